@@ -1,7 +1,6 @@
 """Runs the tests that the rows cite, in one call of pytest."""
 
 import collections
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+from clean_environment import environment
 
 from faults import ROOT, workspace
 
@@ -37,9 +38,8 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
         command += [*(["-m", "not slow"] if short else parallel), *(f"tests/{test}" for test in existing)]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
-        environment["FUZZ"] = str(1 if short else FUZZ)
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        variables = environment(FUZZ=str(1 if short else FUZZ))
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
         if not report.is_file():
             return {test: Outcome(failed=1, problem=done.stdout[-300:].replace("\n", " ")) for test in tests}
         cases = collections.defaultdict(list)

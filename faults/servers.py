@@ -4,12 +4,13 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+
+from live_servers import free_port
 
 from faults import workspace
 from faults.context import Context
@@ -68,9 +69,7 @@ class Server:
     """A real `mlflow server` on the loopback interface with its store in `folder`; it ends with the block."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._folder = folder / "server"
         self._folder.mkdir()
         self.address = f"http://127.0.0.1:{self._port}"

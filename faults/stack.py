@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from live_servers import free_port
+
 from faults import workspace
 
 PACKAGES = ("psycopg2", "asyncpg", "boto3", "moto", "prefect_dask")
@@ -35,13 +37,6 @@ def missing() -> str:
     if not _program("postgres"):
         lacking.append("PostgreSQL")
     return f"not installed: {', '.join(lacking)}" if lacking else ""
-
-
-def free_port() -> int:
-    """An unused port on the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Part:

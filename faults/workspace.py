@@ -1,7 +1,6 @@
 """A small workspace in which the pipeline runs in seconds: 2,000 sentences, one variant, one seed, one epoch."""
 
 import contextlib
-import functools
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import clean_environment
 import psutil
 from ruamel.yaml import YAML
 
@@ -26,7 +26,6 @@ DVC = (sys.executable, "-m", "dvc")
 REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # what `make run` calls
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
 TIMEOUT = 300.0  # s for one command
-FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
 Done = subprocess.CompletedProcess[str]
 
 
@@ -37,9 +36,8 @@ def jobs() -> int:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Environment variables for commands in a workspace: this Python, but no settings of the calling process."""
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    return variables | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}",
+    return clean_environment.environment() | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
         "DVC_NO_ANALYTICS": "1",
         "NO_COLOR": "1",
@@ -146,14 +144,19 @@ class Baseline:
         assert not partial, f"{partial[0]} was not removed"
 
 
+def copy_code(folder: Path, *files: str) -> None:
+    """Copy files of the checkout, and the folders with the dependencies of the stages; the installed package runs."""
+    for name in files:
+        shutil.copy(ROOT / name, folder)
+    for name in ("src", "pipelines", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def prepare(folder: Path) -> Path:
     """Create a workspace in which nothing has run yet."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     change(folder, tiny())
-    for name in ("dvc.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; the installed package runs
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(folder, "dvc.yaml", ".dvcignore")
     assert run(folder, *DVC, "init", "--quiet", "--no-scm").returncode == 0
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     assert run(folder, *DVC, "config", "core.no_scm", "true").returncode == 0
@@ -171,19 +174,21 @@ def finish(folder: Path) -> Baseline:
     return Baseline(folder, digests(folder))
 
 
-@functools.cache
-def _demo() -> Any:
-    return YAML(typ="safe", pure=True).load((ROOT / "demo" / "params.yaml").read_text(encoding="utf-8"))
+def demo() -> dict[str, Any]:
+    """The parameters of the demo."""
+    values: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "demo" / "params.yaml").read_text("utf-8"))
+    return values
 
 
 def tiny() -> dict[str, Any]:
     """Parameters for the embedded reviews, not marked as a demo, so that their models can be promoted."""
-    data = next(dict(values) for values in _demo()["datasets"].values() if values["task"] == "binary")
-    training = {**data["training"], "epochs": 1, "final": {"variant": "original", "epochs": 1}}
-    training.pop("lecture")
-    data |= {"demo": False, "claims": [], "training": training}
+    values = demo()
+    data = next(entry for entry in values["datasets"].values() if entry["task"] == "binary")
+    data |= {"demo": False, "claims": []}
+    data["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
+    del data["training"]["lecture"]
     return {
-        **_demo(),
+        **values,
         "seeds": 1,
         "mirrors": [str(ROOT / "samples")],
         "promotion": {"holdout_models": 1},

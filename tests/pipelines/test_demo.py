@@ -1,60 +1,43 @@
 """`feedforward demo` in a separate workspace, which DVC at the top level ignores; interrupted and started again."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from clean_environment import environment
 from ruamel.yaml import YAML
 
+from faults import ROOT, workspace
+from faults.workspace import DVC, FEEDFORWARD, NAME, Done
 from feedforward.config.schema import load_params
 from pipelines import demo, interruption
 
-ROOT = Path(__file__).parents[2]
-DEMO = (sys.executable, "-m", "feedforward.cli", "demo")
+DEMO = (*FEEDFORWARD, "demo")
 
 
 def checkout(folder: Path) -> Path:
     """Copy the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
-    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("src", "pipelines", "requirements"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    workspace.copy_code(folder, "dvc.yaml", ".dvcignore", "params.yaml")
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
-    yaml = YAML(typ="safe", pure=True)
-    params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
-    name, dataset = next(entry for entry in params["datasets"].items() if entry[1]["task"] == "binary")
-    dataset["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
-    dataset["training"].pop("lecture", None)
-    dataset["claims"] = []
-    params |= {
-        "seeds": 1,
-        "mirrors": [str(ROOT / "samples")],
-        "datasets": {name: dataset},
-        "variants": {"original": {}},
-    }
     (folder / "demo").mkdir()
-    with (folder / "demo" / "params.yaml").open("w") as file:
-        yaml.dump(params, file)
+    params = workspace.tiny()
+    params["datasets"][NAME]["demo"] = True
+    workspace.change(folder / "demo", params)
     return folder
 
 
-def environment() -> dict[str, str]:
-    foreign = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
-    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+def run(folder: Path, *command: str, **more: str) -> Done:
+    return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False)
 
 
-def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    variables = environment() | {"HOME": str(folder / "home")}
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+def dvc(folder: Path, *arguments: str) -> Done:
+    return run(folder, *DVC, *arguments, HOME=str(folder / "home"))
 
 
 def test_demo_has_the_same_stages_as_the_checkout(tmp_path: Path) -> None:
@@ -85,8 +68,8 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == interruption.MESSAGE
 
-    variables = environment() | {"PREFECT_API_URL": prefect_server_address}  # the first job starts a server of its own
-    done = subprocess.run(DEMO, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    # the first job started a server of its own
+    done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+from live_servers import free_port
 
+from faults import ROOT
+from faults.workspace import NAME, Done, change, environment, prepare, tiny
 from feedforward.core.errors import Busy
 
-ROOT = Path(__file__).parents[2]
-NAME = "reviews"
 LABELED = 6
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -35,16 +34,9 @@ class Workspace:
         self.folder, self.messages = folder, list[str]()
         self.listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self.listener.serve_forever, daemon=True).start()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        foreign = ("PREFECT", "MLFLOW", "FEEDFORWARD", "FAULT")
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        self.environment |= {
-            "PATH": f"{Path(sys.executable).parent}:{self.environment['PATH']}",
-            "FEEDFORWARD_ROOT": str(folder),
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
-        }
+        self.port = free_port()
+        server = f"http://127.0.0.1:{self.port}/api"
+        self.environment = environment(folder, FEEDFORWARD_ROOT=str(folder), PREFECT_API_URL=server)
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
@@ -61,7 +53,7 @@ class Workspace:
 
         return Handler
 
-    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **more: str) -> Done:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.folder,
@@ -130,36 +122,17 @@ class Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    yaml = YAML(typ="safe", pure=True)
-    params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
-    dataset = next(data for data in params["datasets"].values() if data["task"] == "binary")
-    dataset |= {"demo": False, "claims": []}
-    dataset["expectations"]["class_share"] = [0.4, 0.6]
-    dataset["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
-    dataset["training"].pop("lecture", None)
-    params |= {
-        "seeds": 1,
-        "mirrors": [str(ROOT / "samples")],
-        "datasets": {NAME: dataset},
-        "variants": {"original": {}},
-    }
-    params["promotion"] = {"holdout_models": 1}
+    params = tiny()
+    params["datasets"][NAME]["expectations"]["class_share"] = [0.4, 0.6]
+    params["datasets"][NAME]["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
     params["retraining"] = {
         "use_feedback": True,
         "minimum_new_samples": LABELED,
         "schedule": {"cron": "* * * * *"},  # every minute
         "notify": "custom-webhook/ops",
     }
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML(typ="safe", pure=True).dump(params, file)
-    for name in ("dvc.yaml", ".dvcignore", "prefect.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in (
-        "src",
-        "pipelines",
-        "requirements",
-    ):  # dependencies of the stages; the code that runs is the installed package
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    change(prepare(tmp_path), params)
+    shutil.copy(ROOT / "prefect.yaml", tmp_path)
     new_workspace = Workspace(tmp_path)
     try:
         yield new_workspace
@@ -209,7 +182,6 @@ except ConcurrencySlotAcquisitionError:
 )
 def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace) -> None:
     workspace.start("server", "--port", str(workspace.port))
-    done = workspace.run("-m", "dvc", "init", "-q", "--no-scm")
     done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")
     assert done.returncode == 0, done.stdout + done.stderr
     give_samples(workspace.folder)

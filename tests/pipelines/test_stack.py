@@ -83,11 +83,8 @@ def git(folder: Path, *arguments: str) -> None:
 def repository(folder: Path, shared: Mapping[str, str]) -> Path:
     """Create the project with prepared data: code and dvc.lock in git, data in the DVC remote."""
     folder.mkdir()
-    for name in ("src", "pipelines"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
-    demo = workspace._demo()
+    workspace.copy_code(folder, "dvc.yaml", ".dvcignore", ".gitignore")
+    demo = workspace.demo()
     workspace.change(
         folder,
         {

@@ -1,7 +1,6 @@
 """What Prefect's pages show about a training job: names, tags, progress and links."""
 
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import small_data
+from clean_environment import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -25,11 +25,9 @@ def ask(address: str, resource: str, **conditions: Any) -> list[dict[str, Any]]:
 def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_server_address: str) -> None:
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
-    foreign = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    environment["PREFECT_API_URL"] = prefect_server_address
+    variables = environment(PREFECT_API_URL=prefect_server_address)
     command = [sys.executable, "-m", "feedforward.cli", "train", "notes", "--variant", "original"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     trainings = ask(prefect_server_address, "artifacts", artifacts={"key": {"any_": ["training"]}})
     [identifier] = [entry["flow_run_id"] for entry in trainings if str(tmp_path) in entry["data"]]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import small_data
+from clean_environment import environment
 
 from feedforward.core import processes
 from pipelines import interruption
@@ -18,7 +19,6 @@ from pipelines import interruption
 pytestmark = pytest.mark.slow
 
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
-FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
 
 
 @pytest.fixture
@@ -27,10 +27,6 @@ def workspace(tmp_path: Path) -> Path:
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
     return tmp_path
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)} | more
 
 
 def files_with(folder: Path, text: str) -> list[str]:

@@ -1,27 +1,24 @@
 """A Dask cluster of processes on loopback."""
 
-import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import clean_environment
 import pytest
+from live_servers import free_port
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FAULT"))}
-    return variables | {"FEEDFORWARD_ROOT": str(folder), **more}
+    return clean_environment.environment(FEEDFORWARD_ROOT=str(folder), **more)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Any]:
     """The address of a scheduler, and a function that starts a worker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     started = []
 
     def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":

@@ -1,20 +1,19 @@
 """Real Prefect servers on loopback: one that all jobs of a pytest run share, and servers that `make server` starts."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import live_servers
+from clean_environment import environment
 
 
 def shared(base: Path) -> str:
     """Return the API address of a temporary server that all pytest workers share. base: see live_servers.shared."""
 
     def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
         command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
-        return command, inherited | {"PREFECT_HOME": str(folder)}
+        return command, environment(PREFECT_HOME=str(folder))
 
     _, port = live_servers.shared(base / "prefect", start, "/api/health")
     return f"http://127.0.0.1:{port}/api"
@@ -27,13 +26,9 @@ class Server:
         (folder / "params.yaml").touch()
         self.port = live_servers.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        foreign = ("PREFECT", "MLFLOW", "FEEDFORWARD")
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        self.environment |= {
-            "FEEDFORWARD_ROOT": str(folder),
-            "PREFECT_HOME": str(folder / ".prefect"),
-            "PREFECT_API_URL": f"{self.url}/api",
-        }
+        self.environment = environment(
+            FEEDFORWARD_ROOT=str(folder), PREFECT_HOME=str(folder / ".prefect"), PREFECT_API_URL=f"{self.url}/api"
+        )
 
     def __enter__(self) -> "Server":
         command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(self.port)]
