@@ -26,8 +26,7 @@ def full(context: Context) -> str:
     """Row 35: prepare a workspace and run `check` with a small file system mounted in it."""
     root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
-        small_data.write_vectorized(root)
-        small_data.write_params(root / "params.yaml", small_data.values())
+        small_data.write_workspace(root)
         registered.vocabulary()
         registered.champion(tracking.open_store(), load_params())
         paths.incoming(registered.NAME).parent.mkdir(parents=True)

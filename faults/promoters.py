@@ -55,8 +55,7 @@ def race(context: Context) -> str:
 
 def _prepare(root: Path) -> list[float]:
     """Register the versions, valid ones first; returns the strengths of the valid versions."""
-    small_data.write_vectorized(root)
-    small_data.write_params(root / "params.yaml", small_data.values(promotion=RULE.model_dump()))
+    small_data.write_workspace(root, promotion=RULE.model_dump())
     registered.vocabulary()
     params = load_params()
     run = registered.final_run(tracking.open_store(), params)

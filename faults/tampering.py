@@ -93,8 +93,7 @@ def _register_again(version: Version, folder: Path) -> None:
 
 
 def _prepare(root: Path, **changes: object) -> Params:
-    small_data.write_vectorized(root)
-    small_data.write_params(root / "params.yaml", small_data.values(**changes))
+    small_data.write_workspace(root, **changes)
     registered.vocabulary()
     params = load_params()
     registered.champion(tracking.open_store(), params)

@@ -1,14 +1,14 @@
 """Fixtures shared by the tests of several packages."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import workspaces
 from shell import Shell
-from small_data import params, values, write_params, write_vectorized
+from small_data import params, write_workspace
 from tracked_runs import shared_server
 
 from feedforward import tracking
@@ -29,10 +29,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database with its schema; tests copy it, because creating one takes seconds."""
     root = tmp_path_factory.mktemp("template")
-    (root / "params.yaml").write_text("seeds: 1\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        workspaces.create(root, patch, "seeds: 1\n")
         tracking.open_store()
     return root / "mlruns" / "mlflow.db"
 
@@ -48,19 +46,14 @@ def tensorflow() -> None:
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """The params of a workspace that contains the small datasets, vectorized."""
-    write_vectorized(tmp_path)
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    write_params(tmp_path / "params.yaml", values())
+    workspaces.enter(write_workspace(tmp_path), monkeypatch)
     return params()
 
 
 @pytest.fixture
 def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
     """The tracking store of the small workspace."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
+    workspaces.add_store(tmp_path, empty_database)
     return tracking.open_store()
 
 
@@ -83,7 +76,7 @@ def remote_store(
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     """The command line, in an environment without variables that refer to this checkout."""
-    for name in ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI"):
+    for name in ("FEEDFORWARD_ROOT", *workspaces.SETTINGS):
         monkeypatch.delenv(name, raising=False)
     return Shell(capsys, monkeypatch)
 

@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_cluster import environment
+from small_data import values, write_params
+
+from feedforward.core.errors import DataError, FeedforwardError
+from feedforward.data import collected_files
+from pipelines import dask_text
 
 distributed = pytest.importorskip("distributed")
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
-from live_cluster import environment  # noqa: E402
-from small_data import values, write_params  # noqa: E402
-
-from feedforward.core.errors import DataError, FeedforwardError  # noqa: E402
-from feedforward.data import collected_files  # noqa: E402
-from pipelines import dask_text  # noqa: E402
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 BUCKET = "team"
 TEXTS = {

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workspaces
+from live_cluster import environment
+from small_data import values, write_workspace
 
 import pipelines.dask_training
 from feedforward.analysis import run_result
@@ -20,11 +23,6 @@ from feedforward.core import paths, provenance
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.experiments import plan, runner
 from feedforward.tracking import open_store
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
-from live_cluster import environment  # noqa: E402
-from small_data import values, write_params, write_vectorized  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,12 +41,10 @@ with server.serving() as wait_for_server:
 
 
 def workspace(folder: Path, engine: str) -> Path:
-    write_vectorized(folder)
-    changed = values(engine=engine)
-    del changed["datasets"]["notes"]
-    changed["variants"] = {name: changed["variants"][name] for name in ("original", "smaller")}
-    write_params(folder / "params.yaml", changed)
-    return folder
+    plain = values()
+    variants = {name: plain["variants"][name] for name in ("original", "smaller")}
+    datasets = {"tones": plain["datasets"]["tones"]}
+    return write_workspace(folder, engine=engine, variants=variants, datasets=datasets)
 
 
 def run(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -73,9 +69,7 @@ def servers(folder: Path) -> list[str]:
 @pytest.fixture
 def local_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace in this process."""
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "local_workspace"))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return workspace(tmp_path / "local_workspace", "threads")
+    return workspaces.enter(workspace(tmp_path / "local_workspace", "threads"), monkeypatch)
 
 
 def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import small_data
+import workspaces
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from feedforward.core import append_only_log, paths
@@ -21,9 +22,7 @@ def recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server_address: str
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """A workspace in which training is complete; yields a function that reads the log of retrainings."""
-    small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
-    small_data.write_vectorized(tmp_path)
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    workspaces.enter(small_data.write_workspace(tmp_path, seeds=1), monkeypatch)
     for name, done in {"find_changes": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
         monkeypatch.setattr(retraining_flow, name, done)
     monkeypatch.setattr(gpu_slots, "gpus", list)

@@ -23,8 +23,7 @@ def ask(address: str, resource: str, **conditions: Any) -> list[dict[str, Any]]:
 
 
 def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_server_address: str) -> None:
-    small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
-    small_data.write_vectorized(tmp_path)
+    small_data.write_workspace(tmp_path, seeds=1)
     variables = environment(PREFECT_API_URL=prefect_server_address)
     command = [sys.executable, "-m", "feedforward.cli", "train", "notes", "--variant", "original"]
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)

@@ -24,9 +24,7 @@ FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A workspace with small prepared data, in which nothing has been trained."""
-    small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
-    small_data.write_vectorized(tmp_path)
-    return tmp_path
+    return small_data.write_workspace(tmp_path, seeds=1)
 
 
 def files_with(folder: Path, text: str) -> list[str]:

@@ -10,10 +10,8 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from feedforward.config.schema import SourceFile
 
@@ -143,13 +141,3 @@ def serving(responses: dict[str, list[Response]]) -> Iterator[Server]:
     finally:
         server.server.shutdown()
         server.server.server_close()
-
-
-@contextlib.contextmanager
-def workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Make a folder the root of the checkout, without a mirror."""
-    folder.mkdir(exist_ok=True)
-    (folder / "params.yaml").touch()
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(folder))
-    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
-    yield folder

@@ -134,6 +134,13 @@ def dense(features: Features) -> npt.NDArray[np.float32]:
     return features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
 
 
+def write_workspace(root: Path, **changes: Any) -> Path:
+    """Write params.yaml with `changes`, and both datasets, under `root`; returns it."""
+    write_params(root / "params.yaml", values(**changes))
+    write_vectorized(root)
+    return root
+
+
 def write_vectorized(root: Path) -> None:
     """Write both datasets under `root`, as `vectorize` does."""
     for name in ("tones", "notes"):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from small_data import values, write_params, write_vectorized
+import workspaces
+from small_data import values, write_params, write_workspace
 from synthetic_runs import like_the_lecture
 
 from feedforward import tracking
@@ -49,15 +50,8 @@ def workspace(small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """The archive of a workspace like that of `workspace`, as a ZIP file that no test may change."""
-    root = tmp_path_factory.mktemp("exported")
-    write_vectorized(root)
-    write_params(root / "params.yaml", values())
-    (root / "mlruns").mkdir()
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("FEEDFORWARD_STORE", raising=False)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = workspaces.add_store(write_workspace(tmp_path_factory.mktemp("exported")), empty_database)
+    with workspaces.inside(root):
         fill(root, tracking.open_store())
         writing.write(writing.collect(load_params()), root / "result.zip")
     return root / "result.zip"

@@ -1,26 +1,21 @@
 """Every mistake on the command line gives one line and the right exit code, and writes nothing."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import mistakes
 import pytest
+import workspaces
 from shell import Shell
-from small_data import values, write_params, write_vectorized
+from small_data import values, write_params, write_workspace
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """A checkout with data and an empty store; mistakes must not change it."""
-    root = tmp_path_factory.mktemp("checkout")
-    write_params(root / "params.yaml", values())
-    write_vectorized(root)
-    (root / "mlruns").mkdir()
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    return root
+    return workspaces.add_store(write_workspace(tmp_path_factory.mktemp("checkout")), empty_database)
 
 
 def files(root: Path) -> set[str]:

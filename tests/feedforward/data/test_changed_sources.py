@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import own_tables
 import pytest
+import workspaces
 from PIL import Image
 from shell import Shell
 
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.sources import download
-
-HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 
 
 def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
@@ -28,10 +28,8 @@ def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int 
 
 def initialized(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """Add a source to params.yaml as the dataset `own`, as `init` does, and return the params."""
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
-    (root / "params.yaml").write_text(HEAD)
-    config_inference.write(config_inference.guess(source).entry, "own", root / "params.yaml")
-    return load_params()
+    workspaces.create(root, monkeypatch)
+    return own_tables.initialize(source)[1]
 
 
 def test_a_changed_table_is_detected_and_fetched_again(

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import workspaces
+from own_tables import HEAD
 from shell import Shell
 
 from feedforward.config.schema import load_params
@@ -14,15 +16,13 @@ from feedforward.core.errors import DataError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.config_inference import folders
 
-HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
 
 
 def test_column_names_with_line_breaks_are_printed_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    (tmp_path / "params.yaml").write_text(HEAD)
+    workspaces.create(tmp_path, monkeypatch, HEAD)
     odd = tmp_path / "odd.csv"
     with odd.open("w", newline="", encoding="utf-8") as file:
         rows = [(k / 7, "x\ny" if k % 3 else "[/b]", "yes\nindeed" if k % 2 else "[no]") for k in range(40)]

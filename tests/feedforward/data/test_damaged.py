@@ -16,7 +16,7 @@ from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import encoded, stroke
-from raw_files import REVIEWS, idx, members_digest, reviews_file, workspace
+from raw_files import REVIEWS, idx, members_digest, reviews_file
 from small_data import split
 
 from feedforward.config.schema import IdxPair, IdxReader, ImageReader, SourceFile, TableReader, TextReader
@@ -158,25 +158,21 @@ IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
 @pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.title)
-def test_a_hostile_archive_writes_only_reviews_or_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
-) -> None:
-    with workspace(tmp_path / "checkout", monkeypatch) as root:
-        (tmp_path / "mirror").mkdir()
-        (tmp_path / "mirror" / "set.tar.gz").write_bytes(row.make())
-        before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
-        files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
-        if row.message is None:
-            download.fetch(files, raw, ["../mirror"], IMPATIENT)
-            [(names, contents)] = collected_files.read(raw / "set.tar.gz.parquet")
-            assert dict(zip(names, contents, strict=True)) == REVIEWS
-        else:
-            with pytest.raises(SourceError) as caught:
-                download.fetch(files, raw, ["../mirror"], IMPATIENT)
-            assert row.message in str(caught.value)
-            assert str(caught.value).isprintable()
-            assert not list(raw.iterdir())
-        assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
+def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: Path, row: Hostile) -> None:
+    (root / "mirror" / "set.tar.gz").write_bytes(row.make())
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
+    files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
+    if row.message is None:
+        download.fetch(files, raw, ["mirror"], IMPATIENT)
+        [(names, contents)] = collected_files.read(raw / "set.tar.gz.parquet")
+        assert dict(zip(names, contents, strict=True)) == REVIEWS
+    else:
+        with pytest.raises(SourceError) as caught:
+            download.fetch(files, raw, ["mirror"], IMPATIENT)
+        assert row.message in str(caught.value)
+        assert str(caught.value).isprintable()
+        assert not list(raw.iterdir())
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
 
 
 # --- arbitrary damage ----------------------------------------------------------------------------

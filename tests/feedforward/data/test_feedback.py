@@ -6,20 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from prepared_data import contents, give, images, prepare, put_images, put_texts, reviews
-from raw_files import workspace
 
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
 from feedforward.data import feedback, preparation, validation_split
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    with workspace(tmp_path / "checkout", monkeypatch) as folder:
-        (folder / "mirror").mkdir()
-        yield folder
 
 
 def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -> None:

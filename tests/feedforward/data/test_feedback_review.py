@@ -5,11 +5,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prepared_data import give, prepare, put_texts, reviews
-from raw_files import workspace
 from shell import Shell
 from small_data import write_params
 
@@ -22,12 +20,11 @@ NAME = "reviews"
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    with workspace(tmp_path / "checkout", monkeypatch) as folder:
-        (folder / "mirror").mkdir()
-        put_texts(folder)
-        prepare(NAME, reviews())
-        yield folder
+def root(root: Path) -> Path:
+    """The workspace with prepared reviews."""
+    put_texts(root)
+    prepare(NAME, reviews())
+    return root
 
 
 def states() -> dict[str, str]:

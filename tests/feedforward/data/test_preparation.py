@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import workspaces
 from prepared_data import CHECKOUT, PARAMS, contents, images, prepare, put_images, put_texts, texts
-from raw_files import REVIEWS, reviews_file, sha256, workspace
+from raw_files import REVIEWS, reviews_file, sha256
 
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
@@ -20,13 +21,6 @@ from feedforward.data.splits import Split
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
 MIRROR = next((Path(folder) for folder in MIRRORS if folder and (Path(folder) / "aclImdb_v1.tar.gz").is_file()), None)
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    with workspace(tmp_path / "checkout", monkeypatch) as folder:
-        (folder / "mirror").mkdir()
-        yield folder
 
 
 def profile(folder: Path) -> list[dict]:
@@ -162,7 +156,8 @@ def test_a_second_run_succeeds_after_a_kill_before_the_rename(root, point):
 
 @pytest.fixture(scope="module")
 def real_data(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch, workspace(tmp_path_factory.mktemp("real"), patch) as folder:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = workspaces.create(tmp_path_factory.mktemp("real"), patch)
         patch.setenv("FEEDFORWARD_MIRROR", str(MIRROR))
         for name in ("mnist", "imdb"):
             preparation.fetch(name, PARAMS.dataset(name), PARAMS)

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import own_tables
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import workspaces
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.data import config_inference, preparation
 from feedforward.data.readers import row_encoder
 from feedforward.data.readers.columns import from_json
 from feedforward.data.splits import Split
 
-HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("size", "income", "town", "garden", "mood")
 
 
@@ -46,16 +46,9 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     counter = itertools.count()
 
     def run(path: Path, *targets: str) -> tuple[Params, str]:
-        root = tmp_path / f"workspace{next(counter)}"
-        root.mkdir()
-        monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
-        (root / "params.yaml").write_text(HEAD)
-        guess = config_inference.guess(path, targets)
-        config_inference.write(guess.entry, "own", root / "params.yaml")
-        params = load_params(root / "params.yaml")
-        preparation.fetch("own", params.datasets["own"], params)
-        preparation.vectorize("own", params.datasets["own"])
-        return params, "own"
+        workspaces.create(tmp_path / f"workspace{next(counter)}", monkeypatch)
+        own_tables.prepare(path, *targets)
+        return load_params(), "own"
 
     return run
 

@@ -1,242 +1,24 @@
-"""Small tables, each with a typical problem: they are read, or refused in one line."""
+"""Small tables with unusual labels, files that are no tables, and any table: read, or refused in one line."""
 
-import datetime
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import workspaces
 from fuzzing import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
+from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, counts, encoder, initialize, table
 from shell import Shell
 
-from feedforward.config.schema import Dataset, load_params
 from feedforward.core import paths
-from feedforward.core.errors import DataError, FeedforwardError, InputError
+from feedforward.core.errors import FeedforwardError, InputError
 from feedforward.data import config_inference, preparation
-from feedforward.data.config_inference import Guess
-from feedforward.data.readers import encoders, reading, table_file
+from feedforward.data.readers import table_file
 from feedforward.data.splits import Split
-
-HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
-ROOMS = [f"{11 + k * 37 % 19}.{k % 10}" for k in range(60)]
-SIZES = [f"{(k * 53 % 41) / 7 - 2:.3f}" for k in range(60)]
-LABELS = ["dear" if k % 3 else "cheap" for k in range(60)]
-
-Prepare = Callable[..., tuple[Guess, Dataset]]
-
-
-@pytest.fixture
-def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare]:
-    """Run init, fetch, vectorize and validate on a file; return the guess and the dataset of params.yaml."""
-
-    def run(path: Path, *targets: str) -> tuple[Guess, Dataset]:
-        monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-        (tmp_path / "params.yaml").write_text(HEAD)
-        guess = config_inference.guess(path, targets)
-        config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
-        params = load_params(tmp_path / "params.yaml")
-        preparation.fetch("own", params.datasets["own"], params)
-        preparation.vectorize("own", params.datasets["own"])
-        return guess, params.datasets["own"]
-
-    return run
-
-
-def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
-    """Return a CSV file with these columns, without any quoting."""
-    lines = [separator.join(columns), *map(separator.join, zip(*columns.values(), strict=True))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def encoder(dataset: Dataset) -> encoders.Encoder:
-    """Return the encoder that is stored with the model."""
-    return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
-
-
-def counts() -> dict[str, list[int]]:
-    """Return the number of samples of each class, by split."""
-    folder = paths.vectorized("own")
-    return {part: np.bincount(np.asarray(Split.load(folder / part).labels)).tolist() for part in ("train", "test")}
-
-
-# --- cells ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("spelling", ["", " ", "?", "-", "NA", "unbekannt", "#DIV/0!"])
-def test_a_few_cells_without_a_number_are_missing(tmp_path: Path, prepare: Prepare, spelling: str) -> None:
-    rooms = [spelling if k == 7 else room for k, room in enumerate(ROOMS)]
-    guess, dataset = prepare(table(tmp_path / "houses.csv", rooms=rooms, size=SIZES, label=LABELS))
-    assert guess.entry["reader"]["numeric"] == ["rooms", "size"]
-    assert guess.entry["reader"].get("missing", []) == (["unbekannt"] if spelling == "unbekannt" else [])
-    row = encoder(dataset).check({"rooms": spelling, "size": 1}, "row")
-    assert encoder(dataset).encode([row])[0, 0] == 0.0
-
-
-def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
-    path = table(tmp_path / "iris.csv", Id=[str(k) for k in range(1, 61)], size=SIZES, Species=LABELS)
-    guess, _ = prepare(path)
-    assert guess.entry["reader"]["numeric"] == ["size"]
-    assert any("column Id is left out" in reason for reason in guess.reasons)
-
-
-def test_dates_are_left_out_unless_requested_as_numbers_of_days(tmp_path: Path, prepare: Prepare) -> None:
-    days = [f"2024-{k % 12 + 1:02}-{k % 28 + 1:02}" for k in range(60)]
-    path = table(tmp_path / "sales.csv", day=days, size=SIZES, label=LABELS)
-    guess, _ = prepare(path)
-    assert any("column day is left out: dates" in reason for reason in guess.reasons)
-    guess.entry["reader"]["numeric"].append("day")
-    (tmp_path / "params.yaml").write_text(HEAD)
-    config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
-    dataset = load_params(tmp_path / "params.yaml").datasets["own"]
-    preparation.vectorize("own", dataset)
-    row = encoder(dataset).check({"size": 1, "day": "1970-01-02"}, "row")
-    assert row["day"] == 1.0
-
-
-def test_leading_zeros_are_kept(tmp_path: Path, prepare: Prepare) -> None:
-    path = table(tmp_path / "a.csv", zip=["01067", "10115", "02708"] * 20, size=SIZES, label=LABELS)
-    guess, dataset = prepare(path)
-    assert guess.entry["reader"]["categorical"] == ["zip"]
-    assert encoder(dataset).check({"zip": "01067", "size": 1}, "row")["zip"] == "01067"
-
-
-def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: Prepare) -> None:
-    lines = [",".join(row) for row in zip(ROOMS, SIZES, LABELS, strict=True)]
-    (tmp_path / "iris.csv").write_text("\n".join(lines))
-    guess, _ = prepare(tmp_path / "iris.csv")
-    assert guess.entry["reader"]["target"] == ["column_3"]
-    assert guess.reasons[0].startswith("the first line looks like data")
-    assert sum(counts()["train"]) + sum(counts()["test"]) == 60
-
-
-@pytest.mark.proves("Two columns whose names differ only by blanks are refused")
-@pytest.mark.parametrize("other", ["size", " size", "size\u00a0", "\ufeffsize"])
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_two_columns_whose_names_differ_only_by_blanks_are_rejected(tmp_path: Path, suffix: str, other: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    if suffix == "csv":
-        path.write_text(f'size,"{other}",label\n' + "1,2,x\n3,4,y\n" * 10)
-    elif suffix == "jsonl":
-        names = ["size", "label", other if other != "size" else "size "]  # in JSON, the last of two equal names counts
-        rows = [dict(zip(names[: 2 + (k == 10)], (1, "x", 2), strict=False)) for k in range(11)]
-        path.write_text("\n".join(map(json.dumps, rows)))
-    else:
-        columns = [pa.array([1.0, 2.0] * 10), pa.array([1.0, 3.0] * 10), pa.array(["x", "y"] * 10)]
-        pq.write_table(pa.Table.from_arrays(columns, ["size", other, "label"]), path)
-    message = r"column 'size' occurs twice \(blanks around a name do not count\); rename one"
-    for read in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
-        with pytest.raises((InputError, DataError), match=message):
-            read()
-
-
-def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_rejected(
-    tmp_path: Path, prepare: Prepare
-) -> None:
-    lines = [json.dumps({"size": size, "label": label}) for size, label in zip(SIZES, LABELS, strict=True)]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    _, dataset = prepare(tmp_path / "a.jsonl")
-    assert encoder(dataset).check({" size ": 1}, "row")["size"] == 1
-    with pytest.raises(InputError, match="row: column 'size' occurs twice"):
-        encoder(dataset).check({"size": 1, "size ": 2}, "row")
-
-
-def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:
-    texts = [f"win a free prize now and call this number today {k}" for k in range(60)]
-    lines = [f"{label},{text},,," for label, text in zip(LABELS, texts, strict=True)]
-    (tmp_path / "spam.csv").write_text("v1,v2,,,\n" + "\n".join(lines))
-    guess, dataset = prepare(tmp_path / "spam.csv")
-    assert "3 empty columns without a name are ignored" in guess.reasons
-    assert (guess.entry["reader"]["text"], guess.entry["reader"]["label"]) == ("v2", "v1")
-    assert getattr(encoder(dataset), "column", None) == "v2"
-
-
-def test_decimals_below_one_have_no_group_separators(tmp_path: Path, prepare: Prepare) -> None:
-    shares = [f'"0,{125 + 7 * k:03}"' for k in range(60)]
-    shares[7] = "0.5"  # a single cell with the other sign
-    guess, dataset = prepare(table(tmp_path / "a.csv", rooms=["1", "2", "3"] * 20, share=shares, label=LABELS))
-    assert guess.entry["reader"]["decimal"] == ","
-    assert guess.entry["reader"]["missing"] == ["0.5"]
-    assert encoder(dataset).check({"rooms": 1, "share": "0,125"}, "row")["share"] == 0.125
-
-
-def test_numbers_that_can_be_read_in_two_ways_are_reported(tmp_path: Path) -> None:
-    sizes = [f"{1 + k % 9}.{100 + k}" for k in range(60)]
-    prices = [f"{'$€'[k % 2]}{k % 7}.5" for k in range(60)]
-    guess = config_inference.guess(table(tmp_path / "a.csv", ";", size=sizes, price=prices, label=LABELS))
-    assert "column size: 1.100 is read as 1.1; if that is wrong, change `decimal`" in guess.reasons
-    assert guess.columns[1].how.endswith("$, € ignored")
-
-
-def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prepare: Prepare) -> None:
-    folders = [f'"C:\\{"abc"[k % 3]}\\"' for k in range(60)]
-    _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, folder=folders, label=LABELS))
-    assert encoder(dataset).check({"size": 1, "folder": "C:\\a\\"}, "row")["folder"] == "C:\\a\\"
-    quotes = [f'"so \\"{"abc"[k % 3]}\\", he said"' for k in range(60)]
-    guess, dataset = prepare(table(tmp_path / "b.csv", size=SIZES, said=quotes, label=LABELS))
-    assert guess.entry["reader"]["categorical"] == ["said"]
-    row = encoder(dataset).check({"size": 1, "said": 'so "a", he said'}, "row")
-    assert encoder(dataset).unknown(row) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"a,label\n" + b"1,2,x\n" * 20, "most rows have 3 cells, but the header has 2; add the missing"),
-        ("a.csv", "town,label\nKöln,x\n".encode() * 20 + b"K\xf6ln,y\n", "is UTF-8 except for byte 0xf6 near position"),
-        ("a.csv", b"a b label\n" + b"1 2 x\n" * 20, r"has a single column \(a b label\)"),
-        ("a.jsonl", b'[{"a": 1},\n{"a": 2}]', "is a JSON array; save one JSON object per line"),
-    ],
-)
-def test_a_table_that_would_be_misread_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as caught:
-        config_inference.guess(tmp_path / name)
-    assert str(caught.value).isprintable()
-
-
-def test_test_categories_that_training_lacks_are_reported(
-    tmp_path: Path, prepare: Prepare, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = table(tmp_path / "a.csv", size=SIZES, town=["a", "b", "c"] * 20, label=LABELS)
-    _, dataset = prepare(path)
-    table(tmp_path / "test.csv", size=SIZES, town=["1"] * 40 + ["a"] * 20, label=LABELS)
-    reader = dataset.reader.model_copy(update={"test_file": "test.csv"})
-    reading.read(reader, {"a.csv": path, "test.csv": tmp_path / "test.csv"})
-    assert "column 'town': 40 of 60 test rows have a category that no training row has, such as '1'" in caplog.text
-
-
-def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:
-    table(tmp_path / "a.csv", rooms=ROOMS, label=LABELS)
-    content = (tmp_path / "a.csv").read_text().replace("\n", ",1,2\n", 3).replace(",1,2\n", "\n", 1)
-    (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(InputError, match="line 2 has 4 cells, but the header has 2"):
-        config_inference.guess(tmp_path / "a.csv")
-
-
-def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
-    columns = {
-        "price": pa.array([float(size) for size in SIZES]).cast(pa.decimal128(12, 3)),
-        "rooms": [float(room) for room in ROOMS],
-        "delay": [datetime.timedelta(seconds=k % 5) for k in range(60)],
-        "stay": [{"from": datetime.date(2024, 1, 1 + k % 3)} for k in range(60)],
-        "id": [2**60 + 7 * (k * 37 % 60) for k in range(60)],
-        "label": [float(label == "dear") for label in LABELS],
-    }
-    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
-    guess, dataset = prepare(tmp_path / "a.parquet")
-    assert guess.entry["reader"]["numeric"] == ["price", "rooms"]
-    assert guess.entry["reader"]["categorical"] == ["delay", "stay"]
-    assert dataset.labels == ("0", "1")
-    guess, dataset = prepare(tmp_path / "a.parquet", "price")
-    assert dataset.task == "regression"
-
 
 # --- labels --------------------------------------------------------------------------------------
 
@@ -358,8 +140,7 @@ def test_json_lines_with_any_file_name_and_missing_values_are_read(tmp_path: Pat
 
 
 def test_init_prints_each_column_with_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    (tmp_path / "params.yaml").write_text(HEAD)
+    workspaces.create(tmp_path, monkeypatch, HEAD)
     path = table(
         tmp_path / "a.csv", id=[str(k) for k in range(60)], size=SIZES, town=["a", "b", "c"] * 20, label=LABELS
     )
@@ -406,19 +187,15 @@ def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
     with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerows([list(columns), *zip(*columns.values(), strict=True)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(folder))
-        (folder / "params.yaml").write_text(HEAD)
+    with workspaces.inside(folder):
         message = ""
         try:
-            guess = config_inference.guess(folder / "a.csv")
-            config_inference.write(guess.entry, "own", folder / "params.yaml")
+            params = initialize(folder / "a.csv")[1]
         except FeedforwardError as error:
             message = str(error)
         if message:
             assert message.isprintable()
             return
-        params = load_params(folder / "params.yaml")
         dataset = params.datasets["own"]
         preparation.fetch("own", dataset, params)
         preparation.vectorize("own", dataset)

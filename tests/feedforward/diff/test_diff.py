@@ -12,6 +12,7 @@ from typing import Any
 
 import own_data
 import pytest
+import workspaces
 from git_repositories import commit, git
 from ruamel.yaml import YAML
 from shell import Shell
@@ -50,16 +51,11 @@ class Job:
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> Iterator[Job]:
     """Train twice: the second time, the final model has fewer epochs and a function has changed."""
-    root = tmp_path_factory.mktemp("diff")
-    (root / "mlruns").mkdir()
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    root = workspaces.add_store(tmp_path_factory.mktemp("diff"), empty_database)
     (root / ".gitignore").write_text(IGNORED)
     write_pipeline(root)
     write_code(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("FEEDFORWARD_STORE", raising=False)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with workspaces.inside(root):
         write_params(root)
         api.prepare(load_params(root / "params.yaml"))
         first = train(root, "first")

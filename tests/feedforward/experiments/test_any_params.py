@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workspaces
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from small_data import values, write_params, write_vectorized
+from small_data import values, write_workspace
 
 from feedforward.analysis import claims
 from feedforward.config import yaml_reader
@@ -58,10 +59,7 @@ _values = st.one_of(
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("planned")
-    write_params(root / "params.yaml", values())
-    write_vectorized(root)
-    return root
+    return write_workspace(tmp_path_factory.mktemp("planned"))
 
 
 def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
@@ -90,8 +88,7 @@ def test_any_accepted_params_can_be_planned(workspace: Path, changes: list[tuple
     params = _changed(changes)
     if params is None:
         return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(workspace))
+    with workspaces.inside(workspace):
         known = {name: data for name, data in params.datasets.items() if name in ("tones", "notes")}
         for protocol in ("fair", "lecture"):
             packs = plan.plan(params, protocol, list(known)) if known else []

@@ -1,13 +1,13 @@
 """Five kinds of user data, configured only in params: from init and fetch to promote and predict."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import own_data
 import pytest
+import workspaces
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -57,12 +57,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
         "traits": own_data.multilabel(folder / "traits.csv"),
     }
     (root / "params.yaml").write_text(HEAD)
-    (root / "mlruns").mkdir()
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("FEEDFORWARD_STORE", raising=False)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with workspaces.inside(workspaces.add_store(root, empty_database)):
         for name, path in sources.items():
             guess = config_inference.guess(path).entry
             quick = {"epochs": 12, "final": {"variant": "original", "epochs": 12}}

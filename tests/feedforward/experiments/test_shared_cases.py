@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import workspaces
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
@@ -44,10 +45,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.skipif(not SOURCES
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
-    (tmp_path / "params.yaml").write_text(HEAD)
-    return tmp_path
+    return workspaces.create(tmp_path, monkeypatch, HEAD)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name in REFUSED])

@@ -1,14 +1,14 @@
 """The lecture page in a real browser, with runs that were trained and logged: sliders, seeds, missing runs."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import workspaces
 from chromium import CONTRAST, pytestmark, silent_page, sync
-from small_data import params, values, write_params, write_vectorized
+from small_data import params, values, write_workspace
 from trained_grid import train_grid
 
 from feedforward import tracking
@@ -30,18 +30,13 @@ CLAIM = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> str:
-    root, plain = tmp_path_factory.mktemp("lecture"), values()
-    plain["datasets"]["notes"]["claims"] = [CLAIM]
-    write_vectorized(root)
-    write_params(root / "params.yaml", plain)
-    (root / "mlruns").mkdir()
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    datasets = values()["datasets"]
+    datasets["notes"]["claims"] = [CLAIM]
+    root = write_workspace(tmp_path_factory.mktemp("lecture"), datasets=datasets)
+    with workspaces.inside(workspaces.add_store(root, empty_database)):
         store = tracking.open_store()
         train_grid(store, [{"l2": 0.01, "dropout_rate": 0.5}], seeds=3)
-        story = lecture_runs.collect(params(datasets=plain["datasets"]), "notes", store)
+        story = lecture_runs.collect(params(datasets=datasets), "notes", store)
     (root / "lecture.html").write_text(lecture_page.render([story], "feedforward lecture notes"), encoding="utf-8")
     return (root / "lecture.html").as_uri()
 

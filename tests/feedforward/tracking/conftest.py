@@ -1,10 +1,10 @@
 """An empty store in a temporary workspace."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import workspaces
 
 from feedforward import tracking
 
@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def workspace(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "work"
-    (root / "mlruns").mkdir(parents=True)
-    (root / "params.yaml").write_text("seeds: 1\n")
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return root
+    root = workspaces.create(tmp_path / "work", monkeypatch, "seeds: 1\n")
+    return workspaces.add_store(root, empty_database)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import workspaces
 from tracked_runs import all_runs, child, in_spool, log
 
 from feedforward import tracking
@@ -18,11 +19,7 @@ LOGIN = b"<!DOCTYPE html><html><body>" + b"<p>Please sign in</p>\n" * 200 + b"</
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "params.yaml").write_text("seeds: 1\n")
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+    return workspaces.create(tmp_path, monkeypatch, "seeds: 1\n")
 
 
 @contextlib.contextmanager

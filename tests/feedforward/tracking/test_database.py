@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import workspaces
 from tracked_runs import (
     all_runs,
     child,
@@ -56,9 +57,7 @@ def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: P
 
 @pytest.mark.slow
 def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "params.yaml").write_text("seeds: 1\n")
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspaces.create(tmp_path, monkeypatch, "seeds: 1\n")
     code = "s = tracking.open_store(); [log(s, 10 * int(os.environ['PART']) + k) for k in range(5)]"
     done: list[subprocess.CompletedProcess[str]] = []
     threads = [
@@ -157,21 +156,11 @@ def test_artifact_locations_in_a_missing_folder_are_rewritten(workspace: Path, t
     assert client().get_experiment_by_name("words").artifact_location == f"{database.artifact_root().as_uri()}/words"
 
 
-def workspace_at(root: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (root / "mlruns").mkdir(parents=True)
-    (root / "params.yaml").write_text("seeds: 1\n")
-    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
-    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])
 def test_a_path_that_mlflow_cannot_use_is_rejected_in_one_line(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    workspace_at(tmp_path / "work", empty_database, monkeypatch)
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / name))
     with pytest.raises(TrackingError, match="MLflow cannot use a folder whose path contains"):
         tracking.open_store()
@@ -182,7 +171,7 @@ def test_a_path_that_mlflow_cannot_use_is_rejected_in_one_line(
 def test_paths_with_other_special_characters_work(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    workspace_at(tmp_path / name, empty_database, monkeypatch)
+    workspaces.add_store(workspaces.create(tmp_path / name, monkeypatch, "seeds: 1\n"), empty_database)
     log(tracking.open_store())
     shutil.move(tmp_path / name, tmp_path / f"moved {name}")
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / f"moved {name}"))

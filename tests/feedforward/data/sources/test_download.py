@@ -16,7 +16,6 @@ from raw_files import (
     sha256,
     stalled,
     tar_gz,
-    workspace,
 )
 
 from feedforward.config.schema import SourceFile
@@ -30,12 +29,6 @@ PACKED = gzip.compress(CONTENT, mtime=0)
 KEY = "numbers.gz"
 IMPATIENT = RetryPolicy(stall_s=0.3, retries=3, pause_s=0.01)
 PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    with workspace(tmp_path / "checkout", monkeypatch) as folder:
-        yield folder
 
 
 def numbers(*urls: str, **changes: object) -> dict[str, SourceFile]:
@@ -60,7 +53,7 @@ def failure(files, root, mirrors=()) -> str:
 
 
 def put(folder, content=PACKED):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / KEY).write_bytes(content)
     return folder
 
@@ -134,7 +127,6 @@ def test_a_plain_file_keeps_its_name(root):
 
 
 def test_a_tar_becomes_one_table_in_canonical_order(root):
-    (root / "mirror").mkdir()
     backwards = dict(reversed(REVIEWS.items()))
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz({"set/README": b"hello", **backwards}))
     raw = fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
@@ -264,7 +256,6 @@ def test_damaged_records_of_digests_are_ignored(root):
 
 
 def test_digest_of_an_archive_is_computed_from_its_members(root):
-    (root / "mirror").mkdir()
     altered = REVIEWS | {"set/test/pos/1_8.txt": b"heard of"}
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(altered))
     assert members_digest(altered) in failure({"set.tar.gz": reviews_file()}, root, ["mirror"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import workspaces
 
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import SourceError
@@ -40,9 +41,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> Path:
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
-    return tmp_path
+    return workspaces.enter(tmp_path, monkeypatch)
 
 
 def put(key: str, content: bytes) -> None:

@@ -25,13 +25,6 @@ def validator():
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    (tmp_path / "params.yaml").touch()
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def evaluate(validator):
     """A function that checks rows against bounds and returns the checks by (name, split)."""
 
