@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import registered
 import small_data
+from threads import at_once
 
 from faults.context import SEED, Context, described, environment
 from faults.kills import chained
@@ -95,11 +95,7 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
             if number > VALID:
                 problems.append(f"version {number} is invalid and was not refused")
 
-    threads = [threading.Thread(target=promote, args=(number,)) for number in numbers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(promote, numbers)
     return problems
 
 

@@ -42,16 +42,20 @@ CONTRAST = """() => {
 }"""
 
 
+def watched_page(context: "BrowserContext", *allowed: str) -> tuple["Page", list[str]]:
+    """A new page, and a list of its errors and of the addresses that it requests, unless they begin with `allowed`."""
+    page, problems = context.new_page(), list[str]()
+    page.set_default_timeout(SOON)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: None if request.url.startswith(allowed) else problems.append(request.url))
+    return page, problems
+
+
 @contextlib.contextmanager
 def silent_page(context: "BrowserContext", address: str) -> Iterator["Page"]:
     """A page that opened the file at `address`; at the end it must have made no request and reported no error."""
-    page, problems = context.new_page(), list[str]()
-    page.set_default_timeout(SOON)
-    page.on(
-        "request", lambda request: None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
-    )
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    page, problems = watched_page(context, "file:", "data:")
     page.goto(address)
     yield page
     context.close()

@@ -19,7 +19,7 @@ from typing import Any
 import keras_files
 import networks
 import numpy as np
-from raw_files import REVIEWS, idx, tar, tar_entry
+from raw_files import REVIEWS, idx, npy, tar, tar_entry
 
 Make = Callable[[], bytes]
 
@@ -43,12 +43,6 @@ class Damaged:
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 3, 4), np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
 _IDX = idx(IMAGES)
-
-
-def npy(array: np.ndarray, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
 
 
 def _claiming(rows: int) -> bytes:

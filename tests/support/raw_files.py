@@ -10,6 +10,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,13 @@ def sha256(content: bytes) -> str:
 def members_digest(members: dict[str, bytes]) -> str:
     """Return the digest of archive members in canonical order; see the docstring of SourceFile."""
     return sha256(b"".join(f"{name}\0{sha256(content)}\n".encode() for name, content in members.items()))
+
+
+def npy(array: np.ndarray, **options: Any) -> bytes:
+    """An array as a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
 
 
 def idx(array: np.ndarray) -> bytes:

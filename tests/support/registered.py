@@ -136,8 +136,7 @@ def version(
         }
         registry.add(new_version, folder / str(holdout.seed), f"holdout_models/{holdout.seed}")
         registry.tag(new_version, tags)
-    registered_version = model_versions.find(NAME, new_version.number)
-    assert registered_version is not None
+    registered_version = current(new_version.number)
     assert json.loads(registered_version.tags["evaluation"])["bytes"] == 1000
     return registered_version
 
@@ -147,7 +146,12 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
     registry = Registry()
     new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(new_version, "champion")
-    registered_version = model_versions.find(NAME)
+    return current()
+
+
+def current(number_or_alias: int | str = "champion") -> Version:
+    """A version of `notes` as it is registered now; by default, the champion."""
+    registered_version = model_versions.find(NAME, number_or_alias)
     assert registered_version is not None
     return registered_version
 

@@ -1,9 +1,9 @@
 """Progress is shown as a bar on a terminal and as lines in a log."""
 
 import io
-import threading
 
 from rich.console import Console
+from threads import at_once
 
 from feedforward.core import progress
 
@@ -12,11 +12,7 @@ def output(terminal: bool, interval: float = 0.0) -> str:
     """Return the output of a job with four steps, two in each of two threads."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
     with progress.bar("train", 4, console, interval) as advance:
-        threads = [threading.Thread(target=lambda: [advance(1, "loss [0.5]") for _ in range(2)]) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(lambda _: [advance(1, "loss [0.5]") for _ in range(2)], range(2))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -1,11 +1,11 @@
 """A template is migrated once per environment and copied atomically; a read-only environment works without one."""
 
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from threads import at_once
 
 from feedforward.core import sqlite_template
 
@@ -48,11 +48,7 @@ def test_concurrent_threads_migrate_once(migration: Migration, tmp_path: Path) -
     def create(part: int) -> None:
         sqlite_template.create(tmp_path / f"{part}.db", "library-1", migration)
 
-    threads = [threading.Thread(target=create, args=(part,)) for part in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(create, range(6))
     assert migration.calls == 1
     assert [ids(tmp_path / f"{part}.db") for part in range(6)] == [[7]] * 6
 

@@ -2,13 +2,13 @@
 
 import csv
 import gzip
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import workspaces
 from own_tables import HEAD
 from shell import Shell
+from threads import at_once
 
 from feedforward.config.schema import load_params
 from feedforward.core import paths
@@ -64,8 +64,7 @@ def test_concurrent_writes_to_params_keep_all_entries(tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text("size,mood\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
     entry = config_inference.guess(tmp_path / "odd.csv", ()).entry
     names = [f"odd{number}" for number in range(8)]
-    with ThreadPoolExecutor(len(names)) as threads:
-        list(threads.map(lambda name: config_inference.write(entry, name, tmp_path / "params.yaml"), names))
+    at_once(lambda name: config_inference.write(entry, name, tmp_path / "params.yaml"), names)
     assert sorted(load_params(tmp_path / "params.yaml").datasets) == names
 
 

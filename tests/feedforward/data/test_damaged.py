@@ -16,7 +16,7 @@ from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import encoded, stroke
-from raw_files import REVIEWS, idx, members_digest, reviews_file
+from raw_files import REVIEWS, idx, members_digest, npy, reviews_file
 from small_data import split
 
 from feedforward.config.schema import IdxPair, IdxReader, ImageReader, SourceFile, TableReader, TextReader
@@ -145,7 +145,7 @@ def test_valid_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     read_idx(tmp_path, idx(damaged.IMAGES), "")
     read_gzip(tmp_path, gzip.compress(b"text"), "")
     read_parquet(tmp_path, damaged.parquet(), "")
-    read_npy(tmp_path, damaged.npy(np.zeros(90, "u1")), "labels.npy")
+    read_npy(tmp_path, npy(np.zeros(90, "u1")), "labels.npy")
     read_manifest(tmp_path, damaged._manifest(), "")
     for kind in ("columns", "lines", "table", "packed table", "picture"):
         READ[kind](tmp_path, SOUND[kind], "")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from small_data import TEST, params
 from synthetic_runs import LIKE_THE_LECTURE, final_run, like_the_lecture, one_run
+from threads import at_once
 
 from feedforward.analysis import run_result
 from feedforward.config.schema import Optimizer, Params
@@ -321,11 +321,7 @@ def test_seeds_of_a_variant_share_a_parent_until_a_parameter_changes(small_store
     chosen = params()
     packs = plan.plan(chosen, "fair", ["notes"], ["larger"])
     assert len(packs) == 2
-    threads = [threading.Thread(target=runner.train_pack, args=(p, chosen, small_store)) for p in packs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda pack: runner.train_pack(pack, chosen, small_store), packs)
     (parent,) = stored("notes", role="variant")
     assert {run.data.tags["mlflow.parentRunId"] for run in stored("notes", role="replica")} == {parent.info.run_id}
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import networks
 import numpy as np
 import pytest
+from keras_files import archive
+from raw_files import npy
 
 from feedforward.core.errors import DataError
 from feedforward.models import network_files
@@ -88,20 +90,6 @@ Members = dict[str, bytes]
 def members() -> Members:
     with zipfile.ZipFile(io.BytesIO(FILES[WEIGHTS])) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-def archive(members: Members, compression: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return buffer.getvalue()
-
-
-def npy(array: np.ndarray, **options: bool) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
 
 
 def with_kernel(content: bytes) -> bytes:

@@ -12,7 +12,6 @@ from feedforward.core import paths
 from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, history, promote
 from feedforward.promotion.rollback import rollback
-from feedforward.tracking import model_versions
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -32,9 +31,7 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     assert (first.decision.promoted, first.champion) == (True, 1)
     second = promote.promote(params, NAME, runs[-1].run_id)
     assert second.version.number == 2
-    version = model_versions.find(NAME)
-    assert version is not None
-    back = {1: 2, 2: 1}[version.number]
+    back = {1: 2, 2: 1}[registered.current().number]
     assert rollback(params, NAME, back, "tried").number == back
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import registered
-from registered import NAME
+from registered import NAME, current
 from small_data import TRAIN, values, write_params
 from small_data import params as small_params
+from threads import at_once
 
 from feedforward.config.schema import Params, Variant, load_params
 from feedforward.core import append_only_log, paths
@@ -50,12 +50,6 @@ def conclude(params: Params, store: "Store", strength: float, **metrics: float) 
     return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **metrics), registry)
 
 
-def champion() -> Version:
-    current = model_versions.find(NAME)
-    assert current is not None
-    return current
-
-
 # --- from run to champion ---------------------------------------------------------------------------
 
 
@@ -72,32 +66,32 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     output: list[str] = []
     first = promote.promote(open_rule, NAME, say=output.append)
     assert first.decision.promoted
-    assert champion().number == 1
+    assert current().number == 1
     assert output[0].startswith("notes version 1 is run ")
 
-    current = champion()
-    metrics = json.loads(current.tags["evaluation"])
+    champion = current()
+    metrics = json.loads(champion.tags["evaluation"])
     assert metrics["probe_difference"] < 1e-5
-    models = evaluation.holdout_models(current)
-    assert [model.description.seed for model in models] == [int(current.tags["seed"]), 1 - int(current.tags["seed"])]
+    models = evaluation.holdout_models(champion)
+    assert [model.description.seed for model in models] == [int(champion.tags["seed"]), 1 - int(champion.tags["seed"])]
     of_seed_0 = next(model for model in models if model.description.seed == 0)
     # the holdout model is the final model of its seed, trained again without the validation split
     training, _ = validation_split.fixed(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
     repeated = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
     assert of_seed_0.description.weights_digest == repeated.weights_digest
     assert of_seed_0.description.samples == len(training)
-    [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=current.tags["seed"])
+    [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=champion.tags["seed"])
     assert metrics["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
-    assert set(json.loads(current.tags["variants"])) == {"original", "smaller"}
-    for variant, digest in json.loads(current.tags["variants"]).items():
-        description = bundle.read(model_versions.folder(current, f"variants/{variant}"), digest).description
+    assert set(json.loads(champion.tags["variants"])) == {"original", "smaller"}
+    for variant, digest in json.loads(champion.tags["variants"]).items():
+        description = bundle.read(model_versions.folder(champion, f"variants/{variant}"), digest).description
         assert (description.variant, description.epochs, description.samples) == (variant, 3, 66)
-        holdout_run = Registry().find_runs(NAME, role="replica", variant=variant, seed=current.tags["seed"])[0]
+        holdout_run = Registry().find_runs(NAME, role="replica", variant=variant, seed=champion.tags["seed"])[0]
         assert description.temperature == Registry().curve(holdout_run, "calibration/temperature")[2]
-    card = (model_versions.folder(current, "card") / "card.md").read_text()
-    assert current.tags["weights_digest"] in card
-    served = bundle.read(model_versions.folder(current, "served"), current.tags["digest"])
-    calibrated = json.loads(current.tags["calibration"])
+    card = (model_versions.folder(champion, "card") / "card.md").read_text()
+    assert champion.tags["weights_digest"] in card
+    served = bundle.read(model_versions.folder(champion, "served"), champion.tags["digest"])
+    calibrated = json.loads(champion.tags["calibration"])
     assert served.network.temperature == calibrated["temperature"]
     assert calibrated["samples"] == 3 * (TRAIN // 10)
     plain = dataclasses.replace(served.network, temperature=1.0)
@@ -141,14 +135,13 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     assert better.decision.gain.low > 0
     worse = conclude(params, small_store, 1.5)
     assert not worse.decision.promoted
-    assert champion().number == 2
+    assert current().number == 2
     assert [(line["decision"], line["before"], line["champion"]) for line in log()] == [
         ("promoted", None, 1),
         ("promoted", 1, 2),
         ("kept", 2, 2),
     ]
-    third = model_versions.find(NAME, 3)
-    assert third is not None
+    third = current(3)
     assert third.tags["decision"] == "kept"
     assert third.tags["reason"] == worse.decision.reason == log()[2]["reason"]
 
@@ -179,21 +172,8 @@ def test_twenty_simultaneous_promotions_make_the_best_champion_without_a_gap_in_
     run = registered.final_run(small_store, params)
     strengths = np.random.default_rng(0).permutation(np.linspace(0.05, 1.0, 20))
     versions = [registered.version(registry, run, float(strength)) for strength in strengths]
-    errors: list[Exception] = []
-
-    def work(version: Version) -> None:
-        try:
-            promote.conclude(params, NAME, run, version, Registry())
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(version,)) for version in versions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert champion().number == versions[int(strengths.argmax())].number
+    at_once(lambda version: promote.conclude(params, NAME, run, version, Registry()), versions)
+    assert current().number == versions[int(strengths.argmax())].number
     lines = log()
     assert sorted(line["version"] for line in lines) == sorted(version.number for version in versions)
     assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
@@ -245,13 +225,7 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
     ):
         promote.evaluate(params, NAME, run, version, Registry())
     assert log()[-1]["decision"] == "failed"
-    assert "decision" not in version_tags(version.number)
-
-
-def version_tags(number: int) -> dict[str, str]:
-    version = model_versions.find(NAME, number)
-    assert version is not None
-    return version.tags
+    assert "decision" not in current(version.number).tags
 
 
 @pytest.mark.parametrize(
@@ -265,7 +239,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     params: Params, small_store: "Store", changes: dict[str, object], output: str
 ) -> None:
     conclude(params, small_store, 3.0)
-    served = bundle.read(model_versions.folder(champion(), "served"), champion().tags["digest"])
+    served = bundle.read(model_versions.folder(current(), "served"), current().tags["digest"])
     dataset = params.datasets[NAME]
     assert compatibility.mismatch(served, dataset) is None
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
@@ -274,7 +248,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     evidence, problem = promote._champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
-        champion(),
+        current(),
         served,
         Split.load(paths.vectorized(NAME) / "train"),
     )
@@ -284,7 +258,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
 
 def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
-    flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
+    flip(model_versions.folder(current(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
     assert weaker.decision.promoted
     assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
@@ -362,7 +336,7 @@ def killed_at(point: str, params: Params, store: "Store") -> int:
 def killed(params: Params, small_store: "Store") -> int:
     """A promotion that was killed between writing the log and moving the alias."""
     number = killed_at("promote.after_log", params, small_store)
-    assert champion().number == 1
+    assert current().number == 1
     return number
 
 
@@ -371,7 +345,7 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 ) -> None:
     result = conclude(params, small_store, 1.5)
     assert not result.decision.promoted
-    assert champion().number == killed
+    assert current().number == killed
     assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
 
 
@@ -379,11 +353,11 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
     """After a kill between alias and tags, the next promotion or retraining records the decision."""
     number = killed_at("promote.after_alias", params, small_store)
-    assert champion().number == number
-    assert "decision" not in champion().tags
+    assert current().number == number
+    assert "decision" not in current().tags
     assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
-    assert champion().tags["decision"] == "promoted"
-    assert champion().tags["reason"] == log()[-1]["reason"]
+    assert current().tags["decision"] == "promoted"
+    assert current().tags["reason"] == log()[-1]["reason"]
     assert [line["decision"] for line in log()] == ["promoted", "promoted"]
 
 
@@ -391,9 +365,7 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
     conclude(params, small_store, 3.0)
     conclude(params, small_store, 1.0)
     registry = Registry()
-    by_hand = model_versions.find(NAME, 2)
-    assert by_hand is not None
-    registry.set_alias(by_hand, "champion")
+    registry.set_alias(current(2), "champion")
     assert conclude(params, small_store, 2.0).decision.promoted
     assert [line["decision"] for line in log()] == ["promoted", "kept", "changed", "promoted"]
     assert log()[2]["champion"] == 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from registered import NAME
+from registered import NAME, current
 
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
@@ -17,26 +17,13 @@ from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
-from feedforward.tracking import LoggedRun, model_versions
-from feedforward.tracking.model_version import Version
+from feedforward.tracking import LoggedRun
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-
-def current() -> Version:
-    version = model_versions.find(NAME)
-    assert version is not None
-    return version
-
-
-def tags(number: int) -> dict[str, str]:
-    version = model_versions.find(NAME, number)
-    assert version is not None
-    return version.tags
 
 
 def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
@@ -55,15 +42,13 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     assert rollback(params, NAME, None, "worse on long texts", messages.append).number == 1
     assert messages == ["verifying notes version 1 in a separate process"]
     assert current().number == 1
-    assert tags(2)["decision"] == "rolled_back"
-    assert (tags(1)["decision"], tags(1)["reason"]) == ("promoted", "worse on long texts")
+    assert current(2).tags["decision"] == "rolled_back"
+    assert (current(1).tags["decision"], current(1).tags["reason"]) == ("promoted", "worse on long texts")
     line = audit_log.entries(NAME)[-1]
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
     # the gate does not promote it again, and retraining does not wait for it
-    version = model_versions.find(NAME, 2)
-    assert version is not None
-    outcome = promote.rolled_back(NAME, version, Registry())
+    outcome = promote.rolled_back(NAME, current(2), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
@@ -128,7 +113,7 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
     with champion.exclusive(NAME):
         champion.reconcile(NAME, Registry())
     assert current().number == 1
-    assert (tags(1)["decision"], tags(2)["decision"]) == ("promoted", "rolled_back")
+    assert (current(1).tags["decision"], current(2).tags["decision"]) == ("promoted", "rolled_back")
     lines = audit_log.entries(NAME)
     with champion.exclusive(NAME):
         champion.reconcile(NAME, Registry())
@@ -137,9 +122,7 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
 
 def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promoted(params, small_store, 1.0, 2.0)
-    first = model_versions.find(NAME, 1)
-    assert first is not None
-    Registry().set_alias(first, "champion")
+    Registry().set_alias(current(1), "champion")
     assert "the audit log has version 2 as champion, but the registry has version 1 as champion" in str(
         history.history(NAME).mismatch
     )

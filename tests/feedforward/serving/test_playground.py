@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
-from chromium import CONTRAST, SOON, pytestmark, sync  # noqa: F401
+from chromium import CONTRAST, pytestmark, sync, watched_page  # noqa: F401
 from live_service import BOUNDS, GLAD, Running
 from pictures import encoded, stroke
 from registered import NAME
@@ -26,15 +26,8 @@ class Seat:
     """An open page and its errors."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
-        self.address, self.errors = f"http://127.0.0.1:{port}/", list[str]()
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(SOON)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on(
-            "request", lambda request: None if request.url.startswith(self.address) else self.errors.append(request.url)
-        )
+        self.address, self.context = f"http://127.0.0.1:{port}/", browser.new_context(**options)
+        self.page, self.errors = watched_page(self.context, self.address)
 
     def open(self, dataset: str = "") -> "Page":
         self.page.goto(f"{self.address}#{dataset}")

@@ -11,7 +11,7 @@ import networks
 import numpy as np
 import pytest
 import registered
-from chromium import CONTRAST, SOON, pytestmark, sync  # noqa: F401
+from chromium import CONTRAST, pytestmark, sync, watched_page  # noqa: F401
 from live_service import GLAD
 from pictures import encoded, framed, stroke
 from registered import NAME
@@ -33,7 +33,7 @@ from feedforward.serving.prediction import Champion
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
     from feedforward.tracking import Store
 
@@ -56,15 +56,8 @@ class Opened:
         self.built = playground_file.build(self.champion, 10**6)
         self.path = folder / f"{dataset}.html"
         self.path.write_text(self.built.text, encoding="utf-8")
-        self.errors: list[str] = []
         self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(SOON)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on(
-            "request", lambda request: self.errors.append(request.url) if request.url != self.path.as_uri() else None
-        )
+        self.page, self.errors = watched_page(self.context, self.path.as_uri())
         self.page.goto(self.path.as_uri())
 
     def answers(self, samples: Sequence[Any], **options: bool) -> list[dict[str, Any]]:

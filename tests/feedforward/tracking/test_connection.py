@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import workspaces
+from threads import at_once
 from tracked_runs import all_runs, child, in_spool, log
 
 from feedforward import tracking
@@ -97,15 +98,6 @@ def test_concurrent_processes_that_log_the_same_inputs_complete_their_runs(works
         "[time.sleep(0.001) for _ in iter(lambda: all(Path(f'ready{k}').exists() for k in range(4)), True)];"
         "[log(s, 100 * p + k, inputs=[DataInput(f'words {k}', DIGEST, 'training', 'data')]) for k in range(10)]"
     )
-    threads = [
-        threading.Thread(
-            target=child, args=(workspace, f"os.chdir({str(tmp_path)!r}); {code}"), kwargs={"PART": str(part)}
-        )
-        for part in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda part: child(workspace, f"os.chdir({str(tmp_path)!r}); {code}", PART=str(part)), range(4))
     assert in_spool() == []
     assert [run.info.status for run in all_runs()] == ["FINISHED"] * 40

@@ -5,13 +5,13 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import workspaces
+from threads import at_once
 from tracked_runs import (
     all_runs,
     child,
@@ -59,15 +59,7 @@ def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: P
 def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspaces.create(tmp_path, monkeypatch, "seeds: 1\n")
     code = "s = tracking.open_store(); [log(s, 10 * int(os.environ['PART']) + k) for k in range(5)]"
-    done: list[subprocess.CompletedProcess[str]] = []
-    threads = [
-        threading.Thread(target=lambda part=part: done.append(child(tmp_path, code, PART=str(part))))
-        for part in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    done = at_once(lambda part: child(tmp_path, code, PART=str(part)), range(4))
     assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4  # no warning either
     runs = all_runs()
     assert len(runs) == 20

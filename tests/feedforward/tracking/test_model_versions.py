@@ -1,13 +1,13 @@
 """Versions on a server that proxies artifacts: downloaded once, even by several processes, and usable without it."""
 
 import shutil
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
 from registered import NAME
+from threads import at_once
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, TrackingError
@@ -51,14 +51,5 @@ def test_concurrent_processes_download_a_version_once(
 ) -> None:
     version = registered.champion(remote_store, small)
     shutil.rmtree(model_versions.folder(version, "served"))
-    folders: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: folders.append(model_versions.folder(version, "served"))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(folders) == 4
-    for folder in folders:
+    for folder in at_once(lambda _: model_versions.folder(version, "served"), range(4)):
         bundle.read(folder, version.tags["digest"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from threads import at_once
 from tracked_runs import (
     DIGEST,
     all_runs,
@@ -106,11 +107,7 @@ def test_duplicates_from_a_late_request_are_removed(store: "Store") -> None:
 @pytest.mark.slow
 def test_threads_log_concurrently(store: "Store") -> None:
     parent = store.start(tags("variant", None), "original")
-    threads = [threading.Thread(target=log, args=(store, seed, parent)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(lambda seed: log(store, seed, parent), range(8))
     runs = store.find_runs("words", role="replica")
     assert {run.tags["seed"] for run in runs} == {str(seed) for seed in range(8)}
     for run in runs:
@@ -126,10 +123,6 @@ def test_concurrent_threads_resume_the_same_parent_run(store: "Store") -> None:
         together.wait()
         log(store, seed, store.start(tags("variant", None), "original", resume=True))
 
-    threads = [threading.Thread(target=one_seed, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(one_seed, range(6))
     (parent,) = store.find_runs("words", status=None, role="variant")
     assert {run.tags["mlflow.parentRunId"] for run in store.find_runs("words", role="replica")} == {parent.run_id}

@@ -1,0 +1,14 @@
+"""Work that runs at the same time."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Given, Result = TypeVar("Given"), TypeVar("Result")
+
+
+def at_once(work: Callable[[Given], Result], arguments: Iterable[Given]) -> list[Result]:
+    """Call `work` with each argument, each in a thread; returns the results in order, or raises the first error."""
+    given = list(arguments)
+    with ThreadPoolExecutor(len(given)) as threads:
+        return list(threads.map(work, given))
