@@ -1,6 +1,5 @@
 """`make audit` prints pip-audit's findings, and its exit code is 1 if a package is vulnerable or was not looked up."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,18 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import scripts
 
 SCRIPT = Path(__file__).parents[1] / "requirements" / "audit.py"
 
 
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(SCRIPT)
 
 
 SAFE = {"name": "safe", "version": "1.0", "vulns": []}

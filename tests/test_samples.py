@@ -1,13 +1,13 @@
 """The embedded samples: the committed files match demo/params.yaml and the scripts that generate them."""
 
 import gzip
-import importlib.util
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
 
 from feedforward.config.schema import load_params
 from feedforward.core import paths
@@ -19,13 +19,6 @@ SAMPLES = CHECKOUT / "samples"
 PARAMS = load_params(CHECKOUT / "demo" / "params.yaml")
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
 MIRROR = next((Path(path) for path in MIRRORS if path and (Path(path) / "t10k-images-idx3-ubyte.gz").is_file()), None)
-
-
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(f"samples_{name}", SAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +65,12 @@ def test_gzip_headers_contain_no_timestamp_and_no_name(path):
 
 
 def test_grammar_generates_the_committed_reviews():
-    grammar = script("grammar")
+    grammar = scripts.load(SAMPLES / "grammar.py")
     assert gzip.decompress(grammar.ARCHIVE.read_bytes()) == grammar.archive(grammar.reviews())
 
 
 def test_another_seed_generates_different_reviews():
-    grammar = script("grammar")
+    grammar = scripts.load(SAMPLES / "grammar.py")
     reviews, other_reviews = grammar.reviews(), grammar.reviews(grammar.SEED + 1)
     assert reviews.keys() == other_reviews.keys()
     assert not set(reviews.values()) & set(other_reviews.values())
@@ -86,7 +79,7 @@ def test_another_seed_generates_different_reviews():
 @pytest.mark.real
 @pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
 def test_sample_digits_are_the_first_digits_of_the_real_data():
-    for name, content in script("digits").digits(MIRROR).items():
+    for name, content in scripts.load(SAMPLES / "digits.py").digits(MIRROR).items():
         assert gzip.decompress((SAMPLES / name).read_bytes()) == content, name
 
 

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from waiting import PATIENCE, until
 
 from faults import ROOT, stack, workspace
 from faults.stack import Stack
@@ -30,7 +31,6 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
-PATIENCE = 120  # s
 OPERATIONS = (sys.executable, "-m", "pipelines.operations")
 WATCH = "from pipelines import environment; environment.apply(); from pipelines import request_alerts as alerts; "
 WATCH += "print(alerts.watch(return_state=True).name)"
@@ -97,14 +97,6 @@ class Project:
         finally:
             process.terminate()
             assert process.wait(PATIENCE) == 0
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < end, f"condition not met after {PATIENCE} s"
-        time.sleep(0.1)
-    return value
 
 
 def ask(client: httpx.Client, text: str) -> dict[str, Any]:

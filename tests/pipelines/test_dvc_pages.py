@@ -4,41 +4,34 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from chromium import FOUND
+from git_repositories import commit, git
 from ruamel.yaml import YAML
 from small_data import params
 from synthetic_predictions import complete
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture
 
+from faults import ROOT
+from faults.workspace import DVC, Done, run
 from feedforward.experiments import comparison
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).parents[2]
 COMPARISON = "reports/comparison"
 CLASSES = {"tones": 3, "notes": 2}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    variables = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "FEEDFORWARD", "GIT"))}
-    identity = {f"GIT_{who}_{key}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-    environment = variables | identity | {"DVC_SITE_CACHE_DIR": str(folder / ".site")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def dvc(folder: Path, *arguments: str) -> Done:
+    done = run(folder, *DVC, *arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     return done
-
-
-def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return call(folder, sys.executable, "-m", "dvc", *arguments)
 
 
 def compare(folder: Path, seeds: range) -> None:
@@ -59,12 +52,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline["stages"] = {"compare": {"cmd": "true", "outs": stage["outs"], "metrics": stage["metrics"]}}
     with (folder / "dvc.yaml").open("w") as file:
         yaml.dump(pipeline, file)
-    (folder / ".gitignore").write_text("/.site\n/.dvc/tmp\n/.dvc/cache\n/dvc_plots\n/remote\n")
+    (folder / ".gitignore").write_text("/.dvc/site\n/.dvc/tmp\n/.dvc/cache\n/dvc_plots\n/remote\n")
     compare(folder, range(3))
-    call(folder, "git", "init", "-q")
+    git(folder, "init", "-q")
     dvc(folder, "commit", "--force", "compare")
-    call(folder, "git", "add", ".")
-    call(folder, "git", "commit", "-qm", "first")
+    commit(folder, "first")
     compare(folder, range(5))
     return folder
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from ruamel.yaml import YAML
+from waiting import until
 
 from feedforward.core.errors import Busy
 from pipelines import dvc_repro
@@ -159,10 +160,7 @@ def test_dvc_is_terminated_when_its_parent_is_killed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PREFECT_HOME": str(tmp_path / "home")}
     parent = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
-    for _ in range(300):
-        if (tmp_path / "started").exists():
-            break
-        time.sleep(0.1)
+    until((tmp_path / "started").exists)
     [dvc] = psutil.Process(parent.pid).children()
     stage = dvc.children(recursive=True)
     os.kill(parent.pid, signal.SIGKILL)

@@ -11,19 +11,21 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "feedforward:test"
 PROJECT = "feedforward-test"
 USER = os.getuid() or 12345  # neither root nor the image's own user
 AS_ANY_USER = ["--user", f"{USER}:{USER}", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
+
+SECONDS = 900  # that a container may take
 
 
 def docker(
@@ -86,13 +88,6 @@ def started(*arguments: str) -> Iterator[str]:
         docker("rm", "--force", container)
 
 
-def until(is_true: Callable[[], object], seconds: float = 900) -> None:
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "not within the time limit"
-        time.sleep(0.2)
-
-
 def status(address: str, host: str | None = None) -> int:
     """Return the status of the response, or 0 if there is no server yet."""
     request = urllib.request.Request(address, headers={"Host": host} if host else {})
@@ -113,7 +108,7 @@ def exit_code(container: str) -> str:
 def test_any_user_continues_a_killed_demo_on_a_read_only_root_without_a_network(image: str, checkout: Path) -> None:
     mounted = [*AS_ANY_USER, "--volume", f"{checkout}:/app"]
     with started(*mounted, image, "demo") as killed:
-        until(lambda: list(checkout.glob("demo/mlruns/artifacts/*/*")))
+        until(lambda: list(checkout.glob("demo/mlruns/artifacts/*/*")), SECONDS)
         docker("kill", killed)
     done = docker("run", "--rm", *mounted, image, "demo")
     assert "dropout" in done.stdout
@@ -147,7 +142,7 @@ def test_the_templates_of_new_stores_can_be_read_by_any_user(image: str) -> None
 def test_a_stopped_job_exits_as_interrupted_and_another_is_refused_meanwhile(image: str, checkout: Path) -> None:
     job = ["--user", f"{USER}:{USER}", "--volume", f"{checkout}:/app", image, "demo"]
     with started(*job) as container:
-        until(lambda: list((checkout / "demo").glob(".locks/*.lock")))
+        until(lambda: list((checkout / "demo").glob(".locks/*.lock")), SECONDS)
         second = docker("run", "--rm", *job, check=False)
         assert second.returncode == 75, second.stderr
         docker("stop", "--time", "60", container)
@@ -160,7 +155,9 @@ def test_the_service_is_healthy_and_answers_only_to_its_names(image: str) -> Non
     [health] = re.findall(r"--health-cmd '(.+)'", (ROOT / "docs/containers.md").read_text())
     options = ["--health-cmd", health, "--health-interval", "1s", "--publish", "127.0.0.1::8000"]
     with started(*options, image, "serve", "--host", "0.0.0.0", "--expose") as container:
-        until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).stdout == "healthy\n")
+        until(
+            lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).stdout == "healthy\n", SECONDS
+        )
         address = f"http://{docker('port', container, '8000').stdout.strip()}"
         assert status(f"{address}/health") == 200
         assert status(f"{address}/health", "evil.example") == 403
@@ -173,7 +170,7 @@ def test_mlflow_is_reached_through_a_published_port(image: str) -> None:
     [port] = free_ports(1)
     options = ["--publish", f"127.0.0.1:{port}:{port}"]
     with started(*options, image, "ui", "--host", "0.0.0.0", "--expose", "--port", str(port)):
-        until(lambda: status(f"http://127.0.0.1:{port}/") == 200)
+        until(lambda: status(f"http://127.0.0.1:{port}/") == 200, SECONDS)
         assert status(f"http://127.0.0.1:{port}/", "evil.example") == 403
 
 

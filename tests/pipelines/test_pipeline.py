@@ -5,10 +5,10 @@ import os
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from faults import workspace
 from faults.workspace import DVC, NAME, Done, digests
@@ -75,24 +75,16 @@ def test_a_stage_ends_if_only_dvc_is_killed(finished: Path, tmp_path: Path) -> N
     shutil.copytree(finished, copy, symlinks=True)
     shutil.rmtree(copy / "mlruns")
     dvc = workspace.start(copy, *DVC, "repro", "-f", "-s", *stages(copy, "train"))
-    child = holder(copy / ".locks", "train-*.holder")
+    child = until(lambda: holder(copy))
     os.kill(dvc.pid, signal.SIGKILL)
     dvc.wait()
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists():
-            break
-        time.sleep(0.1)
-    assert not Path(f"/proc/{child}").exists(), "the stage continues as an orphan"
+    until(lambda: not Path(f"/proc/{child}").exists(), 10, lambda: "(the stage continues as an orphan)")
 
 
-def holder(folder: Path, pattern: str) -> int:
-    """Return the process ID in the first file that matches. Wait for it, because the file is empty at first."""
-    for _ in range(600):
-        for path in folder.glob(pattern):
-            if len(words := path.read_text().split()) > 1:
-                return int(words[1])
-        time.sleep(0.1)
-    raise AssertionError(f"no {pattern} in {folder}")
+def holder(folder: Path) -> int | None:
+    """Return the ID of the process that holds the lock of `train`. Its file is empty at first."""
+    contents = [path.read_text().split() for path in (folder / ".locks").glob("train-*.holder")]
+    return int(contents[0][1]) if contents and len(contents[0]) > 1 else None
 
 
 def vectorize(folder: Path) -> Done:

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 from live_prefect import Server
 from small_data import values, write_params
+from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -58,10 +58,7 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
         window(tmp_path, 2, drifted=3)
         assert run(WATCH) == ["Drifted"]
         assert run(WATCH) == ["Quiet"], "the window was already reported"
-        messages, end = tmp_path / "mlruns" / "notifications.jsonl", time.monotonic() + 120
-        while not messages.is_file() or not messages.read_text():
-            assert time.monotonic() < end, "no message arrived"
-            time.sleep(0.2)
-        [line] = messages.read_text().splitlines()
+        messages = tmp_path / "mlruns" / "notifications.jsonl"
+        [line] = until(lambda: messages.is_file() and messages.read_text()).splitlines()
         expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"
         assert json.loads(line)["body"] == expected

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from live_servers import free_port
+from waiting import until
 
 from faults import ROOT
 from faults.workspace import NAME, Done, change, environment, prepare, tiny
@@ -100,14 +100,12 @@ class Workspace:
     def logged(self, *outcomes: str) -> dict[str, Any] | None:
         return next((entry for entry in self.log() if entry["outcome"] in outcomes), None)
 
-    def wait(self, until: Callable[[], Any], seconds: float = 240) -> Any:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if result := until():
-                return result
-            time.sleep(0.3)
-        logs = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
-        raise AssertionError(f"{self.log()}\n{logs}")
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        def details() -> str:
+            logs = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
+            return f"{self.log()}\n{logs}"
+
+        return until(condition, 240, details)
 
     def close(self) -> None:
         for process in reversed(self.processes):

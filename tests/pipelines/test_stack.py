@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from git_repositories import commit, git
 
 from faults import ROOT, stack, workspace
 from faults.stack import Stack, Worker
@@ -75,11 +76,6 @@ def succeed(folder: Path, *command: str, **extra: str) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
 
-def git(folder: Path, *arguments: str) -> None:
-    author = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
-    subprocess.run(["git", "-C", str(folder), *author, *arguments], check=True, capture_output=True)
-
-
 def repository(folder: Path, shared: Mapping[str, str]) -> Path:
     """Create the project with prepared data: code and dvc.lock in git, data in the DVC remote."""
     folder.mkdir()
@@ -96,14 +92,13 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
             "datasets": {DATASET: demo["datasets"][DATASET]},
         },
     )
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "init", "--quiet")
     succeed(folder, *DVC, "init", "--quiet")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     succeed(folder, *DVC, "remote", "add", "--default", "team", "s3://dvc")
     succeed(folder, *DVC, "repro", "--quiet", "validate")
     succeed(folder, *DVC, "push", "--quiet", **shared)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message=data")
+    commit(folder, "data")
     return folder
 
 

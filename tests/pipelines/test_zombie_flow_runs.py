@@ -3,13 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from live_prefect import Server
+from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -42,15 +42,6 @@ def ask(server: Server, path: str) -> list[dict[str, Any]]:
     return answer
 
 
-def wait(until: Any, seconds: float = 120) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := until():
-            return answer
-        time.sleep(0.5)
-    raise AssertionError("the condition was not met in time")
-
-
 def test_a_killed_run_is_marked_as_crashed_and_a_finished_run_is_unchanged(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         subprocess.run([sys.executable, "-c", DEPLOY], env=server.environment, check=True)
@@ -68,9 +59,9 @@ def test_a_killed_run_is_marked_as_crashed_and_a_finished_run_is_unchanged(tmp_p
             return [resource["prefect.resource.name"] for resource in beats].count("killed")
 
         try:
-            wait(lambda: states().get("killed") == "Running" and heartbeats() >= 1)
+            until(lambda: states().get("killed") == "Running" and heartbeats() >= 1)
         finally:
             killed.send_signal(signal.SIGKILL)
             killed.wait()
-        wait(lambda: states()["killed"] == "Crashed")
+        until(lambda: states()["killed"] == "Crashed")
         assert states()["finished"] == "Trained"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
+from waiting import PATIENCE
 
-PATIENCE = 120  # s; a busy machine is slow
 # A script that runs a command and kills it when another process ends. That process need not have started the script.
 UNTIL = """
 import os, signal, subprocess, sys, time

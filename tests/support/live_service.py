@@ -2,12 +2,11 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 from registered import NAME
+from waiting import PATIENCE
 
 from feedforward.config.schema import Params, Serving
 from feedforward.serving import server
@@ -16,7 +15,6 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # a text that the registered champion of `notes` labels `glad`
-PATIENCE = 60  # s; generous, because a busy machine is slow, and only benchmarks measure speed
 BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 
@@ -50,10 +48,3 @@ class Running:
 
     def ask(self, *samples: Any, dataset: str = NAME, **options: Any) -> httpx.Response:
         return self.client.post(f"/predict/{dataset}", json={"samples": list(samples), **options})
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"condition not met after {PATIENCE} s"
-        time.sleep(0.05)

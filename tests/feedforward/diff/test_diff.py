@@ -1,10 +1,7 @@
 """`feedforward diff` on a real store, a real git repository and real DVC outputs."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ from git_repositories import commit, git
 from ruamel.yaml import YAML
 from shell import Shell
 
+from faults import ROOT, workspace
 from feedforward import api, tracking
 from feedforward.analysis import findings, run_result
 from feedforward.config.schema import load_params
@@ -29,13 +27,12 @@ from feedforward.experiments import comparison as reports
 from feedforward.promotion import candidate, evaluation
 from feedforward.reports import tables
 
-ROOT = Path(__file__).parents[3]
 NAME = "reviews"
 HEAD = "seeds: 2\nvariants:\n  original: {}\n  smaller: {size: small}\ndatasets: {}\n"
 CLAIM = {"text": "smaller is worse", "statistic": "best_val_cross_entropy", "left": "smaller"}
 COMPARISON = "reports/comparison"
 LOSSES = "src/feedforward/training/losses.py"
-IGNORED = "/.dvc/cache\n/.dvc/tmp\n/.site\n/data/\n/reports/\n/mlruns/\n__pycache__\n"
+IGNORED = "/.dvc/cache\n/.dvc/tmp\n/.dvc/site\n/data/\n/reports/\n/mlruns/\n__pycache__\n"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -106,10 +103,7 @@ def train(root: Path, message: str) -> tuple[str, str]:
     atomic_files.write_text(root / COMPARISON / "table.csv", tables.summary_csv(judged))
     atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_plain(judged))
     atomic_files.write_json(root / COMPARISON / "metrics.json", reports.metrics(judged))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "GIT"))}
-    environment |= {"DVC_SITE_CACHE_DIR": str(root / ".site"), "GIT_CONFIG_GLOBAL": os.devnull}
-    command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"]
-    subprocess.run(command, cwd=root, env=environment, check=True)
+    assert workspace.run(root, *workspace.DVC, "commit", "--force", "--quiet").returncode == 0
     git(root, "add", "--force", "reports/comparison/metrics.json")
     commit_id = commit(root, f"{message}: results")
     [final] = tracking.open_store().find_runs(NAME, role="final", seed="0")[:1]

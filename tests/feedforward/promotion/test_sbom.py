@@ -1,6 +1,5 @@
 """`make sbom` writes a valid CycloneDX file that lists the locked packages and the verified champions."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
+import scripts
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from registered import NAME
@@ -25,12 +25,7 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements"
 
 @pytest.fixture(scope="module")
 def sbom() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sbom", REQUIREMENTS / "sbom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return scripts.load(REQUIREMENTS / "sbom.py")
 
 
 def test_sbom_is_valid_and_lists_packages_and_champions(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, PATIENCE, Running
+from live_service import BOUNDS, GLAD, Running
 from registered import NAME
+from waiting import PATIENCE
 
 from feedforward.config.schema import Params
 

@@ -11,8 +11,9 @@ from bad_requests import FIELDS, REQUESTS
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from live_service import GLAD, PATIENCE, Running
+from live_service import GLAD, Running
 from registered import NAME
+from waiting import PATIENCE
 
 from feedforward.core import paths
 

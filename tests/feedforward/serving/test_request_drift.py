@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running, until
+from live_service import BOUNDS, GLAD, Running
 from registered import NAME
 from small_data import dense, multihot
+from waiting import until
 
 from feedforward.config.schema import Drift, Params
 from feedforward.core import paths

@@ -16,9 +16,10 @@ import httpx
 import psutil
 import pytest
 import registered
-from live_service import GLAD, PATIENCE, until
+from live_service import GLAD
 from registered import NAME
 from small_data import values, write_params
+from waiting import PATIENCE, until
 
 from feedforward.config.schema import Params, Serving
 from feedforward.core import paths

@@ -10,9 +10,10 @@ import httpx
 import numpy as np
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running, until
+from live_service import BOUNDS, GLAD, Running
 from pictures import encoded, stroke
 from registered import NAME
+from waiting import until
 
 from feedforward.config.schema import Params
 from feedforward.models import network_files

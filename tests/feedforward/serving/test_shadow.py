@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running, until
+from live_service import BOUNDS, GLAD, Running
 from registered import NAME
+from waiting import until
 
 from feedforward.config.schema import Params, Promotion, Serving, ShadowRule
 from feedforward.core import paths
