@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
-from live_prefect import Server
+from live_prefect import Server, ask
 from small_data import values, write_params
 from waiting import until
 
@@ -50,8 +49,7 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
             return done.stdout.split()
 
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
-        automations = httpx.post(f"{server.url}/api/automations/filter", json={}, timeout=30).json()
-        assert len(automations) == 1, "a second deploy must replace the automation"
+        assert len(ask(server.api, "automations")) == 1, "a second deploy must replace the automation"
         assert run(WATCH) == ["Quiet"], "there is no window yet"
         window(tmp_path, 1, drifted=0)
         assert run(WATCH) == ["Quiet"]

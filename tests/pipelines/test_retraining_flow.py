@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_prefect import ask
 from live_servers import free_port
 from waiting import until
 
@@ -35,8 +36,8 @@ class Workspace:
         self.listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self.listener.serve_forever, daemon=True).start()
         self.port = free_port()
-        server = f"http://127.0.0.1:{self.port}/api"
-        self.environment = environment(folder, FEEDFORWARD_ROOT=str(folder), PREFECT_API_URL=server)
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = environment(folder, FEEDFORWARD_ROOT=str(folder), PREFECT_API_URL=self.api)
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
@@ -79,19 +80,14 @@ class Workspace:
 
     def answers(self, **headers: str) -> bool:
         """Return whether the server accepts a request with these headers."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/health", headers=headers)
+        request = urllib.request.Request(f"{self.api}/health", headers=headers)
         with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=10):
             return True
         return False
 
-    def artifacts(self, key: str) -> list[dict[str, Any]]:
+    def artifacts(self, key: str) -> Any:
         """Return the artifacts with this key on the server, each with its run."""
-        query = json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode()
-        url = f"http://127.0.0.1:{self.port}/api/artifacts/filter"
-        request = urllib.request.Request(url, query, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            artifacts: list[dict[str, Any]] = json.load(answer)
-        return artifacts
+        return ask(self.api, "artifacts", artifacts={"key": {"any_": [key]}})
 
     def log(self) -> list[dict[str, Any]]:
         path = self.folder / "mlruns" / "retrainings.jsonl"

@@ -1,25 +1,15 @@
 """What Prefect's pages show about a training job: names, tags, progress and links."""
 
-import json
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 import small_data
 from clean_environment import environment
+from live_prefect import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def ask(address: str, resource: str, **conditions: Any) -> list[dict[str, Any]]:
-    body = json.dumps(conditions).encode()
-    request = urllib.request.Request(f"{address}/{resource}/filter", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        entries: list[dict[str, Any]] = json.load(answer)
-    return entries
 
 
 def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_server_address: str) -> None:

@@ -4,11 +4,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from live_prefect import Server
+from live_prefect import Server, ask
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -37,24 +35,19 @@ for _ in range(2):
 """
 
 
-def ask(server: Server, path: str) -> list[dict[str, Any]]:
-    answer: list[dict[str, Any]] = httpx.post(f"{server.url}/api/{path}/filter", json={}, timeout=30).json()
-    return answer
-
-
 def test_a_killed_run_is_marked_as_crashed_and_a_finished_run_is_unchanged(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         subprocess.run([sys.executable, "-c", DEPLOY], env=server.environment, check=True)
-        assert len(ask(server, "automations")) == 1, "a second deploy must replace the automation"
+        assert len(ask(server.api, "automations")) == 1, "a second deploy must replace the automation"
         subprocess.run([sys.executable, "-c", FLOW, "finished"], env=server.environment, check=True)
         killed = subprocess.Popen([sys.executable, "-c", FLOW, "killed"], env=server.environment)
 
         def states() -> dict[str, str]:
-            return {run["name"]: run["state"]["name"] for run in ask(server, "flow_runs")}
+            return {run["name"]: run["state"]["name"] for run in ask(server.api, "flow_runs")}
 
         def heartbeats() -> int:
             """Number of heartbeats from the run that will be killed; the automation starts watching after the first."""
-            events = httpx.post(f"{server.url}/api/events/filter", json={}, timeout=30).json()["events"]
+            events = ask(server.api, "events")["events"]
             beats = [event["resource"] for event in events if event["event"] == "prefect.flow-run.heartbeat"]
             return [resource["prefect.resource.name"] for resource in beats].count("killed")
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import live_servers
 from clean_environment import environment
@@ -19,6 +20,13 @@ def shared(base: Path) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
+def ask(api: str, resource: str, **conditions: Any) -> Any:
+    """What the API lists that meets the conditions. resource: such as `flow_runs`."""
+    import httpx
+
+    return httpx.post(f"{api}/{resource}/filter", json=conditions, timeout=30).raise_for_status().json()
+
+
 class Server:
     """A server with its own workspace; `environment` connects Prefect's clients to it."""
 
@@ -26,8 +34,9 @@ class Server:
         (folder / "params.yaml").touch()
         self.port = live_servers.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.url}/api"
         self.environment = environment(
-            FEEDFORWARD_ROOT=str(folder), PREFECT_HOME=str(folder / ".prefect"), PREFECT_API_URL=f"{self.url}/api"
+            FEEDFORWARD_ROOT=str(folder), PREFECT_HOME=str(folder / ".prefect"), PREFECT_API_URL=self.api
         )
 
     def __enter__(self) -> "Server":
