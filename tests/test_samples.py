@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scripts
+import workspaces
 
 from feedforward.config.schema import load_params
 from feedforward.core import paths
@@ -28,9 +29,7 @@ def prepared(tmp_path_factory):
     shutil.copytree(SAMPLES, folder / "samples")
     (folder / "demo").mkdir()
     shutil.copy(CHECKOUT / "demo" / "params.yaml", folder / "demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(folder / "demo"))
-        patch.delenv("FEEDFORWARD_MIRROR", raising=False)
+    with workspaces.inside(folder / "demo"):
         for name, dataset in PARAMS.datasets.items():
             preparation.fetch(name, dataset, PARAMS)  # also compares the digests of the contents
             preparation.vectorize(name, dataset)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import workspaces
 from small_data import values, write_params
 
 from feedforward.cli import training
@@ -17,8 +18,7 @@ def _workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, An
     (root / "demo").mkdir()
     shutil.copy(CHECKOUT / "demo" / "params.yaml", root / "demo")
     write_params(root / "params.yaml", params)
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
-    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
+    workspaces.enter(root, monkeypatch)
 
 
 def _unreachable(**datasets: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import damaged
 import networks
 import numpy as np
 import pytest
+import workspaces
 from damaged import Damaged, Hostile
 from fuzzing import examples
 from hypothesis import given
@@ -210,8 +211,7 @@ def test_a_randomly_corrupted_file_is_read_or_rejected(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(folder))
+    with workspaces.inside(folder):
         message = ""
         try:
             READ[case[0]](folder, case[1], "")
