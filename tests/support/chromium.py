@@ -43,7 +43,7 @@ CONTRAST = """() => {
 
 
 def watched_page(context: "BrowserContext", *allowed: str) -> tuple["Page", list[str]]:
-    """A new page, and a list of its errors and of the addresses that it requests, unless they begin with `allowed`."""
+    """Open a page; return it and a list of its errors and of requested addresses that do not begin with `allowed`."""
     page, problems = context.new_page(), list[str]()
     page.set_default_timeout(SOON)
     page.on("pageerror", lambda error: problems.append(str(error)))

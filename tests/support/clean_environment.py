@@ -6,4 +6,5 @@ SETTINGS = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # how the names
 
 
 def environment(**more: str) -> dict[str, str]:
+    """Return these variables, with `more` added."""
     return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)} | more

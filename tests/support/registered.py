@@ -150,7 +150,7 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 
 
 def current(number_or_alias: int | str = "champion") -> Version:
-    """A version of `notes` as it is registered now; by default, the champion."""
+    """Return a version of `notes` as it is registered now; by default, the champion."""
     registered_version = model_versions.find(NAME, number_or_alias)
     assert registered_version is not None
     return registered_version

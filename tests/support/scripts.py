@@ -6,6 +6,7 @@ from types import ModuleType
 
 
 def load(path: Path) -> ModuleType:
+    """Return the module that running the script gives."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
