@@ -186,8 +186,8 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
     project.run(*OPERATIONS, "deploy")
     for text in texts[:70]:
         ask(client, text)
-    undrifted = until(lambda: [window for window in project.windows() if window["version"] == 2])
-    assert not undrifted[-1]["drifted"], undrifted
+    before_drift = until(lambda: [window for window in project.windows() if window["version"] == 2])
+    assert not before_drift[-1]["drifted"], before_drift
     for _ in range(140):
         ask(client, DRIFTED)
     until(lambda: project.windows()[-1]["drifted"])

@@ -25,7 +25,7 @@ PROJECT = "feedforward-test"
 USER = os.getuid() or 12345  # neither root nor the image's own user
 AS_ANY_USER = ["--user", f"{USER}:{USER}", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
 
-SECONDS = 900  # that a container may take
+SECONDS = 900  # time limit of a container
 
 
 def docker(

@@ -43,7 +43,7 @@ CONTRAST = """() => {
 
 
 def watched_page(context: "BrowserContext", *allowed: str) -> tuple["Page", list[str]]:
-    """Open a page; return it and a list of its errors and of requested addresses that do not begin with `allowed`."""
+    """Open a page, and return it with a list that collects errors and requests to addresses that are not `allowed`."""
     page, problems = context.new_page(), list[str]()
     page.set_default_timeout(SOON)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -54,7 +54,7 @@ def watched_page(context: "BrowserContext", *allowed: str) -> tuple["Page", list
 
 @contextlib.contextmanager
 def silent_page(context: "BrowserContext", address: str) -> Iterator["Page"]:
-    """A page that opened the file at `address`; at the end it must have made no request and reported no error."""
+    """Open the file at `address`, and check after the block that the page made no request and reported no error."""
     page, problems = watched_page(context, "file:", "data:")
     page.goto(address)
     yield page

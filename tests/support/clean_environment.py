@@ -1,10 +1,10 @@
-"""Environment variables for child processes: those of this process, but none that would connect them to its work."""
+"""Environment variables for child processes, without any that would connect them to the workspace of this process."""
 
 import os
 
-SETTINGS = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # how the names of such variables begin
+SETTINGS = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # prefixes of variables that are left out
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return these variables, with `more` added."""
+    """Return the environment variables of this process without those in SETTINGS, but with `more` added."""
     return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)} | more

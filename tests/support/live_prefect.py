@@ -21,7 +21,7 @@ def shared(base: Path) -> str:
 
 
 def ask(api: str, resource: str, **conditions: Any) -> Any:
-    """Return what the API lists that meets the conditions. resource: such as `flow_runs`."""
+    """Return the items of a resource, for instance `flow_runs`, that meet the conditions."""
     import httpx
 
     return httpx.post(f"{api}/{resource}/filter", json=conditions, timeout=30).raise_for_status().json()

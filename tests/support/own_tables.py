@@ -1,4 +1,4 @@
-"""Small tables, and text files, as a user's dataset `own` in a workspace without other datasets."""
+"""Small tables and text files of a user, as the only dataset, `own`, of a workspace."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +17,11 @@ ROOMS = [f"{11 + k * 37 % 19}.{k % 10}" for k in range(60)]
 SIZES = [f"{(k * 53 % 41) / 7 - 2:.3f}" for k in range(60)]
 LABELS = ["dear" if k % 3 else "cheap" for k in range(60)]
 
-Prepare = Callable[..., tuple[Guess, Dataset]]  # the fixture `prepare`
+Prepare = Callable[..., tuple[Guess, Dataset]]  # type of the fixture `prepare`
 
 
 def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
-    """Return a CSV file with these columns, without any quoting."""
+    """Write a CSV file with these columns, without any quoting, and return its path."""
     lines = [separator.join(columns), *map(separator.join, zip(*columns.values(), strict=True))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -36,7 +36,7 @@ def members_digest(members: dict[str, bytes]) -> str:
 
 
 def npy(array: np.ndarray, **options: Any) -> bytes:
-    """An array as a .npy file."""
+    """Return an array as the content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, **options)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Scripts that belong to no package, as modules."""
+"""Import scripts that belong to no package."""
 
 import importlib.util
 from pathlib import Path
@@ -6,7 +6,7 @@ from types import ModuleType
 
 
 def load(path: Path) -> ModuleType:
-    """Return the module that running the script gives."""
+    """Run the script at `path` as a module, and return the module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

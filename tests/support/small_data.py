@@ -135,7 +135,7 @@ def dense(features: Features) -> npt.NDArray[np.float32]:
 
 
 def write_workspace(root: Path, **changes: Any) -> Path:
-    """Write params.yaml with `changes`, and both datasets, under `root`; returns it."""
+    """Write params.yaml with `changes`, and both datasets, under `root`, and return `root`."""
     write_params(root / "params.yaml", values(**changes))
     write_vectorized(root)
     return root

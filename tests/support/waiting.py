@@ -1,4 +1,4 @@
-"""Waiting for what another thread, process or server does."""
+"""Wait for another thread, process or server."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ PATIENCE = 120.0  # s; generous, because a busy machine is slow, and only benchm
 
 
 def until(condition: Callable[[], Value], seconds: float = PATIENCE, details: Callable[[], str] = str) -> Value:
-    """Wait until the condition returns a true value, and return that. details: to report if it does not."""
+    """Wait until `condition` returns a true value, and return the value. details: text for the error message."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"condition not met after {seconds:g} s {details()}"

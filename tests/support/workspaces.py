@@ -1,4 +1,4 @@
-"""Workspaces for functions that run in this process."""
+"""Create and enter workspaces, for code that runs in the process of the test."""
 
 import contextlib
 import shutil
@@ -11,14 +11,14 @@ SETTINGS = ("FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI")
 
 
 def create(root: Path, patch: pytest.MonkeyPatch, params: str = "") -> Path:
-    """Create a workspace with this content of params.yaml, and work in it until `patch` is undone."""
+    """Create a workspace with this content of params.yaml, and enter it until `patch` is undone."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(params)
     return enter(root, patch)
 
 
 def enter(root: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Work in a workspace, with its own store and without a mirror, until `patch` is undone."""
+    """Enter a workspace, with its own store and without a mirror, until `patch` is undone."""
     for name in SETTINGS:
         patch.delenv(name, raising=False)
     patch.setenv("FEEDFORWARD_ROOT", str(root))
@@ -27,13 +27,13 @@ def enter(root: Path, patch: pytest.MonkeyPatch) -> Path:
 
 @contextlib.contextmanager
 def inside(root: Path) -> Iterator[Path]:
-    """Work in a workspace during the block."""
+    """Enter a workspace for the duration of the block."""
     with pytest.MonkeyPatch.context() as patch:
         yield enter(root, patch)
 
 
 def add_store(root: Path, empty_database: Path) -> Path:
-    """Give a workspace a store without runs: a copy of what the fixture `empty_database` returns."""
+    """Copy the database of the fixture `empty_database` into a workspace, which then has a store without runs."""
     (root / "mlruns").mkdir()
     shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
     return root

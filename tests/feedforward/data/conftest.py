@@ -9,13 +9,13 @@ import workspaces
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The workspace, whose mirror is the folder `mirror`."""
+    """A workspace whose mirror is the folder `mirror`."""
     (tmp_path / "checkout" / "mirror").mkdir(parents=True)
     return workspaces.create(tmp_path / "checkout", monkeypatch)
 
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> own_tables.Prepare:
-    """The function `own_tables.prepare`, in a workspace that is the test's folder."""
+    """The function `own_tables.prepare`, which works in a workspace in the test's folder."""
     workspaces.create(tmp_path, monkeypatch)
     return own_tables.prepare

@@ -1,4 +1,4 @@
-"""Small tables with unusual labels, files that are no tables, and any table: read, or refused in one line."""
+"""Tables with unusual labels, files that are not tables, and generated tables: read, or refused in one line."""
 
 import json
 from pathlib import Path

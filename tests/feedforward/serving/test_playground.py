@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-class Seat:
+class OpenPage:
     """An open page and its errors."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
@@ -33,16 +33,16 @@ class Seat:
         self.page.goto(f"{self.address}#{dataset}")
         return self.page
 
-    def answers(self, text: str) -> None:
+    def expect_answer(self, text: str) -> None:
         sync.expect(self.page.locator("#answer")).to_contain_text(text)
 
-    def says(self, element: str, text: str) -> None:
+    def expect_text(self, element: str, text: str) -> None:
         sync.expect(self.page.locator(f"#{element}")).to_contain_text(text)
 
 
 @pytest.fixture
-def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
-    opened = Seat(browser, served.port)
+def playground(browser: "Browser", served: Running) -> Iterator[OpenPage]:
+    opened = OpenPage(browser, served.port)
     yield opened
     opened.context.close()
     assert not [message for message in opened.errors if "422" not in message and "413" not in message]
@@ -64,15 +64,15 @@ def stored_samples(dataset: str) -> list[dict[str, Any]]:
 # --- typing ----------------------------------------------------------------------------------
 
 
-def test_probabilities_change_with_each_word_and_influential_words_are_marked(seat: Seat) -> None:
-    page = seat.open(NAME)
-    seat.answers("Type a text")
+def test_probabilities_change_with_each_word_and_influential_words_are_marked(playground: OpenPage) -> None:
+    page = playground.open(NAME)
+    playground.expect_answer("Type a text")
     page.locator("#text").press_sequentially("word1, WORD2 nobody")
-    seat.answers("sad, 9")
+    playground.expect_answer("sad, 9")
     before = strips(page)
     assert set(before) == {"champion", "original", "dropout"}
     page.locator("#text").press_sequentially(f" {GLAD}")
-    seat.answers("glad, 100 %")
+    playground.expect_answer("glad, 100 %")
     after = strips(page)
     assert after["champion"] == "sad 0 %, glad 100 %"
     assert after["dropout"].startswith("sad 100 %")
@@ -81,38 +81,38 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(se
     assert marked[:2] == ["word1", "WORD2"]
     assert len(marked) == 22  # each occurrence in the text
     assert page.locator(".unknown", has_text="nobody").count() == 1
-    seat.says("strongest", "For glad: word1 (+1.00)")
+    playground.expect_text("strongest", "For glad: word1 (+1.00)")
     page.locator("summary").click()
     assert page.locator("tbody tr").all_inner_texts()[0].split() == ["champion", "0", "%", "100", "%"]
     page.locator("#text").fill("")
-    seat.answers("Type a text")
+    playground.expect_answer("Type a text")
     assert not page.locator("#push").is_visible()
 
 
-def test_an_answer_to_a_cleared_sample_is_not_shown(seat: Seat, tmp_path: Path) -> None:
-    page = seat.open()
+def test_an_answer_to_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
+    page = playground.open()
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     (tmp_path / "a.png").write_bytes(b"no picture")
-    seat.answers("Draw something")
+    playground.expect_answer("Draw something")
     with page.expect_response("**/predict/*") as late:
         page.route("**/predict/*", lambda route: page.get_by_role("button", name="Clear").click() or route.continue_())
         page.locator("#file").set_input_files(tmp_path / "a.png")
     assert late.value.status == 422
     page.wait_for_timeout(200)  # the page has read it
     assert not page.locator("#wrong").is_visible()
-    seat.answers("Draw something")
+    playground.expect_answer("Draw something")
 
 
-def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
-    page = seat.open(NAME)
+def test_a_corrected_label_is_stored_once(playground: OpenPage) -> None:
+    page = playground.open(NAME)
     glad = page.get_by_role("button", name="glad")
     sync.expect(glad).to_be_disabled()
     page.locator("#text").fill("word3 größe")
-    seat.answers("sad")
+    playground.expect_answer("sad")
     glad.click()
-    seat.says("kept", "Thank you: stored as glad for the next training run.")
+    playground.expect_text("kept", "Thank you: stored as glad for the next training run.")
     glad.click()
-    seat.says("kept", "This sample was already stored as glad.")
+    playground.expect_text("kept", "This sample was already stored as glad.")
     [entry] = stored_samples(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 
@@ -120,70 +120,70 @@ def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
 # --- drawing ---------------------------------------------------------------------------------
 
 
-def drag(seat: Seat, points: list[tuple[int, int]], touch: bool) -> None:
+def drag(playground: OpenPage, points: list[tuple[int, int]], touch: bool) -> None:
     """Draw a line across the sheet, with the mouse or with a finger."""
-    box = seat.page.locator("#sheet").bounding_box()
+    box = playground.page.locator("#sheet").bounding_box()
     assert box is not None
     (x, y), *rest = [(box["x"] + x, box["y"] + y) for x, y in points]
     if touch:
-        fingers = seat.context.new_cdp_session(seat.page)
+        fingers = playground.context.new_cdp_session(playground.page)
         for kind, at in (("Start", [(x, y)]), *(("Move", [point]) for point in rest), ("End", [])):
             dots = [{"x": across, "y": down} for across, down in at]
             fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": dots})
         return
-    seat.page.mouse.move(x, y)
-    seat.page.mouse.down()
+    playground.page.mouse.move(x, y)
+    playground.page.mouse.down()
     for point in rest:
-        seat.page.mouse.move(*point, steps=3)
-    seat.page.mouse.up()
+        playground.page.mouse.move(*point, steps=3)
+    playground.page.mouse.up()
 
 
 @pytest.mark.parametrize("touch", [False, True])
 def test_prediction_is_updated_while_drawing(browser: "Browser", served: Running, touch: bool) -> None:
-    seat = Seat(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
-    page = seat.open("tones")
-    seat.answers("Draw something")
-    drag(seat, [(60, 60), (60, 200)], touch)
+    playground = OpenPage(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
+    page = playground.open("tones")
+    playground.expect_answer("Draw something")
+    drag(playground, [(60, 60), (60, 200)], touch)
     sync.expect(page.locator("#view")).to_be_visible()
     assert page.evaluate("scrollY") == 0  # a finger on the sheet draws instead of scrolling
     first = strips(page)["champion"]
-    drag(seat, [(60, 60), (200, 60), (200, 200)], touch)
+    drag(playground, [(60, 60), (200, 60), (200, 200)], touch)
     sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
     page.get_by_role("button", name="gray").click()
-    seat.says("kept", "stored as gray")
+    playground.expect_text("kept", "stored as gray")
     [entry] = stored_samples("tones")
     assert (entry["label"], entry["height"], entry["width"]) == ("gray", 28, 28)
     page.get_by_role("button", name="Clear").click()
-    seat.answers("Draw something")
-    seat.context.close()
-    assert not seat.errors
+    playground.expect_answer("Draw something")
+    playground.context.close()
+    assert not playground.errors
 
 
-def test_a_tap_draws_a_dot(seat: Seat) -> None:
-    page = seat.open("tones")
-    seat.answers("Draw something")
+def test_a_tap_draws_a_dot(playground: OpenPage) -> None:
+    page = playground.open("tones")
+    playground.expect_answer("Draw something")
     page.locator("#sheet").click(position={"x": 90, "y": 90})
     sync.expect(page.locator("#view")).to_be_visible()
-    assert not seat.errors
+    assert not playground.errors
 
 
-def test_a_picture_file_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
-    page = seat.open("tones")
+def test_a_picture_file_can_be_chosen(playground: OpenPage, tmp_path: Path) -> None:
+    page = playground.open("tones")
     (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
     page.locator("#file").set_input_files(tmp_path / "digit.png")
     sync.expect(page.locator("#view")).to_be_visible()
-    [expected] = served_answer(seat, tmp_path / "digit.png")
-    seat.answers(expected["label"])
-    drag(seat, [(60, 60), (60, 200)], touch=False)  # a drawing replaces it
+    [expected] = served_answer(playground, tmp_path / "digit.png")
+    playground.expect_answer(expected["label"])
+    drag(playground, [(60, 60), (60, 200)], touch=False)  # a drawing replaces it
     sync.expect(page.locator("#labels button").first).to_be_enabled()
     assert page.evaluate("drawn")
 
 
-def served_answer(seat: Seat, path: Path) -> list[dict[str, Any]]:
+def served_answer(playground: OpenPage, path: Path) -> list[dict[str, Any]]:
     sent = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
-    predictions: list[dict[str, Any]] = seat.context.request.post(f"{seat.address}predict/tones", **sent).json()[
-        "predictions"
-    ]
+    predictions: list[dict[str, Any]] = playground.context.request.post(
+        f"{playground.address}predict/tones", **sent
+    ).json()["predictions"]
     return predictions
 
 
@@ -196,22 +196,22 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
 ) -> None:
     registered.grades_champion(small_store)
     with Running(registered.with_grades()) as served:
-        seat = Seat(browser, served.port)
-        page = seat.open("grades")
-        seat.answers("Fill in the form")
+        playground = OpenPage(browser, served.port)
+        page = playground.open("grades")
+        playground.expect_answer("Fill in the form")
         assert not page.locator("canvas:visible, textarea:visible, #correction:visible").count()
         page.get_by_label("hours").fill("9")
-        seat.answers("10, 99.8 %")
+        playground.expect_answer("10, 99.8 %")
         page.get_by_label("hours").fill("5")
         page.get_by_label("school").select_option("north")
-        seat.answers("1, 100 %")
+        playground.expect_answer("1, 100 %")
         page.get_by_label("hours").fill("many")
-        seat.says("wrong", "hours: expected a number, got 'many'")
+        playground.expect_text("wrong", "hours: expected a number, got 'many'")
         page.get_by_label("hours").fill("")  # missing: the mean
         page.get_by_label("school").select_option("")
-        seat.answers("Fill in the form")
+        playground.expect_answer("Fill in the form")
         page.get_by_label("hours").fill("6")
-        seat.answers("10, 78.6 %")
+        playground.expect_answer("10, 78.6 %")
         page.locator("summary").click()
         heads = page.locator("thead th").all_inner_texts()
         cells = page.locator("tbody td").all_inner_texts()
@@ -221,15 +221,15 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
             pytest.approx(100 * answer["probabilities"][label], abs=0.06) for label in heads[1:]
         ]
         check(page)
-        seat.context.close()
+        playground.context.close()
 
 
 # --- keys ------------------------------------------------------------------------------------
 
 
-def test_playground_can_be_used_with_the_keyboard_alone(seat: Seat) -> None:
-    page = seat.open("tones")
-    seat.answers("Draw something")
+def test_playground_can_be_used_with_the_keyboard_alone(playground: OpenPage) -> None:
+    page = playground.open("tones")
+    playground.expect_answer("Draw something")
 
     def tab_to(selector: str) -> None:
         for _ in range(20):
@@ -252,25 +252,27 @@ def test_playground_can_be_used_with_the_keyboard_alone(seat: Seat) -> None:
     tab_to("#file")
     tab_to("#labels button:nth-child(2)")
     page.keyboard.press("Enter")
-    seat.says("kept", "stored as gray")
+    playground.expect_text("kept", "stored as gray")
     page.reload()
     tab_to("#choice input")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("location.hash") == f"#{NAME}"
     tab_to("#text")
     page.keyboard.type(GLAD)
-    seat.answers("glad")
+    playground.expect_answer("glad")
     tab_to("#labels button")
     page.keyboard.press("Space")
-    seat.says("kept", "stored as sad")
+    playground.expect_text("kept", "stored as sad")
     assert len(stored_samples(NAME)) == len(stored_samples("tones")) == 1
 
 
 # --- invalid input ----------------------------------------------------------------------------
 
 
-def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwards(seat: Seat, tmp_path: Path) -> None:
-    page = seat.open(NAME)
+def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwards(
+    playground: OpenPage, tmp_path: Path
+) -> None:
+    page = playground.open(NAME)
     for text, message in (
         (" …,  !!", None),
         ("...", "This sample must hold at least one word"),
@@ -279,12 +281,12 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
     ):
         page.locator("#text").fill(text)
         if message is None:
-            seat.answers("sad")  # an ellipsis character counts as a word
+            playground.expect_answer("sad")  # an ellipsis character counts as a word
             continue
-        seat.says("wrong", message)
+        playground.expect_text("wrong", message)
         sync.expect(page.locator("#labels button").first).to_be_disabled()
     page.locator("#text").fill(GLAD)
-    seat.answers("glad")
+    playground.expect_answer("glad")
     sync.expect(page.locator("#wrong")).to_be_hidden()
 
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
@@ -297,16 +299,16 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
     ):
         (tmp_path / name).write_bytes(content)
         page.locator("#file").set_input_files(tmp_path / name)
-        seat.says("wrong", message)
+        playground.expect_text("wrong", message)
         sync.expect(page.locator("#labels button").first).to_be_disabled()
         page.get_by_role("button", name="Clear").click()
         sync.expect(page.locator("#wrong")).to_be_hidden()
 
 
-def test_markup_in_a_sample_is_shown_as_text(seat: Seat) -> None:
-    page = seat.open(NAME)
+def test_markup_in_a_sample_is_shown_as_text(playground: OpenPage) -> None:
+    page = playground.open(NAME)
     page.locator("#text").fill("<img src=x onerror=alert(1)> word1 <b>word2</b>")
-    seat.answers("sad")
+    playground.expect_answer("sad")
     assert "<b>" in page.locator("#words").inner_text()
     assert page.locator("#words img, #words b").count() == 0
 
@@ -314,23 +316,23 @@ def test_markup_in_a_sample_is_shown_as_text(seat: Seat) -> None:
 def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: Params, small_store: "Store") -> None:
     params = small.model_copy(update={"serving": BOUNDS})
     with Running(params) as served:
-        seat = Seat(browser, served.port)
-        page = seat.open(NAME)
-        seat.says("problem", "there is no champion yet; run `feedforward promote notes`")
+        playground = OpenPage(browser, served.port)
+        page = playground.open(NAME)
+        playground.expect_text("problem", "there is no champion yet; run `feedforward promote notes`")
         assert not page.locator("#play").is_visible()
         registered.champion(small_store, small)
         page.locator("#text").fill("word1")
-        seat.answers("sad")
+        playground.expect_answer("sad")
     page.locator("#text").fill(GLAD)
     sync.expect(page.locator("#stopped")).to_be_visible()
-    seat.says("stopped", "The service does not answer")
+    playground.expect_text("stopped", "The service does not answer")
     sync.expect(page.locator("#labels button").first).to_be_disabled()
     assert page.locator("#text").input_value() == GLAD
     with Running(params, served.port):
         sync.expect(page.locator("#stopped")).to_be_hidden()
-        seat.answers("glad")
+        playground.expect_answer("glad")
         sync.expect(page.locator("#labels button").first).to_be_enabled()
-        seat.context.close()
+        playground.context.close()
 
 
 # --- layout -----------------------------------------------------------------------------------
@@ -340,20 +342,20 @@ def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: P
 def test_playground_fits_a_phone_screen_with_readable_contrast(
     browser: "Browser", served: Running, scheme: str
 ) -> None:
-    seat = Seat(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
-    page = seat.open(NAME)
+    playground = OpenPage(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
+    page = playground.open(NAME)
     page.locator("summary").click()
     for text in ("w" * 300, f"{GLAD} unknown {'long' * 40}", "..."):
         page.locator("#text").fill(text)
         time.sleep(0.4)
         check(page)
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
-    drag(seat, [(60, 60), (60, 200)], touch=False)
+    drag(playground, [(60, 60), (60, 200)], touch=False)
     sync.expect(page.locator("#view")).to_be_visible()
     check(page)
-    seat.open("").set_viewport_size({"width": 1280, "height": 800})
+    playground.open("").set_viewport_size({"width": 1280, "height": 800})
     check(page)
-    seat.context.close()
+    playground.context.close()
 
 
 def check(page: "Page") -> None:
