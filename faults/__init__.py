@@ -1,6 +1,6 @@
-"""Injects every fault in docs/reliability.md into the real parts: `python -m faults`, or `make faults`.
+"""Injects every fault listed in docs/reliability.md into the real software: `python -m faults`, or `make faults`.
 
-Like the tests, it takes small models and data from `tests/support`.
+Like the tests, this package uses the small models and data in `tests/support`.
 """
 
 import sys
@@ -8,6 +8,6 @@ from pathlib import Path
 
 from feedforward.tracking import settings
 
-settings.apply()  # MLflow reads its switches when it is imported
+settings.apply()  # MLflow reads its environment variables when it is imported
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests" / "support"))

@@ -1,4 +1,4 @@
-"""Checks every row: `python -m faults`, or `make faults`. The exit code is 1 if a row failed.
+"""Checks every row of docs/reliability.md: `python -m faults`, or `make faults`. Exits with code 1 if a row fails.
 
 Prints a line for each row, then `N passed, N failed`; writes reports/faults/faults.json.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from faults import ROOT, cited
 from faults.cited import Outcome
-from faults.context import SEED, Context, described
+from faults.context import SEED, Context, describe
 from faults.rows import ROWS, Row
 from feedforward.core import atomic_files, provenance
 
@@ -38,7 +38,7 @@ class Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the rows, print and write the results; 0 if every row passed."""
+    """Check the rows, print and write the results; return 0 if every row passed, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="few repetitions, no slow tests, no long scenarios")
     parser.add_argument("--row", type=int, action="append", help="check only this row; can be repeated")
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.row or ()) - {row.number for row in ROWS})
     if unknown:
-        parser.error(f"argument --row: must be one of 1 to {len(ROWS)}, got {unknown[0]}")
+        parser.error(f"argument --row: must be from 1 to {len(ROWS)}, got {unknown[0]}")
     chosen = [row for row in ROWS if not options.row or row.number in options.row]
     if options.scenarios_only:
         chosen = [replace(row, tests=()) for row in chosen if row.scenarios or (row.long and not options.short)]
@@ -65,14 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_all(rows: Sequence[Row], context: Context, outcomes: Mapping[str, Outcome]) -> Iterator[Result]:
-    """The result of each row, in order. Two rows run at a time, because some wait, except those that must run alone."""
+    """Yield the result of each row, in order.
+
+    Two rows run at a time, because some mostly wait; rows marked `alone` run by themselves.
+    """
     with ThreadPoolExecutor(2) as pool:
         for alone, group in itertools.groupby(rows, key=lambda row: row.alone):
             yield from (map if alone else pool.map)(lambda row: run_row(row, context, outcomes), group)
 
 
 def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Result:
-    """Run the tests and scenarios of a row."""
+    """Run the scenarios of a row, and combine their results with the outcomes of the row's tests."""
     began, observations, problem = time.monotonic(), [], ""
     tests, scenarios = [outcomes[test] for test in row.tests], (*row.scenarios, *(() if context.short else row.long))
     if not row.tests and not scenarios:
@@ -80,14 +83,14 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
     for name, outcome in zip(row.tests, tests, strict=True):
         if outcome.failed or not (outcome.passed or context.short):
             problem = problem or f"{name}: {outcome.problem or 'no case ran'}"
-    for part in scenarios:
+    for scenario in scenarios:
         try:
-            observations.append(part(context))
+            observations.append(scenario(context))
         except AssertionError as error:
-            problem = problem or " ".join(str(error).split()) or described(error)
-        except Exception as error:  # a defect of the row itself must not hide the others
+            problem = problem or " ".join(str(error).split()) or describe(error)
+        except Exception as error:  # a defect in the row itself must not hide the other rows' results
             traceback.print_exc()
-            problem = problem or described(error)
+            problem = problem or describe(error)
     cases = sum(outcome.passed for outcome in tests)
     if cases:
         observations.append(f"{cases} tests")

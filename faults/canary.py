@@ -15,9 +15,9 @@ from faults.workspace import FEEDFORWARD, NAME, REPRO, Done
 CANARY = "c4n4ry-7d1e55"
 
 
-def nowhere(context: Context) -> str:
-    """Row 27: run commands that receive the secret, then search all output and files for it."""
-    with context.baseline.copy("canary") as folder, _mirror() as port:
+def search_for_secret(context: Context) -> str:
+    """Row 27: run commands that receive a secret, then search for it in their output and in all files."""
+    with context.baseline.copy("canary") as folder, _serve_samples() as port:
         for name in ("data", "reports", "mlruns", ".prefect", ".dvc/cache"):
             shutil.rmtree(folder / name, ignore_errors=True)
         workspace.change(folder, {"mirrors": []})
@@ -25,43 +25,44 @@ def nowhere(context: Context) -> str:
         secrets = {"UPLOAD_TOKEN": CANARY, "FEEDFORWARD_MIRROR": address.format(port)}
         unreachable = secrets | {"FEEDFORWARD_MIRROR": address.format(9)}
         store = secrets | {"MLFLOW_TRACKING_URI": f"http://someone:{CANARY}@127.0.0.1:9"}
-        done = [_ended(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
-        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
-        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "train", NAME, "--seeds", "2", **store), 0))
-        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 1))
-        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
+        done = [_check_code(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
+        done.append(_check_code(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
+        done.append(_check_code(workspace.run(folder, *FEEDFORWARD, "train", NAME, "--seeds", "2", **store), 0))
+        done.append(_check_code(workspace.run(folder, *FEEDFORWARD, "sync", **store), 1))
+        done.append(_check_code(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
         shutil.rmtree(folder / "data" / "raw")
-        done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **unreachable), 1))
+        done.append(_check_code(workspace.run(folder, *REPRO, "--no-run-cache", **unreachable), 1))
         valid_params = (folder / "params.yaml").read_bytes()
         for values in ({"mirrors": [address.format(9)]}, {"mirrors": [f"s3://key:{CANARY}@bucket/x"]}):
             workspace.change(folder, values)
-            done.append(_ended(workspace.run(folder, *FEEDFORWARD, "params"), 2))
+            done.append(_check_code(workspace.run(folder, *FEEDFORWARD, "params"), 2))
             workspace.one_line(done[-1], 2, "params.yaml: mirrors.0: ", "FEEDFORWARD_MIRROR")
-            done.append(_ended(workspace.run(folder, *REPRO), 1))
+            done.append(_check_code(workspace.run(folder, *REPRO), 1))
         (folder / "params.yaml").write_bytes(valid_params)
         printed = [text for command in done for text in (command.stdout, command.stderr) if CANARY in text]
-        assert not printed, f"printed: {printed[0][-300:]}"
+        assert not printed, f"the secret was printed: {printed[0][-300:]}"
         files = workspace.walk(folder)
         assert folder / ".prefect" / "prefect.db" in files, "Prefect's database is elsewhere"
         leaks = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
-        assert not leaks, f"in {len(leaks)} files, such as {leaks[0]}"
-    return f"neither in {len(files):,} files nor in the output of {len(done)} commands"
+        assert not leaks, f"the secret is in {len(leaks)} files, such as {leaks[0]}"
+    return f"the secret is neither in {len(files):,} files nor in the output of {len(done)} commands"
 
 
-def _ended(done: Done, code: int) -> Done:
-    assert done.returncode == code, f"{done.args}: {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
+def _check_code(done: Done, code: int) -> Done:
+    output = f"{done.stdout[-500:]}{done.stderr[-500:]}"
+    assert done.returncode == code, f"{done.args}: exit code {done.returncode} instead of {code}: {output}"
     return done
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Log nothing."""
 
 
 @contextlib.contextmanager
-def _mirror() -> Iterator[int]:
-    """Serve the embedded samples over HTTP on the loopback interface; yields the port."""
-    handler = functools.partial(_Quiet, directory=str(Path(ROOT / "samples")))
+def _serve_samples() -> Iterator[int]:
+    """Serve the sample data bundled with the project over HTTP on the loopback interface; yield the port."""
+    handler = functools.partial(_SilentHandler, directory=str(Path(ROOT / "samples")))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port

@@ -1,4 +1,4 @@
-"""Runs the tests that the rows cite, in one call of pytest."""
+"""Runs the tests that the rows cite, in a single pytest run."""
 
 import collections
 import re
@@ -14,12 +14,12 @@ from clean_environment import environment
 
 from faults import ROOT, workspace
 
-FUZZ = 4  # factor on the number of Hypothesis examples in `make test`
+FUZZ = 4  # run this many times as many Hypothesis examples as `make test`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results of the cases of one test. problem: one line about the first case that did not pass."""
+    """The results of one test's cases. problem: one line about the first case that did not pass."""
 
     passed: int = 0
     failed: int = 0
@@ -27,7 +27,7 @@ class Outcome:
 
 
 def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
-    """Run tests (`FILE::FUNCTION` below tests/) with all their cases. short: skip those marked slow."""
+    """Run tests (`FILE::FUNCTION` below tests/); return the outcome of each. short: skip tests marked `slow`."""
     tests = sorted(set(tests))
     missing = {test: Outcome(failed=1, problem="this test does not exist") for test in tests if not exists(test)}
     existing = [test for test in tests if test not in missing]

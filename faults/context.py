@@ -1,4 +1,4 @@
-"""The context passed to every scenario: a temporary folder, and a small workspace that several rows share."""
+"""The context that is passed to every scenario: a temporary folder, and a small workspace that several rows share."""
 
 import contextlib
 import functools
@@ -22,13 +22,13 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Context:
-    """The argument of every scenario. folder: for the files of the rows. short: use fewer repetitions."""
+    """The argument of every scenario. folder: where rows put their files. short: use fewer repetitions."""
 
     folder: Path
     short: bool
 
     def count(self, full: int, short: int) -> int:
-        """The number of repetitions to use."""
+        """Return the number of repetitions: `short` in a short run, otherwise `full`."""
         return short if self.short else full
 
     @property
@@ -39,13 +39,13 @@ class Context:
 
     @functools.cached_property
     def _baseline(self) -> Baseline:
-        return workspace.finish(self.folder / "baseline")
+        return workspace.make_baseline(self.folder / "baseline")
 
 
-def described(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Describe an exception in one line: its type, message, and the innermost frames of the traceback.
 
-    If the exception comes from another process, its cause has the traceback.
+    If the exception comes from another process, the traceback is in its cause.
     """
     text = "".join(traceback.format_exception(error.__cause__ or error))
     frames = re.findall(r'File "(?:.*/)?([^/"]+)", line (\d+), in (\S+)', text)[-3:]
@@ -65,7 +65,7 @@ def in_subprocess(scenario: Scenario) -> Scenario:
 
 @contextlib.contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """During the block, set environment variables of this process and unset those that name a store."""
+    """Within the block, set environment variables of this process, and unset those that name a store."""
     before = dict(os.environ)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("FEEDFORWARD_STORE", None)

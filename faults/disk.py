@@ -1,6 +1,6 @@
-"""Row 7: the disk fills up in the middle of a stage, on a small temporary file system.
+"""Row 7: a small temporary file system fills up in the middle of a stage.
 
-`python -m faults.disk DISK BASE STAGE…` runs the stages on that file system.
+`python -m faults.disk DISK BASE STAGE…` runs the stages in copies of the workspace BASE on the file system DISK.
 """
 
 import shutil
@@ -13,13 +13,13 @@ from faults.context import Context
 from faults.kills import STEPS
 from faults.workspace import NAME, Done
 
-FREE = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB free for each stage
+FREE = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB left free for each stage
 ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
 UNSHARE = ("unshare", "--map-root-user", "--mount")  # a private mount namespace
 
 
-def full(context: Context) -> str:
-    """Row 7: mount a small file system and run `check` on it."""
+def fill_during_stages(context: Context) -> str:
+    """Row 7: mount a small file system, and run `check` on it in a separate process."""
     chosen = ("fetch", "vectorize") if context.short else tuple(FREE)
     folder = context.baseline.folder
     size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
@@ -38,7 +38,7 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
     for stage in stages:
         shutil.copytree(base, folder, symlinks=True)
         before = workspace.digests(folder)
-        STEPS[stage].ready(folder)
+        STEPS[stage].undo(folder)
         before = {name: digest for name, digest in before.items() if (folder / name).exists()}
         with filler.open("wb") as file:
             file.write(bytes(shutil.disk_usage(disk).free - FREE[stage] * 1024))
@@ -53,9 +53,12 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         filler.unlink()
         repeated = _run(folder, stage)
         assert repeated.returncode == 0, f"{stage}, after space was freed: {repeated.stderr[-500:]}"
-        assert workspace.digests(folder) == workspace.digests(base), f"{stage}: the outputs differ"
+        assert workspace.digests(folder) == workspace.digests(base), f"{stage}: the outputs differ from the baseline"
         shutil.rmtree(folder)
-    return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once space is free"
+    return (
+        f"{', '.join(stages)}: one-line error, old outputs intact,"
+        " outputs identical to the baseline after space was freed"
+    )
 
 
 def _run(folder: Path, stage: str) -> Done:

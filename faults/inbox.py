@@ -1,4 +1,4 @@
-"""Row 35: the disk is full where the service stores samples from users, on a small temporary file system.
+"""Row 35: the small temporary file system on which the service stores samples from users is full.
 
 `python -m faults.inbox` runs the scenario in the workspace that FEEDFORWARD_ROOT names.
 """
@@ -22,8 +22,8 @@ from feedforward.core import append_only_log, paths
 SAMPLES = 20  # number of samples sent while the disk is full
 
 
-def full(context: Context) -> str:
-    """Row 35: prepare a workspace and run `check` with a small file system mounted in it."""
+def fill_disk(context: Context) -> str:
+    """Row 35: prepare a workspace, mount a small file system in it, and run `check` in a separate process."""
     root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         small_data.write_workspace(root)
@@ -38,7 +38,7 @@ def full(context: Context) -> str:
 
 
 def check() -> str:
-    """Check that samples are refused with 507 while the disk is full, predictions continue, later ones are stored."""
+    """Check that samples get status 507 while the disk is full, and that predictions continue."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
     with live_service.Running(load_params()) as service:
@@ -53,7 +53,7 @@ def check() -> str:
         assert answer.json() == {"stored": True}, answer.text
     entries = list(append_only_log.read(paths.incoming(name)))
     assert [entry["text"] for entry in entries] == ["word1"], f"{len(entries)} entries, expected 1"
-    return f"{SAMPLES} of {SAMPLES} samples refused with 507, predictions continue; stored again once space is free"
+    return f"{SAMPLES} of {SAMPLES} samples refused with 507, predictions continue; stored once space is free"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rows 8 and 9: kill -9 of the whole process group, or of `dvc` alone, at random moments and at every crash point."""
+"""Rows 8 and 9: kill -9 at random moments (of the whole process group, or of `dvc` alone) and at every crash point."""
 
 import json
 import os
@@ -28,51 +28,51 @@ GONE = 10.0  # s after which no process that dvc started may still run
 
 @dataclass(frozen=True)
 class Step:
-    """A step on the way from files to a champion. command: is killed. again: is run afterwards.
+    """A step on the way from files to a champion. command: the command to kill. again: the command to run afterwards.
 
-    ready: undoes the step in a workspace in which the pipeline has run.
+    undo: undoes the step in a workspace in which the pipeline has run.
     """
 
     command: tuple[str, ...]
     again: tuple[str, ...]
-    ready: Callable[[Path], None] = lambda _: None
+    undo: Callable[[Path], None] = lambda _: None
 
 
-def _without_files(folder: Path) -> None:
+def _remove_files(folder: Path) -> None:
     for name in ("raw", "collected"):
         shutil.rmtree(folder / "data" / name)
 
 
-def _without_store(folder: Path) -> None:
+def _remove_store(folder: Path) -> None:
     shutil.rmtree(folder / "mlruns")
 
 
-def _with_empty_store(folder: Path) -> None:
-    _without_store(folder)
+def _empty_store(folder: Path) -> None:
+    _remove_store(folder)
     shutil.copytree(folder / workspace.EMPTY, folder / "mlruns")
 
 
-def _stage(name: str, prepare: Callable[[Path], None] = Step.ready) -> Step:
-    def ready(folder: Path) -> None:
+def _stage(name: str, remove: Callable[[Path], None] = Step.undo) -> Step:
+    def undo(folder: Path) -> None:
         workspace.forget(folder, name)
-        prepare(folder)
+        remove(folder)
 
-    return Step((*DVC, "repro", "--force", "--single-item", name), REPRO, ready)
+    return Step((*DVC, "repro", "--force", "--single-item", name), REPRO, undo)
 
 
 _PROMOTE = (*FEEDFORWARD, "promote", NAME)
 _WRITE = (sys.executable, "-m", "faults.writers")  # creates the store first
 STEPS: Mapping[str, Step] = {
-    "fetch": _stage(f"fetch@{NAME}", _without_files),
+    "fetch": _stage(f"fetch@{NAME}", _remove_files),
     "vectorize": _stage(f"vectorize@{NAME}"),
     "validate": _stage("validate"),
     "baselines": _stage(f"baselines@{NAME}"),
-    "store": Step((*_WRITE, "0"), (*_WRITE, "1"), _without_store),
-    "train": _stage("train@fair", _with_empty_store),
+    "store": Step((*_WRITE, "0"), (*_WRITE, "1"), _remove_store),
+    "train": _stage("train@fair", _empty_store),
     "compare": _stage("compare"),
     "promote": Step(_PROMOTE, _PROMOTE),
 }
-# Every crash point (atomic_files.crash_point) and the step that reaches it; a test compares the list with the code.
+# Each crash point (atomic_files.crash_point) and the step that reaches it; a test compares this list with the code.
 POINTS: Mapping[str, str] = {
     "fetch.before_rename": "fetch",
     "collect.before_rename": "fetch",
@@ -109,8 +109,8 @@ SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
 class Reference:
     """Results and durations of undisturbed steps.
 
-    answer: the champion's prediction. later: environment variables for the run after a kill, which share one Prefect
-    server.
+    answer: the champion's prediction. later: environment variables for the runs after the kills, which make these runs
+    share one Prefect server.
     """
 
     baseline: Baseline
@@ -119,7 +119,7 @@ class Reference:
     later: Mapping[str, str] = field(default_factory=dict)
 
     def check_outputs(self, folder: Path, step: str) -> None:
-        """Check that a workspace has these results."""
+        """Check that a workspace has these results after `step` was killed and run again."""
         self.baseline.check_outputs(folder)
         runs = workspace.runs(folder / "mlruns" / "mlflow.db")
         assert not runs.get("RUNNING"), f"runs left RUNNING: {runs['RUNNING']}"
@@ -128,35 +128,35 @@ class Reference:
         if step == "promote":
             assert _answer(folder) == self.answer, "the champion's answer differs"
             lines = list(append_only_log.read(folder / "mlruns" / "audit.jsonl"))
-            assert lines[-1]["champion"] == 1, f"not the champion of the audit log: {lines[-1]}"
-            chained(lines)
+            assert lines[-1]["champion"] == 1, f"the audit log does not end with champion 1: {lines[-1]}"
+            check_audit_log(lines)
 
 
-def chained(lines: Sequence[Mapping[str, Any]]) -> None:
+def check_audit_log(lines: Sequence[Mapping[str, Any]]) -> None:
     """Check that an audit log is complete: each line's `before` is the previous line's `champion`.
 
-    A line with the decision `finished` repeats the interrupted move of the previous line.
+    A line with the decision `finished` repeats the change on the previous line, which was interrupted.
     """
     for before, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
         expected = before["before"] if line["decision"] == "finished" else before["champion"]
         assert line["before"] == expected, f"a gap in the audit log: {before}, {line}"
 
 
-def of_the_group(context: Context) -> str:
-    """Row 8: kill the whole process group at random moments and at every crash point."""
+def kill_groups(context: Context) -> str:
+    """Row 8: kill a job's whole process group at random moments, and its process at every crash point."""
     if context.short:
-        return _of_the_group(context, ("fetch", "vectorize"), {})
+        return _kill_groups(context, ("fetch", "vectorize"), {})
     with prefect_server.started(context.folder / "prefect") as (address, wait):
         wait()
-        return _of_the_group(context, tuple(STEPS), {"PREFECT_API_URL": address})
+        return _kill_groups(context, tuple(STEPS), {"PREFECT_API_URL": address})
 
 
-def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
+def _kill_groups(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
     reference = replace(measure(context.baseline, steps), later=later)
     moments = draw_moments(reference.seconds, context.count(100, 2), SEED)
     points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
-    trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
-    trials |= {point: partial(_killed_by, reference, step, point) for step, point in points}
+    trials = {f"{step} after {after:.2f} s": partial(_kill_at, reference, step, after) for step, after in moments}
+    trials |= {point: partial(_kill_at_point, reference, step, point) for step, point in points}
     results = all_of(trials)
     alive = sum(results[: len(moments)])
     return (
@@ -165,34 +165,35 @@ def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, st
     )
 
 
-def of_dvc_only(context: Context) -> str:
+def kill_dvc_only(context: Context) -> str:
     """Row 9: kill only `dvc` at random moments."""
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
     moments = draw_moments(reference.seconds, context.count(12, 1), SEED + 1)
     delays = all_of(
-        {f"{step} after {after:.2f} s": partial(_orphaned, reference, step, after) for step, after in moments}
+        {f"{step} after {after:.2f} s": partial(_kill_dvc, reference, step, after) for step, after in moments}
     )
-    return f"{len(delays)} of {len(delays)}: the same bytes, no process left after {max(delays):.1f} s"
+    return f"{len(delays)} of {len(delays)} random moments: the same bytes, no process left after {max(delays):.1f} s"
 
 
 def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
-    """Run each step undisturbed in a copy of the workspace, measure its time, and check its bytes."""
-    results = dict(zip(steps, all_of({name: partial(_undisturbed, baseline, name) for name in steps}), strict=True))
+    """Run each step undisturbed in a copy of the workspace, measure its time, and check its outputs."""
+    results = dict(zip(steps, all_of({name: partial(_run_undisturbed, baseline, name) for name in steps}), strict=True))
     answer = results["promote"][1] if "promote" in results else ""
     return Reference(baseline, {name: seconds for name, (seconds, _) in results.items()}, answer)
 
 
-def _undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
-    return _measured(baseline, name)
+def _run_undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
+    return _measure_step(baseline, name)
 
 
 @cache
-def _measured(baseline: Baseline, name: str) -> tuple[float, str]:
-    """Seconds that a step takes, and the champion's answer after it."""
+def _measure_step(baseline: Baseline, name: str) -> tuple[float, str]:
+    """Run a step; return its duration in seconds and, after `promote`, the champion's answer."""
     step = STEPS[name]
-    with baseline.copy(f"measured-{name}-{threading.get_ident()}") as folder:  # two rows may run it at the same time
-        step.ready(folder)
+    # two rows may measure the same step at the same time
+    with baseline.copy(f"measured-{name}-{threading.get_ident()}") as folder:
+        step.undo(folder)
         began = time.monotonic()
         done = workspace.run(folder, *step.command)
         seconds = time.monotonic() - began
@@ -208,16 +209,16 @@ def _answer(folder: Path) -> str:
 
 
 def draw_moments(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
-    """Moments as (step, seconds after its start): steps in turn, moments uniform over the duration of the step."""
+    """Draw moments, as (step, seconds after its start): steps in turn, moments uniformly over the step's duration."""
     numbers, steps = random.Random(seed), list(seconds)
     return [(step, numbers.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
 
 
 def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
-    """Run the trials, several at a time, each with its number as the argument; returns their results.
+    """Run the trials, several at a time, each with its number as the argument; return their results.
 
     Raises:
-        AssertionError: a trial failed; the message has the number of failures and the first one.
+        AssertionError: a trial failed; the message gives the number of failures and describes the first one.
     """
     failures: list[str] = []
 
@@ -234,10 +235,10 @@ def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
     return [value for value in results if value is not None]
 
 
-def _killed_at(reference: Reference, name: str, after: float, number: int) -> bool:
-    """Kill the job after some seconds, then run it again; returns whether it was still running."""
+def _kill_at(reference: Reference, name: str, after: float, number: int) -> bool:
+    """Kill the job after `after` seconds, then run it again; return whether it was still running when it was killed."""
     with reference.baseline.copy(f"killed-{number}") as folder:
-        STEPS[name].ready(folder)
+        STEPS[name].undo(folder)
         job = workspace.start(folder, *STEPS[name].command)
         time.sleep(after)
         alive = job.poll() is None
@@ -245,35 +246,35 @@ def _killed_at(reference: Reference, name: str, after: float, number: int) -> bo
             os.killpg(job.pid, signal.SIGKILL)
             job.wait()
         workspace.wait_until_idle(folder, GONE)
-        _once_more(reference, name, folder)
+        _run_again(reference, name, folder)
     return alive
 
 
-def _killed_by(reference: Reference, name: str, point: str, number: int) -> bool:
-    """Kill the job at a crash point, then run it again. If the job runs under DVC, DVC reports the killed stage."""
+def _kill_at_point(reference: Reference, name: str, point: str, number: int) -> bool:
+    """Let the job kill itself at a crash point, then run it again. If it is a stage, DVC reports that it was killed."""
     with reference.baseline.copy(f"killed-{number}") as folder:
-        STEPS[name].ready(folder)
+        STEPS[name].undo(folder)
         done = workspace.run(folder, *STEPS[name].command, FAULT=point)
         died = done.returncode == -signal.SIGKILL or "exited with -9" in done.stdout + done.stderr
         assert died, f"{point} was not reached: {done.stdout[-300:]}{done.stderr[-300:]}"
-        _once_more(reference, name, folder)
+        _run_again(reference, name, folder)
     return True
 
 
-def _orphaned(reference: Reference, name: str, after: float, number: int) -> float:
-    """Kill only `dvc`, then run again; returns the seconds for which its child processes continued."""
+def _kill_dvc(reference: Reference, name: str, after: float, number: int) -> float:
+    """Kill only `dvc`, then run it again; return how many seconds its child processes continued to run."""
     with reference.baseline.copy(f"orphaned-{number}") as folder:
-        STEPS[name].ready(folder)
+        STEPS[name].undo(folder)
         job = workspace.start(folder, *STEPS[name].command)
         time.sleep(after)
         job.kill()
         job.wait()
         seconds = workspace.wait_until_idle(folder, GONE)
-        _once_more(reference, name, folder)
+        _run_again(reference, name, folder)
     return seconds
 
 
-def _once_more(reference: Reference, name: str, folder: Path) -> None:
+def _run_again(reference: Reference, name: str, folder: Path) -> None:
     done = workspace.run(folder, *STEPS[name].again, **reference.later)
     assert done.returncode == 0, f"the run after the kill: {done.stdout[-1000:]}{done.stderr[-1000:]}"
     reference.check_outputs(folder, name)

@@ -1,4 +1,4 @@
-"""Rows 11 and 12: truncated lock files of DVC, and two jobs at the same time."""
+"""Row 11: DVC's lock files are truncated. Row 12: two jobs run at the same time."""
 
 import os
 import random
@@ -11,13 +11,14 @@ from faults.workspace import DVC, REPRO
 from feedforward.core import processes
 
 
-def truncated_locks(context: Context) -> str:
-    """Row 11: a truncated dvc.lock or rwlock, as after a kill in the middle of writing."""
-    baseline, numbers, repaired = context.baseline, random.Random(SEED), 0
+def truncate_locks(context: Context) -> str:
+    """Row 11: truncate dvc.lock and rwlock, as a kill in the middle of a write would, and run the pipeline again."""
+    baseline, numbers, renamed = context.baseline, random.Random(SEED), 0
     with baseline.copy("truncated-locks") as folder:
         lock, rwlock = folder / "dvc.lock", folder / ".dvc" / "tmp" / "rwlock"
         complete = lock.read_bytes()
-        ends = [complete.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]  # valid YAML, no lock
+        # files cut off at these places are valid YAML, but not valid lock files
+        ends = [complete.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]
         cuts = [0, *ends, *(numbers.randrange(len(complete)) for _ in range(context.count(20, 1)))]
         truncated = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, complete[:cut]) for cut in cuts)]
         for path, content in truncated:
@@ -30,12 +31,12 @@ def truncated_locks(context: Context) -> str:
             assert lock.read_bytes() == complete, f"{path.name} of {len(content)} bytes: dvc.lock differs"
             if done.stderr:  # a truncated dvc.lock may be valid, with fewer stages
                 workspace.one_line(done, 0, path.name, "incomplete, because DVC was killed")
-                repaired += 1
-    return f"{len(truncated)} truncated files, the same bytes and dvc.lock after each; {repaired} repaired and reported"
+                renamed += 1
+    return f"{len(truncated)} truncated files, each time the same outputs and dvc.lock; {renamed} renamed and reported"
 
 
-def second_job(context: Context) -> str:
-    """Row 12: the second job names the first and exits with 75."""
+def start_second_job(context: Context) -> str:
+    """Row 12: start a second job, which must name the first and exit with 75."""
     with context.baseline.copy("second-job") as folder:
         with processes.only_one(folder / ".locks" / "run.lock", "feedforward run"):
             done = workspace.run(folder, *workspace.FEEDFORWARD, "run")

@@ -13,15 +13,15 @@ import registered
 import small_data
 from threads import at_once
 
-from faults.context import SEED, Context, described, environment
-from faults.kills import chained
+from faults.context import SEED, Context, describe, environment
+from faults.kills import check_audit_log
 from feedforward import tracking
 from feedforward.config.schema import Promotion, load_params
 from feedforward.core import append_only_log, paths
 from feedforward.promotion import promote as gate
 from feedforward.tracking import model_versions, settings
 
-VALID = 15
+VALID = 15  # number of valid versions
 UNSOUND: tuple[dict[str, Any], ...] = (
     {"latency_ms": 1e6},
     {"seen_cross_entropy": 1.797e308},
@@ -45,16 +45,16 @@ def race(context: Context) -> str:
             folder = template.with_name(str(number))
             shutil.copytree(template, folder)
             order = numbers.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
-            parts = [(str(folder), order[part::processes]) for part in range(processes)]
-            errors = [line for lines in pool.starmap(_promote, parts, chunksize=1) for line in lines]
+            shares = [(str(folder), order[first::processes]) for first in range(processes)]
+            errors = [line for lines in pool.starmap(_promote, shares, chunksize=1) for line in lines]
             assert not errors, f"round {number}: {errors[0]}"
-            _judge(folder, number, best, len(order))
+            _check_round(folder, number, best, len(order))
             shutil.rmtree(folder)
-    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid version is champion, every decision is logged"
+    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid version wins, every decision is logged"
 
 
 def _prepare(root: Path) -> list[float]:
-    """Register the versions, valid ones first; returns the strengths of the valid versions."""
+    """Register the versions, valid ones first; return the strengths of the valid versions."""
     small_data.write_workspace(root, promotion=RULE.model_dump())
     registered.vocabulary()
     params = load_params()
@@ -65,13 +65,13 @@ def _prepare(root: Path) -> list[float]:
     strengths = random.Random(SEED).sample([round(0.2 + 0.1 * k, 1) for k in range(VALID)], VALID)
     for strength in strengths:
         registered.version(registry, run, strength)
-    for figures in UNSOUND:
-        registered.version(registry, run, 9.0 if figures else 0.0, **figures)
+    for metrics in UNSOUND:
+        registered.version(registry, run, 9.0 if metrics else 0.0, **metrics)
     return strengths
 
 
 def _promote(root: str, numbers: Sequence[int]) -> list[str]:
-    """Promote the versions simultaneously, each in its own thread; returns the problems."""
+    """Promote the versions simultaneously, each in its own thread; return the problems."""
     os.environ["FEEDFORWARD_ROOT"] = root
     settings.apply()
     from feedforward.tracking.registry import Registry
@@ -87,23 +87,24 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
             gate.conclude(params, name, run, version, Registry())
         except gate.Refused:
             if number <= VALID:
-                problems.append(f"version {number} is valid and was refused")
+                problems.append(f"version {number} is valid but was refused")
         except Exception as error:
             traceback.print_exc()
-            problems.append(f"version {number}: {described(error)}")
+            problems.append(f"version {number}: {describe(error)}")
         else:
             if number > VALID:
-                problems.append(f"version {number} is invalid and was not refused")
+                problems.append(f"version {number} is invalid but was not refused")
 
     at_once(promote, numbers)
     return problems
 
 
-def _judge(root: Path, number: int, best: int, tried: int) -> None:
+def _check_round(root: Path, number: int, best: int, tried: int) -> None:
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         champion, lines = model_versions.find(registered.NAME), list(append_only_log.read(paths.audit()))
     assert champion is not None, f"round {number}: no champion"
     assert champion.number == best, f"round {number}: version {champion.number} instead of {best}"
-    assert sorted(line["version"] for line in lines) == list(range(1, tried + 1)), f"round {number}: lines are missing"
-    assert lines[-1]["champion"] == best, f"round {number}: the log ends with version {lines[-1]['champion']}"
-    chained(lines)
+    versions = sorted(line["version"] for line in lines)
+    assert versions == list(range(1, tried + 1)), f"round {number}: lines are missing from the audit log"
+    assert lines[-1]["champion"] == best, f"round {number}: the audit log ends with version {lines[-1]['champion']}"
+    check_audit_log(lines)

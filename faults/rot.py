@@ -12,12 +12,12 @@ from feedforward.experiments import verification
 CACHE = Path(".dvc/cache/files/md5")
 
 
-def detected(context: Context) -> str:
+def flip_bits(context: Context) -> str:
     """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object."""
     count, numbers = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
         objects, damaged = verification.rehash(folder / CACHE)
-        assert (objects > 0, damaged) == (True, []), f"a false alarm: {damaged}"
+        assert (objects > 0, damaged) == (True, []), f"undamaged objects were reported: {damaged}"
         for _ in range(count):
             path = numbers.choice(workspace.walk(folder / CACHE))
             original = _flip(path, numbers)
@@ -26,16 +26,16 @@ def detected(context: Context) -> str:
                 f"{name}: not detected, or other objects reported"
             )
             _write(path, original)
-        assert verification.rehash(folder / CACHE) == (objects, []), "a false alarm"
+        assert verification.rehash(folder / CACHE) == (objects, []), "undamaged objects were reported"
         if not context.short:
-            _remedy(context, folder, numbers)
+            _apply_remedy(context, folder, numbers)
     return f"{count} of {count} flipped bits detected among {objects} objects, no false alarm" + (
         "" if context.short else "; the remedy works"
     )
 
 
-def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
-    """Apply the remedy in the message, and check that the object is rebuilt with the same bytes without its output."""
+def _apply_remedy(context: Context, folder: Path, numbers: random.Random) -> None:
+    """Follow the message about a damaged object whose output is missing, and check that both are rebuilt unchanged."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
@@ -46,7 +46,7 @@ def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
     context.baseline.check_outputs(folder)
-    assert path.read_bytes() == content, "the remedy does not restore the object"
+    assert path.read_bytes() == content, "the remedy does not restore the object in the cache"
     done = workspace.run(folder, *FEEDFORWARD, "verify")
     assert done.returncode == 0, done.stderr[-500:]
 

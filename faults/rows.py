@@ -1,4 +1,4 @@
-"""The rows of docs/reliability.md: faults that the product must survive, with their tests and scenarios."""
+"""The rows of docs/reliability.md: faults that the product must handle, with the tests and scenarios for them."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from faults.context import Scenario, in_subprocess
 
 @dataclass(frozen=True)
 class Row:
-    """A fault and its checks. tests: `FILE::FUNCTION` below tests/, run with all cases. scenarios: see `context`.
+    """A fault and its checks. tests: `FILE::FUNCTION` below tests/. scenarios: see `faults.context`.
 
-    long: scenarios without a short form. alone: run no other row at the same time, because this one measures durations.
+    long: scenarios without a short form. alone: run no other row at the same time, because this row measures durations.
     """
 
     number: int
@@ -60,8 +60,8 @@ ROWS = (
         "wrong bytes, or a web page with status 200",
         _tests(
             _SOURCES,
-            "wrong_content_is_reported_with_expected_received_and_source",
-            "a_web_page_with_status_200_is_rejected_and_the_next_source_tried",
+            "wrong_content_is_reported_with_its_source_and_both_digests",
+            "a_web_page_with_status_200_is_rejected_and_the_next_source_is_tried",
             "a_web_page_instead_of_a_plain_file_is_rejected",
         ),
     ),
@@ -86,11 +86,11 @@ ROWS = (
     ),
     Row(
         4,
-        "a hostile tar",
+        "a hostile tar file",
         _tests(
             _ARCHIVES,
-            "hostile_and_other_members_are_skipped",
-            "a_hundred_thousand_other_members_are_skipped",
+            "hostile_and_unexpected_members_are_skipped",
+            "a_hundred_thousand_unexpected_members_are_skipped",
             "a_duplicate_member_is_rejected",
             "a_sparse_file_is_rejected",
             "garbage_in_a_tar_raises_only_data_errors",
@@ -125,7 +125,7 @@ ROWS = (
         7,
         "the disk is full",
         _tests("feedforward/core/test_atomic_files.py", "after_an_exception_only_the_old_content_exists"),
-        (disk.full,),
+        (disk.fill_during_stages,),
     ),
     Row(
         8,
@@ -133,19 +133,19 @@ ROWS = (
         _tests(_FAILED, "a_kill_while_logging_loses_only_an_incomplete_record")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
         + _tests(_GATE, "an_interrupted_promotion_is_completed_by_the_next_one"),
-        (kills.of_the_group,),
+        (kills.kill_groups,),
     ),
     Row(
         9,
         "kill -9 of dvc alone",
-        _tests(_PROCESSES, "a_process_exits_with_the_process_that_started_it"),
-        (kills.of_dvc_only,),
+        _tests(_PROCESSES, "a_process_exits_when_its_parent_or_grandparent_is_killed"),
+        (kills.kill_dvc_only,),
     ),
     Row(
         10,
-        "bit rot in the cache",
-        _tests("feedforward/experiments/test_verification.py", "an_undamaged_cache_is_verified"),
-        (rot.detected,),
+        "bit rot in DVC's cache",
+        _tests("feedforward/experiments/test_verification.py", "an_undamaged_cache_passes_verification"),
+        (rot.flip_bits,),
     ),
     Row(
         11,
@@ -155,14 +155,14 @@ ROWS = (
             "an_rwlock_is_removed_if_no_dvc_is_running",
             "a_truncated_lock_file_is_renamed",
         ),
-        (locks.truncated_locks,),
+        (locks.truncate_locks,),
     ),
     Row(
         12,
         "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "error_names_the_running_dvc_process")
         + _tests(_PROCESSES, "a_second_job_names_the_running_job_and_a_kill_releases_the_lock"),
-        (locks.second_job,),
+        (locks.start_second_job,),
     ),
     Row(
         13,
@@ -173,10 +173,10 @@ ROWS = (
             "training_continues_without_a_store_and_results_are_reused",
             "a_damaged_record_does_not_block_the_others",
         ),
-        long=(servers.stops,),
+        long=(servers.stop_server,),
         alone=True,
     ),
-    Row(14, "several writers on a store that does not exist yet", (), (writers.together,)),
+    Row(14, "several writers on a store that does not exist yet", (), (writers.write_concurrently,)),
     Row(
         15,
         "a worker is lost",
@@ -204,7 +204,7 @@ ROWS = (
     ),
     Row(
         18,
-        "no rows, a missing column, an empty suite",
+        "no rows, a missing column, an empty suite of expectations",
         _tests(
             _VALIDATION,
             "a_split_without_rows_fails_every_check",
@@ -227,7 +227,7 @@ ROWS = (
     ),
     Row(
         20,
-        "unusual texts: not UTF-8, NUL, right-to-left, a megabyte",
+        "unusual texts: not UTF-8, with NUL or right-to-left characters, or a megabyte long",
         _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
         + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
         + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
@@ -238,7 +238,7 @@ ROWS = (
         "mistakes in params.yaml",
         _tests(
             "feedforward/config/test_schema.py",
-            "a_mistake_is_reported_with_key_bound_and_value",
+            "a_mistake_is_reported_with_its_key_value_and_allowed_range",
             "invalid_yaml_is_reported_in_one_line",
             "all_mistakes_are_listed_together",
             "a_command_exits_with_2_before_any_work_starts_if_params_have_a_mistake",
@@ -266,7 +266,7 @@ ROWS = (
     Row(
         24,
         "twenty simultaneous promotions",
-        _tests(_GATE, "twenty_simultaneous_promotions_make_the_best_champion_without_a_gap_in_the_log"),
+        _tests(_GATE, "the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap"),
         (in_subprocess(promoters.race),),
     ),
     Row(
@@ -285,7 +285,7 @@ ROWS = (
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
         + _tests(_PREDICTION, "a_tampered_champion_or_variant_gives_no_prediction"),
-        (in_subprocess(tampering.refused),),
+        (in_subprocess(tampering.tamper),),
     ),
     Row(
         26,
@@ -309,7 +309,7 @@ ROWS = (
         _tests("feedforward/core/test_redaction.py", "a_secret_from_the_environment_is_masked_anywhere_in_a_text")
         + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_contains_a_secret")
         + _tests(_SOURCES, "secrets_in_urls_are_not_printed"),
-        long=(canary.nowhere,),
+        long=(canary.search_for_secret,),
     ),
     Row(
         28,
@@ -333,11 +333,11 @@ ROWS = (
     Row(
         31,
         "two processes download one version",
-        _tests(_VERSIONS, "concurrent_processes_download_a_version_once"),
+        _tests(_VERSIONS, "processes_that_download_a_version_at_the_same_time_get_a_complete_copy"),
     ),
     Row(
         32,
-        "a kill after the alias is written and before its tags are",
+        "a kill after the champion's alias is written and before its tags are",
         _tests(_GATE, "an_alias_that_moved_without_its_tags_is_reconciled")
         + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_completed"),
     ),
@@ -350,12 +350,12 @@ ROWS = (
             "a_slow_request_head_is_rejected_and_the_connection_closed",
             "a_slow_request_body_is_rejected_and_the_connection_closed",
             "connection_of_a_client_that_does_not_read_is_closed",
-            "more_connections_than_allowed_block_no_client",
+            "connections_over_the_limit_do_not_block_other_clients",
         ),
     ),
     Row(
         34,
-        "several packs that end at the same time on a new store",
+        "several packs (jointly trained replicas) finish at the same time and log to a new store",
         _tests(
             "feedforward/tracking/test_connection.py",
             "concurrent_processes_that_log_the_same_inputs_complete_their_runs",
@@ -365,7 +365,7 @@ ROWS = (
         35,
         "the disk is full where the service stores samples",
         _tests("feedforward/serving/test_feedback.py", "an_unwritable_folder_gives_status_507"),
-        (inbox.full,),
+        (inbox.fill_disk,),
     ),
     Row(
         36,
@@ -376,8 +376,8 @@ ROWS = (
             "unsigned_versions_and_versions_signed_with_another_key_are_rejected",
             "gate_rejects_unsigned_versions_and_the_remedy_works",
             "a_variant_in_place_of_the_champion_is_rejected",
-            "a_damaged_signature_is_rejected_in_one_line",
+            "a_damaged_signature_is_rejected_with_a_one_line_message",
         ),
-        (in_subprocess(tampering.forged),),
+        (in_subprocess(tampering.forge),),
     ),
 )

@@ -1,4 +1,4 @@
-"""Row 13: the tracking server is killed or frozen in the middle of a training."""
+"""Row 13: the tracking server is killed or frozen in the middle of training."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ from faults import workspace
 from faults.context import Context
 from faults.workspace import FEEDFORWARD
 
-STALL = 15.0  # s that a job may lose when the server stops answering
+STALL = 15.0  # s by which a job may be delayed when the server stops answering
 TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
 COMPLETE = ["final original 0", "finals original None", "replica original 0", "variant original None"]
 
 
-def stops(context: Context) -> str:
-    """Row 13: the job finishes with little delay, and `sync` sends the rest."""
+def stop_server(context: Context) -> str:
+    """Row 13: stop the server during training; the job must finish with little delay, and `sync` must send the rest."""
     undisturbed, _ = _train(context, "undisturbed", None)
     observations = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
@@ -30,11 +30,11 @@ def stops(context: Context) -> str:
         delay = max(0.0, seconds - undisturbed)
         assert delay <= STALL, f"{name}: {delay:.1f} s lost"
         observations.append(f"{name}: {delay:.1f} s lost, then {sent}")
-    return "; ".join(observations) + "; each run once, the same bytes"
+    return "; ".join(observations) + "; each run is on the server once, the outputs are the same"
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
-    """Train, and send the server `stop` once a run is open; returns the seconds and the output of the first `sync`."""
+    """Train, and send the server the signal once it has a run; return the seconds and the first `sync`'s output."""
     sent = ""
     with context.baseline.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")
@@ -42,7 +42,7 @@ def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[fl
         began = time.monotonic()
         job = workspace.start(folder, *TRAIN, MLFLOW_TRACKING_URI=server.address)
         if stop:
-            while not server.holds():
+            while not server.runs():
                 assert job.poll() is None, workspace.output(folder)[-1000:]
                 time.sleep(0.05)
             server.signal(stop)
@@ -56,7 +56,7 @@ def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[fl
             sent = _sync(folder, server, "sent ")
             assert not sent.startswith("sent 0"), "the server had everything before it stopped"
             _sync(folder, server, "sent 0, waiting 0")
-        assert server.holds() == COMPLETE, f"the server has {server.holds()}"
+        assert server.runs() == COMPLETE, f"the server has {server.runs()}"
     return seconds, sent
 
 
@@ -66,7 +66,7 @@ def _sync(folder: Path, server: "Server", words: str) -> str:
 
 
 class Server:
-    """A real `mlflow server` on the loopback interface with its store in `folder`; it ends with the block."""
+    """A real `mlflow server` on the loopback interface with its store in `folder`; killed at the end of the block."""
 
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
@@ -108,12 +108,12 @@ class Server:
             os.killpg(self._process.pid, number)
 
     def revive(self) -> None:
-        """Continue the server if it is frozen, or start it again if it was killed."""
+        """Resume the server if it is frozen, or start it again if it was killed."""
         self.signal(signal.SIGCONT)
         if self._process.poll() is not None:
             self._start()
         self._wait()
 
-    def holds(self) -> list[str]:
-        """Role, variant and seed of each run that is not deleted."""
+    def runs(self) -> list[str]:
+        """Return the role, variant and seed of each run on the server that is not deleted."""
         return sorted(run for runs in workspace.runs(self._folder / "mlflow.db").values() for run in runs)

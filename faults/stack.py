@@ -1,7 +1,8 @@
-"""Runs the servers that several machines share, on loopback: PostgreSQL, an S3 store, MLflow, Prefect, Dask.
+"""Runs, on this machine's loopback interface, the servers that several machines share in production.
 
-These are the services of compose.yaml without Docker: each is a process that can be stopped, killed and started again
-at the same address. Requires PostgreSQL's programs and requirements/cluster.txt.
+These are PostgreSQL, an S3 store, MLflow, Prefect and Dask: the services of compose.yaml without Docker. Each is a
+process that can be stopped, killed and started again at the same address. Requires PostgreSQL's programs and
+requirements/cluster.txt.
 """
 
 import contextlib
@@ -32,14 +33,14 @@ PYTHON = sys.executable
 
 
 def missing() -> str:
-    """A message about what is not installed on this machine; empty if the stack can start."""
+    """Return a message that names what is not installed on this machine; empty if the stack can start."""
     lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not _program("postgres"):
         lacking.append("PostgreSQL")
     return f"not installed: {', '.join(lacking)}" if lacking else ""
 
 
-class Part:
+class Server:
     """A server in its own process group. answers: returns whether the server is ready."""
 
     def __init__(
@@ -54,8 +55,8 @@ class Part:
         self._answers, self._user = answers, user
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self) -> "Part":
-        """Start the server without waiting until it is ready."""
+    def start(self) -> "Server":
+        """Start the server; do not wait for it to be ready."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -68,15 +69,15 @@ class Part:
             )
         return self
 
-    def wait(self, patience: float = 180.0) -> "Part":
+    def wait(self, patience: float = 180.0) -> "Server":
         """Wait until the server answers.
 
         Raises:
-            AssertionError: the server ended, or does not answer within `patience` seconds.
+            AssertionError: the server exited, or does not answer within `patience` seconds.
         """
         end = time.monotonic() + patience
         while not self._answers():
-            assert self.process.poll() is None, f"{self._command[:4]} ended: {self.output()[-2000:]}"
+            assert self.process.poll() is None, f"{self._command[:4]} exited: {self.output()[-2000:]}"
             assert time.monotonic() < end, f"{self._command[:4]} does not answer: {self.output()[-2000:]}"
             time.sleep(0.1)
         return self
@@ -104,7 +105,7 @@ class Part:
 
 
 def health(address: str) -> Callable[[], bool]:
-    """A function that returns whether the address answers without an error."""
+    """Return a function that tells whether the address answers without an error."""
 
     def answers() -> bool:
         try:
@@ -116,11 +117,11 @@ def health(address: str) -> Callable[[], bool]:
     return answers
 
 
-# --- parts ---------------------------------------------------------------------------------------
+# --- servers -------------------------------------------------------------------------------------
 
 
-class Postgres(Part):
-    """PostgreSQL with the databases of MLflow and Prefect, in `folder`; runs as `postgres` if this user is root."""
+class Postgres(Server):
+    """PostgreSQL in `folder`, for MLflow and Prefect; runs as the user `postgres` if the current user is root."""
 
     def __init__(self, folder: Path, connections: int = 100) -> None:
         user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
@@ -140,7 +141,7 @@ class Postgres(Part):
         return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
 
     def make_databases(self) -> None:
-        """Create the empty databases."""
+        """Create empty databases."""
         for name in DATABASES:
             command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
             subprocess.run(command, check=True, capture_output=True)
@@ -156,8 +157,8 @@ def _program(name: str) -> str:
     return str(programs[-1]) if programs else shutil.which(name) or ""
 
 
-class ObjectStore(Part):
-    """moto's S3 server; its content is lost when it ends."""
+class ObjectStore(Server):
+    """moto's S3 server; its content is lost when it exits."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -172,13 +173,13 @@ class ObjectStore(Part):
         super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
 
     def make_buckets(self) -> None:
-        """Create the empty buckets."""
+        """Create empty buckets."""
         for name in BUCKETS:
             urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
 
 
-class Tracking(Part):
-    """`mlflow server` over a database and an artifact root (folder or s3://BUCKET)."""
+class Tracking(Server):
+    """`mlflow server` with a database and an artifact root (a folder or s3://BUCKET)."""
 
     def __init__(self, folder: Path, database: str, artifacts: str, store: Mapping[str, str], workers: int = 1) -> None:
         port = free_port()
@@ -190,7 +191,7 @@ class Tracking(Part):
         super().__init__(folder, command, environment | dict(store), health(f"{self.address}/health"))
 
 
-class Orchestration(Part):
+class Orchestration(Server):
     """Prefect's server as `make server` starts it, in a separate workspace. database: None for SQLite in `folder`."""
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
@@ -205,7 +206,7 @@ class Orchestration(Part):
         super().__init__(folder, command, workspace.environment(folder, **settings), health(f"{self.address}/ready"))
 
 
-class Scheduler(Part):
+class Scheduler(Server):
     """Dask's scheduler."""
 
     def __init__(self, folder: Path) -> None:
@@ -215,7 +216,7 @@ class Scheduler(Part):
         super().__init__(folder, [*command, "--no-dashboard"], workspace.environment(folder), lambda: _listens(port))
 
 
-class Worker(Part):
+class Worker(Server):
     """A Dask worker with one thread and its own checkout; it is not restarted when it dies."""
 
     def __init__(self, folder: Path, checkout: Path, scheduler: str, **more: str) -> None:
@@ -230,7 +231,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-# --- together ------------------------------------------------------------------------------------
+# --- all servers ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -247,27 +248,27 @@ class Stack:
 
 @contextlib.contextmanager
 def started() -> Iterator[Stack]:
-    """Start all servers; they end with the block."""
+    """Start all servers; they are killed when the `with` block ends."""
     with contextlib.ExitStack() as ending, tempfile.TemporaryDirectory(prefix="feedforward-stack-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # if we are root, PostgreSQL runs as another user
+        folder.chmod(0o755)  # if the current user is root, PostgreSQL runs as another user
         postgres, store, scheduler = (
             Postgres(folder / "postgres"),
             ObjectStore(folder / "s3"),
             Scheduler(folder / "dask"),
         )
-        part: Part
-        for part in (postgres, store, scheduler):
-            ending.callback(part.start().kill)
+        server: Server
+        for server in (postgres, store, scheduler):
+            ending.callback(server.start().kill)
         postgres.wait()
         postgres.make_databases()
         store.wait()
         store.make_buckets()
         tracking = Tracking(folder / "mlflow", postgres.url("mlflow", "psycopg2"), "s3://mlflow", store.environment)
         orchestration = Orchestration(folder / "prefect", postgres.url("prefect", "asyncpg"))
-        for part in (tracking, orchestration):
-            ending.callback(part.start().kill)
-        for part in (scheduler, tracking, orchestration):
-            part.wait()
+        for server in (tracking, orchestration):
+            ending.callback(server.start().kill)
+        for server in (scheduler, tracking, orchestration):
+            server.wait()
         shared = {"MLFLOW_TRACKING_URI": tracking.address, "PREFECT_API_URL": orchestration.address}
         yield Stack(postgres, store, tracking, orchestration, scheduler, shared | store.environment)

@@ -1,6 +1,7 @@
 """Checks that models that were tampered with, or that would run code, are refused before any part of them is loaded.
 
-Row 25: without a key, anything that does not match the registry. Row 36: with a key, anything not signed with it.
+Row 25: without a key, a model is refused if it does not match the registry. Row 36: with a key, a model is also refused
+if it is not signed with that key.
 """
 
 import base64
@@ -39,53 +40,53 @@ UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
 Attack = Callable[[Path, Path], None]  # (served folder, file that a successful attack would write)
 
 
-def refused(context: Context) -> str:
-    """Row 25: flipped bits, attacks on the champion's files, and hostile challengers."""
+def tamper(context: Context) -> str:
+    """Row 25: flip bits, attack the champion's files, and register hostile challengers."""
     root = context.folder / "tampering"
     marker = root / "marker"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         params = _prepare(root)
         champion = prediction.champion(registered.NAME)
-        flips = _flips(_served(champion.version), context.count(100, 20))
+        flips = _flip_bits(_served(champion.version), context.count(100, 20))
         for name, attack in ATTACKS.items():
-            with _restored(_served(champion.version)) as folder:
+            with _Restored(_served(champion.version)) as folder:
                 attack(folder, marker)
-                _answers_nothing(root, name)
-        hostile = HOSTILE if not context.short else {"Lambda": HOSTILE["Lambda"], "a pickle": HOSTILE["a pickle"]}
+                _check_no_answer(root, name)
+        hostile = HOSTILE if not context.short else {name: HOSTILE[name] for name in ("a Lambda layer", "a pickle")}
         for name, (file, content) in hostile.items():
-            _never_champion(params, name, file, content(marker))
+            _check_never_champion(params, name, file, content(marker))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
-    assert not marker.exists(), "code of an attacker was run"
+    assert not marker.exists(), "an attacker's code was run"
     return (
-        f"{flips} of {flips} flipped bits and {len(ATTACKS)} of {len(ATTACKS)} attacks on the champion refused,"
+        f"refused: {flips} of {flips} flipped bits, {len(ATTACKS)} of {len(ATTACKS)} attacks on the champion,"
         f" {len(hostile)} of {len(hostile)} hostile challengers; none of their code was run"
     )
 
 
-def forged(context: Context) -> str:
-    """Row 36: versions whose digests match the registry, as anyone with write access to the store can make them."""
+def forge(context: Context) -> str:
+    """Row 36: forge versions whose digests match the registry, as anyone with write access to the store can."""
     root, signer = context.folder / "forgery", context.folder / "keys" / "signer.pem"
     with environment({"FEEDFORWARD_ROOT": str(root), signatures.SIGNER: str(signer)}):
         key = signatures.create()[1]
         _prepare(root, promotion={"key": key})
         champion = prediction.champion(registered.NAME)
         for name, forgery in FORGERIES.items():
-            with _restored(_served(champion.version)) as folder:
+            with _Restored(_served(champion.version)) as folder:
                 forgery(folder, signer.with_name(f"{name}.pem"))
-                _register_again(champion.version, folder)
-                _answers_nothing(root, name)
-        assert not _refusal(lambda: _register_again(champion.version, _served(champion.version)))
+                _register_digest(champion.version, folder)
+                _check_no_answer(root, name)
+        assert not _refusal(lambda: _register_digest(champion.version, _served(champion.version)))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
         small_data.write_params(root / "params.yaml", small_data.values())
-        with _restored(_served(champion.version)) as folder:  # the forgery is valid except for its signature
+        with _Restored(_served(champion.version)) as folder:  # the forgery is valid except for its signature
             _swap(folder, signer)
-            _register_again(champion.version, folder)
+            _register_digest(champion.version, folder)
             done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
             assert done.returncode == 0, f"without a key: {done.stderr}"
     return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key, the same forgery is served"
 
 
-def _register_again(version: Version, folder: Path) -> None:
+def _register_digest(version: Version, folder: Path) -> None:
     """Set the digest in the registry to the digest of the folder's manifest."""
     from feedforward.tracking.registry import Registry
 
@@ -104,8 +105,8 @@ def _served(version: Version) -> Path:
     return model_versions.folder(version, model_version.SERVED)
 
 
-class _restored:
-    """A context manager that restores the folder when the block ends."""
+class _Restored:
+    """A context manager that restores the folder when the `with` block ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._backup = folder, folder.with_name("backup")
@@ -119,8 +120,8 @@ class _restored:
         self._backup.rename(self._folder)
 
 
-def _flips(folder: Path, count: int) -> int:
-    """Flip single bits, one at a time, and check that each is detected; returns their number."""
+def _flip_bits(folder: Path, count: int) -> int:
+    """Flip `count` bits, one at a time, and check that each flip is detected; return `count`."""
     numbers = random.Random(SEED)
     for number in range(count):
         path = numbers.choice(sorted(folder.iterdir()))
@@ -135,7 +136,7 @@ def _flips(folder: Path, count: int) -> int:
     return count
 
 
-def _answers_nothing(root: Path, name: str) -> None:
+def _check_no_answer(root: Path, name: str) -> None:
     done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
     assert done.stdout == "", f"{name}: answered {done.stdout}"
     try:
@@ -144,8 +145,8 @@ def _answers_nothing(root: Path, name: str) -> None:
         raise AssertionError(f"{name}: {error}") from None
 
 
-def _never_champion(params: Params, name: str, file: str, content: bytes) -> None:
-    """Check that a hostile model with matching digests, as anyone with write access can make, is refused."""
+def _check_never_champion(params: Params, name: str, file: str, content: bytes) -> None:
+    """Check that a hostile model is refused even if its digests match, which anyone with write access can achieve."""
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
@@ -155,7 +156,7 @@ def _never_champion(params: Params, name: str, file: str, content: bytes) -> Non
         folder = Path(temporary) / "served"
         shutil.copytree(champion_folder, folder)
         (folder / file).write_bytes(content)
-        digest = _forge(folder)
+        digest = _update_manifest(folder)
         version = registry.register(
             registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
         )
@@ -176,8 +177,8 @@ def _refusal(action: Callable[[], object]) -> str:
 # --- attacks on a served folder ---------------------------------------------------------
 
 
-def _forge(folder: Path) -> str:
-    """Make the manifest match the files again; returns the manifest's digest."""
+def _update_manifest(folder: Path) -> str:
+    """Make the manifest match the files again; return the manifest's digest."""
     listed = {}
     for path in sorted(folder.iterdir()):
         if path.name not in (MANIFEST, signatures.FILE):
@@ -188,7 +189,7 @@ def _forge(folder: Path) -> str:
 
 
 class _Payload:
-    """An object whose unpickling runs a command."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self._marker = marker
@@ -248,21 +249,21 @@ def _packed_weights(_: Path) -> bytes:
 
 
 HOSTILE: Mapping[str, tuple[str, Callable[[Path], bytes]]] = {
-    "Lambda": (MODEL, _lambda),
-    "module": (MODEL, _module),
-    "bomb": (MODEL, _bomb),
-    "link": (MODEL, _outside),
-    "member": (MODEL, _with_member),
-    "half": (MODEL, lambda _: registered.keras_model()[:500]),
-    "empty": (MODEL, lambda _: b""),
+    "a Lambda layer": (MODEL, _lambda),
+    "a layer from a foreign module": (MODEL, _module),
+    "a decompression bomb": (MODEL, _bomb),
+    "a link to another file": (MODEL, _outside),
+    "an extra archive member": (MODEL, _with_member),
+    "half of the model": (MODEL, lambda _: registered.keras_model()[:500]),
+    "an empty model": (MODEL, lambda _: b""),
     "a pickle": (WEIGHTS, _pickle),
-    "a bomb of weights": (WEIGHTS, _packed_weights),
+    "weights that are a decompression bomb": (WEIGHTS, _packed_weights),
     "half of the weights": (WEIGHTS, lambda _: registered.weights(1.0)[:500]),
-    "no weights": (WEIGHTS, lambda _: b""),
+    "empty weights": (WEIGHTS, lambda _: b""),
 }
 
 
-def _holding(file: str, content: Callable[[Path], bytes]) -> Attack:
+def _replacing(file: str, content: Callable[[Path], bytes]) -> Attack:
     return lambda folder, marker: _write(folder / file, content(marker))
 
 
@@ -276,16 +277,16 @@ def _swap(folder: Path, _: Path) -> None:
     (folder / WEIGHTS).write_bytes(registered.weights(2.0))
     description["weights_digest"] = registered.network(2.0).weights_digest()
     atomic_files.write_json(folder / DESCRIPTION, description)
-    _forge(folder)
+    _update_manifest(folder)
 
 
-def _turn(folder: Path, _: Path) -> None:
+def _reverse_labels(folder: Path, _: Path) -> None:
     """Write the labels in reverse order."""
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     atomic_files.write_json(folder / DESCRIPTION, description | {"labels": description["labels"][::-1]})
 
 
-def _link(folder: Path, marker: Path) -> None:
+def _replace_with_link(folder: Path, marker: Path) -> None:
     elsewhere = marker.with_name("elsewhere")
     (folder / WEIGHTS).replace(elsewhere)
     (folder / WEIGHTS).symlink_to(elsewhere)
@@ -315,13 +316,13 @@ FORGERIES: Mapping[str, Attack] = {  # (served folder, private key of the attack
     "another network with the signature of another key": _sign_again,
 }
 ATTACKS: Mapping[str, Attack] = {
-    **{name: _holding(file, content) for name, (file, content) in HOSTILE.items()},
-    "a valid swap": _holding(WEIGHTS, lambda _: registered.weights(2.0)),
-    "a valid swap with its manifest": _swap,
-    "labels in reverse order": _turn,
-    "a link": _link,
-    "a module next to it": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
-    "a pickle next to it": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
+    **{name: _replacing(file, content) for name, (file, content) in HOSTILE.items()},
+    "weights of another network": _replacing(WEIGHTS, lambda _: registered.weights(2.0)),
+    "another network with a matching manifest": _swap,
+    "labels in reverse order": _reverse_labels,
+    "a link in place of the weights": _replace_with_link,
+    "an extra Python module": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
+    "an extra pickle": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
     "no vocabulary": lambda folder, _: (folder / "vocabulary.txt").unlink(),
-    "a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
+    "a model file of a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
 }

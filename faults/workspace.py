@@ -21,21 +21,24 @@ from faults import ROOT
 from feedforward.core import processes
 
 NAME = "reviews"
-EMPTY = "empty"  # folder with a store that has no runs, to copy, because creating one takes seconds
+EMPTY = "empty"  # folder with an empty store; scenarios copy it, because creating one takes seconds
 DVC = (sys.executable, "-m", "dvc")
-REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # what `make run` calls
+REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # does what `feedforward run` does
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
 TIMEOUT = 300.0  # s for one command
 Done = subprocess.CompletedProcess[str]
 
 
 def jobs() -> int:
-    """Number of parallel jobs: one more than cores, because some wait for servers or for the moment of a kill."""
+    """Number of parallel jobs: one more than the number of cores, because some jobs wait for a server or for a kill."""
     return max(2, processes.cores()) + 1
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Environment variables for commands in a workspace: this Python, but no settings of the calling process."""
+    """Environment variables for commands in a workspace.
+
+    PATH starts with this Python's folder, and the caller's DVC, MLflow, Prefect and project variables are removed.
+    """
     return clean_environment.environment() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
@@ -66,16 +69,16 @@ def output(folder: Path) -> str:
 
 
 def one_line(done: Done, code: int, *words: str) -> str:
-    """Check the exit code, that there is no traceback, and that one line contains all `words`; returns that line."""
+    """Check the exit code, and that standard error has no traceback and one line with all `words`; return that line."""
     assert done.returncode == code, f"exit code {done.returncode} instead of {code}: {done.stderr[-500:]}"
     assert "Traceback" not in done.stderr, f"a traceback: {done.stderr[-500:]}"
     lines = [line for line in done.stderr.splitlines() if all(word in line for word in words)]
-    assert len(lines) == 1, f"no line, or several, with {words}: {done.stderr[-500:]}"
+    assert len(lines) == 1, f"{len(lines)} lines instead of one with {words}: {done.stderr[-500:]}"
     return lines[0]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that DVC tracks, without partial files of killed processes."""
+    """SHA-256 of every file that DVC tracks, except partial files of killed processes."""
     tracked = [path for name in ("data", "reports/comparison", "reports/validation") for path in walk(folder / name)]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -90,7 +93,7 @@ def walk(folder: Path) -> list[Path]:
 
 
 def runs(database: Path) -> dict[str, list[str]]:
-    """For each status, the role, variant and seed of the runs in an MLflow database that are not deleted, in order."""
+    """For each status, the role, variant and seed of each active (not deleted) run in an MLflow database, sorted."""
     pick = ", ".join(f"MAX(CASE WHEN key = '{key}' THEN value END)" for key in ("role", "variant", "seed"))
     query = f"SELECT status, {pick} FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active'"
     by_status: dict[str, list[str]] = {}
@@ -111,7 +114,7 @@ def running_processes(folder: Path) -> list[psutil.Process]:
 
 
 def wait_until_idle(folder: Path, seconds: float) -> float:
-    """Wait until no process runs in the workspace; returns the seconds waited."""
+    """Wait until no process runs in the workspace; return the seconds waited."""
     began = time.monotonic()
     while running := running_processes(folder):
         waited = time.monotonic() - began
@@ -129,7 +132,7 @@ class Baseline:
 
     @contextlib.contextmanager
     def copy(self, name: str) -> Iterator[Path]:
-        """Yield a copy in the same parent folder, which is removed unless the block fails."""
+        """Yield a copy next to this workspace; the copy is removed unless the block fails."""
         folder = self.folder.with_name(name)
         shutil.copytree(self.folder, folder, symlinks=True)
         yield folder
@@ -139,13 +142,13 @@ class Baseline:
         """Check that the outputs of another workspace have the same bytes and that no partial files are left."""
         others = digests(folder)
         differ = sorted(name for name in self.digests.keys() | others if self.digests.get(name) != others.get(name))
-        assert not differ, f"{len(differ)} outputs differ, {differ[0]} first"
+        assert not differ, f"{len(differ)} outputs differ; the first is {differ[0]}"
         partial = [path for name in ("data", "reports") for path in walk(folder / name) if ".partial" in str(path)]
         assert not partial, f"{partial[0]} was not removed"
 
 
 def copy_code(folder: Path, *files: str) -> None:
-    """Copy files of the checkout, and the folders with the dependencies of the stages; the installed package runs."""
+    """Copy files of the checkout, and the code, which DVC hashes (but the code of the installed package runs)."""
     for name in files:
         shutil.copy(ROOT / name, folder)
     for name in ("src", "pipelines", "requirements"):
@@ -155,7 +158,7 @@ def copy_code(folder: Path, *files: str) -> None:
 def prepare(folder: Path) -> Path:
     """Create a workspace in which nothing has run yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    change(folder, tiny())
+    change(folder, tiny_params())
     copy_code(folder, "dvc.yaml", ".dvcignore")
     assert run(folder, *DVC, "init", "--quiet", "--no-scm").returncode == 0
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
@@ -163,8 +166,8 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def finish(folder: Path) -> Baseline:
-    """Run the pipeline in a new workspace."""
+def make_baseline(folder: Path) -> Baseline:
+    """Create a workspace, run the pipeline in it once, and return it as the baseline."""
     prepare(folder)
     done = run(folder, sys.executable, "-c", "from feedforward import tracking; tracking.open_store()")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -180,8 +183,8 @@ def demo() -> dict[str, Any]:
     return values
 
 
-def tiny() -> dict[str, Any]:
-    """Parameters for the embedded reviews, not marked as a demo, so that their models can be promoted."""
+def tiny_params() -> dict[str, Any]:
+    """Parameters for the bundled sample reviews, with `demo` off, so that their models can be promoted."""
     values = demo()
     data = next(entry for entry in values["datasets"].values() if entry["task"] == "binary")
     data |= {"demo": False, "claims": []}
@@ -211,6 +214,6 @@ def change(folder: Path, values: Mapping[str, Any]) -> None:
     """Set top-level keys of params.yaml."""
     yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
     before = yaml.load(path) if path.exists() else {}
-    yaml.default_flow_style = False  # libyaml does not read a URL with a port and a query in a list on one line
+    yaml.default_flow_style = False  # libyaml cannot read a URL with a port and a query in a one-line list
     with path.open("w", encoding="utf-8") as file:
         yaml.dump({**before, **values}, file)

@@ -11,7 +11,7 @@ import pytest
 from faults import ROOT, __main__, cited
 from faults.cited import Outcome
 from faults.context import Context, in_subprocess
-from faults.kills import POINTS, STEPS, chained, draw_moments
+from faults.kills import POINTS, STEPS, check_audit_log, draw_moments
 from faults.rows import ROWS, Row
 
 # Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, the download
@@ -77,9 +77,9 @@ def test_a_gap_in_an_audit_log_is_detected() -> None:
         return {"decision": decision, "before": before, "champion": champion}
 
     entries = [line("promoted", None, 1), line("promoted", 1, 2), line("finished", 1, 2), line("kept", 2, 2)]
-    chained(entries)
+    check_audit_log(entries)
     with pytest.raises(AssertionError, match="a gap"):
-        chained([entries[0], entries[3]])
+        check_audit_log([entries[0], entries[3]])
 
 
 def raising(error: Exception) -> Row:

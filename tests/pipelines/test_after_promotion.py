@@ -44,7 +44,7 @@ class Project:
 
     def __init__(self, folder: Path, shared: Stack, name: str, labels: list[str]) -> None:
         self.folder, self.shared = folder, shared
-        data = workspace.tiny()["datasets"][NAME]
+        data = workspace.tiny_params()["datasets"][NAME]
         data |= {"labels": labels}
         data["expectations"] |= {"class_share": [0.4, 0.6]}
         workspace.prepare(folder)

@@ -26,7 +26,7 @@ def checkout(folder: Path) -> Path:
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     (folder / "demo").mkdir()
-    params = workspace.tiny()
+    params = workspace.tiny_params()
     params["datasets"][NAME]["demo"] = True
     workspace.change(folder / "demo", params)
     return folder

@@ -24,7 +24,7 @@ def repro(folder: Path, *arguments: str, **extra: str) -> Done:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Path:
     """A workspace with one dataset and two variants, run once."""
-    folder, params = workspace.prepare(tmp_path_factory.mktemp("line")), workspace.tiny()
+    folder, params = workspace.prepare(tmp_path_factory.mktemp("line")), workspace.tiny_params()
     params["datasets"][NAME]["training"] |= {"epochs": 3, "final": {"variant": "original", "epochs": 2}}
     variants = {name: workspace.demo()["variants"][name] for name in ("original", "dropout")}
     workspace.change(folder, params | {"seeds": 2, "variants": variants})
@@ -106,6 +106,6 @@ def test_error_of_a_second_job_names_the_running_process(finished: Path) -> None
     ],
 )
 def test_a_stage_rejects_invalid_params_before_any_work(tmp_path: Path, edit: dict[str, object], line: str) -> None:
-    workspace.change(tmp_path, workspace.tiny() | edit)
+    workspace.change(tmp_path, workspace.tiny_params() | edit)
     workspace.one_line(vectorize(tmp_path), 2, line)
     assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".locks"}

@@ -21,7 +21,7 @@ from live_servers import free_port
 from waiting import until
 
 from faults import ROOT
-from faults.workspace import NAME, Done, change, environment, prepare, tiny
+from faults.workspace import NAME, Done, change, environment, prepare, tiny_params
 from feedforward.core.errors import Busy
 
 LABELED = 6
@@ -116,7 +116,7 @@ class Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    params = tiny()
+    params = tiny_params()
     params["datasets"][NAME]["expectations"]["class_share"] = [0.4, 0.6]
     params["datasets"][NAME]["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
     params["retraining"] = {

@@ -52,9 +52,11 @@ def test_an_empty_variant_has_default_values() -> None:
     }
 
 
-@pytest.mark.proves("A mistake in params.yaml is reported with its key, its bound, and the nearest valid name")
+@pytest.mark.proves("A mistake in params.yaml is reported with its key, the allowed range, and the nearest valid name")
 @pytest.mark.parametrize(("key", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_reported_with_key_bound_and_value(tmp_path: Path, key: Any, value: Any, line: str) -> None:
+def test_a_mistake_is_reported_with_its_key_value_and_allowed_range(
+    tmp_path: Path, key: Any, value: Any, line: str
+) -> None:
     lines = problems(write_yaml(tmp_path / "params.yaml", mistakes.with_value(VALUES, key, value)))
     assert [problem for problem in lines if problem.startswith(f"params.yaml: {line}")], lines
 

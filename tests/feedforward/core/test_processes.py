@@ -141,7 +141,7 @@ shell.wait()
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["starter", "shell"])
 @pytest.mark.parametrize("late", [0, 3], ids=["after the child watches", "before the child watches"])
-def test_a_process_exits_with_the_process_that_started_it(killed: str, late: int) -> None:
+def test_a_process_exits_when_its_parent_or_grandparent_is_killed(killed: str, late: int) -> None:
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True
     )

@@ -43,7 +43,7 @@ def cache(tmp_path: Path) -> Path:
 # --- bytes -------------------------------------------------------------------------------------
 
 
-def test_an_undamaged_cache_is_verified(cache: Path) -> None:
+def test_an_undamaged_cache_passes_verification(cache: Path) -> None:
     assert verification.rehash(cache) == (2, [])
 
 

@@ -165,7 +165,7 @@ def test_invalid_challengers_are_rejected(
 
 
 @pytest.mark.proves("After twenty simultaneous promotions, the best version is champion and the audit log has no gap")
-def test_twenty_simultaneous_promotions_make_the_best_champion_without_a_gap_in_the_log(
+def test_the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap(
     params: Params, small_store: "Store"
 ) -> None:
     registry = Registry()

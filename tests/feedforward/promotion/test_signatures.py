@@ -143,7 +143,7 @@ def test_a_variant_in_place_of_the_champion_is_rejected(params: Params, small_st
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[" * 9000, b'{"dsseEnvelope": {"signatures": [{"sig": "?"}]}}', bytes(2**17)]
 )
-def test_a_damaged_signature_is_rejected_in_one_line(
+def test_a_damaged_signature_is_rejected_with_a_one_line_message(
     params: Params, small_store: "Store", key: str, content: bytes
 ) -> None:
     require(key)

@@ -167,7 +167,7 @@ def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: 
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
+def test_connections_over_the_limit_do_not_block_other_clients(strict: Running) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
     connections = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
     try:

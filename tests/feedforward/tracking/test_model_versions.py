@@ -1,13 +1,14 @@
 """Versions on a server that proxies artifacts: downloaded once, even by several processes, and usable without it."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
 from registered import NAME
-from threads import at_once
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, TrackingError
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
+
+# finds the champion, waits for a line of input, then downloads it
+DOWNLOAD = """
+import sys
+from feedforward.tracking import model_versions
+version = model_versions.find(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+print(model_versions.folder(version, "served"))
+"""
 
 
 @pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
@@ -46,10 +57,21 @@ def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store",
 
 
 @pytest.mark.proves("Several processes that download one version at the same time all get a complete copy")
-def test_concurrent_processes_download_a_version_once(
-    remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
+def test_processes_that_download_a_version_at_the_same_time_get_a_complete_copy(
+    remote_store: "Store", small: Params
 ) -> None:
     version = registered.champion(remote_store, small)
     shutil.rmtree(model_versions.folder(version, "served"))
-    for folder in at_once(lambda _: model_versions.folder(version, "served"), range(4)):
-        bundle.read(folder, version.tags["digest"])
+    command = [sys.executable, "-c", DOWNLOAD, NAME]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        folder = process.communicate(timeout=60)[0].strip()
+        assert process.returncode == 0
+        bundle.read(Path(folder), version.tags["digest"])

@@ -177,12 +177,12 @@ WANTED = "set/train/neg/9_9.txt"
     ],
     ids=lambda entry: f"{entry[0].name} {entry[0].type.decode()}" if isinstance(entry, tuple) else None,
 )
-def test_hostile_and_other_members_are_skipped(entry):
+def test_hostile_and_unexpected_members_are_skipped(entry):
     assert of_entries(entry) == DIGEST
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_other_members_are_skipped():
+def test_a_hundred_thousand_unexpected_members_are_skipped():
     others = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
     packed = gzip.compress(others + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
     assert unpack(packed, reviews_file(max_bytes=2**26))[0] == DIGEST

@@ -144,7 +144,7 @@ def test_a_tar_becomes_one_table_in_canonical_order(root):
     fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # correct: not fetched
 
 
-def test_a_web_page_with_status_200_is_rejected_and_the_next_source_tried(root, caplog):
+def test_a_web_page_with_status_200_is_rejected_and_the_next_source_is_tried(root, caplog):
     caplog.set_level(logging.WARNING)
     with serving({"/page": [complete(PAGE)], "/good": [complete(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
@@ -153,7 +153,7 @@ def test_a_web_page_with_status_200_is_rejected_and_the_next_source_tried(root, 
     assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
 
 
-def test_wrong_content_is_reported_with_expected_received_and_source(root):
+def test_wrong_content_is_reported_with_its_source_and_both_digests(root):
     wrong = b"something else"
     with serving({"/wrong": [complete(gzip.compress(wrong))]}) as server:
         message = failure(numbers(f"{server.url}/wrong"), root)
