@@ -1,1 +1,1 @@
-"""Benchmarks (`make bench`): comparisons with a plain Keras script, lower bounds set by this machine, and growth."""
+"""Benchmarks (`make bench`): comparisons with a plain Keras script and with MLflow, lower bounds, and growth."""

@@ -1,8 +1,8 @@
-"""Compares the whole job with the lecture as a plain Keras script: `python -m bench.bench`, or `make bench`.
+"""Compares the whole job with a plain Keras script: `python -m bench.bench`, or `make bench`.
 
 Alternates between the plain script and `dvc repro`, in fresh processes. `dvc repro` runs from vectorize to compare in a
-fresh workspace with new stores, once for each number of seeds, limited to the lecture's networks (IMDb's five variants
-and final model, MNIST's final model). Writes reports/bench/bench.json and bench.png.
+fresh workspace with new stores, once for each number of seeds. Both train the lecture's networks: IMDb's five variants
+and final model, and MNIST's final model. Writes reports/bench/bench.json and bench.png.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from bench import measure, terminal, workspace
 from bench.measure import Measured
 from feedforward.core import atomic_files, paths
 
-# The lecture compares no variants on MNIST. The pipeline needs a variant, so it trains one MNIST network more.
+# The lecture compares no variants on MNIST. The pipeline needs a variant, so it trains one more MNIST network.
 LECTURE = {"datasets.mnist.training.variants": ["original"]}
 QUICK = {
     f"datasets.{name}.training.{key}": 1 for name in ("mnist", "imdb") for key in ("epochs", "final.epochs")
-}  # one epoch: only checks that it runs
+}  # one epoch, only to check that the benchmark runs
 PLAIN = "plain Keras, one seed"
 
 
@@ -41,7 +41,7 @@ class Target:
         """The text to print next to the value."""
         if value > self.limit:
             return "NOT MET"
-        return "met, stretch too" if self.stretch is not None and value <= self.stretch else "met"
+        return "both met" if self.stretch is not None and value <= self.stretch else "met"
 
 
 TARGETS = (
@@ -55,13 +55,13 @@ TARGETS = (
     Target("`dvc repro` after one of IMDb's variants has changed", 25.0, None, "s"),
 )
 CHANGED = {"variants.dropout.dropout_rate": 0.3}
-CHANGED_SEEDS = 5  # the number of seeds with which a change is measured: that of params.yaml
+CHANGED_SEEDS = 5  # the number of seeds with which a change is measured; the same as in params.yaml
 
 
 def main() -> None:
     """Measure and print; write after each round, so that an interrupted benchmark keeps its results."""
     options = _options()
-    for report in measured_by_round(options.rounds, options.seeds, options.quick):
+    for report in measure_rounds(options.rounds, options.seeds, options.quick):
         atomic_files.write_json(options.json, report)
         draw(report, options.json.with_suffix(".png"))
     print(text(report))
@@ -77,20 +77,20 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def measured_by_round(rounds: int, seeds: list[int], quick: bool) -> Iterator[dict[str, Any]]:
-    """Yield after each round: all measurements so far, one row per round, and their medians."""
+def measure_rounds(rounds: int, seeds: list[int], quick: bool) -> Iterator[dict[str, Any]]:
+    """After each round, yield a report of all measurements so far, with their medians."""
     rows: dict[str, list[Measured]] = {PLAIN: [], **{_row(number): [] for number in seeds}}
-    small: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
-    figures: dict[str, Any] = {}
+    seconds: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
+    metrics: dict[str, Any] = {}
     machine = measure.machine()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
         workspace.prepare(paths.root(), folder / "base")
         for number in range(1, rounds + 1):
-            rows[PLAIN].append(_plain(folder, quick, figures))
+            rows[PLAIN].append(_plain(folder, quick, metrics))
             _say(number, PLAIN, rows[PLAIN])
             for count in seeds:
-                rows[_row(count)].append(_pipeline(folder, count, quick, figures, small))
+                rows[_row(count)].append(_pipeline(folder, count, quick, metrics, seconds))
                 _say(number, _row(count), rows[_row(count)])
             yield {
                 "machine": machine,
@@ -98,9 +98,9 @@ def measured_by_round(rounds: int, seeds: list[int], quick: bool) -> Iterator[di
                 "quick": quick,
                 "names": list(rows),
                 "rows": {name: [asdict(measurement) for measurement in measured] for name, measured in rows.items()},
-                "seconds": small,
-                "figures": figures,
-                "summary": _summary(rows, small),
+                "seconds": seconds,
+                "metrics": metrics,
+                "summary": _summary(rows, seconds),
             }
 
 
@@ -108,19 +108,19 @@ def _row(seeds: int) -> str:
     return f"dvc repro, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
-def _plain(folder: Path, quick: bool, figures: dict[str, Any]) -> Measured:
+def _plain(folder: Path, quick: bool, metrics: dict[str, Any]) -> Measured:
     script = Path(__file__).with_name("plain_keras.py")
     report = folder / "plain.json"
     command = [sys.executable, script, paths.vectorized("x").parent, "--json", report, *(["--quick"] if quick else [])]
     measured = measure.run(command, folder)
     result = json.loads(report.read_text())
-    figures[PLAIN] = result["figures"]
-    figures.setdefault("seconds of the plain script's parts", []).append(result["seconds"])
+    metrics[PLAIN] = result["metrics"]
+    metrics.setdefault("seconds of the plain script's parts", []).append(result["seconds"])
     return measured
 
 
 def _pipeline(
-    folder: Path, seeds: int, quick: bool, figures: dict[str, Any], small: dict[str, list[float]]
+    folder: Path, seeds: int, quick: bool, metrics: dict[str, Any], seconds_of: dict[str, list[float]]
 ) -> Measured:
     fresh = folder / "fresh"
     workspace.copy(folder / "base", fresh, {"seeds": seeds} | LECTURE | (QUICK if quick else {}))
@@ -128,21 +128,21 @@ def _pipeline(
     repro = [*workspace.DVC, "repro", "--quiet"]
     measured = measure.run(repro, fresh, environment)
     runs = json.loads((fresh / "data" / "trained" / "fair.json").read_text())["runs"]
-    figures[_row(seeds)] = _tested(runs)
+    metrics[_row(seeds)] = _tested(runs)
     known = [*repro, "--force", "--single-item", "train@fair", "compare"]
     feedforward = [Path(sys.executable).with_name("feedforward"), "--help"]
-    *unchanged, changed = small
+    *unchanged, changed = seconds_of
     for name, command in zip(unchanged, (repro, known, feedforward), strict=True):
-        small[name].append(measure.run(command, fresh, environment).wall)
+        seconds_of[name].append(measure.run(command, fresh, environment).wall)
     if seeds == CHANGED_SEEDS:
         workspace.change(fresh, CHANGED)
-        small[changed].append(measure.run(repro, fresh, environment).wall)
+        seconds_of[changed].append(measure.run(repro, fresh, environment).wall)
     shutil.rmtree(fresh)
     return measured
 
 
 def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean test metrics of the final models by dataset, to check that script and pipeline give the same results."""
+    """Mean test metrics of the final models by dataset, to check that the script and the pipeline agree."""
     final = [run for run in runs if run["role"] == "final"]
     return {
         name: {
@@ -153,32 +153,32 @@ def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _summary(rows: dict[str, list[Measured]], small: dict[str, list[float]]) -> dict[str, Any]:
+def _summary(rows: dict[str, list[Measured]], seconds: dict[str, list[float]]) -> dict[str, Any]:
     """Medians, and ratios to the plain script: the ratio of the medians, and the range of ratios over the rounds."""
     summary: dict[str, Any] = {}
     for name, measured in rows.items():
         summary[name] = {}
-        for figure in ("wall", "cpu", "peak"):
-            ours, plain = ([getattr(measurement, figure) for measurement in row] for row in (measured, rows[PLAIN]))
+        for resource in ("wall", "cpu", "peak"):
+            ours, plain = ([getattr(measurement, resource) for measurement in row] for row in (measured, rows[PLAIN]))
             ratios = [a / b for a, b in zip(ours, plain, strict=True)]
-            summary[name][figure] = {
+            summary[name][resource] = {
                 "median": statistics.median(ours),
                 "ratio": statistics.median(ours) / statistics.median(plain),
                 "ratios": [min(ratios), max(ratios)],
             }
-    return summary | {name: statistics.median(seconds) for name, seconds in small.items() if seconds}
+    return summary | {name: statistics.median(values) for name, values in seconds.items() if values}
 
 
 def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
-    """Each target for which there is a measured value, with this value."""
+    """Each target for which a value was measured, with this value."""
     values = []
     for target in TARGETS:
-        figure, _, count = target.name.partition(", ")
+        quantity, _, count = target.name.partition(", ")
         row = summary.get(_row(int(count.split()[0]))) if count else None
         if target.unit == "s" and target.name in summary:
             values.append((target, summary[target.name]))
         elif row:
-            values.append((target, row["peak" if "memory" in figure else "wall"]["ratio"]))
+            values.append((target, row["peak" if "memory" in quantity else "wall"]["ratio"]))
     return values
 
 
@@ -213,9 +213,9 @@ def targets_table(report: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _ratio(figure: dict[str, Any]) -> str:
-    low, high = figure["ratios"]
-    return f"{figure['ratio']:.2f} ({low:.2f}-{high:.2f})"
+def _ratio(resource: dict[str, Any]) -> str:
+    low, high = resource["ratios"]
+    return f"{resource['ratio']:.2f} ({low:.2f}-{high:.2f})"
 
 
 def text(report: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
--- Script of wrk for bench.clients: sends POST requests, and prints the measured load as one line of JSON.
--- Arguments: the path of the URL, and a file with one JSON body per line. Times of wrk are in microseconds.
+-- A wrk script for bench.clients: sends POST requests, and prints the measurements as one line of JSON.
+-- Arguments: the path of the URL, and a file with one JSON body per line. wrk measures times in microseconds.
 
 local requests, last = {}, 0
 
@@ -19,6 +19,6 @@ function done(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
   local p50, p99 = latency:percentile(50) / 1000, latency:percentile(99) / 1000
-  local load = '{"rate": %.3f, "p50": %.3f, "p99": %.3f, "requests": %d, "failed": %d}'
-  print(load:format(1e6 * summary.requests / summary.duration, p50, p99, summary.requests, failed))
+  local line = '{"rate": %.3f, "p50": %.3f, "p99": %.3f, "requests": %d, "failed": %d}'
+  print(line:format(1e6 * summary.requests / summary.duration, p50, p99, summary.requests, failed))
 end

@@ -1,7 +1,7 @@
 """Clients on loopback that keep a server busy, each with a persistent connection and one request at a time.
 
-If it is installed, wrk is used: a load generator written in C, independent of this project, which needs a tenth of the
-CPU time of the clients in this module. They are used if wrk is missing.
+If wrk is installed, it is used: a load generator written in C that is independent of this project and needs a tenth of
+the CPU time of the clients in this module. These clients are used only if wrk is missing.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ OWN = "bench.clients"
 
 
 @dataclass(frozen=True)
-class Load:
-    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response.
+class Measurement:
+    """What the clients measured. rate: requests per second; p50, p99: ms until the last byte of a response.
 
-    requests: number of all requests, including those of the warm-up. cpu: µs of CPU time of the server per request.
+    requests: number of requests, including those of the warm-up. cpu: µs of CPU time of the server per request.
     """
 
     rate: float
@@ -36,10 +36,10 @@ class Load:
     cpu: float = math.nan
 
 
-def measured(processes: Sequence[psutil.Process], *arguments: Any) -> Load:
-    """Call `load` with the arguments, and add the CPU time that these processes of the server needed per request."""
+def measure(processes: Sequence[psutil.Process], *arguments: Any) -> Measurement:
+    """Call `send` with the arguments, and add the CPU time that the server's `processes` used per request."""
     before = _cpu_seconds(processes)
-    result = load(*arguments)
+    result = send(*arguments)
     return replace(result, cpu=1e6 * (_cpu_seconds(processes) - before) / result.requests)
 
 
@@ -49,34 +49,36 @@ def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
 
 
 def program() -> str:
-    """The program that `load` uses, with its version."""
+    """The program that `send` uses, with its version."""
     if shutil.which("wrk") is None:
         return OWN
-    output = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout  # its exit code is 1
+    output = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout  # exits with code 1
     return " ".join(output.split()[:2])
 
 
-def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
-    """Let `number` clients send the bodies in turn to `path` for `seconds`.
+def send(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Measurement:
+    """Let `number` clients send the bodies in turn to `path` for `seconds`; return what they measured.
 
     Raises:
         SystemExit: a request was not answered with status 200.
     """
     if shutil.which("wrk") is None:
-        return asyncio.run(own_load(port, path, bodies, seconds, number))
+        return asyncio.run(send_without_wrk(port, path, bodies, seconds, number))
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.writelines(f"{json.dumps(body)}\n" for body in bodies)
         file.flush()
         size = ["-t", "1", "-c", str(number), "-d", f"{max(1, round(seconds))}s", "--timeout", "30s"]
         command = ["wrk", *size, "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", path, file.name]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    figures = json.loads(output.splitlines()[-1])
-    if figures.pop("failed"):
+    values = json.loads(output.splitlines()[-1])
+    if values.pop("failed"):
         raise SystemExit(f"requests to {path} failed:\n{output}")
-    return Load(**figures)
+    return Measurement(**values)
 
 
-async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
+async def send_without_wrk(
+    port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int
+) -> Measurement:
     """Run `number` clients for `seconds`, after a warm-up a tenth as long; each client sends at least one request."""
     requests = [request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
@@ -89,7 +91,7 @@ async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], se
     times = sorted(end - start for start, end in moments if start >= began)
     last = max(end for _, end in moments)
     rate = len(times) / (last - began)
-    return Load(rate, 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99), len(moments))
+    return Measurement(rate, 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99), len(moments))
 
 
 class _Client(asyncio.Protocol):
@@ -131,25 +133,26 @@ class _Client(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail if the load is not complete: the server closed the connection or refused a request."""
+        """Fail if the client is not done: the server closed the connection or refused a request."""
         if not self.done.done():
-            self.done.set_exception(SystemExit(f"a request was answered with {self._answer[:100]!r} ({exc})"))
+            problem = f"a request was not answered with status 200: received {self._answer[:100]!r} ({exc})"
+            self.done.set_exception(SystemExit(problem))
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times such that at least this share of them is not larger."""
+    """The smallest of the sorted `times` that at least this share of them does not exceed."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes) -> bytes:
-    """The body of the response to one request."""
+    """Send one request; return the body of the response."""
     writer.write(sent)
     head = await reader.readuntil(b"\r\n\r\n")
     return await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
 
 
 def request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
-    """A POST request with a JSON body."""
+    """Return the bytes of a POST request with a JSON body."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content

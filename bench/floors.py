@@ -1,8 +1,9 @@
 """Lower bounds on time: counted operations and bytes, divided by this machine's measured rates.
 
-The work of a packed epoch is counted as it is computed (sparse_layer, packed_model): a dense product for the first HEAD
-columns, and only the ones in the other columns. An operation is a float32 multiplication or addition. Bytes are
-counted as if no cache held the weights, so a network that fits into the cache may be faster than this bound.
+The work of a packed epoch is counted as it is done (sparse_layer, packed_model): a dense product for the first HEAD
+columns, and sums of rows for the nonzero entries in the other columns. An operation is a float32 multiplication or
+addition. Bytes are counted as if no cache held the weights, so a network that fits into the cache may be faster than
+this bound.
 """
 
 import itertools
@@ -22,7 +23,7 @@ from feedforward.core import processes
 from feedforward.data.splits import MultiHot, Split
 
 FLOAT = 4  # bytes
-TO_BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # environment variables
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Work:
 # --- this machine --------------------------------------------------------------------------------
 
 
-def rates() -> Rates:
+def measure_rates() -> Rates:
     """Measure the rates of this machine in separate processes; each rate is the best of several tries."""
-    one, every = (_in_process(threads) for threads in (1, processes.cores()))
+    one, every = (_measure_in_process(threads) for threads in (1, processes.cores()))
     return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
 
 
-def _in_process(threads: int) -> dict[str, float]:
-    environment = {**os.environ, **dict.fromkeys(TO_BLAS, str(threads))}
+def _measure_in_process(threads: int) -> dict[str, float]:
+    environment = {**os.environ, **dict.fromkeys(BLAS_THREADS, str(threads))}
     done = subprocess.run(
         [sys.executable, "-m", "bench.floors", str(threads)], env=environment, capture_output=True, check=True
     )
@@ -73,8 +74,8 @@ def _in_process(threads: int) -> dict[str, float]:
 def matrix_rate(threads: int, size: int = 2048, tries: int = 7) -> float:
     """Operations per second of a square float32 matrix product, by NumPy's BLAS or by TensorFlow if that is faster.
 
-    Which of the two is faster depends on the CPU: NumPy's may not use AVX-512 where TensorFlow's does. The number of
-    threads of NumPy's BLAS is set by the environment.
+    Which of the two is faster depends on the CPU: NumPy's BLAS may not use AVX-512 where TensorFlow does. Environment
+    variables set the number of threads of NumPy's BLAS.
     """
     import tensorflow as tf
 
@@ -111,17 +112,17 @@ def _time(action: Callable[[], object]) -> float:
 
 
 def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
-    """An epoch of training: forward, backward (no gradient for the features), RMSprop.
+    """The work of an epoch of training: forward, backward (no gradient for the features), RMSprop.
 
     units: the width of each layer, output last. The bytes are: features and labels once; in each step, the unavoidable
-    traffic (the forward pass reads the weights, RMSprop reads and writes them and its mean squares); and the summed
-    rows of the tail, in both directions.
+    traffic (the forward pass reads the weights, RMSprop reads and writes them and its mean squares); the summed rows of
+    the tail, forward and backward; and the activations.
     """
     samples, steps = len(split), -(-len(split) // batch_size)
     dense = _products(split, units, replicas)
     first, later = dense[0], sum(dense[1:])
     tail = _tail_ones(split)
-    summed = 2 * tail * units[0] * replicas  # forward, and the same in backward
+    summed = 2 * tail * units[0] * replicas  # forward, and as many backward
     operations = 2 * 2 * first + 3 * 2 * later + summed
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     activations = samples * replicas * sum(units)

@@ -1,8 +1,8 @@
-"""Ten and a hundred replicas of every variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
+"""Trains ten and a hundred replicas of each variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
 
 For each pack, measures the seconds of all epochs with validation, and how close an epoch comes to its lower bound: the
-fewest bytes that training can move (bench.floors), divided by the memory bandwidth of the GPU, which is measured in the
-same run. Writes reports/bench/gpu.json.
+minimum number of bytes that training moves (bench.floors), divided by the memory bandwidth of the GPU. The bandwidth is
+measured in the same run. Writes reports/bench/gpu.json.
 """
 
 import json
@@ -21,14 +21,14 @@ COPY = 2**30  # bytes of the array for measuring bandwidth
 
 
 def main() -> None:
-    """Measure, write and print; exits with an error if there is no GPU."""
+    """Measure, write and print; exit with an error if there is no GPU."""
     options = terminal.parser("gpu", __doc__, "ten replicas, two epochs").parse_args()
     runner.prepare(1)
     device = _device()
     params, bandwidth = load_params(), _bandwidth()
-    print(f"{device}: {bandwidth / 1e9:.0f} GB/s of measured memory bandwidth", flush=True)
+    print(f"{device}: measured memory bandwidth {bandwidth / 1e9:.0f} GB/s", flush=True)
     rows = [
-        _row(params, name, variant, seeds, bandwidth, 2 if options.quick else 0)
+        _measure(params, name, variant, seeds, bandwidth, 2 if options.quick else 0)
         for seeds in (SEEDS[:1] if options.quick else SEEDS)
         for name in params.datasets
         for variant in params.variants
@@ -56,16 +56,16 @@ def _bandwidth() -> float:
 
     array = tf.Variable(tf.zeros(COPY // floors.FLOAT))
 
-    def once() -> float:
+    def seconds_of_pass() -> float:
         began = time.perf_counter()
         array.assign_add(tf.ones(()))
         array[0].numpy()  # waits for the GPU
         return time.perf_counter() - began
 
-    return 2 * COPY / min(once() for _ in range(10))
+    return 2 * COPY / min(seconds_of_pass() for _ in range(10))
 
 
-def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, epochs: int) -> dict[str, Any]:
+def _measure(params: Params, name: str, variant: str, seeds: int, bandwidth: float, epochs: int) -> dict[str, Any]:
     from feedforward.training import trainer
 
     dataset = params.datasets[name]

@@ -1,6 +1,6 @@
 """Measures how time and memory grow with the amount of data: `python -m bench.growth`, or `make bench`.
 
-The reviews are repeated 1, 4 and 16 times; each size is vectorized and trained on in separate processes (bench.jobs).
+The reviews are repeated 1, 4 and 16 times; each size is vectorized, and trained on, in separate processes (bench.jobs).
 The largest size is also vectorized on a Dask cluster, which must write the same bytes. Writes
 reports/bench/growth.json.
 """
@@ -14,8 +14,8 @@ from bench import measure, parts, terminal
 from bench.bench import Target
 from feedforward.core import atomic_files
 
-TIMES = (1, 4, 16)  # how often the reviews are repeated
-WORKERS = 2  # of the Dask cluster
+TIMES = (1, 4, 16)  # how many times the reviews are repeated
+WORKERS = 2  # number of workers in the Dask cluster
 EXPONENT = Target("scaling exponent of {}", 1.05)
 VECTORIZE_SECONDS = Target("seconds to vectorize {:,} reviews", 40, None, "s")
 VECTORIZE_MEMORY = Target("peak memory of vectorize with {} times the reviews", 500, None, "MB")
@@ -25,14 +25,14 @@ CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} time
 def main() -> None:
     """Measure, write and print."""
     options = terminal.parser("growth", __doc__, "few epochs, little growth").parse_args()
-    machine, sizes = measure.machine(), _growth(TIMES[:2] if options.quick else TIMES, options.quick)
-    report = {"machine": machine, "quick": options.quick, "growth": sizes, "cluster": _cluster(sizes[-1])}
+    machine, sizes = measure.machine(), _measure_growth(TIMES[:2] if options.quick else TIMES, options.quick)
+    report = {"machine": machine, "quick": options.quick, "growth": sizes, "cluster": _measure_cluster(sizes[-1])}
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
-def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
-    """Seconds and peak memory of vectorizing, and of an epoch of `smaller`, when the reviews are repeated."""
+def _measure_growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
+    """Measure the seconds and peak memory of vectorizing, and of an epoch of `smaller`, with repeated reviews."""
     rows = []
     for count in times:
         vectorized = parts.job("vectorize", "imdb", count)
@@ -43,23 +43,25 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
                 "times": count,
                 "reviews": sum(vectorized["samples"].values()),
                 "vectorize": {key: vectorized[key] for key in ("seconds", "peak", "digest")},
-                "epoch": {"seconds": trained["train"] + trained["look"], "peak": trained["peak"]},
+                "epoch": {"seconds": trained["train"] + trained["evaluation"], "peak": trained["peak"]},
             }
         )
     return rows
 
 
-def _cluster(single: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Vectorize the largest size on a cluster; None if Dask is not installed. single: its results from `_growth`.
+def _measure_cluster(single: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Vectorize the largest size on a cluster; return None if Dask is not installed.
+
+    single: the measurements of this size in a single process.
 
     Raises:
         SystemExit: the cluster and the single process wrote different bytes.
     """
     if importlib.util.find_spec("distributed") is None:
         return None
-    result = parts.job("spread", "imdb", single["times"], WORKERS)
+    result = parts.job("vectorize_on_cluster", "imdb", single["times"], WORKERS)
     if result["digest"] != single["vectorize"]["digest"]:
-        raise SystemExit(f"the cluster and a single process write different bytes: {result['digest']}")
+        raise SystemExit("the cluster and the single process wrote different bytes")
     return {key: single[key] for key in ("times", "reviews")} | result
 
 
@@ -94,12 +96,12 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
 def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, a row for each size, and a row with the exponents."""
     rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
-    keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
+    keys = [(part, key, unit) for part in ("vectorize", "epoch") for key, unit in (("seconds", 1), ("peak", 1e6))]
     for size in report["growth"]:
-        cells = [size[part][figure] / unit for part, figure, unit in keys]
+        cells = [size[part][key] / unit for part, key, unit in keys]
         rows.append([f"{size['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
     sizes = [size["times"] for size in report["growth"]]
-    slopes = [exponent(sizes, [size[part][figure] for size in report["growth"]]) for part, figure, _ in keys]
+    slopes = [exponent(sizes, [size[part][key] for size in report["growth"]]) for part, key, _ in keys]
     return [*rows, ["scaling exponent", *(f"{slope:.2f}" for slope in slopes)]]
 
 

@@ -25,10 +25,10 @@ from feedforward.core.errors import NothingToServe
 from feedforward.serving import prediction
 
 PAUSE = 0.002  # s between short requests
-REST = 0.1  # s before and after each large request
-SIDE = 4096  # pixels: the largest picture that is answered
+REST = 0.1  # s during which only short requests are sent, before and after each large one
+SIDE = 4096  # pixels: the largest image that the service accepts
 SHORT = {"samples": ["a fine film"]}
-HELD = Target("{}: slowest answer to a short text, ms", 50.0)
+BLOCKED = Target("{}: slowest answer to a short text, ms", 50.0)
 
 Body = Mapping[str, Any]
 
@@ -48,20 +48,20 @@ def main() -> None:
 def measure_all(rounds: int) -> dict[str, Any]:
     """Send each large request `rounds` times; the short requests go to the first text dataset."""
     machine, params, rows = measure.machine(), load_params(), dict[str, Any]()
-    kinds = {takes: name for name in reversed(params.datasets) if (takes := _takes(name))}
+    kinds = {takes: name for name in reversed(params.datasets) if (takes := _sample_kind(name))}
     if "text" in kinds:
-        with serving.ours() as service:
+        with serving.our_server() as service:
             short = clients.request(service.port, f"/predict/{kinds['text']}", SHORT)
             for name, (takes, body) in large_requests(params).items():
                 if takes in kinds:
                     large = clients.request(service.port, f"/predict/{kinds[takes]}", body())
-                    rows[name] = [asyncio.run(_round(service.port, short, large)) for _ in range(rounds)]
+                    rows[name] = [asyncio.run(_measure_round(service.port, short, large)) for _ in range(rounds)]
                     print(name, rows[name][-1], flush=True)
     return {"machine": machine, "rounds": rounds, "rows": rows}
 
 
-def _takes(name: str) -> str:
-    """The kind of sample of a dataset's champion; empty if there is none."""
+def _sample_kind(name: str) -> str:
+    """The kind of sample that a dataset's champion takes; empty if there is no champion."""
     try:
         return prediction.champion(name).served.encoder.takes
     except NothingToServe as error:
@@ -70,24 +70,24 @@ def _takes(name: str) -> str:
 
 
 def large_requests(params: Params) -> dict[str, tuple[str, Callable[[], Body]]]:
-    """For the description of each large request: the kind of sample, and a function that creates the body."""
+    """The large requests, by description: the kind of sample, and a function that creates the body."""
     bounds = params.serving
     number, words = bounds.max_samples, [f"word{k}" for k in range(bounds.max_text_bytes)]
     longest = " ".join(words)[: bounds.max_text_bytes]
-    text, picture = " ".join(words[:230]), _picture("L", 28)
+    text, image = " ".join(words[:230]), _image("L", 28)
     return {
         f"{number} one-letter texts, explained": ("text", lambda: {"samples": ["a"] * number, "explain": True}),
         f"{number} texts, all variants": ("text", lambda: {"samples": [text] * number, "variants": True}),
-        "one text of the largest size, explained": ("text", lambda: {"samples": [longest], "explain": True}),
+        "one text of the maximum size, explained": ("text", lambda: {"samples": [longest], "explain": True}),
         "a million numbers instead of texts": ("text", lambda: {"samples": [1] * 10**6}),
-        f"{number} pictures, explained": ("image", lambda: {"samples": [picture] * number, "explain": True}),
-        f"a gray picture of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_picture("L", SIDE)]}),
-        f"a transparent picture of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_picture("RGBA", SIDE)]}),
-        "900 × 900 gray levels": ("image", lambda: {"samples": [[[0] * 899 + [255]] * 900]}),
+        f"{number} images, explained": ("image", lambda: {"samples": [image] * number, "explain": True}),
+        f"a grayscale image of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_image("L", SIDE)]}),
+        f"a transparent image of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_image("RGBA", SIDE)]}),
+        "an array of 900 × 900 gray levels": ("image", lambda: {"samples": [[[0] * 899 + [255]] * 900]}),
     }
 
 
-def _picture(mode: str, side: int) -> str:
+def _image(mode: str, side: int) -> str:
     """A bright rectangle on a black or transparent background, as a PNG in base64."""
     levels = np.zeros((side, side, len(mode)), np.uint8)
     levels[side // 4 : side // 2, side // 4 : side // 3] = 255
@@ -96,8 +96,8 @@ def _picture(mode: str, side: int) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-async def _round(port: int, short: bytes, large: bytes) -> dict[str, float]:
-    """seconds: for the large request. idle, slowest: ms of the slowest short request before it and during it."""
+async def _measure_round(port: int, short: bytes, large: bytes) -> dict[str, float]:
+    """Send a large request. seconds: its duration. idle, slowest: ms of the slowest short one before and during it."""
     waits: list[float] = []
     short_requests = asyncio.create_task(_keep_asking(port, short, waits))
     await asyncio.sleep(REST)
@@ -125,7 +125,7 @@ def _medians(report: Mapping[str, Any], name: str) -> dict[str, float]:
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each large request; medians over the rounds."""
-    rows = [["large request", "s", "slowest short request before it, ms", "during it, ms"]]
+    rows = [["large request", "s", "slowest short request before it, ms", "slowest during it, ms"]]
     for name in report["rows"]:
         row = _medians(report, name)
         rows.append([name, f"{row['seconds']:.2f}", f"{row['idle']:.1f}", f"{row['slowest']:.1f}"])
@@ -137,7 +137,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
         slowest = _medians(report, name)["slowest"]
-        rows.append([HELD.name.format(name), f"{HELD.limit:g}", f"{slowest:.1f}", HELD.verdict(slowest)])
+        rows.append([BLOCKED.name.format(name), f"{BLOCKED.limit:g}", f"{slowest:.1f}", BLOCKED.verdict(slowest)])
     return rows
 
 

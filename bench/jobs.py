@@ -1,6 +1,6 @@
 """Measures parts of the pipeline, each in a separate process: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
 
-bench.parts starts these processes. The function for a part returns plain values, such as seconds and bytes.
+`bench.parts.job` starts these processes. The function for each part returns plain values, such as seconds and bytes.
 """
 
 import itertools
@@ -29,7 +29,7 @@ from feedforward.experiments import runner
 
 @contextmanager
 def _workspace() -> Iterator[Path]:
-    """Yield a temporary root with this checkout's params.yaml, raw and vectorized data, to which all outputs go."""
+    """Yield a temporary root for all outputs, with this checkout's params.yaml and links to its data."""
     root = paths.root()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -56,7 +56,7 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a dataset with its texts repeated `times` times. bytes: raw samples read plus artifacts written."""
+    """Vectorize a dataset with its texts repeated `times` times. bytes: size of the raw samples and the artifacts."""
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
@@ -70,11 +70,11 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
         target = paths.vectorized(name)
         samples = atomic_files.read_json(target / "manifest.json")["samples"]
         moved = _raw_bytes(target) + _size(target)
-        figures = {"seconds": seconds, "peak": measure.own_peak(), "before": before, "bytes": moved, "samples": samples}
-        return figures | {"digest": _digest(target)}
+        memory = {"peak": measure.own_peak(), "before": before}
+        return memory | {"seconds": seconds, "bytes": moved, "samples": samples, "digest": _digest(target)}
 
 
-def spread(name: str, times: str, workers: str) -> dict[str, Any]:
+def vectorize_on_cluster(name: str, times: str, workers: str) -> dict[str, Any]:
     """Vectorize texts, repeated `times` times, on a Dask cluster of processes.
 
     peaks: peak memory of each process in bytes. seconds: includes writing the shards, but not starting the cluster.
@@ -98,13 +98,13 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
         peaks = {"client": measure.own_peak()} | {key: measure.peak_of(process.pid) for key, process in running.items()}
         stored = folder / "data" / "shards"
         files = len(list(stored.rglob("*.parquet")))
-        figures = {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored)}
-        return figures | {"digest": _digest(paths.vectorized(name))}
+        digest = _digest(paths.vectorized(name))
+        return {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored), "digest": digest}
 
 
 @contextmanager
 def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
-    """Start a scheduler and single-threaded workers as processes; yields the address, and the processes by name."""
+    """Start a scheduler and single-threaded workers as processes; yield the address, and the processes by name."""
     from pipelines import dask_text
 
     contact = folder / "scheduler.json"
@@ -168,10 +168,10 @@ def validate(name: str) -> dict[str, Any]:
     with _workspace() as folder:
         params = load_params()
 
-        def load() -> None:
+        def import_validator() -> None:
             from feedforward.data.validation import validator  # noqa: F401
 
-        imported = _seconds(load)
+        imported = _seconds(import_validator)
         seconds = _seconds(lambda: preparation.validate(name, params.datasets[name]))
         read = (folder / "data" / "vectorized" / name / "profile.parquet").stat().st_size
         return {"seconds": seconds, "import": imported, "peak": measure.own_peak(), "bytes": read}
@@ -185,9 +185,10 @@ def epoch(
 ) -> dict[str, Any]:
     """Train epochs with `seeds` packed replicas on `cores` cores, and evaluate the validation split.
 
-    train, look: seconds of an epoch and of an evaluation (median without the first, which traces the graph); whole:
-    seconds of all epochs with validation, including building and tracing; train_work, look_work: the minimum work of an
-    epoch and of an evaluation. without: the optimization to replace with its obvious alternative (see bench.tricks).
+    train, evaluation: median seconds of an epoch and of an evaluation, without the first, which traces the graph;
+    whole: seconds of all epochs with validation, including building the networks and tracing; train_work,
+    evaluation_work: the minimum work of an epoch and of an evaluation. without: the optimization to replace with its
+    obvious alternative (see bench.tricks).
     """
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
@@ -223,17 +224,17 @@ def epoch(
         models = [replica.model for replica in replicas]
         pack = Pack(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
-        looks = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
+        evaluations = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
     rest = slice(1, None) if int(epochs) > 1 else slice(None)
     batch = dataset.training.batch_size
     return {
         "train": statistics.median(without_validation[rest]),
-        "look": statistics.median(looks[rest]),
+        "evaluation": statistics.median(evaluations[rest]),
         "whole": whole,
         "peak": measure.own_peak(),
         "samples": len(train),
         "train_work": asdict(floors.epoch(train.copied(), units, batch, int(seeds))),
-        "look_work": asdict(floors.evaluation(held_out.copied(), units, int(seeds))),
+        "evaluation_work": asdict(floors.evaluation(held_out.copied(), units, int(seeds))),
     }
 
 
@@ -266,7 +267,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Record and send runs with curves, figure and model, as training does. seconds: mean, the first run included."""
+    """Log runs with curves, a plot and a model, as training does. seconds: mean per run, including the first."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.experiments import run_contents
@@ -308,7 +309,7 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     return {"seconds": statistics.fmean(seconds), "first": seconds[0], "open": opened, "bytes": written}
 
 
-PARTS = {function.__name__: function for function in (vectorize, spread, validate, epoch, log)}
+PARTS = {function.__name__: function for function in (vectorize, vectorize_on_cluster, validate, epoch, log)}
 
 if __name__ == "__main__":
     print(json.dumps(PARTS[sys.argv[1]](*sys.argv[2:])))

@@ -15,8 +15,8 @@ import psutil
 
 from feedforward.core import processes, provenance
 
-REST = 20  # pause, in multiples of the time that one observation took: at most 5 % of one core
-TICK = 0.1  # s
+REST = 20  # pause after an observation, as a multiple of its duration; observing takes at most 5 % of one core
+TICK = 0.1  # s between readings of the kernel's records
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Measured:
 
 
 class Failed(Exception):
-    """A measured command exited with an error; the message contains its last lines of output."""
+    """A measured command failed; the message contains the last lines of its output."""
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
@@ -58,7 +58,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
 
 @contextlib.contextmanager
 def _watching(pid: int) -> Iterator[list[int]]:
-    """Yield a list with one number, in bytes: the highest observed memory of the process tree with the root `pid`."""
+    """Yield a list with one number: the most memory, in bytes, that the process tree of `pid` was seen to use."""
     seen, ended = [0], threading.Event()
 
     def watch() -> None:

@@ -1,9 +1,10 @@
-"""Measures how long MLflow's pages take to show the comparison in a large store: `python -m bench.mlflow_pages`.
+"""Measures how long MLflow's pages take to draw the comparison of variants when the store has many runs.
 
-Writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and opens the prepared view several
-times in Chromium, each time with a new profile; then adds the runs of sweeps and repeats this. Measures the seconds
-until the curves and intervals of five variants are drawn, and the CPU seconds of server and browser, which depend less
-on other jobs on the machine. docs/scale.md gives the results.
+`python -m bench.mlflow_pages` writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and
+opens the project's saved comparison view several times in Chromium, each time with a new profile; then it adds the runs
+of several sweeps and opens the view again as many times. It measures the seconds until the curves and intervals of five
+variants are drawn, and the CPU seconds of the server and the browser, which depend less on other jobs on the machine.
+docs/scale.md gives the results.
 """
 
 import argparse
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 DATASET = "pages"
 VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
-EPOCHS, PARAMS, FIGURES = 20, 20, 10
+EPOCHS, PARAMS, EXTRA_METRICS = 20, 20, 10
 CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
 SWEEPS, TRIALS, TRIAL_SEEDS = 8, 11, 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -47,7 +48,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="number of seeds in the study")
-    parser.add_argument("--times", type=int, default=5, help="how often a page is opened")
+    parser.add_argument("--times", type=int, default=5, help="number of times to open the page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="feedforward-pages-") as name, contextlib.ExitStack() as ending:
         folder = Path(name)
@@ -60,48 +61,46 @@ def main() -> None:
         server = ending.enter_context(running(Tracking(folder / "server", database, str(folder / "a"), {}, workers=2)))
         address = link(server.address, str(store.experiment(DATASET)), "fair")
         print(measure.machine())
-        print(text(runs, [_opened(address, server) for _ in range(options.times)]), flush=True)
+        print(text(runs, [_measure_page_load(address, server) for _ in range(options.times)]), flush=True)
         runs += write_sweeps(store)
-        print(text(runs, [_opened(address, server) for _ in range(options.times)]))
+        print(text(runs, [_measure_page_load(address, server) for _ in range(options.times)]))
 
 
-def text(runs: int, loads: Sequence[tuple[float, float, float]]) -> str:
+def text(runs: int, page_loads: Sequence[tuple[float, float, float]]) -> str:
     """One line with the medians and the slowest time."""
-    seconds, server_cpu, browser_cpu = zip(*loads, strict=True)
-    cores = (
-        f"{statistics.median(server_cpu):.2f} core s of the server, {statistics.median(browser_cpu):.2f} of the browser"
-    )
-    return f"{runs} runs: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s; {cores}"
+    seconds, server_cpu, browser_cpu = zip(*page_loads, strict=True)
+    cpu = f"CPU s: server {statistics.median(server_cpu):.2f}, browser {statistics.median(browser_cpu):.2f}"
+    return f"{runs} runs: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s; {cpu}"
 
 
 # --- runs ------------------------------------------------------------------------------------
 
 
 def write_study(store: "Store", seeds: int) -> int:
-    """Write replicas, components and final runs of five variants; returns the number of runs."""
+    """Write replicas, components and final runs of five variants; return the number of runs."""
     return sum(
-        _family(store, variant, role, child, seeds if child != "final" else seeds // 4)
+        _write_family(store, variant, role, child, seeds if child != "final" else seeds // 4)
         for variant in VARIANTS
         for role, child in (("variant", "replica"), ("components", "component"), ("finals", "final"))
     )
 
 
 def write_sweeps(store: "Store") -> int:
-    """Write SWEEPS sweeps; returns the number of runs."""
+    """Write the runs of SWEEPS sweeps; return the number of runs."""
     number = 0
     for sweep in range(SWEEPS):
         parent = store.start(_tags("original", "sweep", sweep), f"sweep {sweep}", resume=True)
         for trial in range(TRIALS):
-            number += _family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
+            number += _write_family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
         store.finish(parent, metrics={"trials": float(TRIALS)})
     return number + SWEEPS
 
 
-def _family(
-    store: "Store", variant: str, role: Any, child: Any, seeds: int, above: "Run | None" = None, sweep: int = 0
+def _write_family(
+    store: "Store", variant: str, role: Any, child: Any, seeds: int, sweep_run: "Run | None" = None, sweep: int = 0
 ) -> int:
-    """A parent run with mean curves and its children; returns the number of runs."""
-    parent = store.start(_tags(variant, role, sweep), variant, above, resume=True)
+    """Write a parent run, its mean curves and its child runs; return how many runs were written."""
+    parent = store.start(_tags(variant, role, sweep), variant, sweep_run, resume=True)
     for seed in range(seeds):
         run = store.start(_tags(variant, child, sweep, seed), f"{variant} {child} {seed}", parent)
         store.finish(run, result=_result(variant, seed, child), params=_params(variant))
@@ -123,7 +122,7 @@ def _params(variant: str) -> dict[str, object]:
 def _result(variant: str, seed: int, role: str) -> RunResult:
     curves = {name: _curve(name, variant, seed) for name in CURVES}
     names = ("best_val_cross_entropy", "best_val_accuracy", "best_epoch", "generalization_gap")
-    metrics = dict.fromkeys((*names, *(f"figure_{k}" for k in range(FIGURES))), 0.5)
+    metrics = dict.fromkeys((*names, *(f"metric_{k}" for k in range(EXTRA_METRICS))), 0.5)
     return RunResult(DATASET, variant, seed, "fair", role, curves, metrics, atomic_files.digest(seed))
 
 
@@ -134,11 +133,11 @@ def _curve(name: str, variant: str, seed: int) -> list[float]:
 
 # --- pages -----------------------------------------------------------------------------------
 
-Load = tuple[float, float, float]  # seconds, core seconds of the server, core seconds of the browser
+PageLoad = tuple[float, float, float]  # seconds, CPU seconds of the server, CPU seconds of the browser
 
 
-def _opened(address: str, server: Tracking) -> Load:
-    """Open the page in a new browser profile and measure until all curves and intervals are drawn."""
+def _measure_page_load(address: str, server: Tracking) -> PageLoad:
+    """Open the page in a new browser profile; measure until all curves and intervals are drawn."""
     with _browser() as browser:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         began, server_cpu, browser_cpu = time.monotonic(), cpu_seconds(server), _browser_seconds()

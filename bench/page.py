@@ -34,21 +34,21 @@ def _rounds(number: int) -> str:
 
 def _bench(report: Mapping[str, Any]) -> list[str]:
     text = (
-        f"{_rounds(report['rounds'])}, each in fresh processes. Ratios are to the plain script; the range over"
-        " the rounds is in parentheses."
+        f"{_rounds(report['rounds'])}; every measurement runs in a fresh process. Ratios are relative to the plain"
+        " script; the range over the rounds is in parentheses."
     )
     return [
         *_section("The whole job", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
         "Test metrics of the final models, to check that the script and the pipeline compute the same results:",
-        markdown(_figures(report)),
+        markdown(_metrics(report)),
     ]
 
 
-def _figures(report: Mapping[str, Any]) -> list[list[str]]:
+def _metrics(report: Mapping[str, Any]) -> list[list[str]]:
     rows = [["", "MNIST accuracy", "IMDb loss", "IMDb accuracy"]]
     for name in report["names"]:
-        figures = report["figures"][name]
-        mnist, imdb = figures["mnist"], figures.get("final", figures.get("imdb"))
+        metrics = report["metrics"][name]
+        mnist, imdb = metrics["mnist"], metrics.get("final", metrics.get("imdb"))
         rows.append([name, *(f"{x:.4f}" for x in (mnist["test_accuracy"], imdb["test_loss"], imdb["test_accuracy"]))])
     return rows
 
@@ -56,11 +56,11 @@ def _figures(report: Mapping[str, Any]) -> list[list[str]]:
 def _parts(report: Mapping[str, Any]) -> list[str]:
     rates = report["rates"]
     text = (
-        f"Measured rates: {rates['flops'] / 1e9:.0f} GFLOP/s on one core and {rates['flops_all'] / 1e9:.0f} on all"
-        f" cores; memory bandwidth is {rates['bandwidth'] / 1e9:.0f} GB/s from one core and"
-        f" {rates['bandwidth_all'] / 1e9:.0f} GB/s from all cores. The floor of a part is the time that its counted"
+        f"Measured rates: {rates['flops'] / 1e9:.0f} GFLOP/s on one core and {rates['flops_all'] / 1e9:.0f} GFLOP/s"
+        f" on all cores; memory bandwidth is {rates['bandwidth'] / 1e9:.0f} GB/s with one core and"
+        f" {rates['bandwidth_all'] / 1e9:.0f} GB/s with all cores. The floor of a part is the time that its counted"
         " operations or bytes take at these rates, whichever is longer."
-        " Training runs on one core, as the pipeline runs a pack without AVX-512."
+        " Training is measured on one core, because without AVX-512 the pipeline trains each pack on one core."
     )
     return [
         *_section("Each part and its floor", report, text, parts.parts_table(report), parts.targets_table(report)),
@@ -68,7 +68,7 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
         "## Gain of each optimization",
-        "Seconds of an epoch on one core with all optimizations, and the slowdown without each of them.",
+        "Seconds per epoch on one core with all optimizations, and the slowdown without each of them.",
         markdown(parts.tricks_table(report)),
         "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
         "Seconds on one core. *Plain* is the plain Keras script, *additional* the time per additional replica.",
@@ -77,7 +77,7 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
 
 
 def _growth(report: Mapping[str, Any]) -> list[str]:
-    text = "The reviews, repeated; each size in separate processes."
+    text = "The reviews are repeated; each size is measured in separate processes."
     tables = growth.growth_table(report), growth.cluster_table(report), growth.targets_table(report)
     return _section("Growth", report, text, *tables)
 
@@ -107,9 +107,8 @@ def _shadow(report: Mapping[str, Any]) -> list[str]:
 
 def _scale(report: Mapping[str, Any]) -> list[str]:
     text = (
-        f"Each row was measured for {report['seconds']:.0f} s; the simulated workers run on the same cores as the"
-        " servers."
-        " [scale.md](scale.md) draws the conclusions."
+        f"Each row was measured for {report['seconds']:.0f} s; the simulated workers ran on the same cores as the"
+        " servers. [scale.md](scale.md) draws the conclusions."
     )
     return [
         *_section("The shared servers", report, text),
@@ -122,7 +121,7 @@ def _scale(report: Mapping[str, Any]) -> list[str]:
 
 
 def _gpu(report: Mapping[str, Any]) -> list[str]:
-    text = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s of measured memory bandwidth."
+    text = f"{report['device']}; measured memory bandwidth: {report['bandwidth'] / 1e9:.0f} GB/s."
     return ["## On a GPU", text, markdown(gpu.table(dict(report)))]
 
 

@@ -1,7 +1,8 @@
-"""Measures each part and its floor, optimizations, additional replicas: `python -m bench.parts`, or `make bench`.
+"""Measures each part of the job and compares it with its floor: `python -m bench.parts`, or `make bench`.
 
-Every measurement runs in a separate process (bench.jobs). The floor of a part is its counted work divided by this
-machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
+Also measures what each optimization gains and what additional replicas cost. Every measurement runs in a separate
+process (bench.jobs). The floor of a part is its counted work divided by this machine's rates, which are measured in the
+same run. Training is measured on one core. Writes reports/bench/parts.json.
 """
 
 import json
@@ -39,7 +40,7 @@ LIBRARIES = (
     "scipy.stats",
     "pandas",
 )
-TRICKED = (("original", 1), ("original", 10), ("larger", 1))
+WITH_TRICKS = (("original", 1), ("original", 10), ("larger", 1))
 TRICKS = {  # name in bench.tricks → label
     "all_tail": "no dense head",
     "all_dense": "all dense",
@@ -49,7 +50,7 @@ TRICKS = {  # name in bench.tricks → label
     "step_by_step": "one graph per step",
 }
 ADDITIONAL = Target("additional replica of {}", 0.05, None, "× plain")
-EPOCH_TARGETS = {  # by row of the report: the limit of an epoch's time, as a multiple of its floor
+EPOCH_TARGETS = {  # row of the report → limit of the epoch's time, as a multiple of its floor
     "epoch of mnist original, 1 replica": Target("{}, time / floor", 1 / 0.65, None, "× floor"),
     "epoch of imdb larger, 1 replica": Target("{}, time / floor", 1 / 0.75, None, "× floor"),
 }
@@ -67,22 +68,22 @@ def main() -> None:
 def measure_all(quick: bool) -> dict[str, Any]:
     """Take all measurements; the report includes the machine's rates."""
     machine = measure.machine()
-    rates = floors.rates()
+    rates = floors.measure_rates()
     print(f"rates: {asdict(rates)}", flush=True)
     return {
         "machine": machine,
         "quick": quick,
         "rates": asdict(rates),
-        "stages": _stages(quick),
-        "imports": _imports(),
-        "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
-        "tricks": _tricks(quick),
-        "seeds": _additional_replicas(quick),
+        "stages": _measure_stages(quick),
+        "imports": _measure_imports(),
+        "parts": [*_measure_data(rates), *_measure_training(rates, quick), _measure_logging(quick)],
+        "tricks": _measure_tricks(quick),
+        "seeds": _measure_additional_replicas(quick),
     }
 
 
 def job(*arguments: object) -> dict[str, Any]:
-    """Run a part of bench.jobs in a separate process; returns its figures."""
+    """Run a part of bench.jobs in a separate process; return its measurements."""
     command = [sys.executable, "-m", "bench.jobs", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -95,8 +96,8 @@ def job(*arguments: object) -> dict[str, Any]:
 # --- where the job's time goes -------------------------------------------------------------------
 
 
-def _stages(quick: bool) -> list[dict[str, Any]]:
-    """Each stage of the job that bench.bench measures with one seed, in a fresh workspace, without DVC."""
+def _measure_stages(quick: bool) -> list[dict[str, Any]]:
+    """Measure each stage of the job that bench.bench measures with one seed, in a fresh workspace, without DVC."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -110,8 +111,8 @@ def _stages(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _imports() -> list[dict[str, Any]]:
-    """CPU seconds to import each library in a separate process: the minimum of three."""
+def _measure_imports() -> list[dict[str, Any]]:
+    """Measure the CPU seconds to import each library in a separate process: the minimum of three."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for library in LIBRARIES:
@@ -130,7 +131,7 @@ def row(name: str, seconds: float, work: Work, flops: float, bandwidth: float) -
     return {"name": name, "seconds": seconds, **asdict(work), "floor": floor, "share": floor / seconds}
 
 
-def _data(rates: Rates) -> list[dict[str, Any]]:
+def _measure_data(rates: Rates) -> list[dict[str, Any]]:
     rows = []
     for name in ("mnist", "imdb"):
         result = job("vectorize", name)
@@ -142,32 +143,32 @@ def _data(rates: Rates) -> list[dict[str, Any]]:
     return rows
 
 
-def _training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
+def _measure_training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
     epochs, rows = 2 if quick else 5, []
     packs = [("imdb", variant, seeds) for variant in NARROW for seeds in (PACKS[:1] if quick else PACKS)]
     for name, variant, seeds in [*packs, ("imdb", "larger", 1), ("mnist", "original", 1)]:
         result = job("epoch", name, variant, seeds, epochs)
         label = f"{name} {variant}, {seeds} replica{'s' if seeds > 1 else ''}"
-        for part, key in (("epoch", "train"), ("evaluation", "look")):
+        for part, key in (("epoch", "train"), ("evaluation", "evaluation")):
             work = Work(**result[f"{key}_work"])
             rows.append(row(f"{part} of {label}", result[key], work, rates.flops, rates.bandwidth))
     return rows
 
 
-def _tracking(quick: bool) -> dict[str, Any]:
+def _measure_logging(quick: bool) -> dict[str, Any]:
     result = job("log", "imdb", "original", 3 if quick else 30)
-    first = f"first run, included: {result['first']:.1f} s; opening the store: {result['open']:.1f} s"
-    name = f"{LOGGED.name}: curves, figure, model ({first})"
+    first = f"{result['first']:.1f} s for the first run, which is included; {result['open']:.1f} s to open the store"
+    name = f"{LOGGED.name}: curves, plot, model ({first})"
     return row(name, result["seconds"], Work(0, result["bytes"]), 1.0, 1e9)
 
 
 # --- tricks --------------------------------------------------------------------------------------
 
 
-def _tricks(quick: bool) -> list[dict[str, Any]]:
-    """Seconds per epoch on one core, with all optimizations and without each of them (bench.tricks)."""
+def _measure_tricks(quick: bool) -> list[dict[str, Any]]:
+    """Measure the seconds per epoch on one core, with all optimizations and without each of them (bench.tricks)."""
     rows = []
-    for variant, seeds in TRICKED[:1] if quick else TRICKED:
+    for variant, seeds in WITH_TRICKS[:1] if quick else WITH_TRICKS:
         seconds = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
         rows.append({"name": f"{variant}, {seeds} replica{'s' if seeds > 1 else ''}", "seconds": seconds})
     return rows
@@ -176,17 +177,17 @@ def _tricks(quick: bool) -> list[dict[str, Any]]:
 # --- additional replicas -------------------------------------------------------------------------
 
 
-def _additional_replicas(quick: bool) -> list[dict[str, Any]]:
-    """The cost of one more replica of each narrow variant on one core, and the time that the plain script takes."""
+def _measure_additional_replicas(quick: bool) -> list[dict[str, Any]]:
+    """Measure the cost of one more replica of each narrow variant on one core, and the plain script's time."""
     variants = NARROW[:1] if quick else NARROW
     plain = _plain_seconds(variants, quick)
     rows = []
     for variant in variants:
         epochs = 1 if quick else 20
         whole = {seeds: job("epoch", "imdb", variant, seeds, epochs)["whole"] for seeds in (PACKS[0], PACKS[-1])}
-        further = (whole[PACKS[-1]] - whole[PACKS[0]]) / (PACKS[-1] - PACKS[0])
-        figures = {"plain": plain[variant], "one": whole[PACKS[0]], "ten": whole[PACKS[-1]], "further": further}
-        rows.append({"variant": variant, **figures, "ratio": further / plain[variant]})
+        additional = (whole[PACKS[-1]] - whole[PACKS[0]]) / (PACKS[-1] - PACKS[0])
+        seconds = {"plain": plain[variant], "one": whole[PACKS[0]], "ten": whole[PACKS[-1]], "additional": additional}
+        rows.append({"variant": variant, **seconds, "ratio": additional / plain[variant]})
     return rows
 
 
@@ -230,8 +231,8 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each part."""
     rows = [["part", "s", "GFLOP", "GB", "floor s", "floor / time"]]
     for part in report["parts"]:
-        figures = [f"{part['seconds']:.3f}", f"{part['operations'] / 1e9:.2f}", f"{part['bytes'] / 1e9:.3f}"]
-        rows.append([part["name"], *figures, f"{part['floor']:.4f}", f"{part['share']:.0%}"])
+        cells = [f"{part['seconds']:.3f}", f"{part['operations'] / 1e9:.2f}", f"{part['bytes'] / 1e9:.3f}"]
+        rows.append([part["name"], *cells, f"{part['floor']:.4f}", f"{part['share']:.0%}"])
     return rows
 
 
@@ -257,8 +258,8 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
         ]
     ]
     for entry in report["seeds"]:
-        figures = [f"{entry[key]:.2f}" for key in ("plain", "one", "ten", "further")]
-        rows.append([entry["variant"], *figures, f"{entry['ratio']:.3f}"])
+        cells = [f"{entry[key]:.2f}" for key in ("plain", "one", "ten", "additional")]
+        rows.append([entry["variant"], *cells, f"{entry['ratio']:.3f}"])
     return rows
 
 

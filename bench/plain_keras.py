@@ -1,8 +1,9 @@
-"""The lecture in plain Keras, as a student would write it from the slides: the baseline of all measurements.
+"""The lecture's experiments in plain Keras, as a student would code them from the slides: the baseline for benchmarks.
 
-Dense float64 multi-hot rows, `model.fit`, one process, nothing saved. It starts from what `keras.datasets` would
-return: images, and lists of word numbers. They are read from the vectorized splits, so that nothing is downloaded; a
-list contains each word only once, which saves this script some work. It imports nothing from this project.
+This script uses dense float64 multi-hot rows, `model.fit` and one process, and saves no model. It starts from what
+`keras.datasets` would return: images, and lists of word indices. Both are read from the vectorized splits, so that
+nothing is downloaded; a list contains each word only once, which saves this script some work. It imports nothing from
+this project.
 
     python bench/plain_keras.py data/vectorized --json plain.json
 """
@@ -31,10 +32,10 @@ def load_mnist(folder, split):
 
 
 def load_imdb(folder, split):
-    """A list of lists of word numbers, and labels 0 and 1, as keras.datasets.imdb returns them."""
-    numbers = np.load(folder / "imdb" / split / "indices.npy")
+    """A list of lists of word indices, and labels 0 and 1, as keras.datasets.imdb returns them."""
+    indices = np.load(folder / "imdb" / split / "indices.npy")
     starts = np.load(folder / "imdb" / split / "indptr.npy")
-    sequences = [numbers[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    sequences = [indices[a:b].tolist() for a, b in itertools.pairwise(starts)]
     return sequences, np.load(folder / "imdb" / split / "labels.npy")
 
 
@@ -94,25 +95,28 @@ def main():
     options = parser.parse_args()
     wanted, samples = options.only.split(","), 1000 if options.quick else None
     keras.utils.set_random_seed(options.seed)
-    figures, seconds = {}, {}
+    metrics, seconds = {}, {}
 
     def timed(part, train):
         began = time.perf_counter()
-        figures[part] = train()
+        metrics[part] = train()
         seconds[part] = time.perf_counter() - began
 
     if "mnist" in wanted:
         timed("mnist", lambda: train_mnist(options.folder, 1 if options.quick else 5, samples))
     if set(wanted) - {"mnist"}:
         train_imdb(options.folder, wanted, samples, timed)
-    report = json.dumps({"seconds": seconds, "figures": figures}, indent=2)
+    report = json.dumps({"seconds": seconds, "metrics": metrics}, indent=2)
     print(report)
     if options.json:
         options.json.write_text(report)
 
 
 def train_imdb(folder, wanted, samples, timed):
-    """Train the five variants, validated on the first training reviews, then the final model on all of them."""
+    """Train the five variants and then the final model.
+
+    The variants hold out the first training reviews for validation; the final model is trained on all training reviews.
+    """
     arrays = {}
 
     def vectorize():

@@ -1,7 +1,7 @@
-"""Measures where the shared servers stop scaling: `python -m bench.scale`, or `make bench` (see docs/scale.md).
+"""Measures how MLflow's and Prefect's servers scale: `python -m bench.scale`, or `make bench` (see docs/scale.md).
 
 Simulated workers (processes without TensorFlow) log one complete run after another to an MLflow server through
-`feedforward.tracking`: parameters, tags, six curves, figures, a picture and a model file. Then each worker runs one
+`feedforward.tracking`: parameters, tags, six curves, metrics, a plot and a model file. Then each worker runs one
 Prefect flow after another. Both servers run with SQLite and with PostgreSQL (if it is installed), on the same cores as
 the workers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
 """
@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from bench import measure, terminal
 from bench.clients import quantile
 from faults import stack
-from faults.stack import Orchestration, Part, Postgres, Tracking
+from faults.stack import Orchestration, Postgres, Server, Tracking
 from feedforward import tracking
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths
@@ -37,20 +37,20 @@ FLOW_WORKERS = (1, 4)
 SECONDS = 20.0  # per number of workers
 EPOCHS = 20
 CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
-FIGURES, PARAMS = 8, 20
+METRICS, PARAMS = 8, 20
 MODEL = 650_000  # bytes: the file of a network of 10,000 × 16 × 16 × 1 weights
 SQLITE, POSTGRES = "sqlite", "PostgreSQL"
-POINTS = EPOCHS * len(CURVES) + FIGURES
+POINTS = EPOCHS * len(CURVES) + METRICS
 DATASET = "scale"
 
 
 @dataclass(frozen=True)
-class Load:
-    """How a server responded to a number of workers.
+class Measurement:
+    """How a server coped with a number of workers.
 
     rate: runs (or flow runs) per second; p50, p99: seconds from the start of a run until the server had all of it; cpu:
-    core seconds that the server and its database used per run; late: runs that needed `sync`, because the first attempt
-    timed out; lost: runs, or points of curves, that never arrived.
+    CPU seconds that the server and its database used per run; late: number of runs that needed `sync`, because the
+    first attempt to send them failed; lost: number of runs, or points of curves, that never arrived.
     """
 
     workers: int
@@ -74,23 +74,23 @@ def main() -> None:
 
 
 def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
-    """Measure both servers for each database and number of workers, and the bytes to transfer."""
+    """Measure both servers for each database and number of workers, and the number of bytes to transfer."""
     report: dict[str, Any] = {"machine": measure.machine(), "seconds": seconds, "runs": {}, "flows": {}}
     for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
         with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as ending:
             folder = Path(name)
-            folder.chmod(0o755)  # PostgreSQL runs as another user if we are root
+            folder.chmod(0o755)  # if the current user is root, PostgreSQL runs as another user
             postgres = _postgres(folder, ending) if backend == POSTGRES else None
-            with running(_tracking(folder, postgres, 2 if quick else 4)) as server:
-                books = Books(folder, server, postgres)
-                loads = [_log(books, number, seconds) for number in (WORKERS[:2] if quick else WORKERS)]
-                report["runs"][backend] = [asdict(load) for load in loads]
-                report["artifact_bytes"] = books.artifact_bytes() // books.finished()
+            with running(_tracking_server(folder, postgres, 2 if quick else 4)) as server:
+                stored = Stored(folder, server, postgres)
+                numbers = WORKERS[:2] if quick else WORKERS
+                report["runs"][backend] = [asdict(_measure_logging(stored, number, seconds)) for number in numbers]
+                report["artifact_bytes"] = stored.artifact_bytes() // stored.finished()
             address = postgres.url("prefect", "asyncpg") if postgres else None
             with running(Orchestration(folder / "prefect", address)) as server:
                 numbers = FLOW_WORKERS[:1] if quick else FLOW_WORKERS
-                flows = [_flows(server, postgres, number, seconds) for number in numbers]
-                report["flows"][backend] = [asdict(load) for load in flows]
+                flows = [_measure_flows(server, postgres, number, seconds) for number in numbers]
+                report["flows"][backend] = [asdict(measurement) for measurement in flows]
     return report | {"remote": remote_bytes(paths.root() / "dvc.lock")}
 
 
@@ -105,25 +105,25 @@ def _postgres(folder: Path, ending: contextlib.ExitStack) -> Postgres:
     return postgres
 
 
-def _tracking(folder: Path, postgres: Postgres | None, processes: int) -> Part:
+def _tracking_server(folder: Path, postgres: Postgres | None, processes: int) -> Server:
     database = postgres.url("mlflow", "psycopg2") if postgres else f"sqlite:///{folder}/mlflow.db"
     return Tracking(folder / "mlflow", database, str(folder / "artifacts"), {}, workers=processes)
 
 
 @contextlib.contextmanager
-def running(part: Part) -> Iterator[Any]:
-    """Start the server, yield it when it answers, and end it with the block."""
+def running(server: Server) -> Iterator[Any]:
+    """Start the server, yield it when it answers, and kill it at the end of the block."""
     try:
-        yield part.start().wait()
+        yield server.start().wait()
     finally:
-        part.kill()
+        server.kill()
 
 
-def cpu_seconds(*parts: Part | None) -> float:
-    """CPU seconds of the server processes so far."""
+def cpu_seconds(*servers: Server | None) -> float:
+    """CPU seconds that the processes of the servers have used so far."""
     total = 0.0
-    for part in filter(None, parts):
-        process = psutil.Process(part.process.pid)
+    for server in filter(None, servers):
+        process = psutil.Process(server.process.pid)
         for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
                 total += sum(member.cpu_times()[:4])  # includes children that have ended
@@ -131,8 +131,8 @@ def cpu_seconds(*parts: Part | None) -> float:
 
 
 @dataclass(frozen=True)
-class Books:
-    """The content of MLflow's server, read from its database."""
+class Stored:
+    """What MLflow's server has stored, read from its database and its artifact root."""
 
     folder: Path
     server: Tracking
@@ -147,7 +147,7 @@ class Books:
         return self._query("SELECT COUNT(*) FROM metrics")
 
     def artifact_bytes(self) -> int:
-        """Bytes of all artifacts."""
+        """Total bytes of all artifacts."""
         return sum(path.stat().st_size for path in (self.folder / "artifacts").rglob("*") if path.is_file())
 
     def _query(self, query: str) -> int:
@@ -167,8 +167,8 @@ class Books:
 # --- workers ---------------------------------------------------------------------------------------
 
 
-def _together(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
-    """Call `work(worker, begins, ends)` in `number` processes, forked to save imports; returns the results.
+def _run_workers(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
+    """Call `work(worker, begins, ends)` in `number` processes, forked to save imports; return the results.
 
     lead: seconds that each process needs before it can start.
     """
@@ -192,23 +192,24 @@ def _together(number: int, work: Callable[[int, float, float], Any], seconds: fl
 Moments = list[tuple[float, float]]  # start and end of each run
 
 
-def _load(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Load:
+def _summarize(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Measurement:
     lasted = sorted(end - start for start, end in moments)
     span = max(end for _, end in moments) - min(start for start, _ in moments)
     done = len(moments)
-    load = Load(number, done / span, quantile(lasted, 0.5), quantile(lasted, 0.99), cpu / done, late, lost)
-    print(load, flush=True)
-    return load
+    p50, p99 = quantile(lasted, 0.5), quantile(lasted, 0.99)
+    measurement = Measurement(number, done / span, p50, p99, cpu / done, late, lost)
+    print(measurement, flush=True)
+    return measurement
 
 
-def _log(books: Books, number: int, seconds: float) -> Load:
-    os.environ["MLFLOW_TRACKING_URI"] = books.server.address
+def _measure_logging(stored: Stored, number: int, seconds: float) -> Measurement:
+    os.environ["MLFLOW_TRACKING_URI"] = stored.server.address
     tracking.open_store()  # imports MLflow, before the fork
-    picture = run_figures.curves([_result(0)], "a run")
+    plot = run_figures.curves([_result(0)], "a run")
     network = np.random.default_rng(0).bytes(MODEL)
 
     def work(worker: int, begins: float, ends: float) -> tuple[Moments, int]:
-        os.environ["FEEDFORWARD_STORE"] = str(books.folder / f"worker-{number}-{worker}")
+        os.environ["FEEDFORWARD_STORE"] = str(stored.folder / f"worker-{number}-{worker}")
         store, moments, late = tracking.open_store(), [], 0
         time.sleep(max(0.0, begins - time.monotonic()))
         while not moments or time.monotonic() < ends:
@@ -220,7 +221,7 @@ def _log(books: Books, number: int, seconds: float) -> Load:
                 run,
                 result=_result(seed),
                 params={f"parameter_{k}": k for k in range(PARAMS)},
-                files={"figures/curves.svg": picture, "network/model.keras": network},
+                files={"figures/curves.svg": plot, "network/model.keras": network},
                 inputs=[tracking.DataInput(f"{DATASET}-training", "0" * 64, "training", "data")],
             )
             if (paths.store() / "spool" / run.id).exists():
@@ -230,24 +231,24 @@ def _log(books: Books, number: int, seconds: float) -> Load:
             moments.append((began, time.monotonic()))
         return moments, late
 
-    finished, points, cpu = books.finished(), books.points(), cpu_seconds(books.server, books.postgres)
-    results = _together(number, work, seconds)
-    cpu = cpu_seconds(books.server, books.postgres) - cpu
+    finished, points, cpu = stored.finished(), stored.points(), cpu_seconds(stored.server, stored.postgres)
+    results = _run_workers(number, work, seconds)
+    cpu = cpu_seconds(stored.server, stored.postgres) - cpu
     moments = [moment for worker_moments, _ in results for moment in worker_moments]
     late = sum(worker_late for _, worker_late in results)
-    lost = len(moments) - (books.finished() - finished)
-    lost += len(moments) * POINTS - (books.points() - points)
-    return _load(number, moments, cpu, late, lost)
+    lost = len(moments) - (stored.finished() - finished)
+    lost += len(moments) * POINTS - (stored.points() - points)
+    return _summarize(number, moments, cpu, late, lost)
 
 
 def _result(seed: int) -> RunResult:
     noise = np.random.default_rng(seed)
     curves = {name: noise.random(EPOCHS).tolist() for name in CURVES}
-    metrics = {f"figure_{k}": float(noise.random()) for k in range(FIGURES)}
+    metrics = {f"metric_{k}": float(noise.random()) for k in range(METRICS)}
     return RunResult(DATASET, "original", seed, "fair", "replica", curves, metrics, atomic_files.digest(seed))
 
 
-def _flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Load:
+def _measure_flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Measurement:
     environment.apply()  # Prefect reads the variables when it is imported
     from prefect import flow, task
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
@@ -272,9 +273,9 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
         return moments
 
     cpu = cpu_seconds(server, postgres)
-    results = _together(number, work, seconds, lead=2.0)
+    results = _run_workers(number, work, seconds, lead=2.0)
     cpu = cpu_seconds(server, postgres) - cpu
-    return _load(number, [moment for moments in results for moment in moments], cpu)
+    return _summarize(number, [moment for moments in results for moment in moments], cpu)
 
 
 # --- bytes -----------------------------------------------------------------------------------------
@@ -298,12 +299,12 @@ def remote_bytes(lock: Path) -> dict[str, int]:
 
 def table(report: Mapping[str, Any], part: str) -> list[list[str]]:
     """A header and a row for each database and number of workers. part: `runs` (MLflow) or `flows` (Prefect)."""
-    rows = [["", "workers", "per second", "p50 s", "p99 s", "server core s per run", "late", "lost"]]
-    for backend, loads in report[part].items():
-        for load in loads:
-            seconds = [f"{load[key]:.2f}" for key in ("rate", "p50", "p99")]
-            counts = [str(load[key]) for key in ("late", "lost")]
-            rows.append([backend, str(load["workers"]), *seconds, f"{load['cpu']:.3f}", *counts])
+    rows = [["", "workers", "per second", "p50 s", "p99 s", "server CPU s per run", "late", "lost"]]
+    for backend, measurements in report[part].items():
+        for row in measurements:
+            seconds = [f"{row[key]:.2f}" for key in ("rate", "p50", "p99")]
+            counts = [str(row[key]) for key in ("late", "lost")]
+            rows.append([backend, str(row["workers"]), *seconds, f"{row['cpu']:.3f}", *counts])
     return rows
 
 

@@ -1,8 +1,9 @@
-"""Compares the service with `mlflow models serve` on the same version: `python -m bench.serving`, or `make bench`.
+"""Compares `feedforward serve` with `mlflow models serve`, both serving the same model version.
 
-For a few rounds, 32 clients on loopback (`bench.clients`) send requests to one server, then to the other. Each client
-has a persistent connection and sends one sample per request; the clients share the machine's cores with the servers.
-The samples for each dataset with a champion are texts as long as reviews, or its test pictures and drawings.
+Run it with `python -m bench.serving` or `make bench`. In each round, 32 clients on loopback (`bench.clients`) send
+requests to one server, then to the other. Each client has a persistent connection and sends one sample per request;
+the clients share the machine's cores with the servers. For each dataset that has a champion, the samples are random
+texts of a typical review's length, or the dataset's test images and generated drawings.
 Writes reports/bench/serving.json.
 """
 
@@ -28,7 +29,7 @@ from PIL import Image, ImageDraw
 
 from bench import clients, measure, terminal
 from bench.bench import Target
-from bench.clients import Load
+from bench.clients import Measurement
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import NothingToServe
@@ -41,16 +42,16 @@ from feedforward.tracking import settings
 CLIENTS = 32
 SAMPLES = 200  # number of different samples, sent in turn
 WORDS = 230  # per text: the mean over the reviews
-SIDE = 280  # pixels of a drawing, as on the playground
+SIDE = 280  # side of a drawing in pixels, the same as on the playground page
 ALIKE = 1e-6  # allowed difference between the probabilities from the two servers
-OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
-START = 90.0  # s until a server must answer
+OURS, MLFLOW = "feedforward serve", "mlflow models serve"
+START = 90.0  # s within which a server must answer
 THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
 LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
-PER_TEXT = Target("{}: ms per request, all clients together", 0.2)
+PER_TEXT = Target("{}: ms per request (inverse of the throughput)", 0.2)
 TEXT_LATENCY = Target("{}: p99 latency in ms", 12.0)
-READY = Target("s until the service is ready", 1.5)
-MEMORY = Target("resident MB of the service after the load", 150.0)
+READY = Target("seconds until the service is ready", 1.5)
+MEMORY = Target("resident memory of the service after all requests, in MB", 150.0)
 
 
 @dataclass(frozen=True)
@@ -87,48 +88,48 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
         except NothingToServe as error:
             print(error, flush=True)
             continue
-        rows, service = _dataset(champion, rounds, seconds)
+        rows, service = _measure_dataset(champion, rounds, seconds)
         report["rows"] |= rows
         report["texts"] += rows if champion.served.encoder.takes == "text" else []
         report["services"].append(service)
     return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "program": clients.program(), **report}
 
 
-def _dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
-    """Both servers' loads by kind of sample; seconds until the service was ready, and its memory in MB afterwards."""
+def _measure_dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
+    """Measure both servers by kind of sample, and the service's start (seconds) and its memory afterwards (MB)."""
     name, rows = champion.version.dataset, {}
-    with ours() as service, mlflows(name) as other:
-        servers = {OURS: (service, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
+    with our_server() as service, mlflow_server(name) as other:
+        servers = {OURS: (service, f"/predict/{name}"), MLFLOW: (other, "/invocations")}
         trees = {key: [s.process, *s.process.children(recursive=True)] for key, (s, _) in servers.items()}
         for kind, sent in samples(champion).items():
             bodies = {
                 OURS: [{"samples": [sample]} for sample in sent],
-                MLFLOWS: [{"inputs": [sample]} for sample in sent],
+                MLFLOW: [{"inputs": [sample]} for sample in sent],
             }
-            measured: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
+            measured: dict[str, list[Measurement]] = {OURS: [], MLFLOW: []}
             check_alike(*(answers(server.port, path, bodies[key]) for key, (server, path) in servers.items()))
             for _ in range(rounds):
                 for key, (server, path) in servers.items():
-                    load = clients.measured(trees[key], server.port, path, bodies[key], seconds, CLIENTS)
-                    measured[key].append(load)
-                    print(kind, key, load, flush=True)
-            rows[kind] = {server: [asdict(load) for load in loads] for server, loads in measured.items()}
+                    measurement = clients.measure(trees[key], server.port, path, bodies[key], seconds, CLIENTS)
+                    measured[key].append(measurement)
+                    print(kind, key, measurement, flush=True)
+            rows[kind] = {server: [asdict(each) for each in rounds_of] for server, rounds_of in measured.items()}
         return rows, {"ready": service.ready, "memory": service.process.memory_info().rss / 1e6}
 
 
 def samples(champion: Champion) -> dict[str, list[str]]:
-    """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or pictures in base64."""
+    """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or images in base64."""
     name, random, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):
         words = encoder.vocabulary.words
-        share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened at its head as in texts
+        share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened for the most frequent words, as in real text
         share /= share.sum()
         return {name: [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]}
     rows = Split.load(paths.vectorized(name) / "test").rows(0, SAMPLES).features
     shape = (len(rows), encoder.settings()["height"], -1)
-    pictures = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
+    images = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
     return {
-        f"{name}, test pictures": [_png(picture) for picture in pictures],
+        f"{name}, test images": [_png(image) for image in images],
         f"{name}, drawings": [_png(_drawing(random)) for _ in range(SAMPLES)],
     }
 
@@ -140,9 +141,9 @@ def _drawing(random: np.random.Generator) -> Image.Image:
     return sheet
 
 
-def _png(picture: Image.Image) -> str:
+def _png(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -150,25 +151,25 @@ def _png(picture: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def ours(**variables: str) -> Iterator[Service]:
-    """Start the service of this checkout. variables: environment variables to set."""
+def our_server(**variables: str) -> Iterator[Service]:
+    """Start `feedforward serve` in this checkout. variables: environment variables to set."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
     with _started(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
-        yield _answering(process, port, "/ready", began)
+        yield _wait_for_answer(process, port, "/ready", began)
 
 
 @contextlib.contextmanager
-def mlflows(name: str) -> Iterator[Service]:
+def mlflow_server(name: str) -> Iterator[Service]:
     """Start MLflow's server with the champion and default settings."""
     began = time.perf_counter()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
     with _started([*command, "--env-manager", "local", "-p", str(port)], stdout=subprocess.DEVNULL) as process:
-        yield _answering(process, port, "/ping", began)
+        yield _wait_for_answer(process, port, "/ping", began)
 
 
 @contextlib.contextmanager
@@ -183,12 +184,18 @@ def _started(command: Sequence[str], stdout: int, **variables: str) -> Iterator[
         process.wait(30)
 
 
-def _answering(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> Service:
-    """The server, once it answers at `path`."""
+def _wait_for_answer(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> Service:
+    """Wait until the server answers at `path`; return it.
+
+    Raises:
+        SystemExit: the server exited, or did not answer in time.
+    """
     end = time.monotonic() + START
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
             return Service(port, psutil.Process(process.pid), time.perf_counter() - began)
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args}: exited with code {process.returncode} before it answered at {path}")
         time.sleep(0.1)
     raise SystemExit(f"{process.args}: no answer at {path} within {START:.0f} s")
 
@@ -222,10 +229,10 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
 # --- output --------------------------------------------------------------------------------------
 
 
-def medians(report: Mapping[str, Any], name: str, server: str) -> Load:
-    """The median load over the rounds."""
-    loads = report["rows"][name][server]
-    return Load(**{key: statistics.median(load[key] for load in loads) for key in loads[0]})
+def medians(report: Mapping[str, Any], name: str, server: str) -> Measurement:
+    """The median of each measurement over the rounds."""
+    rounds = report["rows"][name][server]
+    return Measurement(**{key: statistics.median(each[key] for each in rounds) for key in rounds[0]})
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -242,12 +249,12 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
     rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
-        ours_load, mlflow_load = (medians(report, name, server) for server in (OURS, MLFLOWS))
-        ratios = (mlflow_load.rate / ours_load.rate, ours_load.p99 / mlflow_load.p99)
+        ours, mlflow = (medians(report, name, server) for server in (OURS, MLFLOW))
+        ratios = (mlflow.rate / ours.rate, ours.p99 / mlflow.p99)
         for target, value in zip((THROUGHPUT, LATENCY), ratios, strict=True):
             rows.append(_verdict(target, name, value))
         if name in report["texts"]:
-            rows += [_verdict(PER_TEXT, name, 1000 / ours_load.rate), _verdict(TEXT_LATENCY, name, ours_load.p99)]
+            rows += [_verdict(PER_TEXT, name, 1000 / ours.rate), _verdict(TEXT_LATENCY, name, ours.p99)]
     worst = {key: max(service[key] for service in report["services"]) for key in ("ready", "memory")}
     return [*rows, _verdict(READY, "", worst["ready"]), _verdict(MEMORY, "", worst["memory"])]
 

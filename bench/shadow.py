@@ -1,8 +1,9 @@
 """Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
-Two services with the same champion run at the same time. Clients on loopback send texts as long as reviews, or images,
-to one and then to the other; the order is reversed in every second pair. Clients and services share the machine's
-cores. Champion and challenger are the latest final run, registered twice in a temporary copy of the store.
+A shadow is a challenger that also answers each request, unseen by the client. Two services with the same champion run
+at the same time. Clients on loopback send texts as long as reviews, or images, first to one service and then to the
+other; the order is reversed in every second pair. Clients and services share the machine's cores. Champion and
+challenger are the latest final run, registered twice in a temporary copy of the store.
 Writes reports/bench/shadow.json.
 """
 
@@ -57,34 +58,34 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
     with tempfile.TemporaryDirectory(prefix="feedforward-shadow-") as name:
         folder = Path(name)
         _copy_store(folder / "mlruns")
-        with _store(folder / "mlruns"):
+        with _using_store(folder / "mlruns"):
             for dataset in names:
                 try:
                     _register(dataset)
                 except DataError as error:
                     print(error, flush=True)
                     continue
-                rows |= _dataset(folder, dataset, pairs, seconds)
+                rows |= _measure_dataset(folder, dataset, pairs, seconds)
     return {"machine": machine, "pairs": pairs, "program": clients.program(), "rows": rows}
 
 
-def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
+def _measure_dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
     sent = serving.samples(prediction.champion(name))
-    with _service(folder / WITHOUT, None) as one, _service(folder / WITH, "challenger") as other:
+    with _serving(folder / WITHOUT, None) as one, _serving(folder / WITH, "challenger") as other:
         services, rows, path = {WITHOUT: one, WITH: other}, {}, f"/predict/{name}"
         for kind, batch in sent.items():
             bodies = [{"samples": [sample]} for sample in batch]
             for number in CLIENTS:
-                before, loads = _counts(other.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
+                before, measured = _counts(other.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
                 for pair in range(pairs):
                     for key in (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT):
-                        ours = services[key]  # `cpu` without the shadow's process
-                        load = clients.measured([ours.process], ours.port, path, bodies, seconds, number)
-                        loads[key].append(asdict(load))
-                        print(kind, number, key, loads[key][-1], flush=True)
+                        service = services[key]  # `cpu` excludes the shadow's process
+                        measurement = clients.measure([service.process], service.port, path, bodies, seconds, number)
+                        measured[key].append(asdict(measurement))
+                        print(kind, number, key, measured[key][-1], flush=True)
                 after = _counts(other.port)
                 shadow = {key: after[key] - before[key] for key in after}
-                rows[f"{kind}, {number} clients"] = {"loads": loads, "shadow": shadow}
+                rows[f"{kind}, {number} clients"] = {"measurements": measured, "shadow": shadow}
         return rows
 
 
@@ -106,7 +107,7 @@ def _copy_store(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _store(folder: Path) -> Iterator[None]:
+def _using_store(folder: Path) -> Iterator[None]:
     os.environ["FEEDFORWARD_STORE"] = str(folder)
     try:
         open_store()  # corrects the locations of artifacts
@@ -135,20 +136,20 @@ def _register(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _service(folder: Path, shadow: str | None) -> Iterator[Service]:
-    """A service whose params.yaml differs only in `serving.shadow`."""
+def _serving(folder: Path, shadow: str | None) -> Iterator[Service]:
+    """Start a service with this checkout's params.yaml, except for `serving.shadow`."""
     yaml = YAML()
     values = yaml.load(paths.params())
     values.setdefault("serving", {})["shadow"] = shadow
     folder.mkdir(exist_ok=True)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
-    with serving.ours(FEEDFORWARD_ROOT=str(folder)) as service:
+    with serving.our_server(FEEDFORWARD_ROOT=str(folder)) as service:
         yield service
 
 
 def _counts(port: int) -> dict[str, float]:
-    """Numbers of requests that were answered, compared by the shadow, and dropped."""
+    """The numbers of requests that the service answered, and that the shadow compared and dropped."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
     names = {
@@ -169,16 +170,17 @@ def _counts(port: int) -> dict[str, float]:
 
 def ratios(row: Mapping[str, Any], key: str) -> list[float]:
     """For each pair, the value with a shadow divided by the value without. key: `p50`, `p99` or `cpu`."""
-    both = zip(row["loads"][WITH], row["loads"][WITHOUT], strict=True)
+    both = zip(row["measurements"][WITH], row["measurements"][WITHOUT], strict=True)
     return [one[key] / other[key] for one, other in both]
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each kind of sample, number of clients and service."""
-    rows = [["", "requests/s", "p50 ms", "p99 ms", "CPU µs", "answered", "compared", "dropped"]]
+    rows = [["", "requests/s", "p50 ms", "p99 ms", "CPU µs per request", "answered", "compared", "dropped"]]
     for name, row in report["rows"].items():
-        for service, loads in row["loads"].items():
-            rate, p50, p99, cpu = (statistics.median(load[k] for load in loads) for k in ("rate", "p50", "p99", "cpu"))
+        for service, measured in row["measurements"].items():
+            keys = ("rate", "p50", "p99", "cpu")
+            rate, p50, p99, cpu = (statistics.median(each[key] for each in measured) for key in keys)
             counts = [f"{row['shadow'][key]:.0f}" if service == WITH else "" for key in row["shadow"]]
             cells = [f"{name}, {service} a shadow", f"{rate:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"]
             rows.append([*cells, *counts])

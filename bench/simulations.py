@@ -1,11 +1,12 @@
 """Checks intervals and verdicts by passing synthetic experiments with known effects through the real code.
 
-    python -m bench.simulations            # the results quoted in docs/comparison.md; takes some minutes
+    python -m bench.simulations            # the results quoted in docs/comparison.md; takes several minutes
     python -m bench.simulations --quick
 
-An experiment draws a dataset: a loss for each sample and variant. A seed draws a validation split (a random part of the
-samples), and effects of the batch order and of the initial weights. Its lowest validation loss is the mean loss over
-the split plus both effects. So the true means are known, both over further seeds on the same data and over new data.
+Each experiment draws a dataset: a loss for each sample and variant. Each seed draws a validation split (a random part
+of the samples), and effects of the batch order and of the initial weights. A seed's lowest validation loss is the mean
+loss over the split plus both effects. So the true means are known, both over all seeds on the same data and over new
+data.
 """
 
 import argparse
@@ -28,14 +29,14 @@ VARIANTS = {"original": 0.30, "smaller": 0.32, "larger": 0.30, "dropout": 0.28} 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs on one dataset. truth: for each variant, the mean over further seeds on this dataset."""
+    """Runs on one dataset. truth: for each variant, the true mean over all seeds on this dataset."""
 
     runs: list[RunResult]
     truth: dict[str, float]
 
 
 def run(variant: str, seed: int, loss: float) -> RunResult:
-    """A replica that has only its lowest validation loss and its numbers of samples."""
+    """The result of a replica, with only its lowest validation loss and its numbers of samples."""
     samples = {"train": TRAIN, "validation": VALIDATION}
     return RunResult("mnist", variant, seed, "fair", "replica", {}, {STATISTIC: loss}, "0" * 64, samples=samples)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share on the command line: their options, and tables as lines of text."""
+"""The command line that all benchmarks share: their options, and tables as lines of text."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from feedforward.core import paths
 
 
 def parser(name: str, document: str | None, quick: str) -> argparse.ArgumentParser:
-    """The options of every benchmark: --json, by default reports/bench/NAME.json, and --quick.
+    """Return a parser with the options of every benchmark: --json (default: reports/bench/NAME.json) and --quick.
 
     document: docstring of the benchmark's module, whose first line describes it. quick: what --quick reduces.
     """
@@ -20,7 +20,7 @@ def parser(name: str, document: str | None, quick: str) -> argparse.ArgumentPars
 
 
 def text(report: Mapping[str, Any], *tables: Sequence[Sequence[str]]) -> str:
-    """The tables of a report; a report of a quick run says that its results are meaningless."""
+    """The tables of a report as text; after a quick run, the text says that the results are meaningless."""
     note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(map(aligned, tables))
 

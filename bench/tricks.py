@@ -1,4 +1,4 @@
-"""Switches off single optimizations of training, so that the gain of each can be measured (bench.jobs.epoch)."""
+"""Switches off individual optimizations of training, so that the gain of each can be measured (bench.jobs.epoch)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,22 +16,22 @@ from feedforward.training.replica_stack import Gradients
 
 
 def all_tail() -> None:
-    """No dense head: kernel rows are summed for all ones of a sample."""
+    """Use no dense head: sum the kernel rows for all ones of a sample."""
     sparse_layer.HEAD = 1
 
 
 def all_dense() -> None:
-    """No tail: a dense product over all columns, with rows expanded batch by batch."""
+    """Use no tail: multiply all columns densely, expanding the rows batch by batch."""
     sparse_layer.HEAD = 2**16
 
 
 def tensorflow_tail() -> None:
-    """The tail as a TensorFlow variable: its gradient is written to memory and read back by the fused RMSprop."""
+    """Make the tail a TensorFlow variable: its gradient is written to memory and read back by the fused RMSprop."""
     sparse_layer.CompiledTail = lambda kernels, _optimizer, l2: sparse_layer.VariableTail(kernels, l2)
 
 
 def tensorflow_gradient() -> None:
-    """TensorFlow's built-in gradient for a sum of rows, which scatters the rows one by one."""
+    """Use TensorFlow's built-in gradient for a sum of rows, which scatters the rows one by one."""
     tensorflow_tail()
     original = Batches.batch
 
@@ -51,7 +51,7 @@ def tensorflow_gradient() -> None:
 
 
 def keras_rmsprop() -> None:
-    """Keras's RMSprop: eight operations per variable, each with a temporary array."""
+    """Use Keras's RMSprop: eight operations per variable, each with a temporary array."""
     tensorflow_tail()
 
     class Rule(optimizers.Rule):
@@ -67,7 +67,7 @@ def keras_rmsprop() -> None:
 
 
 def step_by_step() -> None:
-    """One graph per step, called from Python, instead of one per epoch."""
+    """Run one graph per step, called from Python, instead of one per epoch."""
 
     def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], graphs.Sums]:
         @graphs.graph

@@ -1,4 +1,4 @@
-"""A fresh workspace outside the checkout, with the stages of dvc.yaml and the same raw data, but no results."""
+"""Creates a fresh workspace outside the checkout, with its dvc.yaml, code and raw data, but without results."""
 
 import compileall
 import os
@@ -29,7 +29,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def prepare(checkout: Path, folder: Path) -> None:
-    """Create the workspace that every round copies, with code, params, and raw data marked as fetched.
+    """Create the workspace that every round copies, with code, params.yaml, and raw data that DVC considers fetched.
 
     Raises:
         SystemExit: the raw data do not exist.
@@ -41,7 +41,7 @@ def prepare(checkout: Path, folder: Path) -> None:
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(folder / name, quiet=2)
-    # as installation does, see requirements/install.py
+    # compiles the kernels, as installation does (requirements/install.py)
     subprocess.run([sys.executable, "-c", "import feedforward.training.kernels"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
@@ -60,7 +60,7 @@ def call(folder: Path, *arguments: str) -> None:
     done = subprocess.run([*DVC, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(
-            f"dvc {arguments[0]} ended with {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+            f"dvc {arguments[0]} exited with code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
         )
 
 

@@ -44,10 +44,10 @@ def test_plain_script_trains_all_networks_of_the_lecture(tmp_path: Path) -> None
     report = json.loads((tmp_path / "plain.json").read_text())
     assert set(report["seconds"]) == {"mnist", "vectorize", "original", "smaller", "larger", "l2", "dropout", "final"}
     for part in ("mnist", "final"):
-        assert 0 <= report["figures"][part]["test_accuracy"] <= 1
+        assert 0 <= report["metrics"][part]["test_accuracy"] <= 1
     # the labels are random, so the loss stays near ln 2, plus the penalty
-    assert report["figures"]["original"]["val_loss"] == pytest.approx(np.log(2), abs=0.1)
-    assert report["figures"]["l2"]["val_loss"] > report["figures"]["original"]["val_loss"]
+    assert report["metrics"]["original"]["val_loss"] == pytest.approx(np.log(2), abs=0.1)
+    assert report["metrics"]["l2"]["val_loss"] > report["metrics"]["original"]["val_loss"]
 
 
 # --- optimizations ------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_floor_is_the_longer_of_compute_and_memory_time() -> None:
 
 @pytest.mark.slow
 def test_rates_of_this_machine_are_plausible() -> None:
-    rates = floors._in_process(threads=1)
+    rates = floors._measure_in_process(threads=1)
     assert 1e8 < rates["flops"] < 1e13
     assert 1e8 < rates["bandwidth"] < 1e13
 
@@ -233,17 +233,17 @@ def test_serving_targets_use_medians_of_throughput_and_p99() -> None:
     def measurements(*rates: float) -> list[dict[str, float]]:
         return [{"rate": r, "p50": 1000 / r, "p99": 5000 / r, "requests": 100, "cpu": 150.0} for r in rates]
 
-    rows = {"reviews": {serving.OURS: measurements(900, 1000, 1900), serving.MLFLOWS: measurements(240, 250, 100)}}
+    rows = {"reviews": {serving.OURS: measurements(900, 1000, 1900), serving.MLFLOW: measurements(240, 250, 100)}}
     services = [{"ready": 1.25, "memory": 140.0}, {"ready": 1.0, "memory": 160.0}]
     report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "program": "wrk 4", "quick": False}
     report |= {"rows": rows, "texts": ["reviews"], "services": services}
     assert serving.targets_table(report)[1:] == [
         ["reviews: throughput, mlflow / feedforward (lower is better)", "0.2", "0.24", "NOT MET"],
         ["reviews: p99 latency, feedforward / mlflow (lower is better)", "1", "0.24", "met"],
-        ["reviews: ms per request, all clients together", "0.2", "1", "NOT MET"],
+        ["reviews: ms per request (inverse of the throughput)", "0.2", "1", "NOT MET"],
         ["reviews: p99 latency in ms", "12", "5", "met"],
-        ["s until the service is ready", "1.5", "1.25", "met"],
-        ["resident MB of the service after the load", "150", "160", "NOT MET"],
+        ["seconds until the service is ready", "1.5", "1.25", "met"],
+        ["resident memory of the service after all requests, in MB", "150", "160", "NOT MET"],
     ]
     assert "| reviews, feedforward serve | 1000 | 1.0 | 5.0 | 150 |" in page.page({"serving": report})
 
@@ -266,8 +266,8 @@ def test_simulated_workers_lose_no_runs(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     report = json.loads((tmp_path / "scale.json").read_text())
     runs = report["runs"][scale.SQLITE]
-    assert [load["workers"] for load in runs] == [1, 4]
-    assert all(load["rate"] > 0 and load["cpu"] > 0 and load["lost"] == 0 for load in runs)
+    assert [row["workers"] for row in runs] == [1, 4]
+    assert all(row["rate"] > 0 and row["cpu"] > 0 and row["lost"] == 0 for row in runs)
     assert report["artifact_bytes"] > scale.MODEL
     assert "| sqlite | 4 |" in page.page({"scale": report})
 
@@ -293,7 +293,7 @@ def test_shadow_targets_use_the_ratios_of_pairs() -> None:
         return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
 
     row = {
-        "loads": {shadow.WITHOUT: measurements(1, 2, 4), shadow.WITH: measurements(1, 2.1, 6)},
+        "measurements": {shadow.WITHOUT: measurements(1, 2, 4), shadow.WITH: measurements(1, 2.1, 6)},
         "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
     }
     report = {"rows": {"reviews": row}, "pairs": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}

@@ -41,32 +41,32 @@ def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflows(NAME) as mlflows, serving.ours() as service:
+    with serving.mlflow_server(NAME) as mlflow_server, serving.our_server() as service:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
             {"instances": texts},
             {"dataframe_split": {"data": [[each] for each in texts]}},
         ):
-            status, content = ask(mlflows.port, json.dumps(body).encode())
+            status, content = ask(mlflow_server.port, json.dumps(body).encode())
             assert status == 200, content
             assert [each["label"] for each in content["predictions"]] == ["glad", "sad", "sad"]
             for answer, other in zip(content["predictions"], expected, strict=True):
                 assert answer["probabilities"] == pytest.approx(other["probabilities"])
         for invalid in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
-            status, content = ask(mlflows.port, invalid)
+            status, content = ask(mlflow_server.port, invalid)
             assert 400 <= status < 500, (invalid, content)
         [texts] = serving.samples(champion).values()
         inputs = texts[:5]
         bodies = [[{"inputs": [each]} for each in inputs], [{"samples": [each]} for each in inputs]]
-        endpoints = [(mlflows.port, "/invocations"), (service.port, f"/predict/{NAME}")]
+        endpoints = [(mlflow_server.port, "/invocations"), (service.port, f"/predict/{NAME}")]
         serving.check_alike(
             *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
         )
         for endpoint, each in zip(endpoints, bodies, strict=True):
             for measured in (
-                clients.load(*endpoint, each, 1, 4),
-                asyncio.run(clients.own_load(*endpoint, each, 0.5, 4)),
+                clients.send(*endpoint, each, 1, 4),
+                asyncio.run(clients.send_without_wrk(*endpoint, each, 0.5, 4)),
             ):
                 assert measured.rate > 0
                 assert 0 < measured.p50 <= measured.p99
