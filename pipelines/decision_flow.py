@@ -22,8 +22,8 @@ def run(
 ) -> tuple[list[Verdict], str, Path]:
     """Train until all claims are decided, `seeds` seeds are trained, or the next round would exceed `budget` seconds.
 
-    A round trains as many seeds as there are cores. The next one is expected to take as long as the last; the first,
-    which also imports TensorFlow and reads the store, does not count.
+    A round trains as many seeds as there are cores. The next round is expected to take as long as the last one; the
+    first round is no guide, because it also imports TensorFlow and reads the store.
 
     Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped
     because of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.

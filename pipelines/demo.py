@@ -22,7 +22,7 @@ DVC_CONFIG = """\
 
 
 def prepare(checkout: Path) -> Path:
-    """Write demo/dvc.yaml and the configuration of the DVC project; returns the workspace folder."""
+    """Write demo/dvc.yaml and the configuration of the DVC project; return the workspace folder."""
     folder = checkout / "demo"
     atomic_files.write_text(folder / ".dvc" / "config", DVC_CONFIG)
     yaml = YAML()

@@ -1,4 +1,4 @@
-"""`dvc repro` for `feedforward run` and retraining: repairs files left by a killed DVC, and reports a running one.
+"""`dvc repro` for `feedforward run` and retraining: repairs lock files left by a killed DVC, and reports a running DVC.
 
 DVC writes its lock files in place. If it is killed while doing so, every later `dvc` command exits with code 255.
 """
@@ -22,7 +22,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import environment, interruption
 
-# `python -m dvc` that ends, along with its stage, when the process that started it ends
+# runs `python -m dvc`, which ends, along with its stage, when the process that started it ends
 DVC = """
 import runpy
 from feedforward.core import processes
@@ -52,7 +52,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
         _end(process, isinstance(signaled, interruption.Terminated))
         raise
     if code:
-        raise FeedforwardError("the pipeline stopped at the stage named above; fix it, then run the command again")
+        raise FeedforwardError("the pipeline stopped at the stage named above; fix the problem, then run again")
 
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
@@ -69,7 +69,7 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Remove lock files that a killed DVC left damaged; returns one line per file that was renamed.
+    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return one line per renamed file.
 
     Nothing is lost: DVC's run cache also records finished stages, and rwlock matters only while DVC is running.
 
@@ -87,7 +87,8 @@ def repair(root: Path) -> list[str]:
     if _is_complete(lock):
         return []
     lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
-    return [f"{lock}: incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"]
+    outcome = "it was renamed, and DVC will write a new one from its run cache"
+    return [f"{lock}: incomplete, because DVC was killed; {outcome}"]
 
 
 def _dvc_processes(root: Path) -> Iterator[psutil.Process]:
@@ -139,7 +140,7 @@ def _work_without_git(root: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; returns 0 if it succeeds."""
+    """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; return 0 if it succeeds."""
     return interruption.reported(lambda: run_reporting_errors(lambda: repro(paths.root(), arguments)))
 
 

@@ -23,7 +23,7 @@ Device = Literal["cpu", "gpu"]
 
 @contextlib.contextmanager
 def computing_on(device: Device, fallback: bool) -> Iterator[str]:
-    """Make child processes started in this block use the device; yields a description of the device.
+    """Make child processes started in this block use the device; yield a description of the device.
 
     A GPU job occupies a slot of Prefect's limit, which applies to all machines together, and a GPU of this machine.
 

@@ -56,7 +56,7 @@ def work(pool: str) -> None:
 
 
 def deploy() -> None:
-    """Create or update pools, GPU slots, automations, and prefect.yaml's deployments with the schedule in params."""
+    """Create or update pools, GPU slots, automations, and prefect.yaml's deployments, scheduled as in params.yaml."""
     _check_server()
     from pipelines import request_alerts, zombie_flow_runs
 
@@ -95,7 +95,7 @@ def schedule(params: Params) -> dict[str, str]:
 
 
 def retrain(force: bool, device: "Device") -> int:
-    """Run the flow now, in this process, on the server in PREFECT_API_URL or a temporary one; returns the exit code."""
+    """Run the retraining flow now, with the server in PREFECT_API_URL or a temporary one; return the exit code."""
     with prefect_server.serving() as wait_for_server:
         from pipelines import retraining_flow
 
@@ -121,7 +121,7 @@ def add_pool(name: str, kind: str) -> None:
 
 
 async def _create_pool(name: str, kind: str, template: dict[str, Any]) -> bool:
-    """Create the pool unless it exists; returns whether it is new. An existing pool keeps its type and settings."""
+    """Create the pool unless it exists; return whether it is new. An existing pool keeps its type and settings."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -159,7 +159,7 @@ def _become(*arguments: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; returns 0, or the exit code of the error, whose message is printed."""
+    """Run a command; return 0, or the exit code of the error, whose message is printed."""
     parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("server")

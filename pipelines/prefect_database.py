@@ -15,7 +15,7 @@ from feedforward.core import provenance, sqlite_template
 
 
 def create() -> None:
-    """Create the database in $PREFECT_HOME unless it exists or another address is configured."""
+    """Create the database in $PREFECT_HOME unless it exists or another database is configured."""
     path = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     if os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or path.exists():
         return

@@ -128,7 +128,10 @@ def _wait(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[byt
 
 
 def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:
-    """Serve until a signal ends the process. names: allowed in Host headers. temporary: without UI, few services."""
+    """Serve until a signal ends the process.
+
+    names: host names allowed in the Host header. temporary: without the UI and with few services.
+    """
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # excludes pages of other sites
     prefect_database.create()
     with processes.importing():

@@ -98,7 +98,7 @@ async def _notification_block(params: Params) -> tuple[str, Any]:
 
 
 def automation(name: str, project: str, document: Any) -> AutomationCore:
-    """Send a message through the block `document` for each event of the project."""
+    """Return an automation that sends a message through the block `document` for each event of the project."""
     return AutomationCore(
         name=name,
         description="Sends a message if the requests to a champion no longer resemble its training data.",

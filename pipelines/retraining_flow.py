@@ -94,7 +94,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
 
 
 def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
-    """The gate's verdict on each dataset, and the errors; an error does not affect the other datasets."""
+    """Let the gate decide on each dataset; return its verdicts and the errors. An error affects only its dataset."""
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     for name, dataset in params.datasets.items():
@@ -178,7 +178,7 @@ def train(params: Params) -> None:
 
 @task(task_run_name="promote {name}", cache_policy=NO_CACHE, persist_result=False)
 def promote(params: Params, name: str) -> str:
-    """The gate's verdict on the latest run of a dataset.
+    """Let the gate decide on the latest run of a dataset; return its verdict.
 
     Raises:
         FeedforwardError: the gate could not decide.

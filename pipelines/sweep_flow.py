@@ -29,7 +29,7 @@ Train = Callable[[Sequence[tuple[Pack, Params]], Mapping[str, Run]], dict[str, R
 
 
 def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
-    """Train the trials that the store does not have; returns the outcome and the folder with its page.
+    """Train the trials that the store does not have; return the outcome and the folder with its page.
 
     Raises:
         TrainingError: no trial could be trained.
@@ -57,7 +57,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
 
 
 def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outcome:
-    """The outcome of all trials."""
+    """Train all trials; return the outcome."""
     outcome = Outcome(requested, {}, {})
 
     def try_points(points: Sequence[search_space.Point]) -> list[list[RunResult]]:
@@ -82,7 +82,7 @@ def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outc
 
 
 def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
-    """The outcome with the best trials trained again with fresh seeds."""
+    """Train the best trials again with fresh seeds; return the outcome with their results."""
     trials, packs = sweep_confirmation.fresh_trials(outcome)
     runs = {t.name: sweep.start_trial(outcome.sweep, t, "confirmation", parent, store) for t in trials}
     results = train(packs, runs)
@@ -92,7 +92,7 @@ def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Out
 
 
 def _test(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
-    """The outcome with the test of the winner: the stored one, or a new one if it was requested."""
+    """Add the test of the winner to the outcome: the stored one, or a new one if a test was requested."""
     with contextlib.nullcontext() if outcome.sweep.test else contextlib.suppress(TrackingError):
         if tested := sweep_confirmation.stored_test(outcome.sweep, store):
             return replace(outcome, tested=tested)

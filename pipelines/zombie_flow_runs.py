@@ -19,7 +19,7 @@ PATIENCE = timedelta(seconds=3 * HEARTBEAT)
 
 
 async def deploy(patience: timedelta = PATIENCE) -> None:
-    """Create the automation; replaces an existing one with the same name."""
+    """Create the automation, replacing any existing one with the same name."""
     async with get_client() as client:
         for existing in await client.read_automations_by_name(NAME):
             await client.delete_automation(existing.id)
@@ -27,7 +27,7 @@ async def deploy(patience: timedelta = PATIENCE) -> None:
 
 
 def automation(patience: timedelta) -> AutomationCore:
-    """Mark a run of our flows as Crashed if no event about it follows a heartbeat within `patience` (at least 10 s)."""
+    """Return an automation that marks a run as Crashed if no event follows its heartbeat within `patience` (≥ 10 s)."""
     return AutomationCore(
         name=NAME,
         description=f"Marks runs as Crashed that have sent no heartbeat for {patience.total_seconds():.0f} s.",

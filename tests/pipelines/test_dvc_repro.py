@@ -83,7 +83,7 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     if size == 78:  # valid, but with fewer stages: the missing stage is checked again
         assert lines == []
         return
-    message = "incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"
+    message = "incomplete, because DVC was killed; it was renamed, and DVC will write a new one from its run cache"
     assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == LOCK[:size]
