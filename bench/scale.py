@@ -83,8 +83,8 @@ def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
             postgres = _postgres(folder, ending) if backend == POSTGRES else None
             with running(_tracking_server(folder, postgres, 2 if quick else 4)) as server:
                 stored = Stored(folder, server, postgres)
-                numbers = WORKERS[:2] if quick else WORKERS
-                report["runs"][backend] = [asdict(_measure_logging(stored, number, seconds)) for number in numbers]
+                counts = WORKERS[:2] if quick else WORKERS
+                report["runs"][backend] = [asdict(_measure_logging(stored, number, seconds)) for number in counts]
                 report["artifact_bytes"] = stored.artifact_bytes() // stored.finished()
             address = postgres.url("prefect", "asyncpg") if postgres else None
             with running(Orchestration(folder / "prefect", address)) as server:
