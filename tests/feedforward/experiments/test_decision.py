@@ -102,7 +102,7 @@ def test_saved_decision_is_none_if_the_command_never_ran() -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("budget", "seeds"), [(9.0, 2), (21.0, 2 + step()), (31.0, 2 + 2 * step())])
-def test_no_round_starts_that_would_exceed_the_budget_and_a_longer_one_continues(
+def test_no_round_exceeds_the_budget_and_a_larger_budget_continues(
     budget: float, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A round with new seeds takes ten seconds of a simulated clock; a later command reuses what was trained."""

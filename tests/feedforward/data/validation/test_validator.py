@@ -76,7 +76,7 @@ def test_validation_fails_without_partial_output_if_a_page_cannot_be_written(val
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_that_great_expectations_only_logs_is_one_line(validator, tmp_path, capfd):
+def test_an_error_that_great_expectations_only_logs_is_reported_in_one_line(validator, tmp_path, capfd):
     (tmp_path / "validations").write_text("a file where a page's folder should be", encoding="utf-8")
     with pytest.raises(ValidationFailed, match=r"could not write its pages \(\w+Error: .*\); check the disk"):
         validator.evaluate(profile_rows.rows(), rules_of(dataset(), 0), tmp_path)
