@@ -24,6 +24,7 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
     folder.parent.mkdir(parents=True, exist_ok=True)
     with processes.locked_folder(folder.parent):
         _refuse_foreign(folder, remedy)
+        _refuse_current(folder, remedy)
         for candidate in atomic_files.temporary_folders(folder):
             _refuse_foreign(candidate, remedy)
         with atomic_files.writing_folder(folder, point) as temporary:
@@ -31,6 +32,16 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
             for name in sorted(files, key=lambda name: name != DIGESTS):
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(files[name])
+
+
+def _refuse_current(folder: Path, remedy: str) -> None:
+    """Refuse to replace the current folder or a folder around it: its users would stay in the old one."""
+    try:
+        current = Path(os.path.realpath(Path.cwd()))
+    except FileNotFoundError:  # it has been deleted
+        return
+    if current.is_relative_to(os.path.realpath(folder)):
+        raise DataError(f"{folder}: is or contains the current folder and would be replaced; {remedy}")
 
 
 def _refuse_foreign(folder: Path, remedy: str) -> None:

@@ -195,6 +195,20 @@ def test_a_folder_without_a_name_is_reported_in_one_line(
     assert "exists and is not an archive; name another folder with --to" in small_shell.stderr
 
 
+@pytest.mark.parametrize("inside", ["", "reports"])
+def test_the_current_folder_is_not_replaced(
+    archive: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    target = archive.with_name("mine")
+    target.mkdir()
+    if inside:
+        assert small_shell.run("import", str(archive), "--to", str(target)) == 0
+    monkeypatch.chdir(target / inside)
+    assert small_shell.run("import", str(archive), "--to", str(target)) == 1
+    assert "mine: is or contains the current folder and would be replaced; name another folder" in small_shell.stderr
+    assert Path.cwd().is_dir()
+
+
 @pytest.mark.slow
 def test_concurrent_imports_do_not_affect_each_other(archive: Path, workspace: Path) -> None:
     command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]
