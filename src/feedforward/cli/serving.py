@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from feedforward.promotion.bundle import Servable
     from feedforward.serving.prediction import Champion
     from feedforward.serving.sample_files import NamedSample
+
+log = logging.getLogger(__name__)
 
 WORDS_SHOWN = 8
 LABELS_SHOWN = 3
@@ -153,10 +156,17 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
             table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
         column = getattr(champion.served.encoder, "column", "")
         named = sample_files.from_rows(file) if takes == "row" else sample_files.from_table(file, column)
+        samples, unseen, example = 0, 0, ""
         for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)
+            warnings = prediction.warnings(champion.served, checked, features)
+            samples, unseen = samples + len(checked), unseen + sum(map(bool, warnings))
+            example = example or next(
+                (f"{k}: {lines[0]}" for k, lines in zip(names, warnings, strict=True) if lines), ""
+            )
             for name, served in chosen.items():
                 rows = prediction.describe(served, served.ask(features))
+                rows = [row | ({"warnings": lines} if lines else {}) for row, lines in zip(rows, warnings, strict=True)]
                 for sample, answer in zip(names, rows, strict=True):
                     if as_json:
                         print(json.dumps({"sample": sample, "variant": name, **answer}, ensure_ascii=False))
@@ -164,3 +174,6 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
                         shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
                         table.writerow([sample, name, prediction.in_words(answer), *shares])
             advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")
+    if unseen:
+        listed = "" if as_json else "; --json lists the warnings"
+        log.warning("%d of %d samples contain something unknown, such as %s%s", unseen, samples, example, listed)

@@ -132,16 +132,22 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
 def with_warnings(
     served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Add `warnings` (a list of lines) to the answers for samples that contain something not seen in training."""
-    for number, answer in enumerate(answers):
-        if isinstance(features, MultiHot):
-            lines = [] if _has_known_word(features, number) else ["no word of this text is in the vocabulary"]
-        else:
-            unknown = served.encoder.unknown(samples[number])
-            lines = [f"{name}: does not occur in the training data and is ignored" for name in unknown]
+    """Add `warnings` to the answers for samples that contain something not seen in training."""
+    for answer, lines in zip(answers, warnings(served, samples, features), strict=True):
         if lines:
             answer["warnings"] = lines
     return answers
+
+
+def warnings(served: Servable, samples: Sequence[Any], features: Features) -> list[list[str]]:
+    """For each sample, one line for each thing in it that was not seen in training."""
+    if isinstance(features, MultiHot):
+        unknown = "no word of this text is in the vocabulary"
+        return [[] if _has_known_word(features, number) else [unknown] for number in range(len(samples))]
+    return [
+        [f"{name}: does not occur in the training data and is ignored" for name in served.encoder.unknown(sample)]
+        for sample in samples
+    ]
 
 
 def _has_known_word(features: MultiHot, row: int) -> bool:

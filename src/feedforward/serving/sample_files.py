@@ -7,12 +7,13 @@ import io
 import json
 import logging
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from feedforward.core.errors import DataError, InputError
-from feedforward.data.readers import cells, encodings, tokenizer
+from feedforward.data.readers import cells, csv_dialect, encodings, tokenizer
 from feedforward.promotion.bundle import Servable
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
 def from_rows(path: Path) -> Iterator[NamedSample]:
     """Yield the rows of a .csv, .jsonl or .parquet file as objects, read as in training.
 
+    The path `-` stands for JSON lines on standard input.
+
     Raises:
         InputError: the file cannot be read.
     """
-    if _has_suffix(path, LINES):
+    if str(path) == "-" or _has_suffix(path, LINES):
         yield from _lines(path, "")
         return
     table = _table(path)
@@ -138,8 +141,7 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
 def _lines(path: Path, column: str) -> Iterator[NamedSample]:
     """Yield JSON values, one per line. If `column` is given, objects are replaced by that field (see `from_table`)."""
     try:
-        opened = gzip.open if path.suffix.lower() == ".gz" else open
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+        with _decoded(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -151,8 +153,32 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                 if isinstance(value, dict) and column:
                     value = _field(where, value, column)
                 yield where, value
-    except (OSError, EOFError) as error:  # EOFError: truncated gzip
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:  # EOFError: truncated gzip
         raise InputError(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+@contextlib.contextmanager
+def _decoded(path: Path) -> Iterator[IO[str]]:
+    """The lines of a file, possibly gzipped, in the encoding that training would detect; standard input is UTF-8."""
+    if str(path) == "-":
+        with _open(path) as file:
+            yield io.TextIOWrapper(file, "utf-8-sig")
+        return
+    with _unpacked(path) as file:
+        try:
+            encoding, notes = csv_dialect.detect_encoding(file)
+        except DataError as error:
+            raise InputError(str(path), str(error)) from None
+    for note in notes:
+        log.warning("%s: %s", path, note)
+    with _unpacked(path) as file, io.TextIOWrapper(file, encoding) as lines:
+        yield lines
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
 
 
 def _field(where: str, entry: dict[str, Any], column: str) -> Any:

@@ -205,6 +205,42 @@ def test_error_for_an_unreadable_file_names_the_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.proves("JSON lines to predict are read in the same encodings as JSON lines to train on")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_json_lines_in_any_encoding_are_read(tmp_path: Path, encoding: str, is_packed: bool) -> None:
+    content = '{"town": "Zürich"}\n{"town": "Köln"}\n'.encode(encoding)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(gzip.compress(content) if is_packed else content)
+    assert [row for _, row in sample_files.from_rows(path)] == [{"town": "Zürich"}, {"town": "Köln"}]
+    assert [text for _, text in sample_files.from_table(path, "town")] == ["Zürich", "Köln"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"town": "Zürich"}\n'.encode() * 3 + b'{"town": "K\xf6ln"}\n', "is UTF-8 except for byte 0xf6"),
+        (gzip.compress(b'{"town": "Ulm"}\n' * 99)[:-9], "cannot be read"),
+        (b"\x1f\x8b" + b"x" * 99, "cannot be read"),
+    ],
+    ids=["encoding", "truncated", "not gzip"],
+)
+def test_damaged_json_lines_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(sample_files.from_rows(path))
+    assert str(caught.value).isprintable()
+
+
+def test_rows_are_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO('{"town": "Zürich"}\n'.encode())))
+    assert list(sample_files.from_rows(Path("-"))) == [("- line 1", {"town": "Zürich"})]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"town": "Z\xfcrich"}\n')))
+    with pytest.raises(InputError, match="-: cannot be read"):
+        list(sample_files.from_rows(Path("-")))
+
+
 def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample_files, "MAX_BYTES", 1000)
     with pytest.raises(InputError, match="/dev/zero: must have at most 1000 bytes"):
@@ -338,6 +374,15 @@ def test_predict_command_prints_answers_variants_and_json(
     rows = list(csv.DictReader(io.StringIO(small_shell.stdout)))
     assert [row["label"] for row in rows] == ["glad", "sad"]
     assert float(rows[0]["glad"]) == pytest.approx(first["answers"]["champion"]["probability"], abs=1e-5)
+    assert "unknown" not in small_shell.stderr
+
+    path.write_text(f"{GLAD}\nxyz\nxyz\n")
+    assert small_shell.run("predict", NAME, "--file", str(path), "--variant", "all") == 0
+    assert len(small_shell.stdout.splitlines()) == 1 + 3 * 2
+    assert "2 of 3 samples contain something unknown, such as" in small_shell.stderr
+    assert "many.txt line 2: no word of this text is in the vocabulary; --json lists the warnings" in small_shell.stderr
+    assert small_shell.run("predict", NAME, "--file", str(path), "--json") == 0
+    assert [len(json.loads(line).get("warnings", ())) for line in small_shell.stdout.splitlines()] == [0, 1, 1]
 
 
 @pytest.mark.slow
