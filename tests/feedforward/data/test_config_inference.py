@@ -68,6 +68,21 @@ def test_concurrent_writes_to_params_keep_all_entries(tmp_path: Path) -> None:
     assert sorted(load_params(tmp_path / "params.yaml").datasets) == names
 
 
+@pytest.mark.proves("`init` never writes a params.yaml that another command could not read")
+@pytest.mark.parametrize(("columns", "letters"), [(3, 2001), (20_001, 1), (6, 50_000)])
+def test_a_table_with_too_many_or_too_long_names_does_not_change_params(
+    tmp_path: Path, columns: int, letters: int
+) -> None:
+    (tmp_path / "params.yaml").write_text(HEAD)
+    names = [f"{'x' * letters}{k}" for k in range(columns)] + ["mood"]
+    rows = [[*(str((k * 37 + j) % 19 / 7) for j in range(columns)), "yn"[k % 2]] for k in range(12)]
+    (tmp_path / "wide.csv").write_text("\n".join(map(",".join, [names, *rows])))
+    entry = config_inference.guess(tmp_path / "wide.csv", ()).entry
+    with pytest.raises(InputError, match=r"the entry would be too large .*; in the data, shorten long names or leave"):
+        config_inference.write(entry, "wide", tmp_path / "params.yaml")
+    assert (tmp_path / "params.yaml").read_text() == HEAD
+
+
 def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_BYTES", 1000)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):

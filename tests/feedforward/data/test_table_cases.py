@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import workspaces
@@ -73,6 +74,40 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
     two = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
     with pytest.raises(InputError, match="expected 2 to 50 classes"):
         config_inference.guess(two)
+
+
+@pytest.mark.proves("`init` never makes cells of a feature missing in order to leave out a class")
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["stars", "town"])
+def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path: Path, suffix: str, name: str) -> None:
+    lonely, others = ("10", ["8", "10", "9", "7"]) if name == "stars" else ("Ulm", ["Bonn", "Ulm", "Köln", "Kiel"])
+    columns = {
+        "size": SIZES,
+        name: [others[k * 7 % 4] for k in range(60)],
+        "grade": [lonely if k == 3 else others[k % 2 * 2] for k in range(60)],
+    }
+    path = table(tmp_path / "a.csv", **columns)
+    if suffix == "parquet":
+        path = tmp_path / "a.parquet"
+        numbers = {key: [int(cell) for cell in cells] for key, cells in columns.items() if cells[0].isdecimal()}
+        pq.write_table(pa.table(columns | numbers), path)
+    with pytest.raises(InputError, match=f"only one row has the class {lonely} in column grade, .* column {name} also"):
+        config_inference.guess(path)
+
+
+@pytest.mark.parametrize("targets", [(), ("label_a", "label_b")])
+def test_columns_of_other_values_than_yes_and_no_are_not_several_labels(
+    tmp_path: Path, targets: tuple[str, ...]
+) -> None:
+    sex = ["mf"[k % 2] for k in range(60)]
+    path = table(tmp_path / "a.csv", size=SIZES, label_a=sex, label_b=["yes" if k % 3 else "no" for k in range(60)])
+    if targets:
+        with pytest.raises(
+            InputError, match="--target: each of several columns must contain 0 and 1, got 'm' in label_a"
+        ):
+            config_inference.guess(path, targets)
+    else:
+        assert config_inference.guess(path).entry["reader"]["target"] == ["label_b"]
 
 
 def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:

@@ -12,7 +12,8 @@ from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, counts, encoder, tab
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
 from feedforward.data import config_inference, preparation
-from feedforward.data.readers import reading, table_file
+from feedforward.data.readers import reading, row_encoder, table_file
+from feedforward.data.readers.columns import from_json
 
 
 @pytest.mark.parametrize("spelling", ["", " ", "?", "-", "NA", "unbekannt", "#DIV/0!"])
@@ -23,6 +24,32 @@ def test_a_few_cells_without_a_number_are_missing(tmp_path: Path, prepare: Prepa
     assert guess.entry["reader"].get("missing", []) == (["unbekannt"] if spelling == "unbekannt" else [])
     row = encoder(dataset).check({"rooms": spelling, "size": 1}, "row")
     assert encoder(dataset).encode([row])[0, 0] == 0.0
+
+
+@pytest.mark.proves("A missing value has one meaning in CSV, Parquet and JSON, whether its cell is text or a number")
+@pytest.mark.parametrize("spelling", ["-999", "-999.0"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_additional_spellings_of_missing_values_apply_to_cells_that_are_numbers(
+    tmp_path: Path, prepare: Prepare, suffix: str, spelling: str
+) -> None:
+    path, rooms = tmp_path / f"a.{suffix}", [-999.0 if k % 10 == 7 else float(room) for k, room in enumerate(ROOMS)]
+    if suffix == "csv":
+        table(path, rooms=[spelling if room == -999 else str(room) for room in rooms], size=SIZES, label=LABELS)
+    elif suffix == "jsonl":
+        rows = zip(rooms, SIZES, LABELS, strict=True)
+        path.write_text("".join(json.dumps({"rooms": a, "size": b, "label": c}) + "\n" for a, b, c in rows))
+    else:
+        pq.write_table(pa.table({"rooms": rooms, "size": SIZES, "label": LABELS}), path)
+    _, dataset = prepare(path)
+    reader = dataset.reader.model_copy(update={"missing": (spelling, "00")})
+    [columns] = reading.read(reader, {next(iter(dataset.files)): path}).files.values()
+    means = dict(json.loads(columns)["numeric"][k][:2] for k in range(2))
+    assert 11 < means["rooms"] < 30
+    read = row_encoder.RowEncoder(from_json(columns))
+    for value in (-999, -999.0, spelling):
+        assert read.encode([read.check({"rooms": value, "size": 1}, "row")])[0, 0] == 0.0
+    assert read.encode([read.check({"rooms": 999, "size": 1}, "row")])[0, 0] > 0.0
+    assert read.encode([read.check({"rooms": 0, "size": 1}, "row")])[0, 0] < 0.0  # "00" matches only itself
 
 
 def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
@@ -155,6 +182,23 @@ def test_test_categories_that_training_lacks_are_reported(
     reader = dataset.reader.model_copy(update={"test_file": "test.csv"})
     reading.read(reader, {"a.csv": path, "test.csv": tmp_path / "test.csv"})
     assert "column 'town': 40 of 60 test rows have a category that no training row has, such as '1'" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("s", "Mars/Olympus"), pa.date32()])
+def test_parquet_dates_that_python_cannot_represent_are_refused_in_one_line(tmp_path: Path, kind: pa.DataType) -> None:
+    count = 2**60 if kind == pa.timestamp("us") else 10**7
+    pq.write_table(pa.table({"day": pa.array([count] * 60, kind), "label": LABELS}), tmp_path / "a.parquet")
+    with pytest.raises(
+        InputError, match=r"column 'day' has a date or time zone that cannot be read .* leave the column"
+    ):
+        config_inference.guess(tmp_path / "a.parquet")
+
+
+def test_rows_with_only_empty_cells_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('rooms,label\n1,x\n,\n\n2,y\n"",\n')
+    assert table_file.read(path).rows == 2
+    assert "2 rows with only empty cells are skipped and not counted" in table_file.read(path).notes
 
 
 def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Build an entry of params.yaml, with settings that fit the size of the data, and write it into the file."""
 
 import re
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from feedforward.config.schema import Params, check
 from feedforward.core import atomic_files, processes
-from feedforward.core.errors import InputError, one_line
+from feedforward.core.errors import InputError, ParamsError, one_line
 from feedforward.data.config_inference.column_roles import Column
 
 SHORT = 90  # maximum characters of a mapping on one line
@@ -123,6 +124,7 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     yaml.dump({"datasets": {_quote(name): _to_flow_style(entry)}}, text)
     joined = _insert(file.read_text(encoding="utf-8"), text.getvalue())
     _check_parsers(joined, params, file)
+    _check_bounds(joined, file)
     atomic_files.write_text(file, joined, "init")
     return params
 
@@ -151,6 +153,27 @@ def _check_parsers(text: str, params: Params, file: Path) -> None:
     except (YAMLError, ValueError) as error:
         reason = one_line(str(error).splitlines()[0])
         raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
+
+
+def _check_bounds(text: str, file: Path) -> None:
+    """Check that every other command can read the new file, which has bounds on its size and on each name.
+
+    Raises:
+        InputError: it cannot.
+    """
+    from feedforward.config import yaml_reader
+
+    with tempfile.TemporaryDirectory() as folder:
+        extended = Path(folder) / file.name
+        extended.write_text(text, encoding="utf-8")
+        try:
+            yaml_reader.read(extended)
+        except ParamsError as error:
+            reason = str(error).removeprefix(f"{file.name}: ")
+            raise InputError(
+                str(file),
+                f"the entry would be too large ({reason}); in the data, shorten long names or leave columns out",
+            ) from None
 
 
 def _insert(text: str, block: str) -> str:

@@ -10,6 +10,7 @@ from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column,
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, text_network
 from feedforward.data.readers import cells, table_file
 from feedforward.data.readers.cells import Decimal
+from feedforward.data.readers.table import NO, YES
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
@@ -85,6 +86,7 @@ def _entry(
         return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), shown)
     if not numeric and not categorical:
         raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
+    _refuse_lost_cells(path, missing, targets[0], [columns[name] for name in (*numeric, *categorical)])
     missing = sorted({*missing, *(cell for name in (*numeric, *targets) for cell in columns[name].odd)})
     reader = {"kind": "table", "file": key, "target": list(targets), "numeric": numeric, "categorical": categorical}
     reader |= {"classes": classes} if classes else {}
@@ -95,6 +97,22 @@ def _entry(
     )
     reasons += _left_out(column for column in rest if column.name not in (*numeric, *categorical))
     return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), shown)
+
+
+def _refuse_lost_cells(path: Path, missing: Sequence[str], target: str, features: Sequence[Column]) -> None:
+    """Refuse to leave out a class by listing it under `missing` if features contain it, because they would lose it too.
+
+    Raises:
+        InputError: a feature contains one of the spellings.
+    """
+    lost = next(((value, column.name) for value in missing for column in features if value in column.counts), None)
+    if lost:
+        value, name = map(one_line, lost)
+        raise InputError(
+            str(path),
+            f"only one row has the class {value} in column {target}, and `missing` cannot leave this class out, because"
+            f" column {name} also contains {value}; remove this row from the file, or name another --target",
+        )
 
 
 def _unclear(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
@@ -126,7 +144,7 @@ def _left_out(columns: Any) -> list[str]:
 
 
 def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...], list[str]]:
-    prefixed = tuple(n for n in columns if n.startswith(("label_", "target_")) and columns[n].distinct == 2)
+    prefixed = tuple(name for name in columns if name.startswith(("label_", "target_")) and _is_hot(columns[name]))
     if len(prefixed) > 1:
         return prefixed, [f"{len(prefixed)} columns with two values are named label_… or target_…: the targets"]
     named = next((name for name in columns if name.lower() in TARGETS), None)
@@ -148,9 +166,19 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
     )
 
 
+def _is_hot(column: Column) -> bool:
+    """Whether a column can be one of several labels: each cell says yes or no."""
+    return column.distinct == 2 and all(value.lower() in (*YES, *NO) for value in column.counts)
+
+
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
     """The task, its classes (None if it has none), the labels to leave out, and reasons."""
     if len(targets) > 1:
+        for column in map(columns.__getitem__, targets):
+            if odd := next((value for value in column.counts if value.lower() not in (*YES, *NO)), None):
+                raise InputError(
+                    "--target", f"each of several columns must contain 0 and 1, got {odd[:40]!r} in {column.name}"
+                )
         return "multilabel", None, [], [f"{len(targets)} columns to predict: `task: multilabel`"]
     [name], column = targets, columns[targets[0]]
     unlabeled = [f"{column.missing} rows have no label and are left out"] if column.missing else []

@@ -131,7 +131,7 @@ def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> f
     """
     if isinstance(value, int | float | decimals.Decimal) and not isinstance(value, bool):
         try:
-            return _finite(float(value))
+            return _unless_missing(_finite(float(value)), decimal, missing)
         except OverflowError:
             return math.nan
     plain = text(value)
@@ -141,7 +141,23 @@ def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> f
         return math.nan
     if len(plain) > LONGEST:  # keep long texts out of the cache
         raise ValueError(f"not a number: {plain[:40]!r}")
-    return _number(plain, decimal)
+    return _unless_missing(_number(plain, decimal), decimal, missing)
+
+
+def _unless_missing(value: float, decimal: Decimal, missing: Iterable[str]) -> float:
+    return math.nan if missing and value in missing_numbers(tuple(missing), decimal) else value
+
+
+@functools.lru_cache(maxsize=64)
+def missing_numbers(missing: tuple[str, ...], decimal: Decimal) -> frozenset[float]:
+    """The numbers among additional spellings of missing values; JSON and Parquet do not store how a number is spelled.
+
+    A spelling with leading zeros is a code and matches only itself.
+
+    >>> missing_numbers(("-999.0", "00", "none given"), ".")
+    frozenset({-999.0})
+    """
+    return frozenset(_number(plain, decimal) for plain in map(text, missing) if CANONICAL[decimal].fullmatch(plain))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -29,7 +29,7 @@ def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.N
     if not pa.types.is_large_string(column.type):
         values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
         values[~(np.abs(values) <= cells.LARGEST)] = np.nan
-        return values
+        return _without(values, decimal, missing)
     if missing and (listed := pa.array(missing, column.type)):
         column = pc.if_else(pc.is_in(pc.utf8_trim_whitespace(column), listed), "", column)
     spelled = pc.replace_substring(column, ",", ".") if decimal == "," else column
@@ -43,7 +43,13 @@ def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.N
             values[row] = cells.number(cell, decimal, missing)
         except ValueError as error:
             raise ValueError(f"row {row + 1}: {error}") from None
-    return values
+    return _without(values, decimal, missing)
+
+
+def _without(values: npt.NDArray[np.float64], decimal: Decimal, missing: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The values, with NaN in place of the additional missing ones."""
+    listed = cells.missing_numbers(tuple(missing), decimal)
+    return np.where(np.isin(values, [*listed]), np.nan, values) if listed else values
 
 
 def categories(column: pa.Array, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Texts:

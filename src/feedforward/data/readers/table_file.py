@@ -104,12 +104,24 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Table:
     trimmed = [cells.text(name) for name in schema.names]
     chosen = _select(path, trimmed, wanted)
     table = pq.read_table(path, columns=[schema.names[trimmed.index(name)] for name in chosen])
-    columns = {name: _plain(table.column(k)) for k, name in enumerate(chosen)}
+    columns = {}
+    for k, name in enumerate(chosen):
+        try:
+            columns[name] = _plain(table.column(k))
+        except (OverflowError, LookupError) as error:  # a year after 9999; an unknown time zone
+            raise DataError(
+                f"{path}: column {name!r} has a date or time zone that cannot be read ({error}); leave the column out"
+                " or save it as text"
+            ) from None
     return Table(columns, table.num_rows)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """Keep integers; convert other numbers to float64 and everything else to text."""
+    """Keep integers; convert other numbers to float64 and everything else to text.
+
+    Raises:
+        OverflowError: a date is out of Python's range. LookupError: a time zone is unknown.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -191,13 +203,13 @@ class _Rows:
     def __init__(self, path: Path, dialect: Dialect, file: Any) -> None:
         self.path, self.dialect, self.count = path, dialect, 0
         self._reader = csv.reader(file, **dialect.options())
-        self._skipped, self._short = 0, 0
+        self._skipped, self._short, self._empty = 0, 0, 0
 
     def __iter__(self) -> Iterator[list[str]]:
         names, previous = self.dialect.names, None
         width = len(names)
         try:
-            for number, row in enumerate(csv_dialect.rows(self._reader)):
+            for number, row in enumerate(csv_dialect.rows(self._with_empty_counted())):
                 if number < self.dialect.skipped:
                     continue
                 if names[0] in row[0] and [*map(cells.text, row)] == names:
@@ -224,6 +236,12 @@ class _Rows:
                 self.count += 1
                 yield previous
 
+    def _with_empty_counted(self) -> Iterator[list[str]]:
+        """All rows; those with separators or quotes but without content are counted, because they will be skipped."""
+        for row in self._reader:
+            self._empty += bool(row) and not any(map(str.strip, row))
+            yield row
+
     def _fit(self, row: list[str], width: int) -> list[str] | None:
         """Return the row with as many cells as the header, or None to skip it.
 
@@ -246,6 +264,7 @@ class _Rows:
     def notes(self) -> list[str]:
         """Notes on skipped lines and incomplete rows."""
         skipped = [f"{self._skipped} comments, totals or repeated headers are skipped"] if self._skipped else []
+        skipped += [f"{self._empty} rows with only empty cells are skipped and not counted"] if self._empty else []
         return skipped + (
             [f"{self._short} rows have too few cells; the absent ones count as missing"] if self._short else []
         )

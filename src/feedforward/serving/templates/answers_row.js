@@ -47,7 +47,7 @@ function number(value, name) { // NaN if it is missing or infinite
   if (typeof value === "number") return finite(value);
   const plain = asText(value), lower = plain.toLowerCase();
   if (missing.includes(plain) || encoder.noNumber.includes(lower) || encoder.infinite.includes(lower.replace(/^[+-]+/, ""))) return NaN;
-  if (DATE.test(plain)) return days(plain);
+  if (DATE.test(plain)) return finite(days(plain));
   const isNegative = plain.startsWith("(") && plain.endsWith(")");
   let bare = (isNegative ? plain.slice(1, -1) : plain).replaceAll("\u2212", "-");
   for (let k = 0; k < 2; k++) bare = bare.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
@@ -56,7 +56,7 @@ function number(value, name) { // NaN if it is missing or infinite
   return finite(Number(bare.replace(",", ".")) * (isNegative ? -1 : 1));
 }
 
-const finite = (value) => (Math.abs(value) <= LARGEST ? value : NaN);
+const finite = (value) => (Math.abs(value) <= LARGEST && !encoder.missingNumbers.includes(value) ? value : NaN);
 
 function days(date) { // days since 1970; in UTC unless the date has an offset
   const [, year, month, day, hour = 0, minute = 0, second = 0, sign, offHour = 0, offMinute = 0] =
