@@ -113,7 +113,7 @@ def test_init_infers_reader_and_task_and_keeps_the_rest_of_the_file(workspace: P
     ],
 )
 def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) -> None:
-    joined = entry._joined(before, "datasets:\n  new:\n    title: t\n")
+    joined = entry._insert(before, "datasets:\n  new:\n    title: t\n")
     assert kept in joined
     assert all(line in joined.splitlines() for line in before.splitlines() if "{}" not in line)
     loaded = YAML(typ="safe").load(joined)
