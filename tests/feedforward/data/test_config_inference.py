@@ -83,6 +83,31 @@ def test_a_table_with_too_many_or_too_long_names_does_not_change_params(
     assert (tmp_path / "params.yaml").read_text() == HEAD
 
 
+def test_class_folders_that_cannot_be_used_are_left_out_and_reported(tmp_path: Path) -> None:
+    def write(folder: str, files: int) -> None:
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(files):
+            (tmp_path / folder / f"{number}.txt").write_text(f"{folder} number {number}")
+
+    for folder, files in {"whole/a": 5, "whole/b": 5, "whole/c": 1, "whole/d": 0}.items():
+        write(folder, files)
+    guess = config_inference.guess(tmp_path / "whole")
+    assert guess.entry["labels"] == ["a", "b"]
+    assert "classes with a single file are left out: c" in guess.reasons
+    assert "classes without texts are left out: d" in guess.reasons
+
+    for folder in ("train/a", "train/b", "test/a", "test/b", "test/e"):
+        write(f"parts/{folder}", 1)
+    guess = config_inference.guess(tmp_path / "parts")
+    assert guess.entry["labels"] == ["a", "b"]
+    assert "classes of test without training samples are left out: e" in guess.reasons
+
+    for folder in ("a", "b"):
+        write(f"few/{folder}", 1)
+    with pytest.raises(InputError, match="few: must contain at least two classes with at least two files each"):
+        config_inference.guess(tmp_path / "few")
+
+
 def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_BYTES", 1000)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):

@@ -108,6 +108,17 @@ def of_classes(path: Path) -> Guess:
     if len(classes) < 2:
         raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
     reasons, tested = _test_part(path, test, validation, classes, kept) if is_split else ([], None)
+    single = [] if tested else [name for name in classes if len(by_class[name]) == 1]
+    others = _visible(path / tested) if tested else []
+    ignored = {
+        f"classes without {'images' if is_picture else 'texts'}": sorted({*by_class} - {*classes}),
+        "classes with a single file": single,
+        f"classes of {tested} without training samples": [o.name for o in others if o.name not in by_class],
+    }
+    reasons += [f"{kind} are left out: {', '.join(names[:5])}" for kind, names in ignored.items() if names]
+    classes = [name for name in classes if name not in single]
+    if len(classes) < 2:
+        raise InputError(str(path), "must contain at least two classes with at least two files each")
     files = [file for name in classes for file in by_class[name]]
     return _of_files(path, train if is_split else None, tested, classes, kept, is_picture, files, reasons)
 
