@@ -83,6 +83,17 @@ def test_a_table_with_too_many_or_too_long_names_does_not_change_params(
     assert (tmp_path / "params.yaml").read_text() == HEAD
 
 
+def test_params_remain_a_link_with_the_same_permissions(tmp_path: Path) -> None:
+    (tmp_path / "real.yaml").write_text(HEAD)
+    (tmp_path / "real.yaml").chmod(0o640)
+    (tmp_path / "params.yaml").symlink_to("real.yaml")
+    (tmp_path / "odd.csv").write_text("size,mood\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
+    config_inference.write(config_inference.guess(tmp_path / "odd.csv").entry, "odd", tmp_path / "params.yaml")
+    assert (tmp_path / "params.yaml").is_symlink()
+    assert (tmp_path / "real.yaml").stat().st_mode & 0o777 == 0o640
+    assert list(load_params(tmp_path / "real.yaml").datasets) == ["odd"]
+
+
 def test_class_folders_that_cannot_be_used_are_left_out_and_reported(tmp_path: Path) -> None:
     def write(folder: str, files: int) -> None:
         (tmp_path / folder).mkdir(parents=True)

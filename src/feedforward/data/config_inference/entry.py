@@ -1,6 +1,7 @@
 """Build an entry of params.yaml, with settings that fit the size of the data, and write it into the file."""
 
 import re
+import stat
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,10 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     joined = _insert(file.read_text(encoding="utf-8"), text.getvalue())
     _check_parsers(joined, params, file)
     _check_bounds(joined, file)
-    atomic_files.write_text(file, joined, "init")
+    linked = file.resolve()  # a link stays a link
+    mode = linked.stat().st_mode
+    atomic_files.write_text(linked, joined, "init")
+    linked.chmod(stat.S_IMODE(mode))
     return params
 
 
