@@ -73,7 +73,11 @@ def find(
         if (runs := statistics.select(results, name, protocol))
     ]
     if not findings:
-        raise DataError(f"results: no run of protocol {protocol}; run `dvc repro train`")
+        listed = "training.lecture" if protocol == "lecture" else "training.variants"
+        raise DataError(
+            f"results: no run of protocol {protocol}, which trains only variants that `{listed}` of a dataset in"
+            " params.yaml lists; correct it if necessary, then run `dvc repro train`"
+        )
     return findings
 
 

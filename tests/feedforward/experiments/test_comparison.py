@@ -150,7 +150,7 @@ def test_results_of_other_params_are_rejected(results: list[RunResult], params: 
     fewer = params.model_copy(update={"variants": dict(list(params.variants.items())[:1])})
     with pytest.raises(DataError, match=r"run `dvc repro train`$"):
         comparison.find(results, fewer)
-    with pytest.raises(DataError, match="no run of protocol lecture"):
+    with pytest.raises(DataError, match=r"no run of protocol lecture, .* `training.lecture` of a dataset"):
         comparison.find(results, params, "lecture")
 
 
