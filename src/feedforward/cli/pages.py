@@ -68,7 +68,8 @@ def playground(
 
     check_file(out)
     champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
-    page = playground_file.build(champion, max_bytes or playground_file.MAX_BYTES)
+    max_bytes = max_bytes or playground_file.MAX_BYTES
+    page = playground_file.build(champion, max_bytes)
     atomic_files.write_text(out, page.text)
     size, left_out = len(page.text.encode()), dict(page.left_out)
     if as_json:
@@ -79,3 +80,5 @@ def playground(
     if left_out:
         needed = size + sum(left_out.values()) + 1000
         message(f"left out because of their size: {', '.join(left_out)}; include them with --max-bytes {needed}")
+    if size > max_bytes:
+        message(f"the page is larger than --max-bytes {max_bytes}, because the champion is never left out")

@@ -258,3 +258,6 @@ def test_playground_command_writes_the_page(
     same_bytes = target.read_bytes()
     small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1")
     assert target.read_bytes() == same_bytes
+    assert "the page is larger than --max-bytes 1, because the champion is never left out" in small_shell.stderr
+    small_shell.run("playground", NAME, "--out", str(target))
+    assert "is larger than" not in small_shell.stderr
