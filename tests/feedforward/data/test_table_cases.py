@@ -95,6 +95,15 @@ def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path:
         config_inference.guess(path)
 
 
+def test_a_spelling_that_is_missing_in_one_column_and_a_value_of_another_is_reported(tmp_path: Path) -> None:
+    rooms = ["other" if k == 7 else room for k, room in enumerate(ROOMS)]
+    kinds = [["flat", "other", "villa"][k % 3] for k in range(60)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", rooms=rooms, kind=kinds, label=LABELS))
+    assert "other counts as missing not only in column rooms, but also in column kind" in guess.reasons
+    with pytest.raises(InputError, match=r"column rooms contains other among numbers, .* also a class of label"):
+        config_inference.guess(table(tmp_path / "b.csv", rooms=rooms, size=SIZES, label=kinds))
+
+
 @pytest.mark.parametrize("targets", [(), ("label_a", "label_b")])
 def test_columns_of_other_values_than_yes_and_no_are_not_several_labels(
     tmp_path: Path, targets: tuple[str, ...]

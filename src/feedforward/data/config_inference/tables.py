@@ -87,7 +87,20 @@ def _entry(
     if not numeric and not categorical:
         raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
     _refuse_lost_cells(path, missing, targets[0], [columns[name] for name in (*numeric, *categorical)])
-    missing = sorted({*missing, *(cell for name in (*numeric, *targets) for cell in columns[name].odd)})
+    odd = {cell: name for name in (*numeric, *targets) for cell in columns[name].odd}
+    for cell in (cell for cell in odd if cell in (classes or ())):
+        raise InputError(
+            str(path),
+            f"column {one_line(odd[cell])} contains {one_line(cell)} among numbers, and `missing` cannot name it,"
+            f" because it is also a class of {one_line(targets[0])}; correct the column, or leave it out of the file",
+        )
+    reasons += [
+        f"{cell} counts as missing not only in column {odd[cell]}, but also in column {name}"
+        for name in categorical
+        for cell in odd
+        if cell in columns[name].counts
+    ]
+    missing = sorted({*missing, *odd})
     reader = {"kind": "table", "file": key, "target": list(targets), "numeric": numeric, "categorical": categorical}
     reader |= {"classes": classes} if classes else {}
     reader |= {"decimal": decimal} if decimal != "." else {}
