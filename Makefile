@@ -63,6 +63,7 @@ bench: $(DEV) ## compare with a plain Keras script and the machine's limits: doc
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
 	$(BIN)/python -m bench.growth
+	$(BIN)/python -m bench.table
 	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.interference
 	$(BIN)/python -m bench.shadow

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, growth, interference, parts, scale, serving, shadow
+from bench import bench, gpu, growth, interference, parts, scale, serving, shadow, table
 from feedforward.core import atomic_files, paths
 
 
@@ -82,6 +82,11 @@ def _growth(report: Mapping[str, Any]) -> list[str]:
     return _section("Growth", report, text, *tables)
 
 
+def _table(report: Mapping[str, Any]) -> list[str]:
+    text = f"`feedforward init` for a CSV file with {table.COLUMNS} columns, then `feedforward run` with what it chose."
+    return _section("A large table", report, text, table.table(report), table.targets_table(report))
+
+
 def _serving(report: Mapping[str, Any]) -> list[str]:
     text = (
         f"{report['clients']} clients ({report['program']}), one sample per request, medians of {report['rounds']}"
@@ -145,6 +150,7 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "bench": _bench,
     "parts": _parts,
     "growth": _growth,
+    "table": _table,
     "serving": _serving,
     "interference": _interference,
     "shadow": _shadow,

@@ -28,15 +28,8 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def prepare(checkout: Path, folder: Path) -> None:
-    """Create the workspace that every round copies, with code, params.yaml, and raw data that DVC considers fetched.
-
-    Raises:
-        SystemExit: the raw data do not exist.
-    """
-    raw, collected = (checkout / "data" / part for part in ("raw", "collected"))
-    if not raw.is_dir() or not collected.is_dir():
-        raise SystemExit("data/raw or data/collected: does not exist; run `dvc repro fetch` first")
+def create(checkout: Path, folder: Path) -> None:
+    """Create a workspace with the checkout's code, dvc.yaml and params.yaml, but without data."""
     folder.mkdir(parents=True)
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -45,11 +38,24 @@ def prepare(checkout: Path, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", "import feedforward.training.kernels"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
-    for part in (raw, collected):
-        shutil.copytree(part, folder / "data" / part.name)
     call(folder, "init", "--quiet", "--no-scm")
+    shutil.copytree(checkout / ".dvc" / "plots", folder / ".dvc" / "plots")
     shutil.copy2(checkout / ".dvc" / "config", folder / ".dvc" / "config")
     call(folder, "config", "core.no_scm", "true")
+
+
+def prepare(checkout: Path, folder: Path) -> None:
+    """Create the workspace that every round copies, with raw data that DVC considers fetched.
+
+    Raises:
+        SystemExit: the raw data do not exist.
+    """
+    raw, collected = (checkout / "data" / part for part in ("raw", "collected"))
+    if not raw.is_dir() or not collected.is_dir():
+        raise SystemExit("data/raw or data/collected: does not exist; run `dvc repro fetch` first")
+    create(checkout, folder)
+    for part in (raw, collected):
+        shutil.copytree(part, folder / "data" / part.name)
     change(folder, {})
     names = [path.name for path in sorted(raw.iterdir()) if path.is_dir()]
     call(folder, "commit", "--quiet", "--force", *(f"fetch@{name}" for name in names))

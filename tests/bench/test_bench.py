@@ -9,7 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, clients, floors, growth, interference, measure, page, parts, scale, serving, shadow, workspace
+from bench import (
+    bench,
+    clients,
+    floors,
+    growth,
+    interference,
+    measure,
+    page,
+    parts,
+    scale,
+    serving,
+    shadow,
+    table,
+    workspace,
+)
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -188,6 +202,22 @@ def test_exponent_is_the_slope_of_the_logarithms() -> None:
     assert growth.exponent([1, 4, 16], [3, 12, 48]) == pytest.approx(1)
     assert growth.exponent([1, 4, 16], [5, 5, 5]) == pytest.approx(0)
     assert growth.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
+
+
+def test_page_shows_time_and_memory_of_a_large_table_and_whether_they_grow_linearly() -> None:
+    sizes = [
+        {
+            "rows": rows,
+            "bytes": 170 * rows,
+            "init": {"wall": rows / 50_000, "cpu": 1.0, "peak": 10**8},
+            "run": {"wall": rows / 2_000, "cpu": rows / 1_000, "peak": 2_000 * rows},
+        }
+        for rows in table.ROWS
+    ]
+    report = {"machine": measure.machine(), "quick": False, "sizes": sizes}
+    shown = page.page({"table": report})
+    assert "| 1,000,000 | 170 | 20 | 8.3 | 1000 | 2000 |" in shown
+    assert "| scaling exponent of CPU time | 1.05 | 1.00 | met |" in shown
 
 
 def test_growth_targets_cover_time_and_memory_of_the_largest_size() -> None:
