@@ -1,7 +1,7 @@
 """Measures how time and memory grow with the amount of data: `python -m bench.growth`, or `make bench`.
 
-The reviews are repeated 1, 4 and 16 times; each size is vectorized, and trained on, in separate processes (bench.jobs).
-The largest size is also vectorized on a Dask cluster, which must write the same bytes. Writes
+The reviews are repeated 1, 4 and 16 times; for each size, vectorizing and training run in separate processes
+(bench.jobs). The largest size is also vectorized on a Dask cluster, which must write the same bytes. Writes
 reports/bench/growth.json.
 """
 
@@ -14,7 +14,7 @@ from bench import measure, parts, terminal
 from bench.bench import Target
 from feedforward.core import atomic_files
 
-TIMES = (1, 4, 16)  # how many times the reviews are repeated
+REPETITIONS = (1, 4, 16)  # how many times the reviews are repeated
 WORKERS = 2  # number of workers in the Dask cluster
 EXPONENT = Target("scaling exponent of {}", 1.05)
 VECTORIZE_SECONDS = Target("seconds to vectorize {:,} reviews", 40, None, "s")
@@ -24,19 +24,20 @@ CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} time
 
 def main() -> None:
     """Measure, write and print."""
-    options = terminal.parser("growth", __doc__, "few epochs, little growth").parse_args()
-    machine, sizes = measure.machine(), _measure_growth(TIMES[:2] if options.quick else TIMES, options.quick)
+    options = terminal.parser("growth", __doc__, "fewer epochs and only the two smallest sizes").parse_args()
+    repetitions = REPETITIONS[:2] if options.quick else REPETITIONS
+    machine, sizes = measure.machine(), _measure_growth(repetitions, options.quick)
     report = {"machine": machine, "quick": options.quick, "growth": sizes, "cluster": _measure_cluster(sizes[-1])}
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
-def _measure_growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
-    """Measure the seconds and peak memory of vectorizing, and of an epoch of `smaller`, with repeated reviews."""
+def _measure_growth(repetitions: Sequence[int], quick: bool) -> list[dict[str, Any]]:
+    """Measure the seconds and peak memory of vectorizing, and of one training epoch of the variant `smaller`."""
     rows = []
-    for count in times:
+    for count in repetitions:
         vectorized = parts.job("vectorize", "imdb", count)
-        epochs = 2 if quick else max(4, 64 // count)  # similar total times, because short ones are noisy
+        epochs = 2 if quick else max(4, 64 // count)  # similar total seconds, because short ones are noisy
         trained = parts.job("epoch", "imdb", "smaller", 1, epochs, 1, count)
         rows.append(
             {
@@ -82,7 +83,7 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
     for part in ("vectorize", "epoch"):
         seconds = [row[part]["seconds"] for row in growth]
         values.append((EXPONENT.name.format(f"{part} time"), EXPONENT, exponent(sizes, seconds)))
-    if largest["times"] == TIMES[-1]:
+    if largest["times"] == REPETITIONS[-1]:
         name = VECTORIZE_SECONDS.name.format(largest["reviews"])
         values.append((name, VECTORIZE_SECONDS, largest["vectorize"]["seconds"]))
     peak = largest["vectorize"]["peak"] / 1e6
@@ -95,7 +96,7 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
 
 def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, a row for each size, and a row with the exponents."""
-    rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
+    rows = [["reviews", "vectorize, s", "peak, MB", "epoch (`smaller`), s", "peak, MB"]]
     keys = [(part, key, unit) for part in ("vectorize", "epoch") for key, unit in (("seconds", 1), ("peak", 1e6))]
     for size in report["growth"]:
         cells = [size[part][key] / unit for part, key, unit in keys]
@@ -106,7 +107,7 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and, if measured, the resources of the cluster, which writes the same bytes as one process."""
+    """A header and, if measured, the cluster's time and peak memory; its output is identical to one process's."""
     cluster = report["cluster"]
     if not cluster:
         return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]

@@ -35,8 +35,9 @@ class Failed(Exception):
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
     """Run `command` in `folder` and measure it.
 
-    cpu: includes all processes that were waited for. peak: the highest observed sum of proportional set sizes (PSS:
-    shared pages count once) of the process tree, or the kernel's record of one process's peak if that is higher.
+    cpu: of the command and of all descendants that their parents waited for. peak: the highest observed sum of the
+    proportional set sizes (PSS: shared pages count once) of the process tree, or the kernel's record of one process's
+    peak if that is higher.
 
     Raises:
         Failed: the exit code is not 0.
@@ -68,7 +69,7 @@ def _watching(pid: int) -> Iterator[list[int]]:
             if began >= next_look:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     tree = [tree[0], *tree[0].children(recursive=True)]
-                seen[0] = max(seen[0], sum(map(_shared_once, tree)))
+                seen[0] = max(seen[0], sum(map(_proportional_memory, tree)))
                 next_look = began + REST * (time.perf_counter() - began)
             seen[0] = max([seen[0], *(peak_of(process.pid) for process in tree)])
 
@@ -81,7 +82,7 @@ def _watching(pid: int) -> Iterator[list[int]]:
         thread.join()
 
 
-def _shared_once(process: psutil.Process) -> int:
+def _proportional_memory(process: psutil.Process) -> int:
     """Proportional set size in bytes; resident set size if the system does not report it; 0 if the process ended."""
     try:
         full = process.memory_full_info()

@@ -1,8 +1,8 @@
 """Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
 A shadow is a challenger that also answers each request, unseen by the client. Two services with the same champion run
-at the same time. Clients on loopback send texts as long as reviews, or images, first to one service and then to the
-other; the order is reversed in every second pair. Clients and services share the machine's cores. Champion and
+at the same time. Clients on loopback send review-length texts, or images, first to one service and then to the other;
+the order is reversed in every second pair. Clients and services share the machine's cores. Champion and
 challenger are the latest final run, registered twice in a temporary copy of the store.
 Writes reports/bench/shadow.json.
 """
@@ -71,19 +71,19 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
 
 def _measure_dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
     sent = serving.samples(prediction.champion(name))
-    with _serving(folder / WITHOUT, None) as one, _serving(folder / WITH, "challenger") as other:
-        services, rows, path = {WITHOUT: one, WITH: other}, {}, f"/predict/{name}"
+    with _serving(folder / WITHOUT, None) as plain, _serving(folder / WITH, "challenger") as shadowed:
+        services, rows, path = {WITHOUT: plain, WITH: shadowed}, {}, f"/predict/{name}"
         for kind, batch in sent.items():
             bodies = [{"samples": [sample]} for sample in batch]
             for number in CLIENTS:
-                before, measured = _counts(other.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
+                before, measured = _counts(shadowed.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
                 for pair in range(pairs):
                     for key in (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT):
                         service = services[key]  # `cpu` excludes the shadow's process
                         measurement = clients.measure([service.process], service.port, path, bodies, seconds, number)
                         measured[key].append(asdict(measurement))
                         print(kind, number, key, measured[key][-1], flush=True)
-                after = _counts(other.port)
+                after = _counts(shadowed.port)
                 shadow = {key: after[key] - before[key] for key in after}
                 rows[f"{kind}, {number} clients"] = {"measurements": measured, "shadow": shadow}
         return rows
@@ -126,7 +126,8 @@ def _register(name: str) -> None:
 
     params, registry = load_params(), Registry()
     run = candidate.choose(params, name, registry, None)
-    champion = candidate.register(params, name, run, registry, {})  # a temperature would not change the time
+    # no calibration metrics: the temperature does not affect latency
+    champion = candidate.register(params, name, run, registry, {})
     served = model_versions.folder(champion, model_version.SERVED)
     tags = {model_version.DIGEST: champion.tags[model_version.DIGEST], "variants": "{}"}
     challenger = registry.register(name, run.run_id, {model_version.SERVED: served}, tags)
@@ -149,7 +150,7 @@ def _serving(folder: Path, shadow: str | None) -> Iterator[Service]:
 
 
 def _counts(port: int) -> dict[str, float]:
-    """The numbers of requests that the service answered, and that the shadow compared and dropped."""
+    """The numbers of requests answered by the service, compared by the shadow, and dropped by it."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
     names = {
@@ -171,7 +172,7 @@ def _counts(port: int) -> dict[str, float]:
 def ratios(row: Mapping[str, Any], key: str) -> list[float]:
     """For each pair, the value with a shadow divided by the value without. key: `p50`, `p99` or `cpu`."""
     both = zip(row["measurements"][WITH], row["measurements"][WITHOUT], strict=True)
-    return [one[key] / other[key] for one, other in both]
+    return [with_shadow[key] / without[key] for with_shadow, without in both]
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Row 7: a small temporary file system fills up in the middle of a stage.
+"""Row 7 of docs/reliability.md: a small temporary file system fills up in the middle of a stage.
 
 `python -m faults.disk DISK BASE STAGE…` runs the stages in copies of the workspace BASE on the file system DISK.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from faults import ROOT, workspace
 from faults.context import Context
 from faults.kills import STEPS
-from faults.workspace import NAME, Done
+from faults.workspace import NAME, Completed
 
 FREE = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB left free for each stage
 ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
@@ -61,7 +61,7 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
     )
 
 
-def _run(folder: Path, stage: str) -> Done:
+def _run(folder: Path, stage: str) -> Completed:
     return workspace.run(folder, sys.executable, "-m", "pipelines.stages", stage, ARGUMENT.get(stage, NAME))
 
 

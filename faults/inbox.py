@@ -1,4 +1,4 @@
-"""Row 35: the small temporary file system on which the service stores samples from users is full.
+"""Row 35 of docs/reliability.md: the small file system on which the service stores samples from users is full.
 
 `python -m faults.inbox` runs the scenario in the workspace that FEEDFORWARD_ROOT names.
 """

@@ -1,4 +1,7 @@
-"""Rows 8 and 9: kill -9 at random moments (of the whole process group, or of `dvc` alone) and at every crash point."""
+"""Rows 8 and 9 of docs/reliability.md: kill -9 at random moments and at every crash point.
+
+Row 8 kills the whole process group, row 9 only `dvc`.
+"""
 
 import json
 import os
@@ -210,8 +213,8 @@ def _answer(folder: Path) -> str:
 
 def draw_moments(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
     """Draw moments, as (step, seconds after its start): steps in turn, moments uniformly over the step's duration."""
-    numbers, steps = random.Random(seed), list(seconds)
-    return [(step, numbers.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
+    rng, steps = random.Random(seed), list(seconds)
+    return [(step, rng.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
 
 
 def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:

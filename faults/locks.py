@@ -1,4 +1,4 @@
-"""Row 11: DVC's lock files are truncated. Row 12: two jobs run at the same time."""
+"""Row 11 of docs/reliability.md: DVC's lock files are truncated. Row 12: two jobs run at the same time."""
 
 import os
 import random
@@ -13,13 +13,13 @@ from feedforward.core import processes
 
 def truncate_locks(context: Context) -> str:
     """Row 11: truncate dvc.lock and rwlock, as a kill in the middle of a write would, and run the pipeline again."""
-    baseline, numbers, renamed = context.baseline, random.Random(SEED), 0
+    baseline, rng, renamed = context.baseline, random.Random(SEED), 0
     with baseline.copy("truncated-locks") as folder:
         lock, rwlock = folder / "dvc.lock", folder / ".dvc" / "tmp" / "rwlock"
         complete = lock.read_bytes()
         # files cut off at these places are valid YAML, but not valid lock files
         ends = [complete.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]
-        cuts = [0, *ends, *(numbers.randrange(len(complete)) for _ in range(context.count(20, 1)))]
+        cuts = [0, *ends, *(rng.randrange(len(complete)) for _ in range(context.count(20, 1)))]
         truncated = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, complete[:cut]) for cut in cuts)]
         for path, content in truncated:
             path.write_bytes(content)

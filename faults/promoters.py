@@ -1,4 +1,4 @@
-"""Row 24: twenty simultaneous promotions in several processes, repeated for many rounds."""
+"""Row 24 of docs/reliability.md: twenty simultaneous promotions in several processes, repeated for many rounds."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 def race(context: Context) -> str:
     """Row 24: after each round, the best valid version is champion and the audit log is complete."""
-    rounds, numbers = context.count(50, 1), random.Random(SEED)
+    rounds, rng = context.count(50, 1), random.Random(SEED)
     processes = context.count(4, 2)
     template = context.folder / "promoters" / "template"
     with environment({"FEEDFORWARD_ROOT": str(template)}):
@@ -44,7 +44,7 @@ def race(context: Context) -> str:
         for number in range(rounds):
             folder = template.with_name(str(number))
             shutil.copytree(template, folder)
-            order = numbers.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
+            order = rng.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
             shares = [(str(folder), order[first::processes]) for first in range(processes)]
             errors = [line for lines in pool.starmap(_promote, shares, chunksize=1) for line in lines]
             assert not errors, f"round {number}: {errors[0]}"

@@ -1,4 +1,4 @@
-"""Row 10: flipped bits in DVC's cache are detected, the damaged file is named, and the remedy in the message works."""
+"""Row 10 of docs/reliability.md: flipped bits in DVC's cache are detected, and the remedy in the message works."""
 
 import random
 import shutil
@@ -14,13 +14,13 @@ CACHE = Path(".dvc/cache/files/md5")
 
 def flip_bits(context: Context) -> str:
     """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object."""
-    count, numbers = context.count(100, 20), random.Random(SEED)
+    count, rng = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
         objects, damaged = verification.rehash(folder / CACHE)
         assert (objects > 0, damaged) == (True, []), f"undamaged objects were reported: {damaged}"
         for _ in range(count):
-            path = numbers.choice(workspace.walk(folder / CACHE))
-            original = _flip(path, numbers)
+            path = rng.choice(workspace.walk(folder / CACHE))
+            original = _flip(path, rng)
             name = str(path.relative_to(folder))
             assert verification.rehash(folder / CACHE) == (objects, [name]), (
                 f"{name}: not detected, or other objects reported"
@@ -28,18 +28,18 @@ def flip_bits(context: Context) -> str:
             _write(path, original)
         assert verification.rehash(folder / CACHE) == (objects, []), "undamaged objects were reported"
         if not context.short:
-            _apply_remedy(context, folder, numbers)
+            _apply_remedy(context, folder, rng)
     return f"{count} of {count} flipped bits detected among {objects} objects, no false alarm" + (
         "" if context.short else "; the remedy works"
     )
 
 
-def _apply_remedy(context: Context, folder: Path, numbers: random.Random) -> None:
+def _apply_remedy(context: Context, folder: Path, rng: random.Random) -> None:
     """Follow the message about a damaged object whose output is missing, and check that both are rebuilt unchanged."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
-    _flip(path, numbers)
+    _flip(path, rng)
     name = str(path.relative_to(folder))
     workspace.one_line(workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `dvc repro`")
     path.unlink()
@@ -51,11 +51,11 @@ def _apply_remedy(context: Context, folder: Path, numbers: random.Random) -> Non
     assert done.returncode == 0, done.stderr[-500:]
 
 
-def _flip(path: Path, numbers: random.Random) -> bytes:
+def _flip(path: Path, rng: random.Random) -> bytes:
     """Flip a bit; return the original bytes."""
     original = path.read_bytes()
     changed = bytearray(original)
-    changed[numbers.randrange(len(original))] ^= 1 << numbers.randrange(8)
+    changed[rng.randrange(len(original))] ^= 1 << rng.randrange(8)
     _write(path, bytes(changed))
     return original
 

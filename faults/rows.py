@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faults import canary, disk, inbox, kills, locks, promoters, rot, servers, tampering, writers
+from faults import disk, inbox, kills, locks, promoters, rot, secret_leaks, servers, tampering, writers
 from faults.context import Scenario, in_subprocess
 
 
@@ -309,7 +309,7 @@ ROWS = (
         _tests("feedforward/core/test_redaction.py", "a_secret_from_the_environment_is_masked_anywhere_in_a_text")
         + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_contains_a_secret")
         + _tests(_SOURCES, "secrets_in_urls_are_not_printed"),
-        long=(canary.search_for_secret,),
+        long=(secret_leaks.search_for_secret,),
     ),
     Row(
         28,

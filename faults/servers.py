@@ -1,4 +1,4 @@
-"""Row 13: the tracking server is killed or frozen in the middle of training."""
+"""Row 13 of docs/reliability.md: the tracking server is killed or frozen in the middle of training."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ def stop_server(context: Context) -> str:
         delay = max(0.0, seconds - undisturbed)
         assert delay <= STALL, f"{name}: {delay:.1f} s lost"
         observations.append(f"{name}: {delay:.1f} s lost, then {sent}")
-    return "; ".join(observations) + "; each run is on the server once, the outputs are the same"
+    return "; ".join(observations) + "; each run is on the server exactly once, and the outputs match the baseline"
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
@@ -115,5 +115,5 @@ class Server:
         self._wait()
 
     def runs(self) -> list[str]:
-        """Return the role, variant and seed of each run on the server that is not deleted."""
+        """Return the role, variant and seed of each run on the server, except deleted runs."""
         return sorted(run for runs in workspace.runs(self._folder / "mlflow.db").values() for run in runs)

@@ -1,7 +1,7 @@
 """Checks that models that were tampered with, or that would run code, are refused before any part of them is loaded.
 
-Row 25: without a key, a model is refused if it does not match the registry. Row 36: with a key, a model is also refused
-if it is not signed with that key.
+Row 25 of docs/reliability.md: without a key, a model is refused if it does not match the registry. Row 36: with a key,
+a model is also refused if it is not signed with that key.
 """
 
 import base64
@@ -54,7 +54,7 @@ def tamper(context: Context) -> str:
                 _check_no_answer(root, name)
         hostile = HOSTILE if not context.short else {name: HOSTILE[name] for name in ("a Lambda layer", "a pickle")}
         for name, (file, content) in hostile.items():
-            _check_never_champion(params, name, file, content(marker))
+            _check_refused_in_evaluation(params, name, file, content(marker))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
     assert not marker.exists(), "an attacker's code was run"
     return (
@@ -122,13 +122,13 @@ class _Restored:
 
 def _flip_bits(folder: Path, count: int) -> int:
     """Flip `count` bits, one at a time, and check that each flip is detected; return `count`."""
-    numbers = random.Random(SEED)
+    rng = random.Random(SEED)
     for number in range(count):
-        path = numbers.choice(sorted(folder.iterdir()))
+        path = rng.choice(sorted(folder.iterdir()))
         original = path.read_bytes()
         changed = bytearray(original)
-        at = numbers.randrange(len(original))
-        changed[at] ^= 1 << numbers.randrange(8)
+        at = rng.randrange(len(original))
+        changed[at] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
         refusal = _refusal(lambda: prediction.champion(registered.NAME))
         assert path.name in refusal, f"flip {number}, byte {at} of {path.name}: {refusal or 'loaded'}"
@@ -145,7 +145,7 @@ def _check_no_answer(root: Path, name: str) -> None:
         raise AssertionError(f"{name}: {error}") from None
 
 
-def _check_never_champion(params: Params, name: str, file: str, content: bytes) -> None:
+def _check_refused_in_evaluation(params: Params, name: str, file: str, content: bytes) -> None:
     """Check that a hostile model is refused even if its digests match, which anyone with write access can achieve."""
     from feedforward.tracking.registry import Registry
 
@@ -324,5 +324,5 @@ ATTACKS: Mapping[str, Attack] = {
     "an extra Python module": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
     "an extra pickle": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
     "no vocabulary": lambda folder, _: (folder / "vocabulary.txt").unlink(),
-    "a model file of a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
+    "a one-gigabyte model file": lambda folder, _: os.truncate(folder / MODEL, 10**9),
 }

@@ -26,7 +26,7 @@ DVC = (sys.executable, "-m", "dvc")
 REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # does what `feedforward run` does
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
 TIMEOUT = 300.0  # s for one command
-Done = subprocess.CompletedProcess[str]
+Completed = subprocess.CompletedProcess[str]
 
 
 def jobs() -> int:
@@ -48,7 +48,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *command: str, **more: str) -> Done:
+def run(folder: Path, *command: str, **more: str) -> Completed:
     """Run a command in a workspace and wait for it."""
     return subprocess.run(
         command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, timeout=TIMEOUT
@@ -68,7 +68,7 @@ def output(folder: Path) -> str:
     return (folder / "output.log").read_text(encoding="utf-8", errors="replace")
 
 
-def one_line(done: Done, code: int, *words: str) -> str:
+def one_line(done: Completed, code: int, *words: str) -> str:
     """Check the exit code, and that standard error has no traceback and one line with all `words`; return that line."""
     assert done.returncode == code, f"exit code {done.returncode} instead of {code}: {done.stderr[-500:]}"
     assert "Traceback" not in done.stderr, f"a traceback: {done.stderr[-500:]}"

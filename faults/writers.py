@@ -1,4 +1,7 @@
-"""Row 14: eight processes each log 200 points to a new store; each runs `python -m faults.writers NUMBER`."""
+"""Row 14 of docs/reliability.md: eight processes each log 200 points to a new store.
+
+Each process runs `python -m faults.writers NUMBER`.
+"""
 
 import contextlib
 import sqlite3

@@ -180,7 +180,7 @@ def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samp
     return {
         "modelParameters": parameters,
         "quantitativeAnalysis": {"performanceMetrics": performance},
-        "considerations": {"technicalLimitations": list(model_card.LIMITS[served.encoder.takes])},
+        "considerations": {"technicalLimitations": list(model_card.LIMITATIONS[served.encoder.takes])},
     }
 
 

@@ -230,7 +230,7 @@ def test_growth_targets_cover_time_and_memory_of_the_largest_size() -> None:
             "epoch": {"seconds": times / 10, "peak": 9e8},
         }
 
-    sizes = [size(times, 3 * times) for times in growth.TIMES]
+    sizes = [size(times, 3 * times) for times in growth.REPETITIONS]
     report = {"machine": measure.machine(), "quick": False, "growth": sizes, "cluster": None}
     assert growth.targets_table(report)[1:] == [
         ["scaling exponent of vectorize time", "1.05", "1", "met"],

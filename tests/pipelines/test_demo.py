@@ -12,7 +12,7 @@ from clean_environment import environment
 from ruamel.yaml import YAML
 
 from faults import ROOT, workspace
-from faults.workspace import DVC, FEEDFORWARD, NAME, Done
+from faults.workspace import DVC, FEEDFORWARD, NAME, Completed
 from feedforward.config.schema import load_params
 from pipelines import demo, interruption
 
@@ -32,11 +32,11 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str, **more: str) -> Done:
+def run(folder: Path, *command: str, **more: str) -> Completed:
     return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False)
 
 
-def dvc(folder: Path, *arguments: str) -> Done:
+def dvc(folder: Path, *arguments: str) -> Completed:
     return run(folder, *DVC, *arguments, HOME=str(folder / "home"))
 
 

@@ -17,7 +17,7 @@ from synthetic_predictions import complete
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture
 
 from faults import ROOT
-from faults.workspace import DVC, Done, run
+from faults.workspace import DVC, Completed, run
 from feedforward.experiments import comparison
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CLASSES = {"tones": 3, "notes": 2}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def dvc(folder: Path, *arguments: str) -> Done:
+def dvc(folder: Path, *arguments: str) -> Completed:
     done = run(folder, *DVC, *arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     return done

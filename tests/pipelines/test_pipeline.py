@@ -11,13 +11,13 @@ import pytest
 from waiting import until
 
 from faults import workspace
-from faults.workspace import DVC, NAME, Done, digests
+from faults.workspace import DVC, NAME, Completed, digests
 from feedforward.core import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def repro(folder: Path, *arguments: str, **extra: str) -> Done:
+def repro(folder: Path, *arguments: str, **extra: str) -> Completed:
     return workspace.run(folder, *DVC, "repro", *arguments, **extra)
 
 
@@ -87,7 +87,7 @@ def holder(folder: Path) -> int | None:
     return int(contents[0][1]) if contents and len(contents[0]) > 1 else None
 
 
-def vectorize(folder: Path) -> Done:
+def vectorize(folder: Path) -> Completed:
     """Run the stage directly, without DVC."""
     return workspace.run(folder, sys.executable, "-m", "pipelines.stages", "vectorize", NAME)
 

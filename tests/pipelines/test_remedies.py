@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from faults import workspace
-from faults.workspace import NAME, Done
+from faults.workspace import NAME, Completed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -29,7 +29,7 @@ class Workspace:
     folder: Path
     server: str
 
-    def run(self, command: str, **more: str) -> Done:
+    def run(self, command: str, **more: str) -> Completed:
         """Run a command as a user types it, in this environment."""
         program, *arguments = shlex.split(command)
         module = {"feedforward": "feedforward.cli"}.get(program, program)

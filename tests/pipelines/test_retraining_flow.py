@@ -21,7 +21,7 @@ from live_servers import free_port
 from waiting import until
 
 from faults import ROOT
-from faults.workspace import NAME, Done, change, environment, prepare, tiny_params
+from faults.workspace import NAME, Completed, change, environment, prepare, tiny_params
 from feedforward.core.errors import Busy
 
 LABELED = 6
@@ -54,7 +54,7 @@ class Workspace:
 
         return Handler
 
-    def run(self, *command: str, **more: str) -> Done:
+    def run(self, *command: str, **more: str) -> Completed:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.folder,

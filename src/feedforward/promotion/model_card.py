@@ -1,4 +1,4 @@
-"""The model card of a version in Markdown: the model, its origin, its metrics and its limits."""
+"""The model card of a version in Markdown: the model, its origin, its metrics and its limitations."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from feedforward.analysis import intervals
 from feedforward.promotion.bundle import Description
 from feedforward.promotion.policy import Decision
 
-LIMITS = {
+LIMITATIONS = {
     "text": (
         "Only words in its vocabulary count, each once and in any order. It does not understand grammar or irony, and"
         " text in another language is noise.",
@@ -84,8 +84,8 @@ def write(facts: Facts) -> str:
         _table(("item", "digest or value"), _origins(facts)),
         "## Parameters",
         _table(("parameter", "value"), [(f"`{key}`", value) for key, value in sorted(facts.params.items())]),
-        "## Limits",
-        "\n".join(f"- {limit}" for limit in _limits(facts)),
+        "## Limitations",
+        "\n".join(f"- {limitation}" for limitation in _limitations(facts)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -165,10 +165,10 @@ def _origins(facts: Facts) -> list[tuple[str, str]]:
     return [(item, f"`{value}`") for item, value in rows]
 
 
-def _limits(facts: Facts) -> list[str]:
+def _limitations(facts: Facts) -> list[str]:
     train = _samples(facts.data, "train")
     return [
-        *LIMITS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
+        *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
         *_calibration(facts.description),
         "The gain over the previous champion holds for data like the validation split and for other seeds, not for data"

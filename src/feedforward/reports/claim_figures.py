@@ -14,9 +14,10 @@ COLUMNS = 3
 
 
 def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
-    """Draw one panel per claim: its anytime-valid interval after each number of seeds, and the region where it holds.
+    """Draw one panel per claim: its anytime-valid interval at each seed count, and the region in which the claim holds.
 
-    The interval never grows. A claim is decided once the interval lies entirely on one side of the region's border.
+    The interval never grows. A claim is decided once its interval lies entirely inside or entirely outside the region,
+    or within the margin.
     """
     rows = -(-len(verdicts) // COLUMNS)
     columns = min(COLUMNS, len(verdicts))

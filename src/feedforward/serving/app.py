@@ -134,7 +134,7 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/monitoring", include_in_schema=False)
     def challengers_and_requests() -> HTMLResponse:
-        """The monitoring page: the shadow's comparisons and the drift of the requests."""
+        """The monitoring page: the shadow's comparisons and request drift."""
         page = pages.monitoring(monitoring.values(handlers))
         return HTMLResponse(page.text, headers=page.headers())
 

@@ -65,7 +65,7 @@ def test_sbom_is_valid_and_lists_packages_and_champions(
     assert metrics["test_accuracy"]["value"] == "0.9"
     low, _ = model_card.wilson(0.9, 30)
     assert float(metrics["test_accuracy"]["confidenceInterval"]["lowerBound"]) == pytest.approx(low, abs=1e-5)
-    assert card["considerations"]["technicalLimitations"] == list(model_card.LIMITS["text"])
+    assert card["considerations"]["technicalLimitations"] == list(model_card.LIMITATIONS["text"])
 
 
 def test_a_tampered_champion_is_not_listed(

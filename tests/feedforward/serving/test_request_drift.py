@@ -113,7 +113,7 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     assert "there are no labeled samples to train on" in without.remarks[0]
     used = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})
     with_labels = policy.decide(used, {NAME: policy.Observations(new=3, requests=line)}, [], forced=False)
-    assert f"{NAME}: drift of the requests: {line}" in with_labels.reasons
+    assert f"{NAME}: request drift: {line}" in with_labels.reasons
     other = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
     registry.set_alias(other, "champion")
     assert policy.request_drift(NAME) is None, "the window is about another champion"
