@@ -46,14 +46,12 @@ class Machines:
 
     def train(self, job: int) -> "subprocess.Popen[bytes]":
         """Start the job on the head; a different number gives different runs."""
-        workspace.change(
-            self.head, {"engine": self.shared.scheduler.address, "variants": {"original": {"l2": job / 1e6}}}
-        )
+        workspace.change(self.head, {"engine": self.shared.scheduler.address, "variants": variants(job)})
         return workspace.start(self.head, *TRAIN, **inside(self.head), **self.shared.environment)
 
     def results_alone(self, job: int) -> bytes:
         """The results of the same job on a single machine."""
-        workspace.change(self.alone, {"engine": "threads", "variants": {"original": {"l2": job / 1e6}}})
+        workspace.change(self.alone, {"engine": "threads", "variants": variants(job)})
         succeed(self.alone, *TRAIN)
         return (self.alone / RESULTS).read_bytes()
 
@@ -64,6 +62,11 @@ class Machines:
         worker = Worker(folder / str(number), checkout, self.shared.scheduler.address, **variables)
         worker.start()
         return worker
+
+
+def variants(job: int) -> dict[str, Any]:
+    """Return variants that differ from those of every other job, so that their runs are trained."""
+    return {name: {**workspace.demo()["variants"][name], "l2": job / 1e6} for name in VARIANTS}
 
 
 def inside(checkout: Path) -> dict[str, str]:
@@ -88,7 +91,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
             "mirrors": [str(ROOT / "samples")],
             "seeds": SEEDS,
             "pack_units": 1,  # one run per pack
-            "variants": {name: demo["variants"][name] for name in VARIANTS},
+            "variants": variants(0),
             "datasets": {DATASET: demo["datasets"][DATASET]},
         },
     )
