@@ -37,7 +37,7 @@ def test_a_file_saved_by_training_is_accepted(tmp_path: Path) -> None:
     small = params()
     for variant in small.variants.values():
         model = network.build(small.datasets["notes"], variant, 40, seed=0)
-        keras_archive.check(keras_files_of_training.saved(model))
+        keras_archive.check(keras_files_of_training.to_bytes(model))
 
 
 LAMBDA = {"class_name": "Lambda", "config": {"name": "evil", "function": {"class_name": "__lambda__", "config": {}}}}
