@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import gzip
 import io
 import json
 import logging
@@ -164,21 +163,15 @@ def _decoded(path: Path) -> Iterator[IO[str]]:
         with _open(path) as file:
             yield io.TextIOWrapper(file, "utf-8-sig")
         return
-    with _unpacked(path) as file:
+    with encodings.open_unpacked(path) as file:
         try:
             encoding, notes = csv_dialect.detect_encoding(file)
         except DataError as error:
             raise InputError(str(path), str(error)) from None
     for note in notes:
         log.warning("%s: %s", path, note)
-    with _unpacked(path) as file, io.TextIOWrapper(file, encoding) as lines:
+    with encodings.open_unpacked(path) as file, io.TextIOWrapper(file, encoding) as lines:
         yield lines
-
-
-def _unpacked(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
 
 
 def _field(where: str, entry: dict[str, Any], column: str) -> Any:

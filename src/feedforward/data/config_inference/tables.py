@@ -181,14 +181,19 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
 
 def _is_hot(column: Column) -> bool:
     """Whether a column can be one of several labels: each cell says yes or no."""
-    return column.distinct == 2 and all(value.lower() in (*YES, *NO) for value in column.counts)
+    return column.distinct == 2 and _not_yes_or_no(column) is None
+
+
+def _not_yes_or_no(column: Column) -> str | None:
+    """A value of the column that is neither yes nor no in any spelling; None if there is none."""
+    return next((value for value in column.counts if value.lower() not in (*YES, *NO)), None)
 
 
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
     """The task, its classes (None if it has none), the labels to leave out, and reasons."""
     if len(targets) > 1:
         for column in map(columns.__getitem__, targets):
-            if odd := next((value for value in column.counts if value.lower() not in (*YES, *NO)), None):
+            if (odd := _not_yes_or_no(column)) is not None:
                 raise InputError(
                     "--target", f"each of several columns must contain 0 and 1, got {odd[:40]!r} in {column.name}"
                 )

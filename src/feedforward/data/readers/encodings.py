@@ -1,6 +1,9 @@
-"""Recognize UTF-16 and UTF-32 by the first bytes of a text."""
+"""Recognize gzip, UTF-16 and UTF-32 by the first bytes of a file."""
 
 import codecs
+import gzip
+from pathlib import Path
+from typing import IO, cast
 
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # begins like the mark of UTF-16
@@ -21,3 +24,14 @@ def wide(start: bytes) -> str | None:
     zeros = bytes(byte == 0 for byte in start[:4])
     unmarked = {b"\0\1\0\1": "utf-16-le", b"\1\0\1\0": "utf-16-be"}.get(zeros)
     return next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), unmarked)
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file, and decompress it if it is gzipped, whatever its name.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")

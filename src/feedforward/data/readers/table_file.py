@@ -7,7 +7,6 @@ duplicate columns, converts yes and no to truth values, reads neither Windows-12
 
 import csv
 import functools
-import gzip
 import io
 import itertools
 import json
@@ -15,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feedforward.core.errors import DataError, one_line
-from feedforward.data.readers import cells, csv_dialect
+from feedforward.data.readers import cells, csv_dialect, encodings
 from feedforward.data.readers.csv_dialect import Dialect
 
 BATCH = 16_384  # rows of a CSV file held as Python objects at a time
@@ -48,7 +47,7 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
         DataError: the file or a column cannot be read; one line with the reason.
     """
     try:
-        with _open(path) as file:
+        with encodings.open_unpacked(path) as file:
             start = file.read(4096)
         if start[:4] == b"PAR1":
             return _parquet(path, wanted)
@@ -63,16 +62,10 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
         raise DataError(f"{path}: cannot be read as a table ({one_line(reason)})") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
-
-
 def _examine(path: Path, examine: Callable[[IO[bytes]], T]) -> T:
     """Return the result of `examine`, and add the path to its errors."""
     try:
-        with _open(path) as file:
+        with encodings.open_unpacked(path) as file:
             return examine(file)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
@@ -136,7 +129,7 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     rows = 0
     encoding, notes = _examine(path, csv_dialect.detect_encoding)
-    with _open(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
+    with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -171,7 +164,7 @@ def json_text(value: Any) -> str:
 def _csv(path: Path, wanted: Sequence[str]) -> Table:
     csv.field_size_limit(LARGEST_CELL)
     dialect = _examine(path, functools.partial(csv_dialect.sniff, wanted=wanted))
-    with _open(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
+    with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
         rows = _Rows(path, dialect, file)
         names = dialect.names
         chosen = _select(path, names, wanted)
