@@ -27,7 +27,7 @@ def fill_disk(context: Context) -> str:
     root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         small_data.write_workspace(root)
-        registered.vocabulary()
+        registered.write_vocabulary()
         registered.champion(tracking.open_store(), load_params())
         paths.incoming(registered.NAME).parent.mkdir(parents=True)
         script = f'mount -t tmpfs -o size=64k none "$1" && exec {sys.executable} -m faults.inbox'
@@ -41,7 +41,7 @@ def check() -> str:
     """Check that samples get status 507 while the disk is full, and that predictions continue."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
-    with live_service.Running(load_params()) as service:
+    with live_service.LiveService(load_params()) as service:
         filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free))
         for number in range(SAMPLES):
             answer = service.client.post(f"/incoming/{name}", json={"sample": f"word{number + 1}", "label": "glad"})

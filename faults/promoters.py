@@ -56,7 +56,7 @@ def race(context: Context) -> str:
 def _prepare(root: Path) -> list[float]:
     """Register the versions, valid ones first; return the strengths of the valid versions."""
     small_data.write_workspace(root, promotion=RULE.model_dump())
-    registered.vocabulary()
+    registered.write_vocabulary()
     params = load_params()
     run = registered.final_run(tracking.open_store(), params)
     from feedforward.tracking.registry import Registry

@@ -95,7 +95,7 @@ def _register_digest(version: Version, folder: Path) -> None:
 
 def _prepare(root: Path, **changes: object) -> Params:
     small_data.write_workspace(root, **changes)
-    registered.vocabulary()
+    registered.write_vocabulary()
     params = load_params()
     registered.champion(tracking.open_store(), params)
     return params

@@ -15,7 +15,7 @@ from feedforward import tracking
 from feedforward.config.schema import Params
 
 if TYPE_CHECKING:
-    from live_service import Running
+    from live_service import LiveService
     from playwright.sync_api import Browser
 
     from feedforward.tracking import Store
@@ -89,14 +89,14 @@ def small_shell(small: Params, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 
 @pytest.fixture
-def served(small: Params, small_store: "Store") -> Iterator["Running"]:
+def served(small: Params, small_store: "Store") -> Iterator["LiveService"]:
     """A running service with a champion for both datasets of the small workspace."""
     import registered
-    from live_service import BOUNDS, Running
+    from live_service import SERVING, LiveService
 
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
     registered.pictures_champion(small_store)
-    with Running(small.model_copy(update={"serving": BOUNDS})) as service:
+    with LiveService(small.model_copy(update={"serving": SERVING})) as service:
         yield service
 
 

@@ -14,7 +14,7 @@ from git_repositories import commit, git
 from ruamel.yaml import YAML
 from small_data import params
 from synthetic_predictions import complete
-from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture
+from synthetic_runs import SHAPES, synthetic_runs
 
 from faults import ROOT
 from faults.workspace import DVC, Completed, run
@@ -36,7 +36,7 @@ def dvc(folder: Path, *arguments: str) -> Completed:
 
 def compare(folder: Path, seeds: range) -> None:
     chosen = params()
-    runs = complete(like_the_lecture(chosen, seeds), CLASSES)
+    runs = complete(synthetic_runs(chosen, seeds), CLASSES)
     comparison.compare(runs, chosen, folder=folder / COMPARISON)
 
 
@@ -80,7 +80,7 @@ def test_dvc_metrics_show_the_headline_statistics_without_warnings(workspace: Pa
     assert listed.stderr == ""
     [values] = [entry["data"] for entry in json.loads(listed.stdout)[""]["data"].values()]
     means_shown = [value for variants in values.values() for means in variants.values() for value in means.values()]
-    assert len(means_shown) == 2 * (len(LIKE_THE_LECTURE) + 1)
+    assert len(means_shown) == 2 * (len(SHAPES) + 1)
     summary = json.loads((workspace / COMPARISON / "summary.json").read_text())
     assert summary["notes"]["original"].items() > values["notes"]["original"].items()
     changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
@@ -117,9 +117,9 @@ def test_dvc_plots_are_drawn_offline(workspace: Path, page: "Page", command: str
     box = first.bounding_box()
     assert box
     assert box["y"] + box["height"] <= 900
-    assert first.locator("path.mean").count() == len(LIKE_THE_LECTURE) * revisions
-    assert first.locator("path.band").count() == len(LIKE_THE_LECTURE) * revisions
-    assert set(LIKE_THE_LECTURE) <= set(first.locator("text").all_text_contents())
+    assert first.locator("path.mean").count() == len(SHAPES) * revisions
+    assert first.locator("path.band").count() == len(SHAPES) * revisions
+    assert set(SHAPES) <= set(first.locator("text").all_text_contents())
     pictures = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
     assert len(pictures) > 8
     assert all(pictures)

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """Requests that the service must reject, with the expected status, the field and a part of the message.
 
-The service has the datasets `notes` (texts) and `tones` (images), and the limits of live_service.BOUNDS.
+The service has the datasets `notes` (texts) and `tones` (images), and the limits of live_service.SERVING.
 """
 
 import base64
@@ -21,13 +21,16 @@ JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Bad:
-    """A request that must be refused. content: the body, sent as JSON unless it is bytes. named: the field."""
+class BadRequest:
+    """A request that must be refused. content: the body, sent as JSON unless it is bytes.
+
+    error_field: the value of `field` in the answer. message: a part of the error message.
+    """
 
     path: str
     content: Any = field(repr=False)
     status: int
-    named: str | None
+    error_field: str | None
     message: str = ""
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
@@ -37,20 +40,20 @@ class Bad:
         return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
 
 
-def notes(content: Any, named: str, message: str = "", status: int = 422, **more: Any) -> Bad:
-    return Bad("/predict/notes", content, status, named, message, **more)
+def notes(content: Any, error_field: str, message: str = "", status: int = 422, **more: Any) -> BadRequest:
+    return BadRequest("/predict/notes", content, status, error_field, message, **more)
 
 
-def text(sample: Any, message: str = "", named: str = "samples.0") -> Bad:
-    return notes({"samples": [sample]}, named, message)
+def text(sample: Any, message: str = "", error_field: str = "samples.0") -> BadRequest:
+    return notes({"samples": [sample]}, error_field, message)
 
 
-def picture(sample: Any, message: str = "") -> Bad:
-    return Bad("/predict/tones", {"samples": [sample]}, 422, "samples.0", message)
+def picture(sample: Any, message: str = "") -> BadRequest:
+    return BadRequest("/predict/tones", {"samples": [sample]}, 422, "samples.0", message)
 
 
-def feedback(content: Any, named: str, message: str = "", dataset: str = "notes") -> Bad:
-    return Bad(f"/incoming/{dataset}", content, 422, named, message)
+def feedback(content: Any, error_field: str, message: str = "", dataset: str = "notes") -> BadRequest:
+    return BadRequest(f"/incoming/{dataset}", content, 422, error_field, message)
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> str:
@@ -64,7 +67,7 @@ def png(width: int, height: int, pixels: bytes = b"") -> str:
     return base64.b64encode(whole).decode()
 
 
-def saved(level: int, kind: str = "PNG") -> bytes:
+def image_file(level: int, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.full((20, 20), level, np.uint8)).save(buffer, kind)
     return buffer.getvalue()
@@ -123,10 +126,10 @@ REQUESTS = (
     picture("file:///etc/passwd", "base64"),
     picture(base64.b64encode(b"<svg onload='alert(1)'/>").decode(), "must be an image"),
     picture(base64.b64encode(b"GIF89a").decode()),
-    picture(base64.b64encode(saved(90)[:60]).decode()),
-    picture(base64.b64encode(saved(90, "TIFF")).decode(), "must be an image"),
-    picture(base64.b64encode(saved(90)).decode(), "is blank"),
-    picture(base64.b64encode(saved(0, "JPEG")).decode(), "is blank"),
+    picture(base64.b64encode(image_file(90)[:60]).decode()),
+    picture(base64.b64encode(image_file(90, "TIFF")).decode(), "must be an image"),
+    picture(base64.b64encode(image_file(90)).decode(), "is blank"),
+    picture(base64.b64encode(image_file(0, "JPEG")).decode(), "is blank"),
     picture(png(0, 0)),
     picture(png(60_000, 60_000), "must have at most 16777216 pixels"),
     picture(png(2**31 - 1, 2**31 - 1), "pixels"),
@@ -139,20 +142,20 @@ REQUESTS = (
     picture([[7, 7], [7, 7]], "is blank"),
     picture([["a", 1], [2, 3]]), picture([[None, 1], [2, 3]]), picture([[[0, 1], [1, 0]], [[0, 1], [1, 0]]]),
     picture([0, 255]),
-    Bad("/predict/tones", b'{"samples": [[[NaN, 1], [2, 3]]]}', 422, "samples.0", "finite"),
-    Bad("/predict/tones", b'{"samples": [[[0, -Infinity], [2, 3]]]}', 422, "samples.0", "finite"),
-    Bad("/predict/tones", b'{"samples": [[[0, 1e400], [2, 3]]]}', 422, "samples.0"),
-    Bad("/predict/tones", b'{"samples": [[[0, ' + b"9" * 5000 + b"], [2, 3]]]}", 422, "body", "number out of range"),
-    Bad("/predict/tones", b"no picture", 422, "samples.0", "must be an image", headers={"content-type": "image/png"}),
-    Bad("/predict/tones", saved(90), 422, "samples.0", "is blank", headers={"content-type": "application/octet-stream"}),
+    BadRequest("/predict/tones", b'{"samples": [[[NaN, 1], [2, 3]]]}', 422, "samples.0", "finite"),
+    BadRequest("/predict/tones", b'{"samples": [[[0, -Infinity], [2, 3]]]}', 422, "samples.0", "finite"),
+    BadRequest("/predict/tones", b'{"samples": [[[0, 1e400], [2, 3]]]}', 422, "samples.0"),
+    BadRequest("/predict/tones", b'{"samples": [[[0, ' + b"9" * 5000 + b"], [2, 3]]]}", 422, "body", "number out of range"),
+    BadRequest("/predict/tones", b"no picture", 422, "samples.0", "must be an image", headers={"content-type": "image/png"}),
+    BadRequest("/predict/tones", image_file(90), 422, "samples.0", "is blank", headers={"content-type": "application/octet-stream"}),
     # --- other content types
     notes(b"word1", "Content-Type", "must be application/json or text/*", headers={"content-type": "application/x-www-form-urlencoded"}),
-    notes(saved(90), "Content-Type", headers={"content-type": "image/png"}),
+    notes(image_file(90), "Content-Type", headers={"content-type": "image/png"}),
     notes(b"word1", "Content-Type", headers={"content-type": ""}),
     notes(b"word1", "Content-Type", headers={"content-type": "multipart/form-data; boundary=x"}),
     notes(b"word1", "Content-Type", headers={"content-type": "x" * 5000}),
-    Bad("/predict/tones", b"word1", 422, "Content-Type", "image/*", headers={"content-type": "text/plain"}),
-    Bad("/incoming/notes", b"word1", 422, "Content-Type", "must be application/json", headers={"content-type": "text/plain"}),
+    BadRequest("/predict/tones", b"word1", 422, "Content-Type", "image/*", headers={"content-type": "text/plain"}),
+    BadRequest("/incoming/notes", b"word1", 422, "Content-Type", "must be application/json", headers={"content-type": "text/plain"}),
     # --- corrections
     feedback({}, "sample", "is missing"),
     feedback({"sample": "word1"}, "label", "is missing"),
@@ -165,24 +168,24 @@ REQUESTS = (
     feedback({"sample": "word1", "label": "glad", "version": 1}, "version", "is not a known field"),
     feedback({"sample": "word1", "label": "dark"}, "sample", "base64", dataset="tones"),
     # --- paths and methods
-    Bad("/predict/nots", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
-    Bad("/predict/NOTES", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
-    Bad("/predict/%2e%2e%2fetc", {"samples": ["x"]}, 404, None),
-    Bad("/predict/%00", {"samples": ["x"]}, 404, None),
-    Bad("/predict/%ff%fe", {"samples": ["x"]}, 404, None),
-    Bad("/predict/%0a%1b[31m", {"samples": ["x"]}, 404, None),
-    Bad("/predict/" + "x" * 5000, {"samples": ["x"]}, 404, None),
-    Bad("/predict/notes/more", {"samples": ["x"]}, 404, None, "not found"),
-    Bad("/predict", {}, 404, None, "not found"),
-    Bad("/predict/", {}, 404, None, "not found"),
-    Bad("/incoming/nots", {"sample": "x", "label": "glad"}, 404, None, "must be one of tones, notes"),
-    Bad("/elsewhere", {}, 404, None, "not found"),
-    Bad("/health", {}, 405, None, "does not support POST"),
-    Bad("/predict/notes", b"", 405, None, "does not support GET", method="GET"),
-    Bad("/predict/notes", {"samples": ["word1"]}, 405, None, "does not support PUT", method="PUT"),
-    Bad("/predict/notes", b"", 405, None, "does not support DELETE", method="DELETE"),
-    Bad("/predict/notes", b"", 405, None, "does not support TRACE", method="TRACE"),
-    Bad("/incoming/notes", b"", 405, None, "does not support GET", method="GET"),
+    BadRequest("/predict/nots", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
+    BadRequest("/predict/NOTES", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
+    BadRequest("/predict/%2e%2e%2fetc", {"samples": ["x"]}, 404, None),
+    BadRequest("/predict/%00", {"samples": ["x"]}, 404, None),
+    BadRequest("/predict/%ff%fe", {"samples": ["x"]}, 404, None),
+    BadRequest("/predict/%0a%1b[31m", {"samples": ["x"]}, 404, None),
+    BadRequest("/predict/" + "x" * 5000, {"samples": ["x"]}, 404, None),
+    BadRequest("/predict/notes/more", {"samples": ["x"]}, 404, None, "not found"),
+    BadRequest("/predict", {}, 404, None, "not found"),
+    BadRequest("/predict/", {}, 404, None, "not found"),
+    BadRequest("/incoming/nots", {"sample": "x", "label": "glad"}, 404, None, "must be one of tones, notes"),
+    BadRequest("/elsewhere", {}, 404, None, "not found"),
+    BadRequest("/health", {}, 405, None, "does not support POST"),
+    BadRequest("/predict/notes", b"", 405, None, "does not support GET", method="GET"),
+    BadRequest("/predict/notes", {"samples": ["word1"]}, 405, None, "does not support PUT", method="PUT"),
+    BadRequest("/predict/notes", b"", 405, None, "does not support DELETE", method="DELETE"),
+    BadRequest("/predict/notes", b"", 405, None, "does not support TRACE", method="TRACE"),
+    BadRequest("/incoming/notes", b"", 405, None, "does not support GET", method="GET"),
     # --- Host and Origin
     notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "evil.example"}),
     notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "127.0.0.1.evil.example"}),

@@ -15,10 +15,10 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # a text that the registered champion of `notes` labels `glad`
-BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
+SERVING = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 
-class Running:
+class LiveService:
     """Runs a service on `port` or on a free port. limits: values that replace the limits of its HTTP server."""
 
     def __init__(self, params: Params, port: int = 0, **limits: Any) -> None:
@@ -35,7 +35,7 @@ class Running:
         self.loop = asyncio.get_running_loop()
         await server.serve(self.service, self.server, self.socket, self.stop, self.ready.set)
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "LiveService":
         self.thread.start()
         assert self.ready.wait(PATIENCE)
         return self

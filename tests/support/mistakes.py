@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-GONE = ...  # the key is removed
+REMOVED = ...  # the key is removed
 
 # Each row: a key in params.yaml (nested keys and indexes are separated by /), its new value, and the expected message.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
@@ -15,11 +15,11 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("variants/dropout/droput_rate", 0.5, "variants.dropout.droput_rate: unknown key; did you mean dropout_rate?"),
     ("line\nbreak \x1b[31m", 1, r"'line\nbreak \x1b[31m': unknown key"),
     (7, 1, "7: a key must be text"),
-    ("seeds", GONE, "seeds: is missing"),
-    ("variants", GONE, "variants: is missing"),
-    ("datasets/mnist/reader/train/labels", GONE, "datasets.mnist.reader.train.labels: is missing"),
-    ("datasets/imdb/training/final", GONE, "datasets.imdb.training.final: is missing"),
-    ("datasets/imdb/reader/kind", GONE, "datasets.imdb.reader: needs a 'kind'"),
+    ("seeds", REMOVED, "seeds: is missing"),
+    ("variants", REMOVED, "variants: is missing"),
+    ("datasets/mnist/reader/train/labels", REMOVED, "datasets.mnist.reader.train.labels: is missing"),
+    ("datasets/imdb/training/final", REMOVED, "datasets.imdb.training.final: is missing"),
+    ("datasets/imdb/reader/kind", REMOVED, "datasets.imdb.reader: needs a 'kind'"),
     ("datasets/imdb/reader/num_word", 5, "datasets.imdb.reader.num_word: unknown key; did you mean num_words?"),
     ("datasets/imdb/reader/heigth", 5, "datasets.imdb.reader.heigth: unknown key; did you mean height?"),
     # --- values that make a run impossible
@@ -95,14 +95,14 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("protocols", ("fair", "fair"), "protocols: must not contain duplicates, got ('fair', 'fair')"),
     # --- contradictions
     ("variants/larger/size", "lagre", "variants.larger.size: must be one of base, small, large (datasets.imdb.network.sizes), got lagre; did you mean large?"),
-    ("datasets/imdb/network/sizes/base", GONE, "variants.original.size: must be one of small, large (datasets.imdb.network.sizes), got base"),
+    ("datasets/imdb/network/sizes/base", REMOVED, "variants.original.size: must be one of small, large (datasets.imdb.network.sizes), got base"),
     ("datasets/imdb/training/final/variant", "dropuot", "datasets.imdb.training.final.variant: must be one of original, smaller, larger, l2, dropout (variants), got dropuot; did you mean dropout?"),
     ("datasets/imdb/training/variants", ("orignal",), "datasets.imdb.training.variants.0: must be one of original, smaller, larger, l2, dropout (variants), got orignal; did you mean original?"),
     ("datasets/imdb/training/lecture/variants/4", "deeper", "datasets.imdb.training.lecture.variants.4: must be one of original, smaller, larger, l2, dropout (variants), got deeper"),
     ("datasets/mnist/training/lecture/validated_on_test", ("l2",), "datasets.mnist.training.lecture.validated_on_test.0: must be one of original (datasets.mnist.training.lecture.variants), got l2"),
     ("datasets/imdb/claims/0/left", "small", "datasets.imdb.claims.0.left: must be one of original, smaller, larger, l2, dropout (variants), got small; did you mean smaller?"),
     ("datasets/imdb/claims/1/right", "origin", "datasets.imdb.claims.1.right: must be one of original, smaller, larger, l2, dropout (variants), got origin; did you mean original?"),
-    ("datasets/imdb/claims/1/right", GONE, "datasets.imdb.claims.1.value: a claim needs either `right` (a variant) or `value` (a number), got None"),
+    ("datasets/imdb/claims/1/right", REMOVED, "datasets.imdb.claims.1.value: a claim needs either `right` (a variant) or `value` (a number), got None"),
     ("datasets/imdb/claims/1/tolerance", 0.1, "datasets.imdb.claims.1.tolerance: is required with `direction: equal`, and not allowed otherwise, got 0.1"),
     ("datasets/imdb/reader/file", "aclImdb.tar.gz", "datasets.imdb.reader.file: must be one of aclImdb_v1.tar.gz (datasets.imdb.files), got aclImdb.tar.gz; did you mean aclImdb_v1.tar.gz?"),
     ("datasets/mnist/reader/test/labels", "labels", "datasets.mnist.reader.test.labels: must be one of train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz (datasets.mnist.files), got labels"),
@@ -167,7 +167,7 @@ def with_value(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, An
         if isinstance(old, tuple):
             return tuple(change(item, keys[1:]) if str(number) == keys[0] else item for number, item in enumerate(old))
         new = dict(old)
-        if value is GONE and len(keys) == 1:
+        if value is REMOVED and len(keys) == 1:
             del new[keys[0]]
         else:
             new[keys[0]] = change(new.get(keys[0], {}), keys[1:])

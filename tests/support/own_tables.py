@@ -47,7 +47,7 @@ def encoder(dataset: Dataset) -> encoders.Encoder:
     return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
 
 
-def counts() -> dict[str, list[int]]:
+def class_counts() -> dict[str, list[int]]:
     """Return the number of samples of each class, by split."""
     folder = paths.vectorized("own")
     return {part: np.bincount(np.asarray(Split.load(folder / part).labels)).tolist() for part in ("train", "test")}

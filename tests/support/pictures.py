@@ -31,7 +31,7 @@ def stroke(height: int, width: int, seed: int = 0) -> Pixels:
     return sheet
 
 
-def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
+def centered_strokes(samples: int, side: int = 28, box: int = 20) -> Pixels:
     """Draw strokes that fill a box, with the center of mass in the middle, like MNIST's digits.
 
     The shape is (samples, side, side).
@@ -49,7 +49,7 @@ def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
     return images
 
 
-def png_of(width: int, height: int) -> bytes:
+def png_claiming(width: int, height: int) -> bytes:
     """Return a PNG without pixels whose header claims this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -55,7 +55,9 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
-def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
+def store_correction(
+    name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any
+) -> None:
     """Store a labeled sample as the service does when a user corrects a label."""
     raw = text.encode() if text is not None else pixels.tobytes()
     content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}

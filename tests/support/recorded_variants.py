@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from small_data import params
-from synthetic_runs import LIKE_THE_LECTURE, one_run
+from synthetic_runs import SHAPES, replica_run
 
 from feedforward.experiments import parent_runs, plan
 
@@ -16,7 +16,7 @@ def record_variants(store: "Store") -> None:
     chosen = params(seeds=3)
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "replica"]
     results = {
-        member.fingerprint: one_run("notes", member.variant, pack.seed, 20, LIKE_THE_LECTURE[member.variant])
+        member.fingerprint: replica_run("notes", member.variant, pack.seed, 20, SHAPES[member.variant])
         for pack in packs
         for member in pack.members
     }

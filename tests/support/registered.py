@@ -72,7 +72,7 @@ def real_keras_model(strength: float) -> bytes:
     return training_keras_files.to_bytes(model)
 
 
-def vocabulary() -> None:
+def write_vocabulary() -> None:
     """Write the vocabulary next to the splits, as vectorize does."""
     content = ENCODER.files()["vocabulary.txt"]
     (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
@@ -136,7 +136,7 @@ def version(
         }
         registry.add(new_version, folder / str(holdout.seed), f"holdout_models/{holdout.seed}")
         registry.tag(new_version, tags)
-    registered_version = current(new_version.number)
+    registered_version = find_version(new_version.number)
     assert json.loads(registered_version.tags["evaluation"])["bytes"] == 1000
     return registered_version
 
@@ -146,10 +146,10 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
     registry = Registry()
     new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(new_version, "champion")
-    return current()
+    return find_version()
 
 
-def current(number_or_alias: int | str = "champion") -> Version:
+def find_version(number_or_alias: int | str = "champion") -> Version:
     """Return a version of `notes` as it is registered now; by default, the champion."""
     registered_version = model_versions.find(NAME, number_or_alias)
     assert registered_version is not None

@@ -107,10 +107,10 @@ def params(**changes: Any) -> Params:
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
     """Return rows like those of texts: some words are frequent, most are rare, and some rows are empty."""
     probability = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
-    return of_dense(np.random.default_rng(seed).random((samples, columns)) < probability)
+    return from_dense(np.random.default_rng(seed).random((samples, columns)) < probability)
 
 
-def of_dense(matrix: npt.NDArray[Any]) -> MultiHot:
+def from_dense(matrix: npt.NDArray[Any]) -> MultiHot:
     """Convert a dense matrix of zeros and ones to multi-hot rows."""
     rows, columns = np.nonzero(matrix)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))]).astype(np.int64)

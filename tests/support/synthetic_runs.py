@@ -21,7 +21,7 @@ class Shape:
     penalty: float = 0.0  # added to Keras's loss, but not to the cross-entropy
 
 
-LIKE_THE_LECTURE = {
+SHAPES = {
     "original": Shape(0.24, 1.3, 0.024),
     "smaller": Shape(0.25, 3.2, 0.011, spread=0.03),
     "larger": Shape(0.22, 0.8, 0.035),
@@ -30,7 +30,7 @@ LIKE_THE_LECTURE = {
 }
 
 
-def one_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, protocol: str = "fair") -> RunResult:
+def replica_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, protocol: str = "fair") -> RunResult:
     """Return a replica; the same arguments give the same run."""
     key = f"{dataset} {variant} {seed} {protocol}".encode()
     noise = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
@@ -90,14 +90,14 @@ def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: floa
     )
 
 
-def like_the_lecture(params: Params, seeds: Iterable[int] = range(5), protocol: str = "fair") -> list[RunResult]:
+def synthetic_runs(params: Params, seeds: Iterable[int] = range(5), protocol: str = "fair") -> list[RunResult]:
     """Return replicas of all datasets and variants, with curves shaped like the lecture's, and final runs."""
     results, seeds = [], list(seeds)
     for name, dataset in params.datasets.items():
         training = dataset.training
         for variant in params.variants:
-            shape = LIKE_THE_LECTURE[variant]
-            results += [one_run(name, variant, s, training.epochs, shape, protocol) for s in seeds]
+            shape = SHAPES[variant]
+            results += [replica_run(name, variant, s, training.epochs, shape, protocol) for s in seeds]
         accuracy = 0.8826 if dataset.task == "binary" else 0.9796
         results += [
             final_run(name, training.final.variant, s, training.final.epochs, accuracy, protocol) for s in seeds

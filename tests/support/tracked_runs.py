@@ -68,11 +68,11 @@ def history(run_id: str, key: str) -> list[tuple[int, float]]:
     return sorted((point.step, point.value) for point in client().get_metric_history(run_id, key))
 
 
-def in_spool() -> list[str]:
+def spooled_ids() -> list[str]:
     return [path.name for path in records.spool().glob("*") if path.is_dir()]
 
 
-def child(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a separate process in which the names of this module are available."""
     head = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
     return subprocess.run(

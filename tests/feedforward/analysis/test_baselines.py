@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import baselines, findings, literature
 from feedforward.analysis.intervals import Estimate
@@ -27,7 +27,7 @@ def simple(name: str, seeds: int = 4) -> list[RunResult]:
             curves={},
             metrics={"best_val_cross_entropy": run.metrics["best_val_cross_entropy"] + 0.02 + 0.001 * (run.seed % 2)},
         )
-        for run in like_the_lecture(load_params(), range(seeds))
+        for run in synthetic_runs(load_params(), range(seeds))
         if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica")
     ]
     tested = dataclasses.replace(results[0], role="final", metrics={"test_accuracy": 0.88, "test_accuracy_se": 0.002})
@@ -35,7 +35,7 @@ def simple(name: str, seeds: int = 4) -> list[RunResult]:
 
 
 def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
-    runs = like_the_lecture(params, range(4))
+    runs = synthetic_runs(params, range(4))
     mnist, imdb = findings.find(runs, params, simple=simple("logistic regression"))
     assert mnist.simple is None
     assert imdb.simple is not None

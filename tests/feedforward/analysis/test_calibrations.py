@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_data import params
 from synthetic_predictions import complete
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import calibrations, errors_over_seeds
 from feedforward.analysis.run_result import RunResult
@@ -15,7 +15,7 @@ CLASSES = {"tones": 3, "notes": 2}
 
 
 def runs(dataset: str = "notes", seeds: int = 3) -> list[RunResult]:
-    return [run for run in complete(like_the_lecture(params(), range(seeds)), CLASSES) if run.dataset == dataset]
+    return [run for run in complete(synthetic_runs(params(), range(seeds)), CLASSES) if run.dataset == dataset]
 
 
 def with_losses(run: RunResult, losses: list[float], refinement: list[float]) -> RunResult:
@@ -47,7 +47,7 @@ def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_d
 
 
 def test_runs_without_calibration_or_errors_have_no_summary() -> None:
-    plain = [run for run in like_the_lecture(params(), range(2)) if run.dataset == "notes"]
+    plain = [run for run in synthetic_runs(params(), range(2)) if run.dataset == "notes"]
     assert calibrations.summarize(plain, ["original"]) == []
     assert errors_over_seeds.summarize(plain) is None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import claims
 from feedforward.analysis.run_result import RunResult
@@ -175,7 +175,7 @@ def test_at_most_five_percent_of_claim_families_have_a_false_verdict() -> None:
 
 def test_every_claim_in_params_gets_a_verdict() -> None:
     params = load_params()
-    verdicts = claims.judge(like_the_lecture(params), params)
+    verdicts = claims.judge(synthetic_runs(params), params)
     assert len(verdicts) == sum(len(dataset.claims) for dataset in params.datasets.values())
     assert {v.outcome for v in verdicts} <= set(claims.OUTCOMES)
     assert all(v.n == 5 for v in verdicts)

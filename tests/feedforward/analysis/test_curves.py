@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_runs import Shape, one_run
+from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis.curves import Band, mean_band, shown_range
 from feedforward.analysis.intervals import estimate
@@ -14,7 +14,7 @@ def run_with(val_cross_entropy: list[float], seed: int = 0) -> RunResult:
 
 
 def test_band_agrees_with_the_interval_of_each_epoch() -> None:
-    runs = [one_run("d", "a", seed, 6, Shape(0.3, 1.5, 0.02)) for seed in range(4)]
+    runs = [replica_run("d", "a", seed, 6, Shape(0.3, 1.5, 0.02)) for seed in range(4)]
     band = mean_band(runs, "a", "val_cross_entropy")
     assert band is not None
     assert band.low is not None

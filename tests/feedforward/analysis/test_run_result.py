@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic_runs import LIKE_THE_LECTURE, one_run
+from synthetic_runs import SHAPES, replica_run
 
 from feedforward.analysis import run_result
 from feedforward.core.errors import DataError
 
 RUNS = [
-    one_run(dataset, variant, seed, 5, LIKE_THE_LECTURE[variant])
+    replica_run(dataset, variant, seed, 5, SHAPES[variant])
     for dataset in ("notes", "tones")
     for variant in ("original", "dropout")
     for seed in (0, 1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from small_data import params, values
-from synthetic_runs import Shape, one_run
+from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis import single_runs
 from feedforward.analysis.findings import Findings, find
@@ -18,7 +18,7 @@ def findings(left: list[float], right: list[float], margin: float | None = None)
     notes["margins"] = {"best_val_cross_entropy": margin} if margin else {}
     runs = [
         dataclasses.replace(
-            one_run("notes", variant, seed, 3, Shape(0.3, 1.0, 0.01)), metrics={"best_val_cross_entropy": value}
+            replica_run("notes", variant, seed, 3, Shape(0.3, 1.0, 0.01)), metrics={"best_val_cross_entropy": value}
         )
         for variant, losses in (("l2", left), ("original", right))
         for seed, value in enumerate(losses)

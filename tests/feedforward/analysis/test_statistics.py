@@ -4,7 +4,7 @@ import dataclasses
 from typing import get_args
 
 import pytest
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import statistics
 from feedforward.analysis.run_result import RunResult
@@ -79,6 +79,6 @@ def test_interval_of_a_final_model_includes_the_sampling_error_if_measured() -> 
 
 def test_select_uses_the_runs_of_one_protocol() -> None:
     params = load_params()
-    both = like_the_lecture(params, range(2)) + like_the_lecture(params, range(2), protocol="lecture")
+    both = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")
     name = next(iter(params.datasets))
     assert {run.protocol for run in statistics.select(both, name)} == {"fair"}

@@ -9,7 +9,7 @@ import pytest
 import registered
 import workspaces
 from small_data import values, write_params, write_workspace
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward import tracking
 from feedforward.analysis import findings, run_result
@@ -30,7 +30,7 @@ def fill(root: Path, store: "Store") -> None:
     """Write results, a report and a champion into the workspace, and an absolute path into its params.yaml."""
     write_params(root / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
-    results = like_the_lecture(params, range(3))
+    results = synthetic_runs(params, range(3))
     run_result.save(paths.trained("fair"), results, "cpu")
     page = comparison_page.render(findings.find(results, params, "fair"))
     atomic_files.write_text(paths.comparison() / "index.html", f"{page}<!-- {root}/reports {PASSWORD} -->")

@@ -12,7 +12,7 @@ import networks
 import numpy as np
 import pytest
 import workspaces
-from damaged import Damaged, Hostile
+from damaged import DamagedFile, HostileArchive
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,7 +127,7 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
 
 @pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.title}")
 def test_a_damaged_file_is_rejected_with_a_one_line_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: DamagedFile
 ) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -159,7 +159,7 @@ IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
 @pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.title)
-def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: Path, row: Hostile) -> None:
+def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: Path, row: HostileArchive) -> None:
     (root / "mirror" / "set.tar.gz").write_bytes(row.make())
     before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
     files, raw = {"set.tar.gz": reviews_file()}, root / "raw"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prepared_data import contents, give, images, prepare, put_images, put_texts, reviews
+from prepared_data import contents, images, prepare, put_images, put_texts, reviews, store_correction
 
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
@@ -18,14 +18,14 @@ def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -
     put_texts(root)
     prepare("reviews", reviews())
     assert feedback.read("reviews") == []
-    give("reviews", "positive", "good fun, good größe")
-    give("reviews", "positive", "good fun, good größe")
-    give("reviews", "great", "a film")
-    give("reviews", "negative", "never seen", digest="0" * 64)
-    give("reviews", "negative", "bad")  # is in the test split
-    give("reviews", "negative", "both")
-    give("reviews", "positive", "both")
-    give("reviews", "negative", "no " * 20)
+    store_correction("reviews", "positive", "good fun, good größe")
+    store_correction("reviews", "positive", "good fun, good größe")
+    store_correction("reviews", "great", "a film")
+    store_correction("reviews", "negative", "never seen", digest="0" * 64)
+    store_correction("reviews", "negative", "bad")  # is in the test split
+    store_correction("reviews", "negative", "both")
+    store_correction("reviews", "positive", "both")
+    store_correction("reviews", "negative", "no " * 20)
     append_only_log.append(paths.incoming("reviews"), {"label": "negative"})
     intake = feedback.examine("reviews", reviews())
     assert [entry["text"] for entry in intake.new] == ["good fun, good größe"]
@@ -35,7 +35,7 @@ def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -
     assert feedback.take("reviews", reviews(), collect=False) == 0
     assert [feedback.take("reviews", reviews(), collect=True) for _ in range(2)] == [1, 0]
     kept = paths.collected("reviews").read_bytes()
-    give("reviews", "negative", "bad and bad")
+    store_correction("reviews", "negative", "bad and bad")
     assert feedback.take("reviews", reviews(), collect=True) == 1
     assert paths.collected("reviews").read_bytes().startswith(kept)
     assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
@@ -47,7 +47,7 @@ def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch:
     monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: (encoded.extend(texts), encode(self, texts))[1])
     put_texts(root)
     prepare("reviews", reviews())
-    give("reviews", "positive", "good fun")
+    store_correction("reviews", "positive", "good fun")
     counts = feedback.Counts()
 
     def newly_encoded() -> list[str]:
@@ -57,7 +57,7 @@ def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch:
         return list(encoded)
 
     assert [newly_encoded(), newly_encoded()] == [["good fun"], []]
-    give("reviews", "negative", "bad and bad")
+    store_correction("reviews", "negative", "bad and bad")
     assert newly_encoded() == ["bad and bad"]
     manifest = paths.vectorized("reviews") / "manifest.json"
     atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "0" * 64})
@@ -65,7 +65,7 @@ def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch:
 
 
 def test_nothing_is_added_before_the_dataset_is_vectorized(root: Path) -> None:
-    give("reviews", "positive", "good fun")
+    store_correction("reviews", "positive", "good fun")
     assert feedback.take("reviews", reviews(), collect=True) == 0
     assert paths.collected("reviews").is_file()
     assert feedback.read("reviews") == []
@@ -74,7 +74,7 @@ def test_nothing_is_added_before_the_dataset_is_vectorized(root: Path) -> None:
 def test_training_data_are_unchanged_if_feedback_is_off(root: Path) -> None:
     put_texts(root)
     before = contents(prepare("reviews", reviews()))
-    give("reviews", "positive", "good fun, so good")
+    store_correction("reviews", "positive", "good fun, so good")
     feedback.take("reviews", reviews(), collect=True)
     preparation.vectorize("reviews", reviews())
     assert contents(paths.vectorized("reviews")) == before
@@ -88,8 +88,8 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": held_out})})
     raw = Split.load(prepare("reviews", dataset) / "train")
     before = validation_split.fixed(raw, dataset)[1].copied()
-    give("reviews", "positive", "good fun, unheard of")
-    give("reviews", "negative", "bad a a")
+    store_correction("reviews", "positive", "good fun, unheard of")
+    store_correction("reviews", "negative", "bad a a")
     feedback.take("reviews", dataset, collect=True)
     preparation.vectorize("reviews", dataset, collect=True)
     folder = paths.vectorized("reviews")
@@ -113,8 +113,8 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     dataset = dataset.model_copy(update={"expectations": bounds})
     prepare("digits", dataset)
     pixels = np.arange(16, dtype=np.uint8)
-    give("digits", "7", pixels=pixels, height=4, width=4)
-    give("digits", "7", pixels=np.arange(20, dtype=np.uint8), height=4, width=5)
+    store_correction("digits", "7", pixels=pixels, height=4, width=4)
+    store_correction("digits", "7", pixels=np.arange(20, dtype=np.uint8), height=4, width=5)
     assert feedback.examine("digits", dataset).refused == {"wrong size": 1}
     feedback.take("digits", dataset, collect=True)
     preparation.vectorize("digits", dataset, collect=True)
@@ -128,7 +128,7 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
 def test_a_changed_snapshot_is_reported_in_one_line(root: Path, changed: dict[str, Any]) -> None:
     put_texts(root)
     prepare("reviews", reviews())
-    give("reviews", "positive", "good fun")
+    store_correction("reviews", "positive", "good fun")
     assert feedback.take("reviews", reviews(), collect=True) == 1
     [entry] = feedback.read("reviews")
     append_only_log.append(paths.collected("reviews"), entry | changed)

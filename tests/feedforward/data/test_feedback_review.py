@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from prepared_data import give, prepare, put_texts, reviews
+from prepared_data import prepare, put_texts, reviews, store_correction
 from shell import Shell
 from small_data import write_params
 
@@ -43,8 +43,8 @@ def collected() -> list[str]:
 
 def test_only_accepted_samples_are_used_if_review_is_required(root: Path) -> None:
     for text in ("good fun", "so so good", "bad plot"):
-        give(NAME, "positive", text)
-    give(NAME, "great", "a good film")
+        store_correction(NAME, "positive", text)
+    store_correction(NAME, "great", "a good film")
     assert states() == {"good fun": "waiting", "so so good": "waiting", "bad plot": "waiting", "a good film": "invalid"}
     intake = feedback.examine(NAME, reviews(), review=True)
     assert (intake.new, intake.waiting, intake.refused) == ([], 3, {"unknown label": 1})
@@ -67,8 +67,8 @@ def test_only_accepted_samples_are_used_if_review_is_required(root: Path) -> Non
 
 
 def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root: Path) -> None:
-    give(NAME, "positive", "good fun")
-    give(NAME, "positive", "so so good")
+    store_correction(NAME, "positive", "good fun")
+    store_correction(NAME, "positive", "so so good")
     feedback.take(NAME, reviews(), collect=True)
     preparation.vectorize(NAME, reviews(), collect=True)
     assert len(Split.load(paths.vectorized(NAME) / "train")) == 5
@@ -85,8 +85,8 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
 
 
 def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> None:
-    give(NAME, "positive", "good fun")
-    give(NAME, "negative", "good fun")
+    store_correction(NAME, "positive", "good fun")
+    store_correction(NAME, "negative", "good fun")
     assert feedback.examine(NAME, reviews()).refused == {"given two labels": 2}
     assert feedback_review.review(NAME, reviews(), accept_all=True).accepted == 0
     feedback_review.review(NAME, reviews(), accept=[id_of("good fun", "negative")])
@@ -100,16 +100,16 @@ def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> N
 
 
 def test_a_contradicting_label_does_not_withdraw_a_collected_sample(root: Path) -> None:
-    give(NAME, "positive", "good fun")
+    store_correction(NAME, "positive", "good fun")
     feedback.take(NAME, reviews(), collect=True)
-    give(NAME, "negative", "good fun")
+    store_correction(NAME, "negative", "good fun")
     intake = feedback.examine(NAME, reviews())
     assert (intake.new, intake.withdrawn, intake.refused) == ([], frozenset(), {"given two labels": 1})
 
 
 def test_invalid_decisions_are_reported_and_not_recorded(root: Path) -> None:
-    give(NAME, "positive", "good fun")
-    give(NAME, "great", "a good film")
+    store_correction(NAME, "positive", "good fun")
+    store_correction(NAME, "great", "a good film")
     valid, invalid = id_of("good fun", "positive"), id_of("a good film", "great")
     for arguments, problem in (
         ({"accept": [valid, "0000"]}, "--accept: '0000' matches no sample"),
@@ -132,8 +132,8 @@ def test_feedback_command_lists_and_decides_samples(
     values = {"seeds": 1, "variants": {"original": {}, "l2": {"l2": 0.1}, "dropout": {}, "smaller": {}, "larger": {}}}
     write_params(root / "params.yaml", values | {"datasets": {NAME: dataset}})
     shell = Shell(capsys, monkeypatch)
-    give(NAME, "positive", "good fun [bold]\x1b[31m")
-    give(NAME, "positive", "so so good")
+    store_correction(NAME, "positive", "good fun [bold]\x1b[31m")
+    store_correction(NAME, "positive", "so so good")
     assert shell.run("feedback", NAME) == 0, shell.stderr
     assert "good fun [bold]\\x1b[31m" in shell.stdout
     assert "reviews: 2 to review, 0 accepted, 0 rejected, 0 invalid" in shell.stderr

@@ -11,7 +11,7 @@ import pytest
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from small_data import dense, of_dense, split
+from small_data import dense, from_dense, split
 
 from feedforward.core.errors import DataError
 from feedforward.data.splits import MultiHot, Split
@@ -28,7 +28,7 @@ def matrices(draw: st.DrawFn) -> np.ndarray:
 
 @given(matrices())
 def test_multi_hot_rows_round_trip(matrix: np.ndarray) -> None:
-    features = of_dense(matrix)
+    features = from_dense(matrix)
     assert features.shape == matrix.shape
     assert len(features) == len(matrix)
     assert features.dense().dtype == np.float32
@@ -39,14 +39,14 @@ def test_multi_hot_rows_round_trip(matrix: np.ndarray) -> None:
 @given(matrices(), st.data())
 def test_take_matches_numpy_indexing(matrix: np.ndarray, data: st.DataObject) -> None:
     order = np.array(data.draw(st.lists(st.integers(0, len(matrix) - 1), max_size=20)), int)
-    np.testing.assert_array_equal(of_dense(matrix).take(order).dense(), matrix[order])
+    np.testing.assert_array_equal(from_dense(matrix).take(order).dense(), matrix[order])
 
 
 @given(matrices(), st.data())
 def test_rows_matches_numpy_slicing(matrix: np.ndarray, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(matrix)))
     stop = data.draw(st.integers(start, len(matrix)))
-    np.testing.assert_array_equal(of_dense(matrix).rows(start, stop).dense(), matrix[start:stop])
+    np.testing.assert_array_equal(from_dense(matrix).rows(start, stop).dense(), matrix[start:stop])
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
@@ -100,7 +100,7 @@ def test_digest_depends_on_contents_types_and_shapes() -> None:
         Split(pixels.astype(np.float32), labels),
         Split(pixels, labels + np.uint8(1)),
         Split(pixels, labels.astype(np.int64)),
-        Split(of_dense(pixels), labels),
+        Split(from_dense(pixels), labels),
         Split(np.asfortranarray(other), labels),  # as for `other`: the digest ignores the order in memory
     ]
     digests = [s.digest() for s in splits]

@@ -12,7 +12,7 @@ import workspaces
 from fuzzing import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
-from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, counts, encoder, initialize, table
+from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, class_counts, encoder, initialize, table
 from shell import Shell
 
 from feedforward.core import paths
@@ -44,7 +44,7 @@ def test_different_spellings_of_a_label_are_one_class(
     labels = [(yes if k % 3 else no)[k % len(yes if k % 3 else no)] for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == classes
-    assert all(min(part) > 0 and len(part) == 2 for part in counts().values())
+    assert all(min(part) > 0 and len(part) == 2 for part in class_counts().values())
 
 
 def test_rows_without_a_label_are_counted_and_left_out(
@@ -55,7 +55,7 @@ def test_rows_without_a_label_are_counted_and_left_out(
     assert "6 rows have no label and are left out" in guess.reasons
     assert "6 of 60 rows have no label and are left out" in caplog.text
     assert dataset.labels == ("cheap", "dear")
-    assert sum(map(sum, counts().values())) == 54
+    assert sum(map(sum, class_counts().values())) == 54
 
 
 @pytest.mark.proves("A test split contains every class, even a rare one")
@@ -63,7 +63,7 @@ def test_a_rare_class_is_in_both_splits_and_reported(tmp_path: Path, prepare: Pr
     labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
     guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert any(reason.startswith("few rows: rare (2)") for reason in guess.reasons)
-    assert [part[0] for part in counts().values()] == [1, 1]
+    assert [part[0] for part in class_counts().values()] == [1, 1]
 
 
 def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
@@ -179,7 +179,7 @@ def test_json_lines_with_any_file_name_and_missing_values_are_read(tmp_path: Pat
     guess, dataset = prepare(tmp_path / name)
     assert guess.entry["reader"]["kind"] == "labeled_text"
     assert dataset.labels == ("0", "1")
-    assert sum(map(sum, counts().values())) == 59
+    assert sum(map(sum, class_counts().values())) == 59
     assert "null" not in (paths.vectorized("own") / "vocabulary.txt").read_text().split()
 
 

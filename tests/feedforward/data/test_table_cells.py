@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, counts, encoder, table
+from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, class_counts, encoder, table
 
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
@@ -85,7 +85,7 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     guess, _ = prepare(tmp_path / "iris.csv")
     assert guess.entry["reader"]["target"] == ["column_3"]
     assert guess.reasons[0].startswith("the first line looks like data")
-    assert sum(counts()["train"]) + sum(counts()["test"]) == 60
+    assert sum(class_counts()["train"]) + sum(class_counts()["test"]) == 60
 
 
 @pytest.mark.proves("Two columns whose names differ only by blanks are refused")

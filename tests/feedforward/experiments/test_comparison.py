@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
@@ -26,7 +26,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def results(params: Params) -> list[RunResult]:
-    return like_the_lecture(params, range(3))
+    return synthetic_runs(params, range(3))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_verdicts_are_the_same_in_markdown_and_json(folder: Path, params: Params
 
 
 def test_there_are_no_intervals_with_one_seed(params: Params) -> None:
-    single = like_the_lecture(params, [0])
+    single = synthetic_runs(params, [0])
     text = printed(single, params)
     assert "±" not in text
     assert "needs at least 1 more" in " ".join(text.split())
@@ -135,7 +135,7 @@ def test_both_protocols_are_shown_if_both_were_run(
     results: list[RunResult], params: Params, folder: Path, tmp_path: Path
 ) -> None:
     assert "Protocols “fair” and" not in (folder / "index.html").read_text()
-    slides = [run for run in like_the_lecture(params, range(3), "lecture") if run.role == "replica"]
+    slides = [run for run in synthetic_runs(params, range(3), "lecture") if run.role == "replica"]
     page = (comparison.compare([*results, *slides], params, folder=tmp_path / "both") / "index.html").read_text()
     section = page[page.index("Protocols “fair” and “lecture”") :]
     for name, dataset in params.datasets.items():

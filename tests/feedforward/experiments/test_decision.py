@@ -12,7 +12,7 @@ import pytest
 from shell import Shell
 from small_data import params as small_params
 from small_data import values, write_params
-from synthetic_runs import Shape, one_run
+from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
@@ -54,7 +54,7 @@ def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     assert first == decision.Needed(("l2", "original", "larger"), ("replica", "final"))
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001), "larger": Shape(0.401, 1.0, 0.1)}
     seeds = {"l2": 12, "original": 12, "larger": 2}
-    runs = [one_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
+    runs = [replica_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
     verdicts = decision.judge(runs, params, "notes")
     assert [verdict.outcome for verdict in verdicts] == ["supported", "undecided", "undecided"]
     assert decision.find_needed(params, "notes", verdicts) == decision.Needed(
@@ -71,7 +71,7 @@ def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
 def test_verdicts_are_written_as_table_values_and_figure() -> None:
     params = with_claims(*CLAIMS)
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001)}
-    runs = [one_run("notes", name, seed, 8, shape) for name, shape in shapes.items() for seed in range(12)]
+    runs = [replica_run("notes", name, seed, 8, shape) for name, shape in shapes.items() for seed in range(12)]
     verdicts = decision.judge(runs, params, "notes")
     folder = decision.write(verdicts, params, "notes", "It ended.")
     assert folder == paths.decision("notes")
@@ -113,7 +113,7 @@ def test_no_round_exceeds_the_budget_and_a_larger_budget_continues(
         clock[0] += 10 if trained > finished[0] else 0.1
         finished[0] = max(trained, finished[0])
         shape = Shape(0.3, 1.0, 0.001)  # equal variants, so that claims stay undecided
-        return [one_run("notes", name, seed, 8, shape) for name in ("l2", "original") for seed in range(2)]
+        return [replica_run("notes", name, seed, 8, shape) for name in ("l2", "original") for seed in range(2)]
 
     monkeypatch.setattr(decision_flow.training_flow, "run", train)
     monkeypatch.setattr(decision_flow.time, "monotonic", lambda: clock[0])

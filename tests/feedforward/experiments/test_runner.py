@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from small_data import TEST, params
-from synthetic_runs import LIKE_THE_LECTURE, final_run, like_the_lecture, one_run
+from synthetic_runs import SHAPES, final_run, replica_run, synthetic_runs
 from threads import at_once
 
 from feedforward.analysis import run_result
@@ -124,7 +124,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
 def test_variant_run_has_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
     chosen = params()
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "replica"]
-    trained = [one_run("notes", "original", pack.seed, 20, LIKE_THE_LECTURE["original"]) for pack in packs]
+    trained = [replica_run("notes", "original", pack.seed, 20, SHAPES["original"]) for pack in packs]
     results = {pack.fingerprints[0]: result for pack, result in zip(packs, trained, strict=True)}
     parent_runs.conclude(packs, results, chosen, small_store)
     (parent,) = stored("notes", role="variant")
@@ -383,7 +383,7 @@ def test_damaged_data_are_rejected_before_a_run_is_created(small_store: "Store")
 @pytest.mark.slow
 def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "Store") -> None:
     chosen = params()
-    run_result.save(paths.trained("fair"), like_the_lecture(chosen, range(3)), "cpu")
+    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(3)), "cpu")
     runner.compare(chosen)
     assert (paths.comparison() / "table.md").exists()
     for dataset in chosen.datasets:

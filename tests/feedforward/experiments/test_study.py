@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_data import values, write_params
-from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
+from synthetic_runs import SHAPES, replica_run, synthetic_runs
 
 from feedforward.analysis.findings import find
 from feedforward.analysis.run_result import RunResult
@@ -33,11 +33,11 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert slides is not None
     runs = [
         run
-        for run in like_the_lecture(params, range(6), "lecture")
+        for run in synthetic_runs(params, range(6), "lecture")
         if run.dataset == name and run.variant in slides.variants and run.role == "replica"
     ]
-    shape = LIKE_THE_LECTURE["original"]
-    varied = {name: {source: [one_run(name, "original", s, 6, shape) for s in range(3)] for source in plan.SOURCES}}
+    shape = SHAPES["original"]
+    varied = {name: {source: [replica_run(name, "original", s, 6, shape) for s in range(3)] for source in plan.SOURCES}}
     folder = tmp_path_factory.mktemp("docs")
     study.write([*_fair_runs(params), *runs], varied, params, "two cores", COMMAND, folder)
     return folder
@@ -45,7 +45,7 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _fair_runs(params: Params) -> list[RunResult]:
     """Return fair runs with six seeds of each variant, but three of `larger`."""
-    return [run for run in like_the_lecture(params, range(6)) if run.variant != "larger" or run.seed < 3]
+    return [run for run in synthetic_runs(params, range(6)) if run.variant != "larger" or run.seed < 3]
 
 
 @pytest.mark.slow

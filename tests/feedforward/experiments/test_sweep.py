@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from small_data import HELD_OUT, TRAIN
 from small_data import params as small_params
-from synthetic_runs import Shape, final_run, one_run
+from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward import tracking
 from feedforward.config.schema import Params, load_params
@@ -156,14 +156,14 @@ def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_t
     axes = [Axis("l2", (0.0, 0.1))]
     requested = Sweep(small_params(), "notes", "original", axes, seeds=3, confirm=1, fresh_seeds=2)
     names = [name_of(requested, {"l2": l2}) for l2 in axes[0].values]
-    runs = {name: [one_run("notes", name, seed, 8, Shape(0.2 + i, 1.0, 0.1)) for seed in range(3)]
+    runs = {name: [replica_run("notes", name, seed, 8, Shape(0.2 + i, 1.0, 0.1)) for seed in range(3)]
             for i, name in enumerate(names)}  # fmt: skip
     points = {name: {"l2": l2} for name, l2 in zip(names, axes[0].values, strict=True)}
     searched = Outcome(requested, runs, points)  # type: ignore[arg-type]
     [trial], _ = sweep_confirmation.fresh_trials(searched)
     assert trial.name == names[0]
     assert [pack.seed for pack, _ in trial.members] == [1000, 1001]
-    fresh = {trial.name: [one_run("notes", trial.name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
+    fresh = {trial.name: [replica_run("notes", trial.name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
     final, packs = sweep_confirmation.final_trial(dataclasses.replace(searched, fresh=fresh))
     assert {pack.role for pack, _ in packs} == {"final"}
     best = np.mean([run.metrics["best_epoch"] for run in fresh[trial.name]])
@@ -176,7 +176,7 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
     assert sweep_confirmation.stored_test(requested, small_store) is None
     point: Point = {"l2": 0.1, "dropout_rate": 0.0}
     name = name_of(requested, point)
-    fresh = {name: [one_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
+    fresh = {name: [replica_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
     winner = Outcome(requested, fresh, {name: point}, fresh)
     trial, _ = sweep_confirmation.final_trial(winner)
     results = {m.fingerprint: final_run("notes", name, pack.seed, 2, 0.9) for pack, m in trial.members}
@@ -196,7 +196,9 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
 
 
 def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:
-    runs = {name: [one_run("d", name, seed, 8, shape) for seed in range(seeds)] for name, (_, shape) in shapes.items()}
+    runs = {
+        name: [replica_run("d", name, seed, 8, shape) for seed in range(seeds)] for name, (_, shape) in shapes.items()
+    }
     points = {name: point for name, (point, _) in shapes.items()}
     return Outcome(Sweep(load_params(), "d", "original", axes, seeds), runs, points)
 

@@ -11,5 +11,5 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_l
 @pytest.fixture
 def params(small: Params) -> Params:
     """The small params with a promotion rule; the dataset has a vocabulary, so that it can be served."""
-    registered.vocabulary()
+    registered.write_vocabulary()
     return small.model_copy(update={"promotion": RULE})

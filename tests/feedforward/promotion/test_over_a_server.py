@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.proves("Promotion and rollback work with an MLflow server that proxies artifacts")
 def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: "Store", tensorflow: None) -> None:
-    registered.vocabulary()
+    registered.write_vocabulary()
     write_params(paths.params(), values(promotion={"holdout_models": 2, "minimum_gain": 0.0}))
     params = load_params()
     for pack in plan.plan(params, "fair", [NAME], ["original", "smaller"]):
@@ -31,7 +31,7 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     assert (first.decision.promoted, first.champion) == (True, 1)
     second = promote.promote(params, NAME, runs[-1].run_id)
     assert second.version.number == 2
-    back = {1: 2, 2: 1}[registered.current().number]
+    back = {1: 2, 2: 1}[registered.find_version().number]
     assert rollback(params, NAME, back, "tried").number == back
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import registered
-from registered import NAME, current
+from registered import NAME, find_version
 from small_data import TRAIN, values, write_params
 from small_data import params as small_params
 from threads import at_once
@@ -66,10 +66,10 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     output: list[str] = []
     first = promote.promote(open_rule, NAME, say=output.append)
     assert first.decision.promoted
-    assert current().number == 1
+    assert find_version().number == 1
     assert output[0].startswith("notes version 1 is run ")
 
-    champion = current()
+    champion = find_version()
     metrics = json.loads(champion.tags["evaluation"])
     assert metrics["probe_difference"] < 1e-5
     models = evaluation.holdout_models(champion)
@@ -135,13 +135,13 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     assert better.decision.gain.low > 0
     worse = conclude(params, small_store, 1.5)
     assert not worse.decision.promoted
-    assert current().number == 2
+    assert find_version().number == 2
     assert [(line["decision"], line["before"], line["champion"]) for line in log()] == [
         ("promoted", None, 1),
         ("promoted", 1, 2),
         ("kept", 2, 2),
     ]
-    third = current(3)
+    third = find_version(3)
     assert third.tags["decision"] == "kept"
     assert third.tags["reason"] == worse.decision.reason == log()[2]["reason"]
 
@@ -173,7 +173,7 @@ def test_the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap(
     strengths = np.random.default_rng(0).permutation(np.linspace(0.05, 1.0, 20))
     versions = [registered.version(registry, run, float(strength)) for strength in strengths]
     at_once(lambda version: promote.conclude(params, NAME, run, version, Registry()), versions)
-    assert current().number == versions[int(strengths.argmax())].number
+    assert find_version().number == versions[int(strengths.argmax())].number
     lines = log()
     assert sorted(line["version"] for line in lines) == sorted(version.number for version in versions)
     assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
@@ -225,7 +225,7 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
     ):
         promote.evaluate(params, NAME, run, version, Registry())
     assert log()[-1]["decision"] == "failed"
-    assert "decision" not in current(version.number).tags
+    assert "decision" not in find_version(version.number).tags
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     params: Params, small_store: "Store", changes: dict[str, object], output: str
 ) -> None:
     conclude(params, small_store, 3.0)
-    served = bundle.read(model_versions.folder(current(), "served"), current().tags["digest"])
+    served = bundle.read(model_versions.folder(find_version(), "served"), find_version().tags["digest"])
     dataset = params.datasets[NAME]
     assert compatibility.mismatch(served, dataset) is None
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
@@ -248,7 +248,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     evidence, problem = promote._champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
-        current(),
+        find_version(),
         served,
         Split.load(paths.vectorized(NAME) / "train"),
     )
@@ -258,7 +258,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
 
 def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
-    flip(model_versions.folder(current(), "served") / "vocabulary.txt")
+    flip(model_versions.folder(find_version(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
     assert weaker.decision.promoted
     assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
@@ -336,7 +336,7 @@ def killed_at(point: str, params: Params, store: "Store") -> int:
 def killed(params: Params, small_store: "Store") -> int:
     """A promotion that was killed between writing the log and moving the alias."""
     number = killed_at("promote.after_log", params, small_store)
-    assert current().number == 1
+    assert find_version().number == 1
     return number
 
 
@@ -345,7 +345,7 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 ) -> None:
     result = conclude(params, small_store, 1.5)
     assert not result.decision.promoted
-    assert current().number == killed
+    assert find_version().number == killed
     assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
 
 
@@ -353,11 +353,11 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
     """After a kill between alias and tags, the next promotion or retraining records the decision."""
     number = killed_at("promote.after_alias", params, small_store)
-    assert current().number == number
-    assert "decision" not in current().tags
+    assert find_version().number == number
+    assert "decision" not in find_version().tags
     assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
-    assert current().tags["decision"] == "promoted"
-    assert current().tags["reason"] == log()[-1]["reason"]
+    assert find_version().tags["decision"] == "promoted"
+    assert find_version().tags["reason"] == log()[-1]["reason"]
     assert [line["decision"] for line in log()] == ["promoted", "promoted"]
 
 
@@ -365,7 +365,7 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
     conclude(params, small_store, 3.0)
     conclude(params, small_store, 1.0)
     registry = Registry()
-    registry.set_alias(current(2), "champion")
+    registry.set_alias(find_version(2), "champion")
     assert conclude(params, small_store, 2.0).decision.promoted
     assert [line["decision"] for line in log()] == ["promoted", "kept", "changed", "promoted"]
     assert log()[2]["champion"] == 2

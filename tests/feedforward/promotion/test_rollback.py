@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from registered import NAME, current
+from registered import NAME, find_version
 
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
@@ -41,20 +41,20 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     messages: list[str] = []
     assert rollback(params, NAME, None, "worse on long texts", messages.append).number == 1
     assert messages == ["verifying notes version 1 in a separate process"]
-    assert current().number == 1
-    assert current(2).tags["decision"] == "rolled_back"
-    assert (current(1).tags["decision"], current(1).tags["reason"]) == ("promoted", "worse on long texts")
+    assert find_version().number == 1
+    assert find_version(2).tags["decision"] == "rolled_back"
+    assert (find_version(1).tags["decision"], find_version(1).tags["reason"]) == ("promoted", "worse on long texts")
     line = audit_log.entries(NAME)[-1]
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
     # the gate does not promote it again, and retraining does not wait for it
-    outcome = promote.rolled_back(NAME, current(2), Registry())
+    outcome = promote.rolled_back(NAME, find_version(2), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
 
     assert rollback(params, NAME, 2, "it was not worse").number == 2
-    assert current().number == 2
+    assert find_version().number == 2
     shown = history.history(NAME)
     assert [(period.version, period.decision) for period in shown.periods] == [
         (1, "promoted"),
@@ -76,7 +76,7 @@ def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
         promote.conclude(params, NAME, run, version, registry)
     with pytest.raises(Refused, match=r"model\.keras and weights\.npz are different networks"):
         rollback(params, NAME, None, "worse")
-    assert current().number == 2
+    assert find_version().number == 2
     assert audit_log.entries(NAME)[-1]["decision"] == "promoted"
 
 
@@ -112,8 +112,8 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
     assert done.returncode == -signal.SIGKILL
     with champion.exclusive(NAME):
         champion.reconcile(NAME, Registry())
-    assert current().number == 1
-    assert (current(1).tags["decision"], current(2).tags["decision"]) == ("promoted", "rolled_back")
+    assert find_version().number == 1
+    assert (find_version(1).tags["decision"], find_version(2).tags["decision"]) == ("promoted", "rolled_back")
     lines = audit_log.entries(NAME)
     with champion.exclusive(NAME):
         champion.reconcile(NAME, Registry())
@@ -122,7 +122,7 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
 
 def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promoted(params, small_store, 1.0, 2.0)
-    Registry().set_alias(current(1), "champion")
+    Registry().set_alias(find_version(1), "champion")
     assert "the audit log has version 2 as champion, but the registry has version 1 as champion" in str(
         history.history(NAME).mismatch
     )

@@ -69,7 +69,7 @@ def replaced(version: Version, strength: float) -> Version:
         entries[name] = {"bytes": (folder / name).stat().st_size, "sha256": atomic_files.file_digest(folder / name)}
     atomic_files.write_json(folder / bundle.MANIFEST, entries)
     Registry().tag(version, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
-    return registered.current(version.number)
+    return registered.find_version(version.number)
 
 
 def new_version(registry: Registry, run: LoggedRun, strength: float = 1.0) -> Version:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
@@ -36,7 +36,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def findings(params: Params) -> list[Findings]:
-    runs = like_the_lecture(params, range(6))
+    runs = synthetic_runs(params, range(6))
     simple = [*baseline(runs, "majority <class>", 0.5), *baseline(runs, "logistic regression", 0.88)]
     return find(runs, params, simple=simple)
 
@@ -64,7 +64,7 @@ def test_tables_list_the_baselines_with_the_variants(findings: list[Findings]) -
 
 
 def test_page_without_baselines_shows_published_results(params: Params) -> None:
-    mnist, _ = find(like_the_lecture(params, range(2)), params)
+    mnist, _ = find(synthetic_runs(params, range(2)), params)
     assert baseline_section.references(mnist) == []
     part = baseline_section.section(mnist)
     assert "Srivastava et al. 2014" in part
@@ -76,7 +76,7 @@ def test_page_without_baselines_shows_published_results(params: Params) -> None:
 def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> None:
     runs = [
         dataclasses.replace(run, metrics={**run.metrics, "test_accuracy": 0.999}) if run.role == "final" else run
-        for run in like_the_lecture(params, range(3))
+        for run in synthetic_runs(params, range(3))
     ]
     for dataset_findings in find(runs, params):
         assert "original: test accuracy 0.9990 is better than the best published result" in baseline_section.section(

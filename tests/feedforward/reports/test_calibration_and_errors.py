@@ -6,7 +6,7 @@ import re
 import numpy as np
 from small_data import params, values
 from synthetic_predictions import complete
-from synthetic_runs import final_run, like_the_lecture
+from synthetic_runs import final_run, synthetic_runs
 
 from feedforward.analysis.findings import Findings, find
 from feedforward.config.schema import Params
@@ -18,7 +18,7 @@ CLASSES = {"tones": 3, "notes": 2}
 
 def findings(chosen: Params | None = None, with_calibration: bool = True) -> list[Findings]:
     chosen = chosen or params()
-    runs = like_the_lecture(chosen, range(3))
+    runs = synthetic_runs(chosen, range(3))
     return find(complete(runs, CLASSES) if with_calibration else runs, chosen)
 
 
@@ -64,7 +64,7 @@ def test_a_regression_shows_residuals_and_no_matrix() -> None:
 def test_hostile_labels_are_escaped() -> None:
     plain = values()["datasets"]["notes"] | {"labels": ["<b>sad</b>", "glad"]}
     chosen = params(datasets={"notes": plain})
-    page = errors_section.render(find(complete(like_the_lecture(chosen, range(2)), CLASSES), chosen)[0])
+    page = errors_section.render(find(complete(synthetic_runs(chosen, range(2)), CLASSES), chosen)[0])
     assert "<b>sad" not in page
     assert "&lt;b&gt;sad" in page
 

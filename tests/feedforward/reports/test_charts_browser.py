@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chromium import pytestmark, silent_page, sync
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.findings import find
 from feedforward.analysis.intervals import Estimate
@@ -29,7 +29,7 @@ LINES = "document.querySelectorAll('[data-curves=imdb] .surface polyline.line').
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     params = load_params()
-    findings = find(like_the_lecture(params, range(4)), params)
+    findings = find(synthetic_runs(params, range(4)), params)
     title = {"title": HOSTILE}
     findings = [dataclasses.replace(entry, dataset=entry.dataset.model_copy(update=title)) for entry in findings]
     reference = Reference(HOSTILE, {"best_val_cross_entropy": Estimate(1, 0.4)})

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import pytest
 from markupsafe import Markup
-from synthetic_runs import Shape, like_the_lecture, one_run
+from synthetic_runs import Shape, replica_run, synthetic_runs
 
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import find
@@ -32,14 +32,14 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def page(params: Params) -> str:
-    return comparison_page.render(find(like_the_lecture(params, range(4)), params))
+    return comparison_page.render(find(synthetic_runs(params, range(4)), params))
 
 
 def everything(params: Params) -> Additions:
     first = next(iter(params.datasets))
     check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
     return Additions(
-        lecture=find(like_the_lecture(params, [0], "lecture"), params, "lecture"),
+        lecture=find(synthetic_runs(params, [0], "lecture"), params, "lecture"),
         hardest={first: [HardSample("no", "yes", 0.998, text="a <b>&amp; film", words=(("film", 1.5), ("a", -0.25)))]},
         validation={first: {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}},
         origin={"libraries": "keras 3.15"},
@@ -83,7 +83,7 @@ class Tags(HTMLParser):
 
 
 def test_page_is_reproducible_and_makes_no_requests(params: Params) -> None:
-    findings = find(like_the_lecture(params, range(2)), params)
+    findings = find(synthetic_runs(params, range(2)), params)
     page = comparison_page.render(findings, everything(params))
     assert page == comparison_page.render(findings, everything(params))
     tags = Tags(page)
@@ -96,7 +96,7 @@ def test_page_is_reproducible_and_makes_no_requests(params: Params) -> None:
 
 
 def test_the_answer_and_its_uncertainty_are_at_the_top(page: str, params: Params) -> None:
-    findings = find(like_the_lecture(params, range(4)), params)
+    findings = find(synthetic_runs(params, range(4)), params)
     text = Tags(page).text
     top = text[: text.index("Validation loss by epoch")]
     assert "Overfits least" in top
@@ -122,7 +122,7 @@ def test_sections_without_data_are_omitted(page: str, params: Params) -> None:
     text = Tags(page).text
     for absent in ("Test samples with the largest loss", "The data", "Protocols “fair”", "keras 3.15"):
         assert absent not in text
-    text = Tags(comparison_page.render(find(like_the_lecture(params, range(2)), params), everything(params))).text
+    text = Tags(comparison_page.render(find(synthetic_runs(params, range(2)), params), everything(params))).text
     for present in (
         "Test samples with the largest loss",
         "The data",
@@ -134,7 +134,7 @@ def test_sections_without_data_are_omitted(page: str, params: Params) -> None:
 
 
 def test_names_in_chart_data_are_escaped(params: Params) -> None:
-    findings = find(like_the_lecture(params, [0]), params)
+    findings = find(synthetic_runs(params, [0]), params)
     name = "</script><script>alert(1)</script>"
     references = {findings[0].name: [Reference(name, {"best_val_cross_entropy": Estimate(1, 0.5)})]}
     page = comparison_page.render(findings, Additions(references=references))
@@ -154,7 +154,7 @@ def test_content_security_policy_allows_only_the_pages_own_script(page: str) -> 
 
 
 def test_page_is_small_even_with_many_seeds(params: Params) -> None:
-    findings = find(like_the_lecture(params, range(60)), params)
+    findings = find(synthetic_runs(params, range(60)), params)
     page = comparison_page.render(findings)
     assert len(page.encode()) < 3_000_000
     [data, *_] = [chart_data.dataset(one, most=4 * 20 * 5 * 3) for one in findings if one.name == "imdb"]
@@ -163,7 +163,7 @@ def test_page_is_small_even_with_many_seeds(params: Params) -> None:
 
 
 def test_charts_and_tables_show_the_same_numbers(params: Params) -> None:
-    [*_, findings] = find(like_the_lecture(params, range(3)), params)
+    [*_, findings] = find(synthetic_runs(params, range(3)), params)
     data = chart_data.dataset(findings)
     for variant in data["variants"]:
         estimate = findings.summary[variant["name"]]["rise"]
@@ -177,14 +177,14 @@ def test_charts_and_tables_show_the_same_numbers(params: Params) -> None:
 
 
 def test_sample_texts_are_escaped(params: Params) -> None:
-    page = comparison_page.render(find(like_the_lecture(params, [0]), params), everything(params))
+    page = comparison_page.render(find(synthetic_runs(params, [0]), params), everything(params))
     assert "a &lt;b&gt;&amp;amp; film" in page
     assert "film +1.50" in page
     assert "a −0.25" in page
 
 
 def test_page_warns_that_results_of_one_seed_are_unreliable(params: Params) -> None:
-    text = Tags(comparison_page.render(find(like_the_lecture(params, [0]), params))).text
+    text = Tags(comparison_page.render(find(synthetic_runs(params, [0]), params))).text
     assert "One seed gives a ranking, but not a reliable one." in text
     assert "Better than" not in text
     assert "Seeds needed to decide it: at least 1 more." in text
@@ -192,14 +192,14 @@ def test_page_warns_that_results_of_one_seed_are_unreliable(params: Params) -> N
 
 def test_no_winner_is_named_if_variants_cannot_be_distinguished(params: Params) -> None:
     name, alike = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
-    runs = [one_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
+    runs = [replica_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
 
 
 def test_page_says_that_the_loss_of_neither_variant_rises(params: Params) -> None:
     name, falling = next(iter(params.datasets)), Shape(0.3, 3.0, 0.0)
-    runs = [one_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
+    runs = [replica_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text
     assert re.search(r"Its validation loss is lowest at the last epoch; that of \w+ is too\.", text)
 
@@ -207,7 +207,7 @@ def test_page_says_that_the_loss_of_neither_variant_rises(params: Params) -> Non
 def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdicts(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    findings = find(like_the_lecture(params, range(2)), params)
+    findings = find(synthetic_runs(params, range(2)), params)
     name = findings[0].name
     reference = Reference("always <the mean>", {"best_val_cross_entropy": Estimate(1, 0.5)})
     monkeypatch.setattr(comparison_page, "PARTS", [lambda one, _: Markup("<h3>Part of {}</h3>").format(one.name)])
@@ -220,7 +220,7 @@ def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdic
 def test_an_embedded_sample_is_marked(params: Params) -> None:
     name, dataset = next(iter(params.datasets.items()))
     sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"demo": True})}})
-    text = Tags(comparison_page.render(find(like_the_lecture(sample, [0]), sample))).text
+    text = Tags(comparison_page.render(find(synthetic_runs(sample, [0]), sample))).text
     assert "results say nothing about the real one" in text
 
 
@@ -259,7 +259,7 @@ def test_every_interval_states_its_population(page: str) -> None:
 
 
 def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> None:
-    runs = like_the_lecture(params, range(5))
+    runs = synthetic_runs(params, range(5))
     failed = [
         dataclasses.replace(run, metrics=run.metrics | {"best_val_cross_entropy": 0.55})
         if (run.dataset, run.variant, run.role) == ("imdb", "smaller", "replica") and run.seed in (1, 3)

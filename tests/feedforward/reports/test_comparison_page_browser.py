@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from chromium import CONTRAST, pytestmark, silent_page
 from PIL import Image
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.findings import find
 from feedforward.config.schema import load_params
@@ -47,15 +47,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
     summary = {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}
     additions = Additions(
-        lecture=find(like_the_lecture(params, range(3), "lecture"), params, "lecture"),
+        lecture=find(synthetic_runs(params, range(3), "lecture"), params, "lecture"),
         hardest={name: 6 * [samples[dataset.task == "binary"]] for name, dataset in params.datasets.items()},
         validation=dict.fromkeys(params.datasets, summary),
         origin={"commit": "0123456789abcdef" * 2, "data": "0123456789abcdef" * 4},
     )
     path: Path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(
-        comparison_page.render(find(like_the_lecture(params, range(6)), params), additions), encoding="utf-8"
-    )
+    path.write_text(comparison_page.render(find(synthetic_runs(params, range(6)), params), additions), encoding="utf-8")
     return path.as_uri()
 
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from PIL import Image
-from synthetic_runs import Shape, final_run, one_run
+from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward.analysis import comparisons
 from feedforward.analysis.curves import mean_band
@@ -21,7 +21,7 @@ VARIANTS = ("base", "other")
 
 def runs(seeds: int = 3, epochs: int = 8) -> list[RunResult]:
     shapes = {"base": Shape(0.25, 1.0, 0.03), "other": Shape(0.27, 2.0, 0.01)}
-    replicas = [one_run("d", v, s, epochs, shape) for v, shape in shapes.items() for s in range(seeds)]
+    replicas = [replica_run("d", v, s, epochs, shape) for v, shape in shapes.items() for s in range(seeds)]
     return [*replicas, *(final_run("d", "base", s, 4, 0.9) for s in range(seeds))]
 
 
@@ -60,7 +60,7 @@ def test_figure_of_one_seed_has_no_band_and_a_note() -> None:
 
 
 def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
-    many = [one_run("d", f"v{i}", s, 6, Shape(0.25 + i / 1e4, 1.0, 0.03)) for i in range(6) for s in range(2)]
+    many = [replica_run("d", f"v{i}", s, 6, Shape(0.25 + i / 1e4, 1.0, 0.03)) for i in range(6) for s in range(2)]
     [axes] = figures.validation_loss_of_all(many, [f"v{i}" for i in range(6)], "t").axes
     heights = sorted(text.xy[1] for text in axes.texts)
     assert {text.get_text() for text in axes.texts} == {f"v{i}" for i in range(6)}
@@ -77,7 +77,7 @@ def test_decided_differences_are_filled_in_a_forest_plot() -> None:
 
 
 def test_every_forest_panel_has_a_row_for_each_variant() -> None:
-    other = [one_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
+    other = [replica_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
     pairs = [("other", "base"), ("third", "base")]
     both = comparisons.differences([*runs(), *other], pairs, "best_epoch")
     left, right = figures.forest([("epoch", both), ("slope", both[1:])], "t").axes

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from small_data import params, values
 from synthetic_predictions import complete
-from synthetic_runs import like_the_lecture
+from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.reports import run_figures
@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def runs(role: str, seeds: int = 3, with_calibration: bool = True) -> list[RunResult]:
-    recorded = like_the_lecture(CHOSEN, range(seeds))
+    recorded = synthetic_runs(CHOSEN, range(seeds))
     recorded = complete(recorded, {"tones": 3, "notes": 2}) if with_calibration else recorded
     return [run for run in recorded if (run.dataset, run.variant, run.role) == ("tones", "original", role)]
 

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from synthetic_runs import Shape, one_run
+from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis import selection
 from feedforward.analysis.selection import Confirmed
@@ -21,7 +21,7 @@ VALUES = [("small", 1e-4, 5), ("base", 1e-2, 5), ("<wide>", 0.0, 20)]
 
 def content(**changes: Any) -> Content:
     def estimates(name: str, seeds: range, floor: float) -> Any:
-        return summarize([one_run("d", name, seed, 8, Shape(floor, 1.0, 0.02)) for seed in seeds], [name])[name]
+        return summarize([replica_run("d", name, seed, 8, Shape(floor, 1.0, 0.02)) for seed in seeds], [name])[name]
 
     trials = [
         Trial(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from live_service import BOUNDS, Running
+from live_service import SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_a_correction_is_stored_once_within_the_size_limit_of_the_file(served: Running) -> None:
+def test_a_correction_is_stored_once_within_the_size_limit_of_the_file(served: LiveService) -> None:
     def correct(sample: Any, label: Any, dataset: str = NAME) -> httpx.Response:
         return served.client.post(f"/incoming/{dataset}", json={"sample": sample, "label": label})
 
@@ -41,13 +41,13 @@ def test_a_correction_is_stored_once_within_the_size_limit_of_the_file(served: R
         assert (answer.status_code, answer.json()["field"]) == (422, field)
     statuses = [correct(f"word{k} " * 100, "sad").status_code for k in range(20)]
     assert statuses[-1] == 507
-    assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_feedback_bytes
+    assert paths.incoming(NAME).stat().st_size <= SERVING.max_feedback_bytes
 
 
-def test_samples_stored_before_a_restart_are_not_stored_again(served: Running) -> None:
+def test_samples_stored_before_a_restart_are_not_stored_again(served: LiveService) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
-    with Running(Params.model_validate(served_params().model_dump())) as restarted:
+    with LiveService(Params.model_validate(served_params().model_dump())) as restarted:
         assert restarted.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
 
 
@@ -58,7 +58,7 @@ def served_params() -> Params:
 
 
 @pytest.mark.proves("Corrections are stored even if their file was moved away while the service was running")
-def test_a_new_feedback_file_is_started_if_the_old_one_was_moved(served: Running, tmp_path: Path) -> None:
+def test_a_new_feedback_file_is_started_if_the_old_one_was_moved(served: LiveService, tmp_path: Path) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
     paths.incoming(NAME).rename(tmp_path / "taken.jsonl")
@@ -67,7 +67,7 @@ def test_a_new_feedback_file_is_started_if_the_old_one_was_moved(served: Running
     assert len(list(append_only_log.read(paths.incoming(NAME)))) == 1
 
 
-def test_samples_written_by_another_process_are_not_stored_again(served: Running) -> None:
+def test_samples_written_by_another_process_are_not_stored_again(served: LiveService) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
     [entry] = append_only_log.read(paths.incoming(NAME))
@@ -75,7 +75,7 @@ def test_samples_written_by_another_process_are_not_stored_again(served: Running
     assert served.client.post(f"/incoming/{NAME}", json={**body, "label": "sad"}).json() == {"stored": False}
 
 
-def test_two_workers_that_get_the_same_samples_store_each_once(served: Running) -> None:
+def test_two_workers_that_get_the_same_samples_store_each_once(served: LiveService) -> None:
     encoder = served.service.handlers.models.champion(NAME).served.encoder
     logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
 
@@ -90,7 +90,7 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: Running) 
 
 
 @pytest.mark.proves("A correction that cannot be stored is answered with 507")
-def test_an_unwritable_folder_gives_status_507(served: Running) -> None:
+def test_an_unwritable_folder_gives_status_507(served: LiveService) -> None:
     paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
     paths.incoming(NAME).parent.write_text("a file in place of the folder")
     answer = served.client.post(f"/incoming/{NAME}", json={"sample": "word1", "label": "glad"})

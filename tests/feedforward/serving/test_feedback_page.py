@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import registered
-from live_service import BOUNDS, Running
+from live_service import SERVING, LiveService
 from registered import NAME
 from small_data import PIXELS
 
@@ -32,13 +32,13 @@ XSS = "<img src=x onerror=alert(1)>word1 </script><script>alert(2)</script>"
 
 
 @pytest.fixture
-def page(small: Params, small_store: "Store") -> Iterator[Running]:
+def page(small: Params, small_store: "Store") -> Iterator[LiveService]:
     """A service with datasets for which samples can be validated."""
-    registered.vocabulary()
+    registered.write_vocabulary()
     for name in ("notes", "tones"):
         pq.write_table(pa.table({"digest": ["0" * 64]}), paths.vectorized(name) / "profile.parquet")
-    with Running(
-        small.model_copy(update={"serving": BOUNDS.model_copy(update={"max_body_bytes": 200_000})})
+    with LiveService(
+        small.model_copy(update={"serving": SERVING.model_copy(update={"max_body_bytes": 200_000})})
     ) as service:
         yield service
 
@@ -50,20 +50,20 @@ def give(text: str, label: str = "glad", **more: Any) -> str:
     return feedback_decisions.sample_id({**entry, **more})
 
 
-def listed(page: Running, **query: Any) -> dict[str, Any]:
+def listed(page: LiveService, **query: Any) -> dict[str, Any]:
     answer = page.client.get(f"/feedback/{NAME}", params=query)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-def test_listing_does_not_encode_the_samples_again(page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_does_not_encode_the_samples_again(page: LiveService, monkeypatch: pytest.MonkeyPatch) -> None:
     give("word1 word2")
     before = listed(page)
     monkeypatch.setattr(TextEncoder, "encode", None)
     assert listed(page) == before
 
 
-def test_samples_are_listed_and_decided(page: Running) -> None:
+def test_samples_are_listed_and_decided(page: LiveService) -> None:
     ids = [give(f"word{k}") for k in range(1, 61)]
     long = give("word1 " * 160)
     give("word1", label="happy")
@@ -80,7 +80,7 @@ def test_samples_are_listed_and_decided(page: Running) -> None:
     assert (line["via"], line["by"]) == ("page", feedback_decisions.user())
 
 
-def test_bad_requests_give_a_one_line_error_and_record_nothing(page: Running) -> None:
+def test_bad_requests_give_a_one_line_error_and_record_nothing(page: LiveService) -> None:
     sample = give("word1")
     for path, body, field in (
         (NAME, {"accept": ["nothing"]}, "accept"),
@@ -107,7 +107,7 @@ def test_bad_requests_give_a_one_line_error_and_record_nothing(page: Running) ->
     assert not paths.reviews(NAME).exists()
 
 
-def test_requests_from_other_sites_and_machines_are_rejected(page: Running) -> None:
+def test_requests_from_other_sites_and_machines_are_rejected(page: LiveService) -> None:
     sample = give("word1")
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
         answer = page.client.post(f"/feedback/{NAME}", json={"accept": [sample]}, headers=headers)
@@ -129,7 +129,7 @@ def test_requests_from_other_sites_and_machines_are_rejected(page: Running) -> N
     assert not paths.reviews(NAME).exists()
 
 
-def test_large_samples_are_shortened(page: Running) -> None:
+def test_large_samples_are_shortened(page: LiveService) -> None:
     give("word1 " + "x" * 900)
     [sample] = listed(page)["samples"]
     assert "left_out" not in sample
@@ -145,7 +145,7 @@ def picture(label: str) -> None:
     append_only_log.append(paths.incoming("tones"), {**entry, "pixels": pixels_text, "version": 1, "answer": "dark"})
 
 
-def test_samples_are_decided_on_the_page_in_a_browser(page: Running, request: pytest.FixtureRequest) -> None:
+def test_samples_are_decided_on_the_page_in_a_browser(page: LiveService, request: pytest.FixtureRequest) -> None:
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:
         pytest.skip("no browser is installed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running
+from live_service import GLAD, SERVING, LiveService
 from registered import NAME
 from waiting import PATIENCE
 
@@ -27,14 +27,14 @@ POST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
 
 @pytest.fixture
-def strict(small: Params, small_store: "Store") -> Iterator[Running]:
+def strict(small: Params, small_store: "Store") -> Iterator[LiveService]:
     """A service whose limits are small."""
     registered.champion(small_store, small)
-    with Running(small.model_copy(update={"serving": BOUNDS}), **SHORT) as running:
+    with LiveService(small.model_copy(update={"serving": SERVING}), **SHORT) as running:
         yield running
 
 
-def connect(service: Running) -> socket.socket:
+def connect(service: LiveService) -> socket.socket:
     return socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE)
 
 
@@ -49,7 +49,7 @@ def read_all(connection: socket.socket) -> bytes:
     return answer
 
 
-def exchange(service: Running, request: bytes) -> bytes:
+def exchange(service: LiveService, request: bytes) -> bytes:
     """Send the bytes, half-close the connection, and return the responses."""
     with connect(service) as connection:
         connection.sendall(request)
@@ -77,7 +77,7 @@ def problem(answer: bytes) -> Any:
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_an_idle_connection_is_closed_without_a_response(strict: Running) -> None:
+def test_an_idle_connection_is_closed_without_a_response(strict: LiveService) -> None:
     with connect(strict) as connection:
         assert read_all(connection) == b""
     with connect(strict) as connection:
@@ -87,7 +87,7 @@ def test_an_idle_connection_is_closed_without_a_response(strict: Running) -> Non
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 @pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
-def test_a_slow_request_head_is_rejected_and_the_connection_closed(strict: Running, part: bytes) -> None:
+def test_a_slow_request_head_is_rejected_and_the_connection_closed(strict: LiveService, part: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"X: ")
         assert drip(connection, part)
@@ -98,7 +98,7 @@ def test_a_slow_request_head_is_rejected_and_the_connection_closed(strict: Runni
     assert problem(answer)["field"] == "head"
 
 
-def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: Running) -> None:
+def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: LiveService) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n{")
         answer = read_all(connection)
@@ -107,7 +107,7 @@ def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: Runni
         assert drip(connection, b" ")
 
 
-def test_connection_of_a_client_that_does_not_read_is_closed(strict: Running) -> None:
+def test_connection_of_a_client_that_does_not_read_is_closed(strict: LiveService) -> None:
     with connect(strict) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert drip(connection, b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 50)
@@ -118,7 +118,7 @@ def test_connection_of_a_client_that_does_not_read_is_closed(strict: Running) ->
 
 
 @pytest.mark.parametrize("endless", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
-def test_an_endless_request_head_is_rejected(strict: Running, endless: bytes) -> None:
+def test_an_endless_request_head_is_rejected(strict: LiveService, endless: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(endless)
         assert drip(connection, b"a" * 1000)
@@ -127,7 +127,7 @@ def test_an_endless_request_head_is_rejected(strict: Running, endless: bytes) ->
 
 @pytest.mark.proves("Endless trailers of a chunked body are refused")
 @pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 60_000, b"1;" + b"x" * 350_000, b"1\r\na\r\n" * 60_000])
-def test_endless_trailers_and_chunk_framing_are_rejected(strict: Running, framing: bytes) -> None:
+def test_endless_trailers_and_chunk_framing_are_rejected(strict: LiveService, framing: bytes) -> None:
     answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
     assert answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 400")), answer[:200]
     with connect(strict) as connection:
@@ -135,7 +135,7 @@ def test_endless_trailers_and_chunk_framing_are_rejected(strict: Running, framin
         assert drip(connection, b"X: y\r\n" * 1000)
 
 
-def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: Running) -> None:
+def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: LiveService) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Content-Length: 200001\r\nExpect: 100-continue\r\n\r\n")
         answer = read_all(connection)
@@ -144,7 +144,7 @@ def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: Running) -
 
 
 @pytest.mark.proves("Large bodies share a memory limit, and short requests do not wait for them")
-def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: Running) -> None:
+def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: LiveService) -> None:
     part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
     holding = [connect(strict) for _ in range(2)]
     try:
@@ -167,7 +167,7 @@ def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: 
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_connections_over_the_limit_do_not_block_other_clients(strict: Running) -> None:
+def test_connections_over_the_limit_do_not_block_other_clients(strict: LiveService) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
     connections = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
     try:
@@ -186,11 +186,11 @@ def test_connections_over_the_limit_do_not_block_other_clients(strict: Running) 
 
 
 @pytest.fixture
-def roomy(small: Params, small_store: "Store") -> Iterator[Running]:
+def roomy(small: Params, small_store: "Store") -> Iterator[LiveService]:
     """A service with the default limits."""
     registered.champion(small_store, small, 1.0, dropout=2.0)
     registered.pictures_champion(small_store)
-    with Running(small) as running:
+    with LiveService(small) as running:
         yield running
 
 
@@ -209,14 +209,14 @@ def roomy(small: Params, small_store: "Store") -> Iterator[Running]:
     ids=["numbers", "lists", "rows", "texts in rows", "texts in a row", "fields", "columns"],
 )
 @pytest.mark.parametrize("dataset", [NAME, "tones"])
-def test_a_body_with_a_million_invalid_values_gives_one_error(roomy: Running, body: bytes, dataset: str) -> None:
+def test_a_body_with_a_million_invalid_values_gives_one_error(roomy: LiveService, body: bytes, dataset: str) -> None:
     answer = roomy.client.post(f"/predict/{dataset}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert len(answer.content) < 500
 
 
 @pytest.mark.proves("Short requests are answered while a request with a thousand explanations runs")
-def test_short_requests_are_answered_while_long_requests_run(roomy: Running) -> None:
+def test_short_requests_are_answered_while_long_requests_run(roomy: LiveService) -> None:
     many = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
     done: list[str] = []
 
@@ -239,7 +239,7 @@ def test_short_requests_are_answered_while_long_requests_run(roomy: Running) -> 
 
 
 @pytest.mark.proves("Pipelined requests are answered in order")
-def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(strict: LiveService) -> None:
     health_request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     answers = exchange(strict, health_request * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answers.count(b"HTTP/1.1 200 OK") == 5000
@@ -249,7 +249,7 @@ def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
 
 @pytest.mark.proves("A request with `Upgrade: h2c` keeps its body")
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
-def test_an_upgrade_is_ignored_and_the_body_is_read(strict: Running, upgrade: bytes) -> None:
+def test_an_upgrade_is_ignored_and_the_body_is_read(strict: LiveService, upgrade: bytes) -> None:
     headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
     post = HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(BODY)
     answers = exchange(strict, post + BODY + POST)
@@ -263,7 +263,7 @@ def test_an_upgrade_is_ignored_and_the_body_is_read(strict: Running, upgrade: by
     assert exchange(strict, get * 2).count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_expect_100_continue_is_answered(strict: Running) -> None:
+def test_expect_100_continue_is_answered(strict: LiveService) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -271,7 +271,7 @@ def test_expect_100_continue_is_answered(strict: Running) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
+def test_a_chunked_body_with_a_trailer_is_read(strict: LiveService) -> None:
     chunks = b"%x\r\n%b\r\n5;x=y\r\n     \r\n0\r\nX-Trailer: z\r\n\r\n" % (len(BODY), BODY)
     answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
     assert answer.startswith(b"HTTP/1.1 200 OK")
@@ -281,7 +281,7 @@ def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
-def test_head_gives_the_headers_of_get_without_a_body(strict: Running, path: str) -> None:
+def test_head_gives_the_headers_of_get_without_a_body(strict: LiveService, path: str) -> None:
     get, head = strict.client.get(path), strict.client.head(path)
     assert (get.status_code, head.status_code) == (200, 200)
     assert head.content == b""
@@ -291,13 +291,15 @@ def test_head_gives_the_headers_of_get_without_a_body(strict: Running, path: str
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
-def test_response_to_an_unsupported_method_lists_the_allowed_methods(strict: Running, path: str, allowed: str) -> None:
+def test_response_to_an_unsupported_method_lists_the_allowed_methods(
+    strict: LiveService, path: str, allowed: str
+) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         answer = strict.client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-def test_keep_alive_follows_the_version_and_the_connection_header(strict: Running) -> None:
+def test_keep_alive_follows_the_version_and_the_connection_header(strict: LiveService) -> None:
     with connect(strict) as connection:
         for _ in range(3):
             connection.sendall(POST)
@@ -329,14 +331,16 @@ def test_keep_alive_follows_the_version_and_the_connection_header(strict: Runnin
         (b"GET /health HTTP/1.0\r\n\r\n", 403),
     ],
 )
-def test_a_malformed_request_is_rejected_with_a_json_error(strict: Running, request_bytes: bytes, status: int) -> None:
+def test_a_malformed_request_is_rejected_with_a_json_error(
+    strict: LiveService, request_bytes: bytes, status: int
+) -> None:
     answer = exchange(strict, request_bytes)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
     assert problem(answer)["error"].isprintable()
 
 
 def test_a_failing_request_gets_500_and_the_next_one_is_served(
-    strict: Running, monkeypatch: pytest.MonkeyPatch
+    strict: LiveService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError

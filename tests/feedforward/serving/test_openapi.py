@@ -6,7 +6,7 @@ import pytest
 import registered
 from fuzzing import examples
 from hypothesis import given
-from live_service import Running
+from live_service import LiveService
 
 from feedforward.config.schema import Params
 
@@ -24,7 +24,7 @@ def test_responses_match_the_openapi_description(small: Params, small_store: "St
     registered.champion(small_store, small, 1.0, dropout=2.0)
     registered.pictures_champion(small_store)
     registered.grades_champion(small_store)
-    with Running(registered.with_grades()) as served:
+    with LiveService(registered.with_grades()) as served:
         schema = openapi.from_url(f"http://127.0.0.1:{served.port}/openapi.json")
         operations = [result.ok() for result in schema.get_all_operations()]
         assert {operation.label for operation in operations} == {
@@ -54,7 +54,7 @@ def ask(operation: Any, mode: "GenerationMode") -> None:
 @pytest.mark.proves("The examples of the OpenAPI description come from params.yaml and are accepted")
 def test_openapi_examples_come_from_params_and_are_accepted(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
-    with Running(small) as served:
+    with LiveService(small) as served:
         paths = served.client.get("/openapi.json").json()["paths"]
         for path in ("/predict/{dataset}", "/incoming/{dataset}"):
             schema = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import registered
 from chromium import CONTRAST, pytestmark, sync, watched_page  # noqa: F401
-from live_service import BOUNDS, GLAD, Running
+from live_service import GLAD, SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
 
@@ -41,7 +41,7 @@ class OpenPage:
 
 
 @pytest.fixture
-def playground(browser: "Browser", served: Running) -> Iterator[OpenPage]:
+def playground(browser: "Browser", served: LiveService) -> Iterator[OpenPage]:
     opened = OpenPage(browser, served.port)
     yield opened
     opened.context.close()
@@ -139,7 +139,7 @@ def drag(playground: OpenPage, points: list[tuple[int, int]], touch: bool) -> No
 
 
 @pytest.mark.parametrize("touch", [False, True])
-def test_prediction_is_updated_while_drawing(browser: "Browser", served: Running, touch: bool) -> None:
+def test_prediction_is_updated_while_drawing(browser: "Browser", served: LiveService, touch: bool) -> None:
     playground = OpenPage(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
     page = playground.open("tones")
     playground.expect_answer("Draw something")
@@ -195,7 +195,7 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
     browser: "Browser", small: Params, small_store: "Store"
 ) -> None:
     registered.grades_champion(small_store)
-    with Running(registered.with_grades()) as served:
+    with LiveService(registered.with_grades()) as served:
         playground = OpenPage(browser, served.port)
         page = playground.open("grades")
         playground.expect_answer("Fill in the form")
@@ -314,8 +314,8 @@ def test_markup_in_a_sample_is_shown_as_text(playground: OpenPage) -> None:
 
 
 def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: Params, small_store: "Store") -> None:
-    params = small.model_copy(update={"serving": BOUNDS})
-    with Running(params) as served:
+    params = small.model_copy(update={"serving": SERVING})
+    with LiveService(params) as served:
         playground = OpenPage(browser, served.port)
         page = playground.open(NAME)
         playground.expect_text("problem", "there is no champion yet; run `feedforward promote notes`")
@@ -328,7 +328,7 @@ def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: P
     playground.expect_text("stopped", "The service does not answer")
     sync.expect(page.locator("#labels button").first).to_be_disabled()
     assert page.locator("#text").input_value() == GLAD
-    with Running(params, served.port):
+    with LiveService(params, served.port):
         sync.expect(page.locator("#stopped")).to_be_hidden()
         playground.expect_answer("glad")
         sync.expect(page.locator("#labels button").first).to_be_enabled()
@@ -340,7 +340,7 @@ def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: P
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_playground_fits_a_phone_screen_with_readable_contrast(
-    browser: "Browser", served: Running, scheme: str
+    browser: "Browser", served: LiveService, scheme: str
 ) -> None:
     playground = OpenPage(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
     page = playground.open(NAME)

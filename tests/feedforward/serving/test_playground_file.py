@@ -13,7 +13,7 @@ import pytest
 import registered
 from chromium import CONTRAST, pytestmark, sync, watched_page  # noqa: F401
 from live_service import GLAD
-from pictures import encoded, framed, stroke
+from pictures import centered_strokes, encoded, stroke
 from registered import NAME
 from shell import Shell
 
@@ -107,7 +107,7 @@ def test_page_preprocesses_and_predicts_pictures_like_predict(
     registered.pictures_champion(small_store)
     opened = Opened(browser, tmp_path, "tones")
     noise = np.random.default_rng(0).integers(0, 12, (60, 70))
-    gray = [stroke(28, 28), stroke(90, 60), 255 - stroke(41, 200, seed=1), stroke(15, 12), *framed(2)]
+    gray = [stroke(28, 28), stroke(90, 60), 255 - stroke(41, 200, seed=1), stroke(15, 12), *centered_strokes(2)]
     gray.append(np.clip(stroke(60, 70).astype(int) * 0.8 + noise, 0, 255).astype(np.uint8))
     ink = np.dstack([stroke(80, 70) // 2, stroke(80, 70) // 5, np.zeros((80, 70), np.uint8), stroke(80, 70)])
     colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), ink]

@@ -11,7 +11,7 @@ from bad_requests import FIELDS, REQUESTS
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from live_service import GLAD, Running
+from live_service import GLAD, LiveService
 from registered import NAME
 from waiting import PATIENCE
 
@@ -24,15 +24,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.proves("A bad request is refused in one line that names the field")
-def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
+def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: LiveService) -> None:
     assert len(REQUESTS) >= 60
     unexpected = []
     for bad in REQUESTS:
         answer = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
         problem = answer.json()
-        as_expected = (answer.status_code, problem["field"]) == (bad.status, bad.named) and bad.message in problem[
-            "error"
-        ]
+        as_expected = (answer.status_code, problem["field"]) == (
+            bad.status,
+            bad.error_field,
+        ) and bad.message in problem["error"]
         if not as_expected or not problem["error"].isprintable():
             unexpected.append((bad, bad.body[:60], answer.status_code, problem))
     assert not unexpected
@@ -48,7 +49,7 @@ _json = st.recursive(
 
 
 @pytest.mark.proves("Every request is answered, or refused in one line")
-def test_arbitrary_requests_are_answered_or_rejected(served: Running) -> None:
+def test_arbitrary_requests_are_answered_or_rejected(served: LiveService) -> None:
     @examples(300)
     @given(
         st.sampled_from(["/predict/notes", "/predict/tones", "/incoming/notes", "/incoming/tones"]),
@@ -64,7 +65,7 @@ def test_arbitrary_requests_are_answered_or_rejected(served: Running) -> None:
     ask()
 
 
-def test_unsupported_content_types_are_rejected(served: Running) -> None:
+def test_unsupported_content_types_are_rejected(served: LiveService) -> None:
     for kind in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
         answer = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
         assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
@@ -73,7 +74,7 @@ def test_unsupported_content_types_are_rejected(served: Running) -> None:
 
 
 @pytest.mark.proves("Requests for other host names, or from pages of other sites, are refused")
-def test_other_hosts_and_origins_are_rejected(served: Running) -> None:
+def test_other_hosts_and_origins_are_rejected(served: LiveService) -> None:
     for headers in (
         {"host": "evil.example"},
         {"host": f"127.0.0.1.evil.example:{served.port}"},
@@ -141,7 +142,7 @@ def malformed(random: np.random.Generator) -> bytes:
     return f"{head}Content-Length: {len(chosen)}\r\nConnection: close\r\n\r\n".encode() + chosen
 
 
-def test_service_stays_up_under_a_thousand_malformed_requests(served: Running) -> None:
+def test_service_stays_up_under_a_thousand_malformed_requests(served: LiveService) -> None:
     random = np.random.default_rng(5)
     statuses: dict[str, int] = {}
     for _ in range(1000):
@@ -155,7 +156,7 @@ def test_service_stays_up_under_a_thousand_malformed_requests(served: Running) -
 
 
 @pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
-def test_service_rejects_an_endless_request_head(served: Running, endless: bytes) -> None:
+def test_service_rejects_an_endless_request_head(served: LiveService, endless: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(endless)
         with contextlib.suppress(ConnectionError):  # the server may close while data are sent

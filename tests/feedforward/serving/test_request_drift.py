@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running
+from live_service import GLAD, SERVING, LiveService
 from registered import NAME
 from small_data import dense, multihot
 from waiting import until
@@ -72,16 +72,16 @@ def texts_of_the_training_split() -> list[str]:
 
 @pytest.mark.slow
 def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: Params, small_store: "Store") -> None:
-    registered.vocabulary()
+    registered.write_vocabulary()
     registry = Registry()
     version = registered.version(registry, registered.final_run(small_store, small), 1.0)
     registry.set_alias(version, "champion")
-    bounds = BOUNDS.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
+    bounds = SERVING.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
     texts = texts_of_the_training_split()
     changes = {"feature": 0.45, "label": 0.5, "false_alarm_rate": 0.01}
     retraining = small.retraining.model_copy(update={"drift": Drift(**changes)})
     params = small.model_copy(update={"serving": bounds, "retraining": retraining})
-    with Running(params) as service:
+    with LiveService(params) as service:
 
         def entries() -> list[dict[str, Any]]:
             return service.service.handlers.drift.entries.get(NAME, [])

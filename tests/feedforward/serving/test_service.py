@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running
+from live_service import GLAD, SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
 from waiting import until
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 # --- answers ---------------------------------------------------------------------------------
 
 
-def test_service_gives_the_same_answers_as_the_predict_command(served: Running) -> None:
+def test_service_gives_the_same_answers_as_the_predict_command(served: LiveService) -> None:
     champion = prediction.champion(NAME)
     [expected] = prediction.answers(champion.served, [GLAD])
     content = served.ask(GLAD, "word1").json()
@@ -47,7 +47,7 @@ def test_service_gives_the_same_answers_as_the_predict_command(served: Running) 
     assert [word["effect"] for word in answer["words"]["effects"]] == pytest.approx([word.effect for word in words])
 
 
-def test_a_picture_is_accepted_in_any_form(served: Running) -> None:
+def test_a_picture_is_accepted_in_any_form(served: LiveService) -> None:
     content = encoded(255 - stroke(90, 60))
     text = base64.b64encode(content).decode()
     shares = [
@@ -63,12 +63,12 @@ def test_a_picture_is_accepted_in_any_form(served: Running) -> None:
     assert levels.shape == (prediction["seen"]["height"], prediction["seen"]["width"])
 
 
-def test_a_text_can_be_the_request_body(served: Running) -> None:
+def test_a_text_can_be_the_request_body(served: LiveService) -> None:
     raw = served.client.post(f"/predict/{NAME}", content=GLAD.encode(), headers={"content-type": "text/plain"})
     assert raw.json() == served.ask(GLAD).json()
 
 
-def test_probabilities_in_answers_are_finite(served: Running) -> None:
+def test_probabilities_in_answers_are_finite(served: LiveService) -> None:
     for answer in served.ask(GLAD, "word1", "x").json()["predictions"]:
         assert all(math.isfinite(share) and 0 <= share <= 1 for share in answer["probabilities"].values())
 
@@ -76,7 +76,7 @@ def test_probabilities_in_answers_are_finite(served: Running) -> None:
 # --- state -----------------------------------------------------------------------------------
 
 
-def test_health_ready_metrics_and_openapi_routes(served: Running) -> None:
+def test_health_ready_metrics_and_openapi_routes(served: LiveService) -> None:
     assert served.client.get("/health").json() == {"status": "alive"}
     assert served.client.get("/ready").json()["champions"] == {NAME: 1, "tones": 1}
     served.ask(GLAD, GLAD)
@@ -100,7 +100,7 @@ def test_health_ready_metrics_and_openapi_routes(served: Running) -> None:
 
 
 def test_service_answers_503_until_there_is_a_champion(small: Params, small_store: "Store") -> None:
-    with Running(small.model_copy(update={"serving": BOUNDS})) as served:
+    with LiveService(small.model_copy(update={"serving": SERVING})) as served:
         response = served.ask(GLAD)
         assert response.status_code == 503
         assert "run `feedforward promote notes`" in response.json()["error"]
@@ -111,7 +111,7 @@ def test_service_answers_503_until_there_is_a_champion(small: Params, small_stor
         assert served.client.get("/ready").status_code == 200
 
 
-def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: Running) -> None:
+def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: LiveService) -> None:
     registry = Registry()
     [run] = registry.find_runs(NAME, role="final")
     responses: list[tuple[int, int]] = []
@@ -146,7 +146,7 @@ def test_a_tampered_variant_is_reported_while_the_champion_still_answers(
 ) -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     (model_versions.folder(version, "variants/original") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
-    with Running(small.model_copy(update={"serving": BOUNDS})) as served:
+    with LiveService(small.model_copy(update={"serving": SERVING})) as served:
         content = served.client.get("/datasets").json()["datasets"][NAME]
         assert content["champion"]["version"] == 1
         assert not content["variants"]
@@ -160,7 +160,7 @@ def test_a_tampered_variant_is_reported_while_the_champion_still_answers(
 def test_answer_lists_values_unseen_in_training(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     registered.grades_champion(small_store)
-    with Running(registered.with_grades()) as served:
+    with LiveService(registered.with_grades()) as served:
         known, unknown = served.ask("word1 nobody", "nobody knows").json()["predictions"]
         assert "warnings" not in known
         assert unknown["warnings"] == ["no word of this text is in the vocabulary"]
@@ -173,7 +173,7 @@ def test_answer_lists_values_unseen_in_training(small: Params, small_store: "Sto
 def test_a_champion_with_different_labels_is_not_served(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     notes = small.datasets[NAME].model_copy(update={"labels": ("bad", "good")})
-    with Running(small.model_copy(update={"datasets": {NAME: notes}})) as served:
+    with LiveService(small.model_copy(update={"datasets": {NAME: notes}})) as served:
         answer = served.ask(GLAD)
         assert answer.status_code == 503
         assert "its labels are sad, glad, params.yaml says bad, good" in answer.json()["error"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
-from live_service import BOUNDS, GLAD, Running
+from live_service import GLAD, SERVING, LiveService
 from registered import NAME
 from waiting import until
 
@@ -22,7 +22,7 @@ from feedforward.tracking.registry import Registry
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-SHADOWED = BOUNDS.model_copy(update={"shadow": "challenger"})
+SHADOWED = SERVING.model_copy(update={"shadow": "challenger"})
 SAD = "word1 word2"
 
 
@@ -34,11 +34,11 @@ def challenger(store: "Store", params: Params, strength: float) -> Version:
     return version
 
 
-def serving(params: Params, bounds: Serving) -> Running:
-    return Running(params.model_copy(update={"serving": bounds}))
+def serving(params: Params, bounds: Serving) -> LiveService:
+    return LiveService(params.model_copy(update={"serving": bounds}))
 
 
-def figures(service: Running) -> Evidence:
+def figures(service: LiveService) -> Evidence:
     known = service.service.handlers.challengers.evidence.get(NAME)
     return known[1] if known else Evidence()
 
@@ -125,7 +125,7 @@ def test_a_busy_shadow_counts_dropped_requests_and_a_killed_shadow_is_reported(
 def test_canary_answers_a_share_of_requests_and_marks_the_answers(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)
     challenger(small_store, small, -1.0)
-    with serving(small, BOUNDS.model_copy(update={"canary": 0.3})) as service:
+    with serving(small, SERVING.model_copy(update={"canary": 0.3})) as service:
         until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
         texts = [f"{GLAD} {k}" for k in range(60)]
         answers = {text: service.ask(text).json() for text in texts}
@@ -150,7 +150,7 @@ def test_champion_answers_if_the_challenger_fails(
 ) -> None:
     registered.champion(small_store, small, 1.0)
     challenger(small_store, small, -1.0)
-    with serving(small, BOUNDS.model_copy(update={"canary": 1.0})) as service:
+    with serving(small, SERVING.model_copy(update={"canary": 1.0})) as service:
         until(lambda: service.ask(GLAD).json()["version"] == 2)
         monkeypatch.delattr(type(service.service.handlers.challengers.models.champions()[NAME].served), "ask")
         broken = service.service.handlers.challengers
@@ -204,7 +204,7 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
 
 
 def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Params, small_store: "Store") -> None:
-    registered.vocabulary()
+    registered.write_vocabulary()
     registry = Registry()
     rule = Promotion(shadow=ShadowRule(requests=10, agreement=0.9))
     params = small.model_copy(update={"promotion": rule, "serving": SHADOWED})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import workspaces
 from threads import at_once
-from tracked_runs import all_runs, child, in_spool, log
+from tracked_runs import all_runs, log, run_python, spooled_ids
 
 from feedforward import tracking
 from feedforward.tracking import connection
@@ -60,7 +60,7 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
         store = tracking.open_store()
         for seed in range(3):
             log(store, seed)
-    assert len(in_spool()) == 3
+    assert len(spooled_ids()) == 3
     [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "an HTML page instead of a response from MLflow" in warning.getMessage()
     assert "sign in" not in caplog.text
@@ -85,7 +85,7 @@ def test_a_server_that_sends_its_answer_too_slowly_is_abandoned(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         log(tracking.open_store())
         ended.set()
-    assert len(in_spool()) == 1
+    assert len(spooled_ids()) == 1
     assert "the server does not answer" in caplog.text
 
 
@@ -98,6 +98,6 @@ def test_concurrent_processes_that_log_the_same_inputs_complete_their_runs(works
         "[time.sleep(0.001) for _ in iter(lambda: all(Path(f'ready{k}').exists() for k in range(4)), True)];"
         "[log(s, 100 * p + k, inputs=[DataInput(f'words {k}', DIGEST, 'training', 'data')]) for k in range(10)]"
     )
-    at_once(lambda part: child(workspace, f"os.chdir({str(tmp_path)!r}); {code}", PART=str(part)), range(4))
-    assert in_spool() == []
+    at_once(lambda part: run_python(workspace, f"os.chdir({str(tmp_path)!r}); {code}", PART=str(part)), range(4))
+    assert spooled_ids() == []
     assert [run.info.status for run in all_runs()] == ["FINISHED"] * 40

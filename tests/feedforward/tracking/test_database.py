@@ -14,11 +14,11 @@ import workspaces
 from threads import at_once
 from tracked_runs import (
     all_runs,
-    child,
     client,
     history,
-    in_spool,
     log,
+    run_python,
+    spooled_ids,
 )
 
 from feedforward import tracking
@@ -49,7 +49,7 @@ def test_template_has_the_tables_and_columns_of_mlflow(tmp_path: Path) -> None:
 def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: Path) -> None:
     path = workspace / "mlruns" / "mlflow.db"
     path.unlink()
-    assert child(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
+    assert run_python(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
     assert not path.exists()
     log(tracking.open_store())
     assert [each.name for each in path.parent.glob("mlflow.db*")] == ["mlflow.db"]
@@ -59,12 +59,12 @@ def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: P
 def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspaces.create(tmp_path, monkeypatch, "seeds: 1\n")
     code = "s = tracking.open_store(); [log(s, 10 * int(os.environ['PART']) + k) for k in range(5)]"
-    done = at_once(lambda part: child(tmp_path, code, PART=str(part)), range(4))
+    done = at_once(lambda part: run_python(tmp_path, code, PART=str(part)), range(4))
     assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4  # no warning either
     runs = all_runs()
     assert len(runs) == 20
     assert sum(len(history(run.info.run_id, "loss")) for run in runs) == 20 * 20
-    assert in_spool() == []
+    assert spooled_ids() == []
 
 
 @pytest.mark.slow

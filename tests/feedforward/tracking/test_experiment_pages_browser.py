@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from chromium import pytestmark as needs_chromium
 from recorded_variants import record_variants
-from synthetic_runs import LIKE_THE_LECTURE
+from synthetic_runs import SHAPES
 
 from feedforward.tracking import experiment_pages
 from feedforward.tracking.experiment_pages import bounds
@@ -37,14 +37,14 @@ def test_link_opens_five_validation_loss_curves_with_their_intervals(
     first.locator("path.js-line").first.wait_for(timeout=120_000)
     page.wait_for_function(f"new Set({LINES}).size == 15", timeout=120_000)
     assert set(page.evaluate(LINES)) == {
-        f"{variant} {name}" for variant in LIKE_THE_LECTURE for name in ("val_loss", *bounds("val_loss"))
+        f"{variant} {name}" for variant in SHAPES for name in ("val_loss", *bounds("val_loss"))
     }
     strokes = first.locator("path.js-line").evaluate_all(STROKES)
-    assert len(set(strokes)) == len(LIKE_THE_LECTURE), "a curve and its interval have one color"
+    assert len(set(strokes)) == len(SHAPES), "a curve and its interval have one color"
     assert "Playground" not in page.inner_text("body"), "the pages for prompts"
     box = first.bounding_box()
     assert box
     assert box["y"] + box["height"] <= HEIGHT
     names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").all_inner_texts()
-    assert all(variant in " ".join(names) for variant in LIKE_THE_LECTURE)
+    assert all(variant in " ".join(names) for variant in SHAPES)
     page.close()

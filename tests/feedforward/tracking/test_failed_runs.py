@@ -11,9 +11,9 @@ import pytest
 from tracked_runs import (
     DIGEST,
     all_runs,
-    child,
     history,
     result,
+    run_python,
     tags,
 )
 
@@ -64,7 +64,7 @@ def test_a_kill_while_logging_loses_only_an_incomplete_record(
     store: "Store", workspace: Path, point: str, status: str
 ) -> None:
     """If the record is incomplete, the run is lost and reported as such; once it is complete, nothing is lost."""
-    done = child(workspace, "log(tracking.open_store(), params={'epochs': 20})", FAULT=point)
+    done = run_python(workspace, "log(tracking.open_store(), params={'epochs': 20})", FAULT=point)
     assert done.returncode == -signal.SIGKILL, done.stderr
     store.reconcile()
     (run,) = all_runs()

@@ -16,9 +16,9 @@ from tracked_runs import (
     all_runs,
     client,
     history,
-    in_spool,
     log,
     result,
+    spooled_ids,
     tags,
 )
 
@@ -88,7 +88,7 @@ def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspac
         "sha256": DIGEST,
     }
     assert_model_answers(stored_run, model)
-    assert in_spool() == []
+    assert spooled_ids() == []
 
 
 def assert_model_answers(stored_run: Any, model: Any) -> None:
@@ -202,4 +202,4 @@ def test_no_database_artifact_or_message_contains_a_secret(
     assert leaks == []
     assert "send them with `feedforward sync`" in caplog.text
     assert canary not in caplog.text
-    assert len(in_spool()) == 2
+    assert len(spooled_ids()) == 2

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import registered
 from recorded_variants import record_variants
-from synthetic_runs import LIKE_THE_LECTURE
+from synthetic_runs import SHAPES
 
 from feedforward.config.schema import Params
 from feedforward.tracking.experiment_pages import bounds
@@ -66,7 +66,7 @@ def test_an_older_client_reads_runs_curves_and_models(
     record_variants(remote_store)
     version = registered.champion(remote_store, small)
     read = read_by(environment, tmp_path)
-    assert set(read["curves"]) == set(LIKE_THE_LECTURE)
+    assert set(read["curves"]) == set(SHAPES)
     for name, curves in read["curves"].items():
         low, high = (curves[limit] for limit in bounds("val_loss"))
         assert len(curves["val_loss"]) == 20

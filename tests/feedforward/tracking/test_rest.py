@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from small_data import params
-from synthetic_runs import LIKE_THE_LECTURE, one_run
+from synthetic_runs import SHAPES, replica_run
 
 from feedforward.experiments import parent_runs, plan
 from feedforward.tracking.experiment_pages import bounds
@@ -45,7 +45,7 @@ def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
     by_fingerprint = {}
     for pack in packs:
         names = [member.variant for member in pack.members]
-        runs = [one_run("notes", name, pack.seed, 20, LIKE_THE_LECTURE[name]) for name in names]
+        runs = [replica_run("notes", name, pack.seed, 20, SHAPES[name]) for name in names]
         by_fingerprint |= dict(zip(pack.fingerprints, runs, strict=True))
         for run in runs if pack.role == "replica" else ():
             losses.setdefault(run.variant, []).append(run.metrics[COMPARED])

@@ -12,10 +12,10 @@ from tracked_runs import (
     all_runs,
     client,
     history,
-    in_spool,
     log,
     result,
     results_in,
+    spooled_ids,
     tags,
 )
 
@@ -112,7 +112,7 @@ def test_threads_log_concurrently(store: "Store") -> None:
     assert {run.tags["seed"] for run in runs} == {str(seed) for seed in range(8)}
     for run in runs:
         assert history(run.run_id, "val_loss") == list(enumerate(result(int(run.tags["seed"])).curves["val_loss"], 1))
-    assert in_spool() == []
+    assert spooled_ids() == []
 
 
 @pytest.mark.proves("Jobs that start the same parent run at the same time share one")

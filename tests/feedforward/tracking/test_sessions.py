@@ -9,8 +9,8 @@ import pytest
 from tracked_runs import (
     DIGEST,
     all_runs,
-    child,
     client,
+    run_python,
     tags,
 )
 
@@ -46,7 +46,7 @@ def test_runs_of_a_removed_container_are_closed(store: "Store", workspace: Path)
         "from feedforward.core import provenance; provenance.host_digest = lambda: 'removed';"
         "tracking.open_store().start(tags(), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert child(workspace, code).returncode == -signal.SIGKILL
+    assert run_python(workspace, code).returncode == -signal.SIGKILL
     assert store.reconcile() == 1
     assert [run.info.status for run in all_runs()] == ["KILLED"]
 
@@ -64,7 +64,7 @@ def test_a_copied_store_does_not_close_the_runs_of_the_original(
 @pytest.mark.slow
 def test_only_runs_of_dead_processes_are_closed(store: "Store", workspace: Path) -> None:
     code = "s = tracking.open_store(); log(s, 0); s.start(tags(seed=1), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
-    assert child(workspace, code).returncode == -signal.SIGKILL
+    assert run_python(workspace, code).returncode == -signal.SIGKILL
     store.start(tags(seed=2), "mine")
     elsewhere = store.start(tags(seed=3), "of another host")
     (stored_run,) = store.find_runs("words", None, record_id=elsewhere.id)

@@ -16,11 +16,11 @@ from tracked_runs import (
     client,
     health,
     history,
-    in_spool,
     log,
     result,
     results_in,
     server,
+    spooled_ids,
     tags,
 )
 
@@ -42,7 +42,7 @@ def test_training_continues_without_a_store_and_results_are_reused(
         log(store, seed, parent)
     store.finish(parent, metrics={"mean_loss": 0.5})
     assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
-    assert len(in_spool()) == 6
+    assert len(spooled_ids()) == 6
     expected = {f"{seed:064x}": result(seed) for seed in range(5)}
     assert results_in(tracking.open_store(), "words", "fair", "replica", expected) == expected
     with pytest.raises(TrackingError):
@@ -82,7 +82,7 @@ def test_a_damaged_record_does_not_block_the_others(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking.open_store().sync().sent == 1
     assert "cannot be read" in caplog.text
-    assert in_spool() == [runs[0].id]
+    assert spooled_ids() == [runs[0].id]
 
 
 @pytest.mark.proves("A full disk is reported in one line, and no record is lost")
@@ -97,7 +97,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     (message,) = caplog.records
     assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", message.message)
-    assert len(in_spool()) == 1
+    assert len(spooled_ids()) == 1
     assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
 
 
@@ -116,18 +116,18 @@ def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
     store = tracking.open_store()
     parent = store.start(tags("variant", None), "original", resume=True)
     log(store, 0, parent, model=model)
-    assert len(in_spool()) == 1
+    assert len(spooled_ids()) == 1
     with server(folder, port) as process:
         assert store.sync() == tracking.Synced(1, 0, [])
         log(store, 1, parent, model=model)
-        assert in_spool() == []
+        assert spooled_ids() == []
         caught = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
         os.killpg(process.pid, signal.SIGSTOP)
         store.finish(caught, result=result(2), model=model)
         for seed in (3, 4):
             log(store, seed, parent, model=model)
         log(tracking.open_store(), 5, parent)  # another job finds the server frozen
-        assert len(in_spool()) == 4
+        assert len(spooled_ids()) == 4
         os.killpg(process.pid, signal.SIGCONT)
         wait_for(health(port), process)
         assert store.sync() == tracking.Synced(4, 0, [])

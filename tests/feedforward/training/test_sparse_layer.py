@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_data import from_dense
 from small_data import multihot as rows_like_texts
-from small_data import of_dense
 
 from feedforward.config.schema import Optimizer
 from feedforward.data.splits import MultiHot
@@ -24,7 +24,7 @@ def matrices(draw: st.DrawFn) -> MultiHot:
     )
     samples, seed = draw(st.integers(1, 30)), draw(st.integers(0, 99))
     share = draw(st.sampled_from([0.0, 0.02, 0.3, 1.0]))
-    return of_dense(np.random.default_rng(seed).random((samples, columns)) < share)
+    return from_dense(np.random.default_rng(seed).random((samples, columns)) < share)
 
 
 def tail_of_batch(
@@ -74,7 +74,7 @@ def test_the_number_of_batches_may_exceed_16_bits() -> None:
     samples = 2**16 + 50
     ones = np.zeros((samples, sparse_layer.HEAD + 3), bool)
     ones[np.arange(samples), sparse_layer.HEAD + np.arange(samples) % 3] = True
-    coordinates = sparse_layer.coordinates(tail_of(of_dense(ones)), 1)
+    coordinates = sparse_layer.coordinates(tail_of(from_dense(ones)), 1)
     np.testing.assert_array_equal(coordinates.columns_by_column, np.arange(samples) % 3)
     np.testing.assert_array_equal(coordinates.offsets, np.arange(samples + 1))
 

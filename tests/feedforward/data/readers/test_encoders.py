@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encoded, framed, stroke
+from pictures import centered_strokes, encoded, stroke
 from PIL import Image
 from raw_files import idx
 
@@ -156,7 +156,7 @@ def test_invalid_settings_are_rejected(settings: dict[str, object], files: dict[
 def test_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Path) -> None:
     pair = IdxPair(features="images.gz", labels="labels.gz")
     reader = IdxReader(kind="idx", train=pair, test=pair)
-    pixels = framed(40)[:, :, 2:26]
+    pixels = centered_strokes(40)[:, :, 2:26]
     Split(pixels.reshape(40, -1), np.zeros(40, np.uint8)).save(tmp_path / "train")
     (tmp_path / "images").write_bytes(idx(pixels))
     encoder = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})

@@ -3,14 +3,14 @@
 import io
 
 import pytest
-from pictures import encoded, png_of, stroke
+from pictures import encoded, png_claiming, stroke
 from PIL import Image
 
 from feedforward.data.readers import image_decoding
 
 
 def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
-    small, large = png_of(30, 20), png_of(3000, 2000)
+    small, large = png_claiming(30, 20), png_claiming(3000, 2000)
     head = slice(8, 33)  # the chunk with the size; Pillow uses the last one
     for content in (small, large, small[:33] + large[head] + small[33:], encoded(stroke(40, 50), "JPEG")):
         with Image.open(io.BytesIO(content)) as picture:

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from pictures import encoded, framed, png_of, stroke
+from pictures import centered_strokes, encoded, png_claiming, stroke
 from PIL import Image
 
 from feedforward.data.readers import image_preprocessing
@@ -16,7 +16,7 @@ RED_ON_CREAM = (np.array([250, 245, 220]), np.array([160, 20, 30]))
 
 
 def test_geometry_is_measured_from_digit_images() -> None:
-    geometry = image_preprocessing.measure_geometry(framed(50))
+    geometry = image_preprocessing.measure_geometry(centered_strokes(50))
     assert (geometry.height, geometry.width, geometry.box) == (28, 28, 20)
     assert np.allclose(geometry.center, 14, atol=0.5)
 
@@ -32,7 +32,7 @@ def test_blank_images_have_a_geometry_without_a_box() -> None:
 
 @pytest.mark.parametrize("invert", [lambda a: a, lambda a: 255 - a])
 def test_a_training_image_is_reproduced_exactly_even_if_inverted(invert) -> None:
-    for image in framed(20):
+    for image in centered_strokes(20):
         np.testing.assert_array_equal(image_preprocessing.encode(encoded(invert(image)), DIGITS).reshape(28, 28), image)
 
 
@@ -92,9 +92,9 @@ def test_the_whole_picture_is_scaled_if_there_is_no_box() -> None:
         (b"not a picture", "must be an image"),
         (b"%PDF-1.7 or another thing", "must be an image"),
         (encoded(stroke(40, 40))[:60], "cannot be read"),
-        (png_of(60_000, 60_000), "must have at most 16777216 pixels"),
-        (png_of(1, 2**24), "65536 on a side, got"),
-        (png_of(2000, 2000), "cannot be read"),
+        (png_claiming(60_000, 60_000), "must have at most 16777216 pixels"),
+        (png_claiming(1, 2**24), "65536 on a side, got"),
+        (png_claiming(2000, 2000), "cannot be read"),
         (encoded(np.full((30, 30), 255, np.uint8)), "is blank"),
         (encoded(np.zeros((30, 30), np.uint8)), "is blank"),
         (encoded(np.full((1, 1), 7, np.uint8)), "is blank"),
