@@ -59,7 +59,7 @@ def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, latest_start: float
     if not undecided:
         return f"All {len(verdicts)} claims are decided after {n} seeds."
     if n >= seeds:
-        return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
+        return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the maximum set by --seeds."
     if time.monotonic() > latest_start:
         still = f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds"
         return (

@@ -20,7 +20,7 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
         DataError: the folder, or a temporary folder next to it, contains something other than an archive; `remedy` is
             the end of the message.
     """
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100  unlike `absolute`, gives `.` and `..` a name
+    folder = Path(os.path.realpath(folder))  # so that a link is followed rather than replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
     with processes.locked_folder(folder.parent):
         _refuse_foreign(folder, remedy)

@@ -174,6 +174,8 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
                         shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
                         table.writerow([sample, name, prediction.in_words(answer), *shares])
             advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")
+    if not samples:
+        raise InputError(str(file), "contains no samples")
     if unseen:
         listed = "" if as_json else "; --json lists the warnings"
         log.warning("%d of %d samples contain something unknown, such as %s%s", unseen, samples, example, listed)

@@ -22,6 +22,11 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def exists(self) -> bool:
+        """Whether git is installed and finds a repository."""
+        return self._text("rev-parse", "--git-dir") is not None
+
     def commit(self, name: str) -> str | None:
         """The commit (hex) that a name such as HEAD~1, v1.2 or 1a2b3c4 refers to; None if there is none.
 

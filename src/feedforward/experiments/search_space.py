@@ -157,7 +157,7 @@ def _axis(text: str, known: Mapping[str, object], search: bool) -> Axis:
     if len(set(values)) < len(values):
         raise ParamsError([f"{text}: must not contain a value twice"])
     if span and not search:
-        raise ParamsError([f"{text}: a range needs --trials, the number of values to try"])
+        raise ParamsError([f"{text}: a range needs --trials, the number of values to try, and it must be at least 1"])
     if span and (any(isinstance(value, str) for value in values) or values[0] > values[1]):  # type: ignore[operator]
         raise ParamsError([f"{text}: must be two numbers, the lower one first"])
     return Axis(field, values, span is not None)

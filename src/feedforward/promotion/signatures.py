@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from feedforward.config import file_values
 from feedforward.config.schema import check as check_params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
@@ -137,13 +137,15 @@ def create() -> tuple[Path, str, bool]:
     for folder in reversed([folder for folder in path.parents if not folder.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)  # with `parents=True`, only the last folder would get this mode
     _check_owner(path)
-    if path.exists():
-        return path, public_text(_private_key(path).public_key()), False
-    key = ec.generate_private_key(ec.SECP256R1())
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return path, public_text(key.public_key()), True
+    with processes.locked_folder(path.parent):
+        if path.exists():
+            return path, public_text(_private_key(path).public_key()), False
+        key = ec.generate_private_key(ec.SECP256R1())
+        form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        with atomic_files.writing(path, "key") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
+        return path, public_text(key.public_key()), True
 
 
 def _check_owner(path: Path) -> None:

@@ -54,7 +54,7 @@ class Challengers:
 
     def of(self, champion: Champion) -> Champion | None:
         """The challenger of a champion; None if there is no challenger, or if it is already the champion."""
-        challenger = self.models.champions().get(champion.version.dataset) if self.enabled else None
+        challenger = self.models.find(champion.version.dataset) if self.enabled else None
         return None if challenger is None or challenger.version.number == champion.version.number else challenger
 
     def answer(self, champion: Champion, question: Question) -> bytes | None:
@@ -79,8 +79,12 @@ class Challengers:
             self.metrics.observe_answer(dataset, champion.version.number, False, time.perf_counter() - began)
         if self.shadow is None or (challenger := self.of(champion)) is None:
             return
-        pair = Pair(shadow_evidence.identity(champion.version), shadow_evidence.identity(challenger.version))
-        self.shadow.offer(Frame(dataset, kind, pair, body, answer))
+
+        def frame() -> Frame:
+            pair = Pair(shadow_evidence.identity(champion.version), shadow_evidence.identity(challenger.version))
+            return Frame(dataset, kind, pair, body, answer)
+
+        self.shadow.offer(dataset, len(body) + len(answer), frame)
 
     def state(self) -> dict[str, Any]:
         """For `GET /health`: the challenger of each dataset, or why there is none; empty if disabled."""

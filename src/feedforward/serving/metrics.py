@@ -94,9 +94,9 @@ class ServiceMetrics:
         """Count a request that the challenger failed to answer."""
         self._canary_failures.labels(dataset).inc()
 
-    def count_dropped(self, dataset: str) -> None:
-        """Count a request that was not sent to the shadow."""
-        self._dropped.labels(dataset).inc()
+    def count_dropped(self, dataset: str, number: int) -> None:
+        """Count requests that were not sent to the shadow."""
+        self._dropped.labels(dataset).inc(number)
 
     def set_challenger(self, dataset: str, version: int) -> None:
         """Record which challenger is in use; 0 for none."""

@@ -61,6 +61,10 @@ class ModelCache:
                     log.warning("%s", problem)
                 self.problems[name] = problem
 
+    def find(self, name: str) -> Champion | None:
+        """The champion of dataset `name`; None if it has none."""
+        return self._champions.get(name)
+
     def champion(self, name: str) -> Champion:
         """The champion of dataset `name`.
 

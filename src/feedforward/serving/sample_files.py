@@ -3,7 +3,6 @@
 import codecs
 import contextlib
 import io
-import json
 import logging
 import sys
 import zlib
@@ -146,8 +145,10 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                     continue
                 where = f"{path} line {number}"
                 try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError):
+                    value = cells.parse_json(line)
+                except cells.RepeatedKey as error:
+                    raise InputError(where, str(error)) from None
+                except ValueError:
                     raise InputError(where, "is not JSON") from None
                 if isinstance(value, dict) and column:
                     value = _field(where, value, column)

@@ -209,6 +209,16 @@ def test_the_current_folder_is_not_replaced(
     assert Path.cwd().is_dir()
 
 
+def test_a_link_to_a_folder_is_kept(archive: Path, small_shell: Shell) -> None:
+    target, link = archive.with_name("elsewhere"), archive.with_name("link")
+    target.mkdir()
+    link.symlink_to(target)
+    for _ in range(2):
+        assert small_shell.run("import", str(archive), "--to", str(link)) == 0
+        assert link.is_symlink()
+        assert (target / "digests.json").is_file()
+
+
 @pytest.mark.slow
 def test_concurrent_imports_do_not_affect_each_other(archive: Path, workspace: Path) -> None:
     command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]

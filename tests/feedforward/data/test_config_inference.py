@@ -83,6 +83,13 @@ def test_a_table_with_too_many_or_too_long_names_does_not_change_params(
     assert (tmp_path / "params.yaml").read_text() == HEAD
 
 
+def test_numbers_with_decimal_points_and_commas_in_one_column_are_reported(tmp_path: Path) -> None:
+    rows = [f"{k % 11 / 4};{f'{k / 7:.2f}'.replace('.', '.,'[k % 2])};{'yn'[k % 2]}" for k in range(40)]
+    (tmp_path / "mixed.csv").write_text("\n".join(["number;size;mood", *rows]))
+    reasons = config_inference.guess(tmp_path / "mixed.csv", ("mood",)).reasons
+    assert "column size is left out: some numbers have a decimal point, others a decimal comma; use " in str(reasons)
+
+
 def test_params_remain_a_link_with_the_same_permissions(tmp_path: Path) -> None:
     (tmp_path / "real.yaml").write_text(HEAD)
     (tmp_path / "real.yaml").chmod(0o640)

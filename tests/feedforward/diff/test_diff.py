@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,6 +253,13 @@ def test_error_for_comparing_a_commit_with_a_run_lists_valid_comparisons(inside:
     name = shell.stderr.split("name ")[-1].split(",")[0]
     assert git(inside.root, "rev-parse", "HEAD~3").startswith(name)
     assert shell.run("diff", "HEAD~2", name) == 1
+
+
+def test_code_is_not_compared_without_git(inside: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert shell.run("diff", *inside.runs[:2]) in (0, 1)
+    assert "code: is not compared, because git is not installed or this folder is in no git repository" in shell.stdout
+    assert "git fetch" not in shell.stdout
 
 
 def test_diff_shows_flipped_verdicts_and_unknown_values(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ import base64
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -251,3 +254,14 @@ def test_keys_command_prints_the_line_for_params(key: str, small_shell: Shell) -
     assert (small_shell.run("keys"), small_shell.stdout) == (0, f"key: {key}\n")
     assert small_shell.run("keys", "--json") == 0
     assert json.loads(small_shell.stdout) == {"key": key, "new": False, "private": str(signatures.private_path())}
+
+
+@pytest.mark.slow
+def test_killed_keys_command_leaves_no_unusable_key(params: Params, small_shell: Shell) -> None:
+    command = [sys.executable, "-m", "feedforward.cli", "keys"]
+    killed = subprocess.run(command, env=os.environ | {"FAULT": "key.before_rename"}, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not signatures.private_path().exists()
+    assert small_shell.run("keys") == 0
+    assert small_shell.stdout.startswith("key: ")
+    assert signatures.private_path().stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""Classify the columns of a table: number, category, text, date, ID, a single value, or empty."""
+"""Classify the columns of a table: number, category, text, date, ID, a single value, empty, or inconsistent numbers."""
 
 import itertools
 import re
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from feedforward.data.readers import cells, column_values
 from feedforward.data.readers.cells import Decimal
 
-Role = Literal["number", "category", "text", "date", "id", "one value", "empty"]
+Role = Literal["number", "category", "text", "date", "id", "one value", "empty", "inconsistent"]
 MOST_CLASSES = 50  # most classes of a target, and most categories of a column
 MOST_NUMBERED = 20  # most distinct whole numbers that a column of classes may contain
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
@@ -105,8 +105,19 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= 10):
         codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
         return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
+    if _has_both_signs(counts):
+        return Column(name, "inconsistent", "numbers with decimal points and with decimal commas", *common)
     role: Role = "text" if length >= LONG else "id"
     return Column(name, role, f"{len(counts)} different texts", *common, length=length)
+
+
+def _has_both_signs(counts: Mapping[str, int]) -> bool:
+    """Whether nearly all cells are numbers, some only with a decimal point and others only with a decimal comma."""
+    signs: Counter[tuple[bool, bool]] = Counter()
+    for value, count in counts.items():
+        signs[cells.is_number(value, "."), cells.is_number(value, ",")] += count
+    nearly_all = signs.total() - signs[False, False] >= NEARLY_ALL * signs.total()
+    return nearly_all and signs[True, False] > 0 and signs[False, True] > 0
 
 
 def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:

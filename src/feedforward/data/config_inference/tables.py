@@ -147,6 +147,7 @@ def _left_out(columns: Any) -> list[str]:
         "text": "it contains texts",
         "one value": "all rows have the same value",
         "empty": "it is empty",
+        "inconsistent": "some numbers have a decimal point, others a decimal comma; use one of them in the file",
         "number": "it does not contain texts",
         "category": "it does not contain texts",
     }

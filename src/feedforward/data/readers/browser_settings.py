@@ -49,6 +49,7 @@ def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
         "categorical": measured.categorical,
         "decimal": measured.decimal,
         "missing": measured.missing,
+        "missingCategories": sorted(cells.missing_categories(measured.missing, measured.decimal)),
         "missingNumbers": sorted(cells.missing_numbers(measured.missing, measured.decimal)),
         "largest": columns.LARGEST,
         "nothing": sorted(cells.MISSING),

@@ -9,6 +9,7 @@
 import datetime
 import decimal as decimals
 import functools
+import json
 import math
 import re
 import unicodedata
@@ -50,6 +51,10 @@ ISO_DATE = re.compile(
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
 
 
+class RepeatedKey(ValueError):
+    """An object in JSON has the same key twice."""
+
+
 def text(value: Any) -> str:
     """A cell as text: without surrounding whitespace, in NFC, with one spelling for each number and date."""
     if isinstance(value, str):
@@ -81,6 +86,27 @@ def _text(value: str) -> str:
     return value.strip().strip(INVISIBLE).strip()
 
 
+def parse_json(content: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply. RepeatedKey: an object has a key twice, so one of the values
+            would be ignored.
+    """
+    try:
+        return json.loads(content, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise RepeatedKey(f"key {key[:60]!r} occurs twice in an object")
+    return values
+
+
 def by_name(row: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a row by the names of their columns, as `text` spells them.
 
@@ -94,21 +120,34 @@ def by_name(row: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:
-    """Whether the cell of a category or label is missing. missing: additional spellings, matched exactly."""
-    plain = text(value)
-    return plain.lower() in MISSING or plain in missing
+def is_missing(value: Any) -> bool:
+    """Whether a cell counts as missing in a column of any kind."""
+    return text(value).lower() in MISSING
 
 
 def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> str:
     """A category or label in its normalized spelling; empty if it is missing.
 
     Truth values become "true" and "false". Numbers lose a plus sign and trailing decimal zeros; numbers with leading
-    zeros are codes and do not change.
+    zeros are codes and do not change. missing: additional spellings, which are normalized, too.
     """
-    plain = text(value)
+    normalized = _category(text(value), decimal)
+    return "" if missing and normalized in missing_categories(tuple(missing), decimal) else normalized
+
+
+@functools.lru_cache(maxsize=64)
+def missing_categories(missing: tuple[str, ...], decimal: Decimal) -> frozenset[str]:
+    """Additional spellings of missing values, normalized; JSON and Parquet do not store how a number is spelled.
+
+    >>> missing_categories(("-999.0",), ".")
+    frozenset({'-999'})
+    """
+    return frozenset(_category(text(spelling), decimal) for spelling in missing)
+
+
+def _category(plain: str, decimal: Decimal) -> str:
     lower = plain.lower()
-    if lower in MISSING or plain in missing:
+    if lower in MISSING:
         return ""
     if lower in ("true", "false"):
         return lower

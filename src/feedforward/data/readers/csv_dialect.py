@@ -63,6 +63,8 @@ def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
     text = head.read(HEAD)
     is_complete = len(text) < HEAD
     head.detach()
+    if not is_complete and "\n" not in text and "\r" not in text:
+        raise DataError(f"the first line has more than {HEAD} characters; put each row on a line of its own")
     separator, quote, escape = chosen = _quoting(text, is_complete, wanted)
     listed, _ = _head_rows(text, is_complete, chosen)
     if not listed:

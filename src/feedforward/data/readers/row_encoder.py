@@ -1,6 +1,5 @@
 """Encode table rows from users, in the form that the network was trained on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +37,10 @@ class RowEncoder:
         """
         if isinstance(sample, str | bytes):
             try:
-                sample = json.loads(sample)
-            except (ValueError, RecursionError):
+                sample = cells.parse_json(sample)
+            except cells.RepeatedKey as error:
+                raise InputError(field, str(error)) from None
+            except ValueError:
                 raise InputError(field, 'expected a JSON object such as {"column": 1.5}, got invalid JSON') from None
         if not isinstance(sample, dict):
             raise InputError(field, f"expected an object of columns, got {kind_of(sample)}")

@@ -9,7 +9,6 @@ import csv
 import functools
 import io
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from feedforward.data.readers.csv_dialect import Dialect
 BATCH = 16_384  # rows of a CSV file held as Python objects at a time
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
 JSON_LINES = (".jsonl", ".ndjson")  # suffixes
-LARGEST_CELL = 2**31 - 1  # characters; `csv` has one limit for the whole process
+LARGEST_CELL = 2**26  # characters; `csv` has one limit for the whole process
 
 T = TypeVar("T")
 
@@ -134,8 +133,10 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
+                entry = cells.parse_json(line)
+            except cells.RepeatedKey as error:
+                raise DataError(f"{path}: line {number}: {error}; correct the file") from None
+            except ValueError:
                 entry = None
             if not isinstance(entry, dict):
                 raise DataError(f"{path}: line {number} is not a JSON object; correct the file")

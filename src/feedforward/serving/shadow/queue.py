@@ -1,7 +1,8 @@
 """The service's side of the shadow: requests wait in a bounded queue until they are sent to the shadow's process.
 
-Queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are
-dropped and counted, so nothing ever waits for the shadow.
+Queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are dropped and
+counted, so nothing ever waits for the shadow. A busy service drops most requests, so dropping one must cost next to
+nothing: no frame is created for it, and drops are added up until the next transfer.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -34,16 +36,18 @@ log = logging.getLogger(__name__)
 class Shadow:
     """Sends answered requests to the process.
 
-    dropped: called with the dataset of each request that was not sent. report: called with each report of the process.
+    dropped: called with a dataset and the number of its requests that were not sent. report: called with each report
+    of the process.
     """
 
     def __init__(
-        self, params: Params, dropped: Callable[[str], None], report: Callable[[dict[str, Any]], None]
+        self, params: Params, dropped: Callable[[str, int], None], report: Callable[[dict[str, Any]], None]
     ) -> None:
         self._params, self._dropped, self._report = params, dropped, report
         self._lock = threading.Lock()
         self._queue: list[Frame] = []
         self._bytes = 0
+        self._drops = Counter[str]()  # since they were last reported
         self._unsent = memoryview(b"")
         self._received = b""
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,27 +76,35 @@ class Shadow:
                 self._process.kill()
                 self._process.wait()
 
-    def offer(self, frame: Frame) -> None:
-        """Queue an answered request, or drop it. Safe to call from any thread."""
-        size = len(frame.body) + len(frame.answer)
+    def offer(self, dataset: str, size: int, frame: Callable[[], Frame]) -> None:
+        """Queue an answered request, or drop it. Safe to call from any thread.
+
+        size: bytes of the request and its answer. frame: creates the frame; called only if the request is queued.
+        """
         with self._lock:
-            fits = self._socket is not None and len(self._queue) < QUEUE and self._bytes + size <= QUEUE_BYTES
-            if fits:
-                self._queue.append(frame)
+            if self._socket is not None and len(self._queue) < QUEUE and self._bytes + size <= QUEUE_BYTES:
+                self._queue.append(frame())
                 self._bytes += size
-        if not fits:
-            self._dropped(frame.dataset)
+            else:
+                self._drops[dataset] += 1
 
     async def _run(self) -> None:
         while True:
             if not self.running and time.monotonic() - self._started >= RESTART:
                 self._connect()
-            busy = bool(self._queue or self._unsent)
             try:
-                self._send()
+                busy = self._send()
             except OSError:
                 self._disconnect()
+                busy = False
+            self._report_drops()
             await asyncio.sleep(TICK if busy else IDLE_TICK)
+
+    def _report_drops(self) -> None:
+        with self._lock:
+            drops, self._drops = self._drops, Counter()
+        for dataset, number in drops.items():
+            self._dropped(dataset, number)
 
     def _connect(self) -> None:
         self._disconnect()
@@ -112,28 +124,30 @@ class Shadow:
     def _disconnect(self) -> None:
         connection, self._socket = self._socket, None
         with self._lock:
-            dropped, self._queue, self._bytes = self._queue, [], 0
-        for frame in dropped:
-            self._dropped(frame.dataset)
+            self._drops.update(frame.dataset for frame in self._queue)
+            self._queue, self._bytes = [], 0
+        self._report_drops()
         if connection is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 asyncio.get_running_loop().remove_reader(connection)
             connection.close()
 
-    def _send(self) -> None:
-        """Send as much as the system accepts without blocking."""
+    def _send(self) -> bool:
+        """Send as much as the system accepts without blocking; return whether more may soon be accepted."""
+        sent_any = False
         while self._socket is not None:
             if not self._unsent:
                 with self._lock:
                     frames, self._queue, self._bytes = self._queue, [], 0
                 self._unsent = memoryview(b"".join(frame.packed() for frame in frames))
             if not self._unsent:
-                return
+                break
             try:
                 sent = self._socket.send(self._unsent[:SEND_BYTES])
-            except BlockingIOError:
-                return
-            self._unsent = self._unsent[sent:]
+            except BlockingIOError:  # the process has not read what it was sent
+                return False
+            self._unsent, sent_any = self._unsent[sent:], True
+        return sent_any
 
     def _read(self) -> None:
         """Read the reports that have arrived."""

@@ -33,9 +33,14 @@ function asText(value) {
   return typeof value === "string" ? value.normalize("NFC").replace(EDGE, "") : String(value);
 }
 
-function category(value) { // in its canonical spelling; empty if missing
-  const plain = asText(value), lower = plain.toLowerCase();
-  if (encoder.nothing.includes(lower) || missing.includes(plain)) return "";
+function category(value) { // normalized; empty if missing
+  const normalized = normalize(asText(value));
+  return encoder.missingCategories.includes(normalized) ? "" : normalized;
+}
+
+function normalize(plain) {
+  const lower = plain.toLowerCase();
+  if (encoder.nothing.includes(lower)) return "";
   if (lower === "true" || lower === "false") return lower;
   const match = CANONICAL.exec(plain);
   if (!match) return plain;

@@ -39,3 +39,24 @@ def test_a_long_run_of_accents_is_kept_unchanged() -> None:
 def test_symbols_around_a_number_are_removed(cell: str, value: float | None) -> None:
     number = cells.number(cell)
     assert number == value if value is not None else number != number
+
+
+@pytest.mark.parametrize("value", [-999, -999.0, "-999", "-999.00"])
+@pytest.mark.parametrize("missing", ["-999", "-999.0"])
+def test_a_number_that_stands_for_a_missing_category_is_recognized_in_any_spelling(value: object, missing: str) -> None:
+    assert cells.category(value, missing=[missing]) == ""
+
+
+def test_a_code_that_stands_for_a_missing_category_matches_only_itself() -> None:
+    assert [cells.category(value, missing=["00"]) for value in ("00", "0", 0)] == ["", "0", "0"]
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, "b": 2, "a": 3}', '[{"b": {"a": 1, "a": 1}}]'])
+def test_a_repeated_key_is_rejected(content: str) -> None:
+    with pytest.raises(cells.RepeatedKey, match=r"^key 'a' occurs twice in an object$"):
+        cells.parse_json(content)
+
+
+def test_json_that_is_nested_too_deeply_is_rejected() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        cells.parse_json("[" * 100_000)

@@ -1,0 +1,145 @@
+"""Samples to predict, read from files: tables, lines of text or JSON, in all encodings."""
+
+import csv
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import networks
+import pytest
+
+from feedforward.core.errors import InputError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.promotion.bundle import Description, Servable
+from feedforward.serving import sample_files
+
+NETWORK = networks.network([12, 1], ["sigmoid"])
+MODEL = Servable(
+    Description("notes", "Notes", ("sad", "glad"), "original", 0, 2, 90, "r", "f", "d", NETWORK.weights_digest()),
+    TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12)),
+    NETWORK,
+    "0",
+    0,
+)
+
+
+def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
+    expected = ["a good film", "the bad\nfilm, really", "größe"]
+    (tmp_path / "a.txt").write_text("a good film\n\nthe bad film, really\r\ngröße", encoding="utf-8")
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows([["id", "text"], *([k, text] for k, text in enumerate(expected))])
+    lines = [
+        json.dumps({"text": expected[0], "id": 1}),
+        json.dumps(expected[1]),
+        "",
+        json.dumps({"text": expected[2]}),
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == [
+        "a good film",
+        "the bad film, really",
+        "größe",
+    ]
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.csv")] == expected
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.jsonl")] == expected
+    assert next(sample_files.from_table(tmp_path / "a.txt"))[0] == f"{tmp_path / 'a.txt'} line 1"
+    (tmp_path / "A.JSONL").write_bytes((tmp_path / "a.jsonl").read_bytes())
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    (tmp_path / "B.CSV.GZ").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    for name in ("A.JSONL", "b.jsonl.gz", "B.CSV.GZ"):
+        assert [text for _, text in sample_files.from_table(tmp_path / name)] == expected
+    (tmp_path / "wide.txt").write_bytes((tmp_path / "a.txt").read_text("utf-8").encode("utf-16"))
+    narrow, wide = (
+        [text.rstrip() for _, text in sample_files.from_table(tmp_path / name)] for name in ("a.txt", "wide.txt")
+    )
+    assert narrow == wide
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or sample, got id, score"),
+        ("a.csv", b"", "contains no rows|is empty"),
+        ("a.csv", b'text\n"never closed', "line 2: quotes are not closed"),
+        ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
+        ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: expected a column text"),
+        ("a.jsonl", b'{"text": "x", "text ": "y"}\n', "line 1: column 'text' occurs twice"),
+        ("a.jsonl", b"[" * 100_000, "is not JSON"),
+        ("a.jsonl", b'{"text": "x", "text": "y"}\n', "line 1: key 'text' occurs twice in an object"),
+        ("a.jsonl", b'{"text": NaN}', "must be text, got a number"),
+        ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
+    ],
+)
+def test_error_for_an_unreadable_file_names_the_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(sample_files.in_chunks(MODEL, sample_files.from_table(tmp_path / name)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.proves("JSON lines to predict are read in the same encodings as JSON lines to train on")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_json_lines_in_any_encoding_are_read(tmp_path: Path, encoding: str, is_packed: bool) -> None:
+    content = '{"town": "Zürich"}\n{"town": "Köln"}\n'.encode(encoding)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(gzip.compress(content) if is_packed else content)
+    assert [row for _, row in sample_files.from_rows(path)] == [{"town": "Zürich"}, {"town": "Köln"}]
+    assert [text for _, text in sample_files.from_table(path, "town")] == ["Zürich", "Köln"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"town": "Zürich"}\n'.encode() * 3 + b'{"town": "K\xf6ln"}\n', "is UTF-8 except for byte 0xf6"),
+        (gzip.compress(b'{"town": "Ulm"}\n' * 99)[:-9], "cannot be read"),
+        (b"\x1f\x8b" + b"x" * 99, "cannot be read"),
+    ],
+    ids=["encoding", "truncated", "not gzip"],
+)
+def test_damaged_json_lines_are_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(sample_files.from_rows(path))
+    assert str(caught.value).isprintable()
+
+
+def test_rows_are_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO('{"town": "Zürich"}\n'.encode())))
+    assert list(sample_files.from_rows(Path("-"))) == [("- line 1", {"town": "Zürich"})]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"town": "Z\xfcrich"}\n')))
+    with pytest.raises(InputError, match="-: cannot be read"):
+        list(sample_files.from_rows(Path("-")))
+
+
+def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_files, "MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="/dev/zero: must have at most 1000 bytes"):
+        list(sample_files.from_files(["/dev/zero"]))
+    with pytest.raises(InputError, match="/dev/zero line 1: must have at most 1000 bytes"):
+        list(sample_files.from_table(Path("/dev/zero")))
+
+
+def test_a_closed_standard_input_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match=r"-: cannot be read \(standard input is closed\)"):
+        list(sample_files.from_table(Path("-")))
+
+
+def test_invalid_utf8_is_replaced_and_the_line_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
+    assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.txt'} line 2: is not UTF-8 and is read as Windows-1252"
+    ]
+
+
+def test_error_names_the_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        list(sample_files.from_table(tmp_path / "none.txt"))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(sample_files.from_files([str(tmp_path)]))
