@@ -40,6 +40,7 @@ _KERAS = "feedforward/models/test_keras_archive.py"
 _SIGNATURES = "feedforward/promotion/test_signatures.py"
 _VERSIONS = "feedforward/tracking/test_model_versions.py"
 _EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
+_SAMPLE_FILES = "feedforward/serving/test_sample_files.py"
 _WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
 
 ROWS = (
@@ -231,7 +232,7 @@ ROWS = (
         _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
         + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
         + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
-        + _tests(_PREDICTION, "invalid_utf8_is_replaced_and_the_line_is_reported"),
+        + _tests(_SAMPLE_FILES, "invalid_utf8_is_replaced_and_the_line_is_reported"),
     ),
     Row(
         21,
@@ -297,11 +298,8 @@ ROWS = (
             "service_stays_up_under_a_thousand_malformed_requests",
         )
         + _tests(_HTTP, "a_slow_request_body_is_rejected_and_the_connection_closed")
-        + _tests(
-            _PREDICTION,
-            "an_invalid_argument_gives_one_line_and_exit_code_2",
-            "error_for_an_unreadable_file_names_the_line",
-        ),
+        + _tests(_PREDICTION, "an_invalid_argument_gives_one_line_and_exit_code_2")
+        + _tests(_SAMPLE_FILES, "error_for_an_unreadable_file_names_the_line"),
     ),
     Row(
         27,

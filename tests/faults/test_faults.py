@@ -18,6 +18,7 @@ from faults.rows import ROWS, Row
 # of a version from another machine, and the name of the job that holds a lock
 OTHER_CRASH_POINTS = {
     "backtest",
+    "key",
     "template",
     "champion",
     "init",

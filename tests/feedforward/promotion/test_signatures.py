@@ -257,7 +257,10 @@ def test_keys_command_prints_the_line_for_params(key: str, small_shell: Shell) -
 
 
 @pytest.mark.slow
-def test_killed_keys_command_leaves_no_unusable_key(params: Params, small_shell: Shell) -> None:
+def test_killed_keys_command_leaves_no_unusable_key(
+    params: Params, small_shell: Shell, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(signatures.SIGNER, str(tmp_path_factory.mktemp("home") / "signer.pem"))
     command = [sys.executable, "-m", "feedforward.cli", "keys"]
     killed = subprocess.run(command, env=os.environ | {"FAULT": "key.before_rename"}, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
