@@ -26,7 +26,7 @@ SOURCE, PACKAGES = "src", ("src/feedforward", "pipelines")
 
 @dataclass(frozen=True)
 class Change:
-    """A function or method that differs; an empty name means the whole module.
+    """A function or method that differs between the commits; an empty name means the whole module.
 
     `<module>` and `CLASS.<class>` stand for the statements outside functions. decides: what the module affects, a key
     of ENTRIES.
@@ -83,15 +83,15 @@ def _changes(module: str, a: tuple[Path, str] | None, b: tuple[Path, str] | None
             yield Change(module, name, change, decides)
 
 
-def functions(text: str) -> dict[str, str]:
-    """The syntax tree of each function and method of a module, as text, by qualified name.
+def functions(source: str) -> dict[str, str]:
+    """The syntax trees of a module's functions, methods and other statements, as text, by name as in `Change`.
 
     >>> a, b = functions("def f(x):\\n  'Doubles.'\\n  return 2 * x"), functions("def f(x): return 3 * x")
     >>> list(a), a == b
     (['f'], False)
     """
     parts: dict[str, str] = {}
-    for name, node in _parts(ast.parse(text).body, ""):
+    for name, node in _parts(ast.parse(source).body, ""):
         parts[name] = parts.get(name, "") + ast.dump(_DocstringRemover().visit(node))
     return parts
 

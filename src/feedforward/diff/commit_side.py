@@ -30,43 +30,43 @@ if TYPE_CHECKING:
 
 DATA = ("data/raw/", "data/collected/", "data/vectorized/")
 TRAINED, COMPARISON = "data/trained/", "reports/comparison/"
-Open = Callable[[], "Registry"]
+OpenRegistry = Callable[[], "Registry"]
 T = TypeVar("T")
 
 
-def commit_side(commit: str, name: str, repository: Repository, registry: Open) -> Side:
+def commit_side(commit: str, name: str, repository: Repository, open_registry: OpenRegistry) -> Side:
     """The side for a commit, with the results recorded at that commit.
 
-    registry: opens the tracking store, which is needed only to compare predictions.
+    open_registry: opens the tracking store, which is needed only to compare predictions.
     """
     outputs = dvc_outputs.digests(dvc_outputs.read_yaml(repository, commit, "dvc.lock"))
-    recorded = _RecordedResults(commit, repository, outputs)
-    figures, verdicts = recorded.figures(), recorded.verdicts()
-    models = recorded.models(registry)
+    results = _RecordedResults(commit, repository, outputs)
+    figures, verdicts = results.figures(), results.verdicts()
+    models = results.models(open_registry)
     return Side(
         title=f"commit {commit[:8]} ({name})",
-        params=dict(_flat(dvc_outputs.read_yaml(repository, commit, "params.yaml"))),
+        params=dict(_flatten(dvc_outputs.read_yaml(repository, commit, "params.yaml"))),
         data={path: digest for path, digest in outputs.items() if path.startswith(DATA)},
         environment=_libraries(repository, commit),
         commit=commit,
         figures=figures,
         verdicts=verdicts,
         models=models,
-        remarks=tuple(recorded.remarks),
+        remarks=tuple(results.remarks),
     )
 
 
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (dotted key, value as text) for each value in nested mappings; a list counts as one value."""
     if isinstance(values, Mapping):
         for key, value in values.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, values if isinstance(values, str) else json.dumps(values, ensure_ascii=False, default=str)
 
 
 def _libraries(repository: Repository, commit: str) -> dict[str, str]:
-    """The locked versions of the libraries on which the bits of a run depend."""
+    """The locked versions of the libraries that determine the exact results of a run."""
     lines = (repository.content(commit, "requirements/cpu.txt") or b"").decode("utf-8", "replace").splitlines()
     pins = dict(line.split(" ")[0].split("==", 1) for line in lines if "==" in line.split(" ")[0])
     names = {name: next((key for key in (name, f"{name}-cpu") if key in pins), None) for name in provenance.LIBRARIES}
@@ -81,13 +81,13 @@ class _RecordedResults:
         self.remarks: list[str] = []
 
     def figures(self) -> dict[str, Figure]:
-        """The report's means with intervals over seeds; if DVC's cache lacks them, the main metrics from git."""
-        figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_of_table)
+        """The report's means with intervals over seeds; if its table is unavailable, the main metrics from git."""
+        figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_from_table)
         if figures is not None:
             return figures
         content = self._repository.content(self._commit, f"{COMPARISON}metrics.json") or b"{}"
         try:
-            return {key.replace(".", " "): Figure(float(value)) for key, value in _flat(json.loads(content))}
+            return {key.replace(".", " "): Figure(float(value)) for key, value in _flatten(json.loads(content))}
         except ValueError:
             return {}
 
@@ -95,7 +95,7 @@ class _RecordedResults:
         """Claim → outcome."""
         return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes) or {}
 
-    def models(self, registry: Open) -> dict[str, Model]:
+    def models(self, open_registry: OpenRegistry) -> dict[str, Model]:
         """For each dataset, the final model that was trained with the lowest seed."""
         models: dict[str, Model] = {}
         for path in sorted(path for path in self._outputs if path.startswith(TRAINED)):
@@ -105,24 +105,25 @@ class _RecordedResults:
                 self.remarks.append(f"predictions of commit {self._commit[:8]}: {error}")
                 continue
             for run in sorted((run for run in results if run.role == "final"), key=lambda run: run.seed):
-                data = self._outputs.get(f"data/vectorized/{run.dataset}", "")
-                models.setdefault(run.dataset, self._model(run, data, registry))
+                data_digest = self._outputs.get(f"data/vectorized/{run.dataset}", "")
+                models.setdefault(run.dataset, self._model(run, data_digest, open_registry))
         return models
 
-    def _model(self, run: RunResult, data: str, registry: Open) -> Model:
-        return Model(f"{run.weights_digest} {data}", lambda: self._answers(run, registry))
+    def _model(self, run: RunResult, data_digest: str, open_registry: OpenRegistry) -> Model:
+        return Model(f"{run.weights_digest} {data_digest}", lambda: self._answers(run, open_registry))
 
-    def _answers(self, run: RunResult, registry: Open) -> Answers:
-        """The final model's predictions for the test samples, with the model and the samples of this commit."""
+    def _answers(self, run: RunResult, open_registry: OpenRegistry) -> Answers:
+        """The predictions of this commit's final model for this commit's test samples."""
         name = run.dataset
-        logged_runs = registry().find_runs(name, role="final", weights_digest=run.weights_digest)
+        registry = open_registry()
+        logged_runs = registry.find_runs(name, role="final", weights_digest=run.weights_digest)
         if not logged_runs:
             raise DataError(
-                f"predictions of {name}: the tracking store lacks the final model's run at commit {self._commit[:8]}"
+                f"predictions of {name}: the tracking store lacks the run of commit {self._commit[:8]}'s final model"
             )
-        logged = logged_runs[0]
-        network = network_files.read(registry().model_files(logged), logged.name)
-        sides.check_weights(network, run.weights_digest, f"run {logged.run_id[:8]}")
+        logged_run = logged_runs[0]
+        network = network_files.read(registry.model_files(logged_run), logged_run.name)
+        sides.check_weights(network, run.weights_digest, f"run {logged_run.run_id[:8]}")
         with tempfile.TemporaryDirectory() as temporary:
             folder = self._link(f"data/vectorized/{name}", Path(temporary) / "vectorized")
             test, manifest = Split.load(folder / "test"), _manifest(folder / "manifest.json")
@@ -166,7 +167,7 @@ class _RecordedResults:
         return None
 
 
-def _figures_of_table(text: str) -> dict[str, Figure]:
+def _figures_from_table(text: str) -> dict[str, Figure]:
     return {
         f"{row['dataset']} {row['variant']} {row['statistic']}": Figure(
             float(row["mean"]), *(float(row[key]) if row[key] else None for key in ("low", "high"))

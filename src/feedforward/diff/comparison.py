@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from feedforward.core.errors import FeedforwardError
 from feedforward.diff import code, predictions
-from feedforward.diff.predictions import Predictions
+from feedforward.diff.predictions import PredictionDiff
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
 
@@ -35,7 +35,7 @@ class Diff:
     figures: list[Change[Figure]]
     verdicts: list[Change[str]]
     promotion: list[Change[str]]
-    predictions: list[Predictions]
+    predictions: list[PredictionDiff]
     remarks: list[str]
 
     @property
@@ -87,9 +87,9 @@ def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[
     return code.changes(repository, *known) if len(known) == 2 and known[0] != known[1] else []
 
 
-def _predictions(a: Side, b: Side, remarks: list[str]) -> list[Predictions]:
+def _predictions(a: Side, b: Side, remarks: list[str]) -> list[PredictionDiff]:
     """The predictions that differ, for each dataset on which both sides have a model."""
-    compared = []
+    differences = []
     for name, model in a.models.items():
         other = b.models.get(name)
         if other is None or model.digest == other.digest:
@@ -100,5 +100,5 @@ def _predictions(a: Side, b: Side, remarks: list[str]) -> list[Predictions]:
             remarks.append(str(error))
             continue
         if difference.largest_gap:
-            compared.append(difference)
-    return compared
+            differences.append(difference)
+    return differences

@@ -12,13 +12,13 @@ from feedforward.core import paths
 from feedforward.core.errors import DataError
 from feedforward.diff.repository import Repository
 
-FOLDER = ".dir"  # suffix of a folder's digest; the folder's entry in the cache lists its files
-MAX_LISTED = 1_000_000
+FOLDER_SUFFIX = ".dir"  # of a folder's digest; the cached file with this digest is a JSON list of the folder's files
+MAX_FILES = 1_000_000  # in a folder
 DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]:
-    """The content of a YAML file in a commit as plain values; empty if there is no such file.
+    """The content of a YAML file in a commit; empty if the commit has no such file.
 
     Raises:
         ParamsError: the file is invalid or too large.
@@ -33,7 +33,7 @@ def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, An
 
 
 def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
-    """Path → MD5 of each output that the parsed content of a dvc.lock lists."""
+    """Path of each output → its MD5, with the suffix `.dir` for a folder. lock: the parsed content of dvc.lock."""
     stages = lock.get("stages")
     outputs = [
         output
@@ -48,10 +48,10 @@ def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def find_cached(digest: str, path: str) -> Path:
-    """Find the file in DVC's cache whose content has this digest.
+    """Find the file in DVC's cache that is stored under this digest. path: the output's path, for the message.
 
     Raises:
-        DataError: the cache does not have it.
+        DataError: the cache does not have the file.
     """
     file = paths.dvc_cache() / digest[:2] / digest[2:]
     if not file.is_file():
@@ -60,28 +60,31 @@ def find_cached(digest: str, path: str) -> Path:
 
 
 def link(digest: str, path: str, target: Path) -> Path:
-    """Create `target` with the content of an output, as links to files in the cache. Return `target`.
+    """Make `target` a link to the output in the cache or, for a folder, a folder of such links; return `target`.
 
     Raises:
         DataError: the cache lacks a file, or the list of a folder's files is damaged.
     """
     file = find_cached(digest, path)
-    if not digest.endswith(FOLDER):
+    if not digest.endswith(FOLDER_SUFFIX):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)
         return target
-    for name, content in _listed(file, path):
-        link(content, f"{path}/{name}", target / name)
+    for name, md5 in _files_in_folder(file, path):
+        link(md5, f"{path}/{name}", target / name)
     return target
 
 
-def _listed(file: Path, path: str) -> list[tuple[str, str]]:
-    """(relative path, MD5) of each file in a folder, from the folder's entry in the cache."""
+def _files_in_folder(file: Path, path: str) -> list[tuple[str, str]]:
+    """(relative path, MD5) of each file in the folder `path`, from the list that DVC's cache has as `file`."""
     try:
         entries = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(file.read_bytes())]
     except (OSError, ValueError, TypeError, KeyError):
         entries = [("", "")]
     unsafe = [name for name, _ in entries if not name or Path(name).is_absolute() or ".." in Path(name).parts]
-    if unsafe or len(entries) > MAX_LISTED or not all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in entries):
-        raise DataError(f"{path}: the list of its files in DVC's cache is damaged; remove {file} and run `dvc fetch`")
+    if unsafe or len(entries) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in entries):
+        raise DataError(
+            f"{path}: the list of this folder's files in DVC's cache is damaged; remove {file},"
+            " then run `dvc fetch --all-commits`"
+        )
     return entries

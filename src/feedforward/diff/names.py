@@ -24,7 +24,7 @@ RUN, COMMIT = "run:", "commit:"  # prefixes that resolve an ambiguous name
 
 
 class Names:
-    """Finds runs, versions and commits by name. The tracking store is opened when it is first needed."""
+    """Finds runs, model versions and commits by name. The tracking store is opened when it is first needed."""
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -73,22 +73,22 @@ class Names:
         dataset, colon, version = name.partition(":")
         if colon and dataset in self._params.datasets:
             return self._version(dataset, version)
-        logged = self._runs(name.removeprefix(RUN)) if not name.startswith(COMMIT) else []
+        runs = self._runs(name.removeprefix(RUN)) if not name.startswith(COMMIT) else []
         commit = self.repository.commit(name.removeprefix(COMMIT)) if not name.startswith(RUN) else None
-        if commit and logged:
+        if commit and runs:
             raise ParamsError([f"{name}: is both a run and a commit; write {RUN}{name} or {COMMIT}{name}"])
-        if len(logged) > 1:
-            listed = ", ".join(f"{run.run_id[:12]} ({run.name})" for run in logged[:3])
-            raise ParamsError([f"{name}: {len(logged)} runs start with it, such as {listed}; give more digits"])
-        if not commit and not logged:
+        if len(runs) > 1:
+            examples = ", ".join(f"{run.run_id[:12]} ({run.name})" for run in runs[:3])
+            raise ParamsError([f"{name}: {len(runs)} run IDs start with it, such as {examples}; give more digits"])
+        if not commit and not runs:
             raise ParamsError([f"{shown(name)}: no such run, model version or commit; expected {FORMS}"])
-        return commit or run_side.run_side(logged[0], self.registry, self._params)
+        return commit or run_side.run_side(runs[0], self.registry, self._params)
 
-    def _runs(self, start: str) -> list[LoggedRun]:
-        if not RUN_ID.fullmatch(start):
+    def _runs(self, prefix: str) -> list[LoggedRun]:
+        if not RUN_ID.fullmatch(prefix):
             return []
         try:
-            return self.registry.runs_beginning(start)
+            return self.registry.runs_with_id_prefix(prefix)
         except DataError:  # without a store, the name can only be a commit
             return []
 
@@ -97,10 +97,10 @@ class Names:
         key = int(number_or_alias) if is_number else number_or_alias
         version = self.registry.find(dataset, key) if number_or_alias else None
         if version is None:
-            numbers = [str(known.number) for known in self.registry.versions(dataset)]
-            known = f"its versions are {', '.join(numbers[:10])}" if numbers else "it has no versions"
-            raise ParamsError([f"{dataset}:{shown(number_or_alias)}: no such version or alias of {dataset}; {known}"])
-        logged = self.registry.runs_beginning(version.run_id)
-        if not logged:
+            numbers = [str(entry.number) for entry in self.registry.versions(dataset)]
+            available = f"{dataset} has versions {', '.join(numbers[:10])}" if numbers else f"{dataset} has no versions"
+            raise ParamsError([f"{dataset}:{shown(number_or_alias)}: no such version or alias; {available}"])
+        runs = self.registry.runs_with_id_prefix(version.run_id)
+        if not runs:
             raise DataError(f"{version.name}: its run {version.run_id[:8]} was deleted; restore it in MLflow")
-        return run_side.version_side(version, logged[0], self.registry, self._params)
+        return run_side.version_side(version, runs[0], self.registry, self._params)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from feedforward.core.errors import DataError, ParamsError
 
-HEX = re.compile(r"[0-9a-f]{4,40}")
-FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+HASH_PREFIX = re.compile(r"[0-9a-f]{4,40}")
+FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 TIMEOUT = 60.0  # seconds
 MAX_FILE_BYTES = 2**26
 
@@ -35,14 +35,14 @@ class Repository:
         """
         full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         # `^HEAD`, which excludes commits instead of naming one, becomes `^` and a hash
-        if full is not None and not FULL.fullmatch(full):
+        if full is not None and not FULL_HASH.fullmatch(full):
             return None
-        if full is None and HEX.fullmatch(name):
+        if full is None and HASH_PREFIX.fullmatch(name):
             objects = (self._text("rev-parse", f"--disambiguate={name}") or "").split()
             commits = [entry for entry in objects if self._text("cat-file", "-t", entry) == "commit"]
             if commits:
-                listed = ", ".join(entry[:12] for entry in commits[:5])
-                raise ParamsError([f"{name}: several commits start with it: {listed}; give more digits"])
+                examples = ", ".join(entry[:12] for entry in commits[:5])
+                raise ParamsError([f"{name}: several commits start with it: {examples}; give more digits"])
         return full
 
     def subject(self, commit: str) -> str:
@@ -88,8 +88,8 @@ class Repository:
         return ["git", "--no-optional-locks", "-C", str(self._folder), *arguments]
 
     def _text(self, *arguments: str) -> str | None:
-        done = self._run(*arguments)
-        return None if done is None else done.decode("utf-8", "replace").strip()
+        output = self._run(*arguments)
+        return None if output is None else output.decode("utf-8", "replace").strip()
 
     def _run(self, *arguments: str) -> bytes | None:
         """The output of a git command; None if it failed."""

@@ -1,4 +1,4 @@
-"""A run or a model version as a side of a comparison. Both predict the test samples of the workspace."""
+"""A run or a model version as a side of a comparison. Both make predictions for the workspace's test samples."""
 
 import dataclasses
 import json
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
-CURVES = {part + name for part in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
+# metrics with one value per epoch, whose last values are not compared
+CURVES = {prefix + name for prefix in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
 ERROR = "_se"  # suffix of metrics that are standard errors
 NORMAL_QUANTILE = 1.959964  # for 0.975; a mean over thousands of test samples is approximately normally distributed
-CHARACTERS = 200  # shown of a sample
+CHARACTERS = 200  # shown of a raw sample
 
 
 def run_side(run: LoggedRun, registry: "Registry", params: Params) -> Side:
@@ -67,10 +68,10 @@ def _promotion(version: Version) -> dict[str, str]:
     """The decision and the evaluation metrics, except the latency, which differs in every measurement."""
     try:
         figures = json.loads(version.tags.get(METRICS, "{}"))
-        known = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
+        metrics = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
     except (ValueError, AttributeError, TypeError):
-        known = {}
-    return known | {"decision": version.tags.get(champion.DECISION, "none yet")}
+        metrics = {}
+    return metrics | {"decision": version.tags.get(champion.DECISION, "none yet")}
 
 
 def _figures(run: LoggedRun) -> dict[str, Figure]:
@@ -84,16 +85,17 @@ def _figures(run: LoggedRun) -> dict[str, Figure]:
         limits = {name: [metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
         return {name: Figure(metrics[name], *limits[name]) for name in sorted(means)}
     return {
-        name: _with_error(value, metrics.get(f"{name}{ERROR}"))
+        name: _figure(value, metrics.get(f"{name}{ERROR}"))
         for name, value in sorted(metrics.items())
         if name not in CURVES and "/" not in name and not name.endswith(ERROR)
     }
 
 
-def _with_error(value: float, error: float | None) -> Figure:
-    if error is None:
+def _figure(value: float, standard_error: float | None) -> Figure:
+    if standard_error is None:
         return Figure(value)
-    return Figure(value, value - NORMAL_QUANTILE * error, value + NORMAL_QUANTILE * error)
+    half_width = NORMAL_QUANTILE * standard_error
+    return Figure(value, value - half_width, value + half_width)
 
 
 # --- predictions -----------------------------------------------------------------------------
@@ -118,20 +120,20 @@ def _answers_of_version(version: Version, params: Params) -> Answers:
     if model_version.DIGEST not in version.tags:
         raise DataError(f"predictions of {name}: {version.name} was not created by a promotion")
     folder = model_versions.folder(version, model_version.SERVED)
-    served = bundle.read(folder, version.tags[model_version.DIGEST])
+    servable = bundle.read(folder, version.tags[model_version.DIGEST])
     test = Split.load(paths.vectorized(name) / "test")
-    return _workspace_answers(name, dataset, manifest, test, served.ask(_features(test, served, manifest, dataset)))
+    return _workspace_answers(name, dataset, manifest, test, servable.ask(_features(test, servable, manifest, dataset)))
 
 
-def _features(test: Split, served: Servable, manifest: Mapping[str, Any], dataset: Dataset) -> Any:
+def _features(test: Split, servable: Servable, manifest: Mapping[str, Any], dataset: Dataset) -> Any:
     """The test samples, encoded by the model version's preprocessing."""
-    description = served.description
+    description = servable.description
     if description.labels != dataset.labels or description.task_name != dataset.task:
         raise DataError(f"predictions of {description.dataset}: the version's labels or task differ from params.yaml")
     if description.data_digest == manifest["data_digest"]:
         return test.features
     current_encoder = candidate.encoder_of(description.dataset, dataset)
-    return encoders.translate(test.features, current_encoder, served.encoder)
+    return encoders.translate(test.features, current_encoder, servable.encoder)
 
 
 def _workspace_answers(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:

@@ -29,7 +29,7 @@ class Answers:
     """Predictions for the test samples.
 
     kind: `class`, `labels` or `value`, as in config.tasks. outputs: shape (samples, labels), probabilities, or values
-    in the unit of the target. truth: class numbers or values of shape (samples,), or zeros and ones of shape (samples,
+    in the target's unit. truth: class numbers or values of shape (samples,), or zeros and ones of shape (samples,
     labels). source: identifies the test samples. show: returns the raw samples of the given rows as text.
     """
 
@@ -75,12 +75,12 @@ class Side:
 
 
 def ask(network: Network, features: Features, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """Outputs of shape (samples, labels): probabilities, or values in the target's units.
+    """Outputs of shape (samples, labels): probabilities, or values in the target's unit.
 
     target: mean and scale of the target in the training data.
 
     Raises:
-        DataError: the network has a different number of inputs than the features have columns.
+        DataError: the number of feature columns is not the network's number of inputs.
     """
     if kind == "class":
         return network.probabilities(features)
@@ -94,16 +94,16 @@ def kind_of(task: str) -> Kind:
 
 
 def truth(split: Split, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.generic]:
-    """The true labels of a split, in the form of `Answers.truth`. target: its mean and scale, as for `ask`."""
+    """The true labels of a split, in the form of `Answers.truth`. target: its mean and scale, as in `ask`."""
     mean, scale = target
     return np.asarray(split.labels, np.float64) * scale + mean if kind == "value" else np.asarray(split.labels)
 
 
-def check_weights(network: Network, recorded: str, title: str) -> None:
+def check_weights(network: Network, recorded_digest: str, title: str) -> None:
     """Check that the weights have the recorded digest.
 
     Raises:
         DataError: they do not.
     """
-    if network.weights_digest() != recorded:
+    if network.weights_digest() != recorded_digest:
         raise DataError(f"{title}: its weights differ from those that the run recorded; train it again")

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from feedforward.diff import code
 from feedforward.diff.comparison import Change, Diff
-from feedforward.diff.predictions import Answer, Predictions
+from feedforward.diff.predictions import Answer, PredictionDiff
 from feedforward.diff.sides import Figure
 from feedforward.experiments.comparison import HEADLINES
 
-VALUE = 48  # characters shown of a value
-FIGURES = 20  # most metrics shown; the main ones come first
+MAX_CHARACTERS = 48  # shown of a value
+MAX_FIGURES = 20  # number of metrics shown; the main ones come first
 ABSENT = "-"
 INTERVALS = "95 % intervals: over seeds for a variant or commit, over test samples for a single run"
 
@@ -31,7 +31,7 @@ def show(diff: Diff) -> Group:
     ]
     parts: list[Any] = [Text(f"a: {diff.a}\nb: {diff.b}")]
     parts += _section("Inputs", inputs)
-    parts += _code(diff.code, titled=not inputs)
+    parts += _code(diff.code, with_title=not inputs)
     parts += _results(diff)
     parts += [part for predictions in diff.predictions for part in _predictions(predictions)]
     parts += [Text(f"not compared: {remark}", "yellow") for remark in diff.remarks]
@@ -43,19 +43,19 @@ def _rows(kind: str, changes: Iterable[Change[str]]) -> list[tuple[str, str, str
 
 
 def _results(diff: Diff) -> list[Any]:
-    ordered = sorted(diff.figures, key=lambda change: not change.name.endswith(HEADLINES))
-    rows = [("metric", change.name, _figure(change.a), _figure(change.b)) for change in ordered[:FIGURES]]
+    figures = sorted(diff.figures, key=lambda change: not change.name.endswith(HEADLINES))
+    rows = [("metric", change.name, _figure(change.a), _figure(change.b)) for change in figures[:MAX_FIGURES]]
     parts = _section("Results", [*_rows("verdict", diff.verdicts), *_rows("promotion", diff.promotion), *rows])
-    if len(ordered) > FIGURES:
-        parts.append(Text(f"and {len(ordered) - FIGURES} other metrics; --json lists all", "dim"))
-    if any(side and side.low is not None for change in ordered for side in (change.a, change.b)):
+    if len(figures) > MAX_FIGURES:
+        parts.append(Text(f"and {len(figures) - MAX_FIGURES} other metrics; --json lists all", "dim"))
+    if any(figure and figure.low is not None for change in figures for figure in (change.a, change.b)):
         parts.append(Text(INTERVALS, "dim"))
     return parts
 
 
 def _short(value: str | None) -> str:
     text = ABSENT if value is None else " ".join(value.split())
-    return text if len(text) <= VALUE else f"{text[: VALUE - 1]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
 
 
 def _figure(figure: Figure | None) -> str:
@@ -75,7 +75,7 @@ def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[Any]:
     return [Text(f"\n{title}", "bold"), table]
 
 
-def _code(changes: Sequence[code.Change], titled: bool) -> list[Any]:
+def _code(changes: Sequence[code.Change], with_title: bool) -> list[Any]:
     """One line per module, with its functions."""
     modules: dict[str, list[code.Change]] = {}
     for change in changes:
@@ -84,10 +84,10 @@ def _code(changes: Sequence[code.Change], titled: bool) -> list[Any]:
         Text(f"code {module}: {', '.join(f'{entry.name} {entry.change}'.strip() for entry in entries)}")
         for module, entries in modules.items()
     ]
-    return [Text("\nInputs", "bold"), *lines] if lines and titled else lines
+    return [Text("\nInputs", "bold"), *lines] if lines and with_title else lines
 
 
-def _predictions(predictions: Predictions) -> list[Any]:
+def _predictions(predictions: PredictionDiff) -> list[Any]:
     counts = f"{predictions.different} of {predictions.samples} test samples"
     title = f"\nPredictions for {predictions.dataset}: {counts} have different predictions"
     sample = Column("sample", no_wrap=True, overflow="ellipsis", ratio=1)  # takes the remaining width
@@ -99,8 +99,8 @@ def _predictions(predictions: Predictions) -> list[Any]:
 
 
 def _answer(answer: Answer) -> str:
-    share = answer.probabilities.get(answer.answer)
-    if share is not None:
-        return f"{answer.answer} {share:.3f}"
-    shares = [f"{label} {share:.3f}" for label, share in answer.probabilities.items()]
-    return f"{answer.answer} ({', '.join(shares)})" if shares else answer.answer
+    probability = answer.probabilities.get(answer.answer)
+    if probability is not None:
+        return f"{answer.answer} {probability:.3f}"
+    labels = [f"{label} {probability:.3f}" for label, probability in answer.probabilities.items()]
+    return f"{answer.answer} ({', '.join(labels)})" if labels else answer.answer

@@ -92,7 +92,8 @@ class ModelCache:
         try:
             version = model_versions.find(name, self._alias)
         except TrackingError:
-            if self._alias == CHAMPION and name not in self._champions and (last := model_versions.last_known(name)):
+            is_unknown = self._alias == CHAMPION and name not in self._champions
+            if is_unknown and (last := model_versions.last_known_champion(name)):
                 self._load(name, last)  # from the local copy, verified as usual
             raise
         if version is None or not self._fits(version):

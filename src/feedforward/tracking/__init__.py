@@ -1,8 +1,8 @@
 """MLflow: log runs, find them, register model versions. The only package that imports MLflow.
 
-A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays in the
-spool, and `Store.sync` sends it later, without duplicates: if the store is unreachable, a job waits for one time-out
-and loses no run.
+When a run ends, it is written as a complete record to the store's `spool`, then sent. A record that cannot be sent
+stays in the spool, and `Store.sync` sends it later, without duplicates: if the store is unreachable, a job waits for
+one time-out and loses no run.
 
 Belongs here: everything that knows MLflow's API, its tables, and its files.
 Does not belong here: what a run computes, or which version becomes champion (`promotion`).
@@ -18,7 +18,7 @@ Does not belong here: what a run computes, or which version becomes champion (`p
 from typing import TYPE_CHECKING
 
 from feedforward.core import processes
-from feedforward.tracking.records import DataInput, LoggedRun, Run, RunTags, Sample, Synced
+from feedforward.tracking.records import DataInput, LoggedRun, Run, RunTags, Sample, SyncResult
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -31,7 +31,7 @@ __all__ = [
     "Run",
     "RunTags",
     "Sample",
-    "Synced",
+    "SyncResult",
     "open_store",
     "sampling",
 ]

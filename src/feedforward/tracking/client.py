@@ -1,4 +1,4 @@
-"""Store: start, finish and find runs. A run is recorded, then sent, so none is lost if the store is unreachable."""
+"""Store: start, finish and find runs. Ended runs are recorded, then sent, so none is lost if the store is down."""
 
 import contextlib
 import dataclasses
@@ -25,7 +25,7 @@ from feedforward.tracking.records import (
     RunTags,
     Sample,
     StoredResult,
-    Synced,
+    SyncResult,
 )
 
 
@@ -42,7 +42,7 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._run_ids: dict[str, str] = {}
         self._open_runs: dict[str, Run] = {}
-        self._new: set[str] = set()  # runs to which nothing has been added since they were created
+        self._new_runs: set[str] = set()  # runs to which nothing has been added since they were created
 
     # --- write -------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ class Store:
         """Create a run that is RUNNING until `finish` or `fail`.
 
         resume: continue the run with the same tags if there is one, so that a variant keeps one parent run across
-        jobs. Otherwise each attempt is a separate run.
+        jobs. Without `resume`, each attempt is a separate run.
         """
         if not resume:
             return self._start(records.new_run(tags, name, parent, records.new_id(), self._git), search=False)
@@ -62,7 +62,7 @@ class Store:
 
     def _start(self, run: Run, search: bool) -> Run:
         with contextlib.suppress(TrackingError):
-            self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or search))
+            self._connection.attempt(f"start {run.name}", lambda is_retry: self._open(run, search=is_retry or search))
         self._open_runs[run.id] = run
         return run
 
@@ -110,27 +110,29 @@ class Store:
             with contextlib.suppress(TrackingError):
                 self.fail(run, str(error))
             raise
-        new_tags, content = dict(tags or {}), dict(files or {})
+        new_tags, contents = dict(tags or {}), dict(files or {})
         if result:
-            entry = dataclasses.asdict(result)
-            new_tags |= {"weights_digest": result.weights_digest, "result_digest": atomic_files.digest(entry)}
-            content[records.RESULT] = atomic_files.canonical_json(entry, indent=2)
-        kept_params, kept_tags = records.redacted(run, params or {}, new_tags)
-        clean = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
-        self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model, network or {})
+            fields = dataclasses.asdict(result)
+            new_tags |= {"weights_digest": result.weights_digest, "result_digest": atomic_files.digest(fields)}
+            contents[records.RESULT] = atomic_files.canonical_json(fields, indent=2)
+        safe_params, safe_tags = records.redact_all(run, params or {}, new_tags)
+        safe_inputs = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
+        record = Record(run, "FINISHED", ended, safe_tags, safe_params, points, safe_inputs)
+        self._write_and_send(record, contents, model, network or {})
 
     def fail(self, run: Run, reason: str, killed: bool = False) -> None:
-        """Close the run as FAILED (or KILLED), with the reason as tag `error`.
+        """Close the run as FAILED (or KILLED), with the reason in the `error` tag.
 
         Raises:
             TrackingError: the record cannot be written.
         """
-        _, tags = records.redacted(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
-        self._keep(Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], []), {}, None, {})
+        _, tags = records.redact_all(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
+        record = Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], [])
+        self._write_and_send(record, {}, None, {})
 
     @contextlib.contextmanager
     def closing_when_interrupted(self) -> Iterator[None]:
-        """If the block ends with Ctrl-C, close all runs that are still open as KILLED."""
+        """If the block ends with Ctrl-C, close as KILLED all runs that are still open."""
         try:
             yield
         except KeyboardInterrupt:
@@ -138,7 +140,7 @@ class Store:
             raise
 
     def kill_open(self) -> None:
-        """Close all runs that this store has started but not finished as KILLED, because the job is interrupted."""
+        """Close as KILLED all runs that this store has started but not finished, because the job is interrupted."""
         for run in list(self._open_runs.values()):
             with contextlib.suppress(TrackingError):
                 self.fail(run, "interrupted", killed=True)
@@ -178,34 +180,33 @@ class Store:
 
     # --- repair ------------------------------------------------------------------------------
 
-    def sync(self) -> Synced:
+    def sync(self) -> SyncResult:
         """Send the records in the spool, parents first; a rejected record does not block the others."""
         self._connection.reset()
         sent, problems = 0, []
-        for folder, record in records.waiting():
+        for folder, record in records.waiting_records():
             try:
                 with self._locked(record.run.id, timeout=0):
                     if (folder / "record.json").exists():
                         self._send(folder, Record.load(folder))
                         sent += 1
             except Timeout:
-                continue  # the process that wrote it is sending it
+                continue  # the process that wrote the record is sending it
             except TrackingError as error:
                 problems.append(str(error))
                 if self._connection.is_down:
                     break
-        self._sweep()
-        return Synced(sent, len(list(records.waiting())), problems)
+        self._remove_partial_records()
+        return SyncResult(sent, len(list(records.waiting_records())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send waiting records, then close RUNNING runs of ended processes as KILLED; returns their number.
+        """Send waiting records, then close RUNNING runs of ended processes as KILLED; returns the number closed.
 
         lost: fingerprints that no process is training any longer; their runs are closed even if the process was on
         another machine and cannot be checked.
         """
         self.sync()
-        sessions.remove_ended()
-
+        sessions.remove_old_locks()
         with contextlib.suppress(TrackingError):
             return interrupted_runs.close(self._connection, self._client, lost)
         return 0
@@ -217,7 +218,7 @@ class Store:
     ) -> dict[str, StoredResult]:
         """Find results of finished runs, exactly as logged, by fingerprint; damaged or incomplete results are omitted.
 
-        Includes records in the spool. If the store does not answer, no further requests are sent.
+        Includes records in the spool; if the store does not answer, only these are found.
         """
         tags = {"dataset": dataset, "protocol": protocol, "role": role}
         results = queries.results_in_spool(tags)
@@ -227,7 +228,7 @@ class Store:
         return {key: result for key, result in results.items() if key in fingerprints}
 
     def find_runs(self, dataset: str, status: str | None = "FINISHED", **tags: str) -> list[LoggedRun]:
-        """The runs of a dataset with these tags, the latest first.
+        """The runs of a dataset with this status (None: any) and these tags, the latest first.
 
         Raises:
             TrackingError: the store does not answer.
@@ -235,21 +236,23 @@ class Store:
         return queries.runs(self._connection, dataset, status, tags)
 
     def experiment(self, dataset: str) -> str | None:
-        """Set the page tags of a dataset's experiment; return its MLflow ID, or None if there is no experiment.
+        """Return the ID of a dataset's experiment, after setting the tags of its pages; None if there is no experiment.
 
         Raises:
             TrackingError: the store does not answer.
         """
 
         def look_up(_: bool) -> str | None:
-            known = self._client.get_experiment_by_name(names.experiment(dataset))
-            return self._experiment(dataset) if known and known.lifecycle_stage == "active" else None
+            experiment = self._client.get_experiment_by_name(names.experiment(dataset))
+            return self._experiment(dataset) if experiment and experiment.lifecycle_stage == "active" else None
 
         return self._connection.attempt("looking up experiments", look_up)
 
     # --- records and requests ------------------------------------------------------------------
 
-    def _keep(self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]) -> None:
+    def _write_and_send(
+        self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]
+    ) -> None:
         folder = records.spool() / record.run.id
         self._open_runs.pop(record.run.id, None)
         with self._locked(record.run.id):
@@ -265,35 +268,35 @@ class Store:
                 self._send(folder, record)
 
     def _send(self, folder: Path, record: Record) -> None:
-        def deliver(again: bool) -> None:
-            run_id = self._open(record.run, search=again, reopen=False)
-            untouched = not again and record.run.id in self._new
-            self._new.discard(record.run.id)
-            stored = None if untouched else sending.fetch(self._client, run_id, record.points)
+        def deliver(is_retry: bool) -> None:
+            run_id = self._open(record.run, search=is_retry, reopen=False)
+            is_new = not is_retry and record.run.id in self._new_runs
+            self._new_runs.discard(record.run.id)
+            stored = None if is_new else sending.fetch(self._client, run_id, record.points)
             if stored and stored.has_other_curves(record.points):
                 run_id, stored = sending.replace(self._client, stored.run, record), None
                 self._run_ids[record.run.id] = run_id
             sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
 
         self._connection.attempt(f"send {record.run.name}", deliver)
-        done = folder.with_name(folder.name + atomic_files.TEMPORARY)
-        folder.replace(done)  # atomic, so that a half-removed folder is never mistaken for a record
-        shutil.rmtree(done)
+        sent_folder = folder.with_name(folder.name + atomic_files.TEMPORARY)
+        folder.replace(sent_folder)  # atomic, so that a half-removed folder is never mistaken for a record
+        shutil.rmtree(sent_folder)
 
     def _open(self, run: Run, search: bool, reopen: bool = True) -> str:
-        """Return MLflow's ID of a run; create the run if the store does not have it."""
+        """Return MLflow's ID of a run; create the run if it does not exist. reopen: set an existing run to RUNNING."""
         if not search and run.id in self._run_ids:
             return self._run_ids[run.id]
         experiment = self._experiment(run.dataset)
-        known = sending.find(self._client, experiment, run.id) if search or not reopen else None
-        if known is None:
+        stored = sending.find(self._client, experiment, run.id) if search or not reopen else None
+        if stored is None:
             parent_id = self._open(run.parent, search=False, reopen=False) if run.parent else None
             run_id = sending.create(self._client, experiment, run, parent_id)
-            self._new.add(run.id)
+            self._new_runs.add(run.id)
         else:
-            run_id = str(known.info.run_id)
+            run_id = str(stored.info.run_id)
             if reopen:
-                sending.reopen(self._client, known, run)
+                sending.reopen(self._client, stored, run)
         self._run_ids[run.id] = run_id
         return run_id
 
@@ -316,7 +319,7 @@ class Store:
             if not (spool / record_id).exists():  # the record was sent, so nothing locks it again
                 lock.unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def _remove_partial_records(self) -> None:
         """Remove incomplete records of processes that were killed."""
         for partial in records.spool().glob(f"*{atomic_files.TEMPORARY}"):
             with (

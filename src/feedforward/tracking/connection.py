@@ -48,9 +48,9 @@ class Connection:
         self._down = None
 
     def attempt(self, action_name: str, action: Callable[[bool], T]) -> T:
-        """Call `action(again)`, up to four times while it fails quickly and the store answers.
+        """Call `action(is_retry)`; while it fails quickly and the store answers, repeat it, up to four calls in all.
 
-        again: whether this call is a repetition; the previous call may then have been executed.
+        is_retry: whether this call repeats a failed one, which the store may have executed.
 
         Raises:
             TrackingError: the action failed. If the store does not answer, all further attempts fail immediately.
@@ -60,7 +60,7 @@ class Connection:
         for number in range(ATTEMPTS):
             started = time.monotonic()
             try:
-                return self.call(lambda again=number > 0: action(again))  # type: ignore[misc]
+                return self.call(lambda is_retry=number > 0: action(is_retry))  # type: ignore[misc]
             except (MlflowException, OSError) as error:
                 problem = f"{redact(self.uri)}: {action_name} failed ({first_line(error)})"
                 if not self.answers(started):
@@ -97,12 +97,12 @@ class Connection:
         return TrackingError(problem)
 
     def answers(self, started: float) -> bool:
-        """Whether another attempt is worthwhile after a call that started at `started` (time.monotonic) failed."""
+        """Whether the store answers after a call begun at `started` (time.monotonic) failed; False if it timed out."""
         return not self.is_server or (time.monotonic() - started < QUICK_FAILURE and self._is_healthy())
 
     def _is_healthy(self) -> bool:
         """Whether MLflow itself answers at the address, rather than, for instance, the login page of a proxy."""
-        future = _in_thread(lambda: _health(self.uri))
+        future = _in_thread(lambda: _responds(self.uri))
         return bool(futures.wait([future], PROBE_TIMEOUT).done) and future.result()
 
 
@@ -120,7 +120,7 @@ def _in_thread(action: Callable[[], T]) -> "Future[T]":
     return future
 
 
-def _health(uri: str) -> bool:
+def _responds(uri: str) -> bool:
     try:
         with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_TIMEOUT) as response:  # noqa: S310
             return bool(response.read(16).strip() == b"OK")
@@ -134,6 +134,6 @@ def first_line(error: Exception) -> str:
     """The message of the error, or of the database error that caused it (SQLAlchemy's `orig`), as one redacted line."""
     error = getattr(error.__cause__, "orig", None) or error
     text = redact(str(error))
-    if (markup := text.lower().find("<")) >= 0 and "<html" in text.lower():
-        text = f"{text[:markup]} an HTML page instead of a response from MLflow"
+    if (start := text.lower().find("<")) >= 0 and "<html" in text.lower():
+        text = f"{text[:start]} an HTML page instead of a response from MLflow"
     return (text.splitlines() or [type(error).__name__])[0][:300]

@@ -33,7 +33,7 @@ def artifact_root() -> Path:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client for the store. Create or migrate a database first, one process at a time.
+    """Return a client for the store. If it is a database, first create or migrate it, one process at a time.
 
     Raises:
         TrackingError: the database cannot be opened.

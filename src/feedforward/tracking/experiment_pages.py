@@ -21,7 +21,7 @@ DESCRIPTION = {
         "Report: `reports/comparison/index.html`. Code and documentation: `README.md` and `docs/` of the checkout."
     )
 }
-VIEW = "mlflow.sharedViewState."  # + name of the view
+VIEW_PREFIX = "mlflow.sharedViewState."  # of a tag; the name of the view follows
 PROTOCOLS = ("fair", "lecture")
 CURVES = ("val_loss", "val_accuracy", "val_mae", "loss", "accuracy", "mae")  # curves that a task lacks are hidden
 BARS = ("mean_best_val_cross_entropy", "mean_best_val_accuracy", "mean_best_epoch", "mean_generalization_gap")
@@ -88,13 +88,13 @@ def _bar_chart(name: str) -> dict[str, Any]:
     }
 
 
-VIEWS = {f"{VIEW}{protocol}": json.dumps(view(protocol), separators=(",", ":")) for protocol in PROTOCOLS}
+VIEWS = {f"{VIEW_PREFIX}{protocol}": json.dumps(view(protocol), separators=(",", ":")) for protocol in PROTOCOLS}
 
 
 def missing_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags that an experiment with these tags lacks; a description written by a user is kept."""
-    kept = {key: text for key, text in {**KIND, **DESCRIPTION}.items() if key not in tags}
-    return kept | {key: text for key, text in VIEWS.items() if tags.get(key) != text}
+    """The tags to add to an experiment with these tags, or to update; a description written by a user is kept."""
+    missing = {key: text for key, text in {**KIND, **DESCRIPTION}.items() if key not in tags}
+    return missing | {key: text for key, text in VIEWS.items() if tags.get(key) != text}
 
 
 def link(address: str, experiment_id: str, protocol: str) -> str:

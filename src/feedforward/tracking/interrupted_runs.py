@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def close(connection: Connection, client: "MlflowClient", lost: Collection[str]) -> int:
-    """Close RUNNING runs of ended processes as KILLED; returns their number.
+    """Close RUNNING runs of ended processes as KILLED; returns the number closed.
 
     lost: fingerprints that no process is training any longer; their runs are closed even if the process was on another
     machine and cannot be checked.
@@ -22,9 +22,9 @@ def close(connection: Connection, client: "MlflowClient", lost: Collection[str])
 
     def attempt(_: bool) -> int:
         closed = 0
-        for run in queries.running(connection):
-            ended = sessions.has_ended(run.data.tags)
-            if ended or (ended is None and run.data.tags.get("fingerprint") in lost):
+        for run in queries.running_runs(connection):
+            has_ended = sessions.has_ended(run.data.tags)
+            if has_ended or (has_ended is None and run.data.tags.get("fingerprint") in lost):
                 client.set_terminated(run.info.run_id, "KILLED")
                 closed += 1
         return closed

@@ -43,14 +43,14 @@ def relocate(database: Path, artifacts: Path) -> None:
             return
         rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
         roots = {uri.removesuffix(f"/{name}") for name, uri in rows if (uri or "").endswith(f"/artifacts/{name}")}
-        for old in roots - {artifacts.as_uri()}:
-            if not _has_moved(old):
+        for old_root in roots - {artifacts.as_uri()}:
+            if not _has_moved(old_root):
                 continue
             for table, column in ARTIFACT_LOCATIONS:
                 if table in tables:
                     connection.execute(  # names are constants of this module
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
-                        (artifacts.as_uri(), len(old) + 1, len(old) + 1, f"{old}/"),
+                        (artifacts.as_uri(), len(old_root) + 1, len(old_root) + 1, f"{old_root}/"),
                     )
 
 

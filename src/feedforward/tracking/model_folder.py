@@ -32,33 +32,33 @@ def save_keras(model: Any, folder: Path) -> None:
     (folder / "data").mkdir(parents=True)
     with _save_lock:
         model.save(folder / "data" / KERAS_FILE)
-    signature = ModelSignature(inputs=_tensors(model.inputs), outputs=_tensors(model.outputs))
+    signature = ModelSignature(inputs=_schema(model.inputs), outputs=_schema(model.outputs))
     description = Model(signature=signature)
     _add_keras_flavor(description, "data")
     _write(description, folder, "mlflow.keras", None, KERAS_LIBRARIES)
 
 
 def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` into the folder of a saved model."""
+    """Write `files` into the NETWORK subfolder of a saved model."""
     (folder / NETWORK).mkdir()
     for name, content in files.items():
         (folder / NETWORK / name).write_bytes(content)
 
 
-def save_version(served: Path, folder: Path, description: Model) -> None:
-    """Write the served files into the new `folder`, which MLflow can serve and can load as a Keras model.
+def save_version(served_folder: Path, folder: Path, description: Model) -> None:
+    """Write the files of `served_folder` into the new `folder`, which MLflow can serve and load as a Keras model.
 
     description: names the run and the logged model. The loader is a module of this project, not code in the artifact.
     """
     data = f"data/{SERVED}"
-    shutil.copytree(served, folder / data)
+    shutil.copytree(served_folder, folder / data)
     description.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
     if (folder / data / KERAS_FILE).is_file():
         _add_keras_flavor(description, data)
     _write(description, folder, LOADER, data, SERVING_LIBRARIES)
 
 
-def _tensors(tensors: list[Any]) -> Schema:
+def _schema(tensors: list[Any]) -> Schema:
     # for the batch dimension, MLflow writes -1 and Keras None
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape[1:])) for tensor in tensors])
 

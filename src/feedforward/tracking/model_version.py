@@ -11,9 +11,9 @@ from feedforward.core.errors import DataError
 CHAMPION, CHALLENGER = "champion", "challenger"
 SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
-CALIBRATION = "calibration"  # tag: temperature of the served network and its evidence, JSON
+CALIBRATION = "calibration"  # tag: temperature of the served network and its effect on held-out samples, JSON
 METRICS = "evaluation"  # tag: metrics of the evaluation, as JSON
-VARIANTS = "variants"  # tag: variant → SHA-256 of its manifest, JSON; its folder is VARIANTS/NAME
+VARIANTS = "variants"  # tag: variant → SHA-256 of its manifest, as JSON; the variant's folder is VARIANTS/NAME
 HOLDOUT_MODELS = "holdout_models"  # folder, and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Version:
         return self._with_keys(METRICS, {"bytes", "latency_ms"})
 
     def calibration(self) -> dict[str, float]:
-        """The temperature and its evidence; empty if none was fitted."""
+        """The temperature and its effect on held-out samples; empty if none was fitted."""
         return self._with_keys(CALIBRATION, {"temperature", "samples"}) if CALIBRATION in self.tags else {}
 
     def _with_keys(self, tag: str, required: set[str]) -> dict[str, float]:

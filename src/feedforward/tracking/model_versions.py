@@ -33,7 +33,7 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
         database = Path(uri.removeprefix(settings.SQLITE))
         if not database.is_file():
             return None
-        with _readable(database):
+        with _reporting_errors(database):
             return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), alias_or_number)
     settings.apply()  # sets the time-outs of MLflow's client
     from feedforward.tracking.registry import Registry
@@ -44,22 +44,22 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
     return version
 
 
-def last_known(dataset: str) -> Version | None:
+def last_known_champion(dataset: str) -> Version | None:
     """The champion that the last successful `find` returned; its local copy can be used while the server is down."""
     try:
-        return Version(**atomic_files.read_json(_memory(dataset)))
+        return Version(**atomic_files.read_json(_champion_file(dataset)))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def _remember(dataset: str, champion: Version | None) -> None:
     if champion is None:
-        _memory(dataset).unlink(missing_ok=True)
-    elif champion != last_known(dataset):
-        atomic_files.write_json(_memory(dataset), dataclasses.asdict(champion), "champion")
+        _champion_file(dataset).unlink(missing_ok=True)
+    elif champion != last_known_champion(dataset):
+        atomic_files.write_json(_champion_file(dataset), dataclasses.asdict(champion), "champion")
 
 
-def _memory(dataset: str) -> Path:
+def _champion_file(dataset: str) -> Path:
     return paths.store() / "served" / dataset / "champion.json"
 
 
@@ -73,12 +73,12 @@ def is_registered(digest: str) -> bool | None:
     database = Path(uri.removeprefix(settings.SQLITE))
     if not uri.startswith(settings.SQLITE) or not database.is_file():
         return None
-    with _readable(database):
+    with _reporting_errors(database):
         return mlflow_tables.has_version_tag(database, DIGEST, digest)
 
 
 @contextlib.contextmanager
-def _readable(database: Path) -> Iterator[None]:
+def _reporting_errors(database: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
@@ -88,19 +88,19 @@ def _readable(database: Path) -> Iterator[None]:
 
 
 def folder(version: Version, name: str) -> Path:
-    """The local folder `name` of the version's artifacts; if it is stored elsewhere, it is downloaded and kept.
+    """The local folder `name` of the version's artifacts; it is downloaded and kept if the version is stored elsewhere.
 
     Raises:
         DataError: there is no such folder. TrackingError: the store does not answer.
     """
-    inside = f"data/{name}" if name == SERVED else name
+    subfolder = f"data/{name}" if name == SERVED else name
     parts = urlsplit(version.location)
     if parts.scheme in ("", "file"):
-        path = _relocated(Path(url2pathname(parts.path))) / inside
+        path = _path_in_this_store(Path(url2pathname(parts.path))) / subfolder
     else:
         path = paths.store() / "served" / version.dataset / str(version.number) / name
         if not path.is_dir():
-            _download(f"{version.location}/{inside}", path)
+            _download(f"{version.location}/{subfolder}", path)
     if not path.is_dir():
         raise DataError(f"{version.name}: {path} is missing; promote the run again")
     return path
@@ -120,8 +120,8 @@ def _download(uri: str, target: Path) -> None:
                 shutil.copytree(downloaded, partial, dirs_exist_ok=True)
 
 
-def _relocated(path: Path) -> Path:
-    """The artifact's path in this store, even if the store was moved or copied after the location was recorded."""
+def _path_in_this_store(path: Path) -> Path:
+    """The path of an artifact folder in this store, even if the store was moved or copied after `path` was recorded."""
     root = paths.store() / "artifacts"
     if path.is_relative_to(root):
         return path

@@ -21,18 +21,18 @@ from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
-LATEST = 200  # runs to read together when looking for results: 2 ms per run instead of 15 ms
-PER_RESULT = 8  # runs to read together for each result sought: a separate request for it takes as long
+LATEST_RUNS = 200  # read in one request when looking for results: 2 ms per run instead of 15 ms
+RUNS_PER_RESULT = 8  # read in that request for each result sought, since a separate request would take as long
 
 
 def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
     """Results, by fingerprint, of finished records with these tags that still wait to be sent."""
     results = {}
-    for folder, record in records.waiting():
+    for folder, record in records.waiting_records():
         if record.status == "FINISHED" and tags.items() <= record.tags.items():
             with contextlib.suppress(OSError, ValueError, TypeError):
                 text = (folder / "files" / records.RESULT).read_text(encoding="utf-8")
-                results[record.tags["fingerprint"]] = _stored(read_result(text, record.tags), record.tags, None)
+                results[record.tags["fingerprint"]] = _stored_result(read_result(text, record.tags), record.tags, None)
     return results
 
 
@@ -50,12 +50,12 @@ def results_in_store(
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
             if fingerprint in fingerprints and fingerprint not in results and (result := _result_of(connection, run)):
-                results[fingerprint] = _stored(result, run.tags, run)
+                results[fingerprint] = _stored_result(result, run.tags, run)
 
-    limit = max(LATEST, PER_RESULT * len(fingerprints))
-    latest = runs(connection, dataset, "FINISHED", tags, limit)
-    read(latest)
-    if len(latest) == limit:  # a large store: send one request per fingerprint, and do not read all runs
+    limit = max(LATEST_RUNS, RUNS_PER_RESULT * len(fingerprints))
+    latest_runs = runs(connection, dataset, "FINISHED", tags, limit)
+    read(latest_runs)
+    if len(latest_runs) == limit:  # a large store: send one request per fingerprint, and do not read all runs
         for fingerprint in set(fingerprints) - results.keys():
             read(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
     return results
@@ -70,8 +70,8 @@ def runs(
         TrackingError: the store does not answer.
         ValueError: a tag contains a quote.
     """
-    if bad := [value for value in tags.values() if "'" in value]:
-        raise ValueError(f"tags to search for must not contain a quote, got {bad[0]}")
+    if invalid_values := [value for value in tags.values() if "'" in value]:
+        raise ValueError(f"tags to search for must not contain a quote, got {invalid_values[0]}")
     parts = [f"tags.{key} = '{value}'" for key, value in tags.items()]
     parts += [f"attributes.status = '{status}'"] if status else []
 
@@ -79,35 +79,36 @@ def runs(
         experiment = connection.client.get_experiment_by_name(names.experiment(dataset))
         if experiment is None:
             return []
-        found = _pages(connection, [experiment.experiment_id], " and ".join(parts), limit)
+        stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
         return [
-            _logged_run(run) for run in found if run.data.tags.get("seed", "0").isdecimal()
+            _logged_run(run) for run in stored_runs if run.data.tags.get("seed", "0").isdecimal()
         ]  # any other value was edited in MLflow
 
     return connection.attempt("search", search)
 
 
-def runs_beginning(connection: Connection, start: str) -> list[LoggedRun]:
-    """Runs, from any experiment, whose run ID starts with `start`.
+def runs_with_id_prefix(connection: Connection, prefix: str) -> list[LoggedRun]:
+    """Runs, from any experiment, whose run ID starts with `prefix`.
 
     Raises:
         TrackingError: the store does not answer.
-        ValueError: `start` does not consist of hexadecimal digits.
+        ValueError: `prefix` does not consist of hexadecimal digits.
     """
-    if set(start) - set("0123456789abcdef"):
-        raise ValueError(f"a run ID consists of hexadecimal digits, got {start}")
+    if set(prefix) - set("0123456789abcdef"):
+        raise ValueError(f"a run ID consists of hexadecimal digits, got {prefix}")
 
     def search(_: bool) -> list[LoggedRun]:
         experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
-        return [_logged_run(run) for run in _pages(connection, experiments, f"attributes.run_id LIKE '{start}%'")]
+        stored_runs = _search_runs(connection, experiments, f"attributes.run_id LIKE '{prefix}%'")
+        return [_logged_run(run) for run in stored_runs]
 
     return connection.attempt("search", search)
 
 
-def running(connection: Connection) -> list[StoredRun]:
+def running_runs(connection: Connection) -> list[StoredRun]:
     """All runs that are RUNNING, in all experiments."""
     experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
-    return _pages(connection, experiments, "attributes.status = 'RUNNING'")
+    return _search_runs(connection, experiments, "attributes.status = 'RUNNING'")
 
 
 def result_digest(result: RunResult) -> str:
@@ -124,7 +125,7 @@ def read_result(text: str, tags: Mapping[str, str]) -> RunResult:
     return RunResult(**entry)
 
 
-def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -> StoredResult:
+def _stored_result(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -> StoredResult:
     return StoredResult(result, tags.get("evaluation_digest", ""), run)
 
 
@@ -150,18 +151,21 @@ def _artifact(connection: Connection, uri: str) -> str:
         return Path(path).read_text(encoding="utf-8")
 
 
-def _pages(connection: Connection, experiments: list[str], where: str, limit: int | None = None) -> list[StoredRun]:
-    runs: list[StoredRun] = []
+def _search_runs(
+    connection: Connection, experiments: list[str], where: str, limit: int | None = None
+) -> list[StoredRun]:
+    """All runs that match `where`, the latest first, at most `limit`."""
+    stored_runs: list[StoredRun] = []
     token = None
     while True:
-        size = min(PAGE, limit - len(runs)) if limit else PAGE
+        size = min(PAGE, limit - len(stored_runs)) if limit else PAGE
         page = connection.client.search_runs(
             experiments, where, max_results=size, order_by=["attributes.start_time DESC"], page_token=token
         )
-        runs += page
+        stored_runs += page
         token = page.token
-        if not token or len(runs) == limit:
-            return runs
+        if not token or len(stored_runs) == limit:
+            return stored_runs
 
 
 def _logged_run(run: StoredRun) -> LoggedRun:

@@ -21,8 +21,9 @@ from feedforward.tracking import sessions
 _logger = logging.getLogger("feedforward.tracking")
 
 RESULT = "result.json"  # artifact: the RunResult, which is read if the finished run is reused
-# variant, finals, components: parent of a variant's replicas, final runs, or components. In a sweep, confirmation is
-# the parent of a trial's replicas with fresh seeds, and sweep_test the parent of the winner's final runs.
+# variant, finals, components: parent of a variant's replicas, final runs, or components (runs that vary only one source
+# of randomness). In a sweep, confirmation is the parent of a trial's replicas with fresh seeds, and sweep_test the
+# parent of the winner's final runs.
 Role = Literal[
     "variant", "replica", "finals", "final", "components", "component", "comparison",
     "sweep", "trial", "confirmation", "sweep_test",
@@ -84,7 +85,7 @@ class Sample:
 class Run:
     """A run that is being logged: plain values, so that it can be passed to another process."""
 
-    id: str  # id of the record, which MLflow stores as tag `record_id`
+    id: str  # ID of the record, which MLflow stores in the tag `record_id`
     dataset: str
     name: str
     tags: dict[str, str]
@@ -120,7 +121,7 @@ class StoredResult:
 
 
 @dataclass(frozen=True)
-class Synced:
+class SyncResult:
     """Result of `Store.sync`: records sent, records that still wait, and one line per problem."""
 
     sent: int
@@ -143,11 +144,11 @@ class Record:
     @classmethod
     def load(cls, folder: Path) -> "Record":
         """Read the record in `folder`; OSError if there is none."""
-        value = atomic_files.read_json(folder / "record.json")
-        value["run"] = Run.of(value["run"])
-        value["points"] = [(str(key), float(number), int(at), int(step)) for key, number, at, step in value["points"]]
-        value["inputs"] = [DataInput(**entry) for entry in value["inputs"]]
-        return cls(**value)
+        fields = atomic_files.read_json(folder / "record.json")
+        fields["run"] = Run.of(fields["run"])
+        fields["points"] = [(str(key), float(value), int(ms), int(step)) for key, value, ms, step in fields["points"]]
+        fields["inputs"] = [DataInput(**entry) for entry in fields["inputs"]]
+        return cls(**fields)
 
 
 def now() -> int:
@@ -167,7 +168,7 @@ def lasting_id(tags: RunTags) -> str:
 
 def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: provenance.GitState) -> Run:
     """A run with all its tags, redacted. identity: from `new_id` or `lasting_id`."""
-    origin = {
+    origin_tags = {
         "record_id": identity,
         "git_commit": git.commit or "none",
         "git_dirty": str(git.dirty).lower(),
@@ -177,10 +178,10 @@ def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: pr
         "mlflow.source.type": "LOCAL",
     }
     if git.commit:
-        origin["mlflow.source.git.commit"] = git.commit
-    origin |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
-    identifying = {key: redact(value) for key, value in tags.tags().items()}
-    return Run(identity, tags.dataset, redact(name), origin | identifying, parent, now())
+        origin_tags["mlflow.source.git.commit"] = git.commit
+    origin_tags |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
+    identifying_tags = {key: redact(value) for key, value in tags.tags().items()}
+    return Run(identity, tags.dataset, redact(name), origin_tags | identifying_tags, parent, now())
 
 
 def points(
@@ -193,6 +194,8 @@ def points(
 ) -> list[Point]:
     """The points of the curves (steps 1, 2, … are epochs), the run's metrics (step 0) and the system metrics.
 
+    name: the run's name, for the message. ended: the time of all points except those of system metrics.
+
     Raises:
         TrainingError: a value is not finite.
     """
@@ -204,9 +207,9 @@ def points(
     points += [(key, float(value), ended, 0) for key, value in scalars.items()]
     for key, value, _, step in points:
         if not math.isfinite(value):
-            at = f" at epoch {step}" if step else ""
+            where = f" at epoch {step}" if step else ""
             raise TrainingError(
-                f"{name}: {key} must be finite, got {value}{at}; the run is closed as FAILED;"
+                f"{name}: {key} must be finite, got {value}{where}; the run is closed as FAILED;"
                 " lower the learning rate or check the data"
             )
     system = [
@@ -228,12 +231,14 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         else:
             content.savefig(path, format=path.suffix[1:])
-    plain = vars(record) | {"run": dataclasses.asdict(record.run), "inputs": [vars(entry) for entry in record.inputs]}
-    atomic_files.write_text(folder / "record.json", atomic_files.canonical_json(plain))
+    fields = vars(record) | {"run": dataclasses.asdict(record.run), "inputs": [vars(entry) for entry in record.inputs]}
+    atomic_files.write_text(folder / "record.json", atomic_files.canonical_json(fields))
 
 
-def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The params and tags with secrets redacted."""
+def redact_all(
+    run: Run, params: Mapping[str, object], tags: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The params, and the run's tags together with `tags`; secrets are redacted."""
     return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
 
 
@@ -242,8 +247,8 @@ def spool() -> Path:
     return paths.store() / "spool"
 
 
-def waiting() -> Iterator[tuple[Path, Record]]:
-    """The records in the spool, parents first, then by start time."""
+def waiting_records() -> Iterator[tuple[Path, Record]]:
+    """The records in the spool; runs without a parent come first, and earlier runs before later ones."""
     entries = []
     for path in spool().glob("*/record.json"):
         if not path.parent.name.endswith(atomic_files.TEMPORARY):

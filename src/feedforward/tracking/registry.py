@@ -17,7 +17,7 @@ from feedforward.core.redaction import redact
 from feedforward.tracking import model_folder, names, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
-from feedforward.tracking.queries import runs, runs_beginning
+from feedforward.tracking.queries import runs, runs_with_id_prefix
 from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
@@ -36,9 +36,9 @@ class Registry:
         """Finished runs with these tags, the latest first."""
         return runs(self._connection, dataset, "FINISHED", tags)
 
-    def runs_beginning(self, start: str) -> list[LoggedRun]:
-        """Runs, from any experiment and with any status, whose run ID starts with `start` (hexadecimal digits)."""
-        return runs_beginning(self._connection, start)
+    def runs_with_id_prefix(self, prefix: str) -> list[LoggedRun]:
+        """Runs, from any experiment and with any status, whose run ID starts with `prefix` (hexadecimal digits)."""
+        return runs_with_id_prefix(self._connection, prefix)
 
     def model_files(self, run: LoggedRun) -> dict[str, bytes]:
         """The files of the model that the run logged, by name: the .keras file and the files of its NumPy form.
@@ -49,8 +49,10 @@ class Registry:
         title = f"run {run.name} ({run.run_id})"
         try:
             experiment = self._client.get_run(run.run_id).info.experiment_id
-            logged = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
-            models = [model for model in logged if model.name != SERVED and model.status == LoggedModelStatus.READY]
+            logged_models = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
+            models = [
+                model for model in logged_models if model.name != SERVED and model.status == LoggedModelStatus.READY
+            ]
             if not models:
                 raise DataError(f"{title}: logged no complete model; train it again")
             with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +69,7 @@ class Registry:
         try:
             points = self._client.get_metric_history(run.run_id, name)
         except MlflowException as error:
-            raise self._failed(f"reading {name} of run {run.run_id}", error) from None
+            raise self._error(f"reading {name} of run {run.run_id}", error) from None
         return [point.value for point in sorted(points, key=lambda point: point.step) if point.step > 0]
 
     # --- versions ----------------------------------------------------------------------------
@@ -85,24 +87,24 @@ class Registry:
         except (MlflowException, OSError) as error:
             if isinstance(error, MlflowException) and error.error_code in NOT_FOUND:
                 return None
-            raise self._failed(f"reading {dataset} {alias_or_number}", error) from None
+            raise self._error(f"reading {dataset} {alias_or_number}", error) from None
 
     def versions(self, dataset: str, run_id: str | None = None) -> list[Version]:
         """All versions, or those of a run, the latest first."""
         where = f"name = '{names.registered_model(dataset)}'" + (f" and run_id = '{run_id}'" if run_id else "")
         try:
-            listed, token = [], None
+            versions, token = [], None
             while True:
                 page = self._client.search_model_versions(where, order_by=["version_number DESC"], page_token=token)
-                listed += [_version(dataset, version) for version in page]
+                versions += [_version(dataset, version) for version in page]
                 token = page.token
                 if not token:
-                    return listed
+                    return versions
         except MlflowException as error:
-            raise self._failed(f"reading the versions of {dataset}", error) from None
+            raise self._error(f"reading the versions of {dataset}", error) from None
 
     def register(self, dataset: str, run_id: str, folders: Mapping[str, Path], tags: Mapping[str, str]) -> Version:
-        """Create a version of the registered model `dataset` from these folders; it is visible once it is complete.
+        """Create a version of the registered model `dataset` from these folders; it becomes visible once complete.
 
         folders: name → folder; MLflow's own server loads the folder named SERVED.
         """
@@ -121,7 +123,7 @@ class Registry:
             atomic_files.crash_point("promote.before_register")
             with contextlib.suppress(MlflowException):  # the registered model may already exist
                 self._client.create_registered_model(names.registered_model(dataset))
-            created = self._client.create_model_version(
+            model_version = self._client.create_model_version(
                 names.registered_model(dataset),
                 model.artifact_location,
                 run_id,
@@ -129,15 +131,15 @@ class Registry:
                 model_id=model.model_id,
             )
         except (MlflowException, OSError) as error:
-            raise self._failed(f"registering a version of {dataset}", error) from None
-        return _version(dataset, created)
+            raise self._error(f"registering a version of {dataset}", error) from None
+        return _version(dataset, model_version)
 
     def add(self, version: Version, folder: Path, name: str) -> None:
-        """Add the files of `folder` to the version's folder `name`."""
+        """Add the files of `folder` to the version, in its folder `name`."""
         try:
             self._client.log_model_artifacts(version.tags["model_id"], str(folder), name)
         except (MlflowException, OSError) as error:
-            raise self._failed(f"adding {name} to {version.name}", error) from None
+            raise self._error(f"adding {name} to {version.name}", error) from None
 
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags of the version."""
@@ -147,7 +149,7 @@ class Registry:
                     names.registered_model(version.dataset), str(version.number), key, redact(value)
                 )
         except MlflowException as error:
-            raise self._failed(f"tagging {version.name}", error) from None
+            raise self._error(f"tagging {version.name}", error) from None
 
     def describe(self, version: Version, text: str) -> None:
         """Set the description of the version, in Markdown."""
@@ -156,16 +158,16 @@ class Registry:
                 names.registered_model(version.dataset), str(version.number), redact(text)[:DESCRIPTION_LENGTH]
             )
         except MlflowException as error:
-            raise self._failed(f"describing {version.name}", error) from None
+            raise self._error(f"describing {version.name}", error) from None
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Move the alias to the version."""
         try:
             self._client.set_registered_model_alias(names.registered_model(version.dataset), alias, str(version.number))
         except MlflowException as error:
-            raise self._failed(f"making {version.name} {alias}", error) from None
+            raise self._error(f"making {version.name} {alias}", error) from None
 
-    def _failed(self, action: str, error: Exception) -> TrackingError:
+    def _error(self, action: str, error: Exception) -> TrackingError:
         return TrackingError(f"{redact(self._connection.uri)}: {action} failed ({first_line(error)}); try again")
 
 

@@ -43,7 +43,7 @@ def has_ended(run_tags: Mapping[str, str]) -> bool | None:
     return None
 
 
-def remove_ended() -> None:
+def remove_old_locks() -> None:
     """Remove old lock files of ended sessions."""
     for lock in _folder().glob("*.lock"):
         with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ def _session() -> str:
 
 
 def _store_id() -> str:
-    """Return twelve hex digits that distinguish this folder from all others, including copies of it."""
+    """Return twelve hex digits that distinguish this store from all others, including copies of it."""
     path = _folder() / "id"
     if not path.exists():
         _folder().mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 
 SQLITE = "sqlite:///"
-UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # in database and artifact addresses
+UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # what MLflow cannot handle in addresses of databases and artifacts
 VARIABLES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

@@ -26,7 +26,7 @@ from feedforward.tracking import experiment_pages
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # the length of MLflow's field
-CHILDREN = 1000  # runs per request
+CHILDREN_PER_REQUEST = 1000
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
 
 
@@ -60,17 +60,19 @@ def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | N
     return runs[0] if runs else None
 
 
-def _merge(client: MlflowClient, run: StoredRun, into: str) -> None:
-    """Nest the children of `run` under the run `into`, then delete `run`."""
+def _merge(client: MlflowClient, run: StoredRun, target_id: str) -> None:
+    """Nest the children of `run` under the run with the ID `target_id`, then delete `run`."""
     where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     token: str | None = ""
     children: list[StoredRun] = []
     while token is not None:
-        page = client.search_runs([run.info.experiment_id], where, max_results=CHILDREN, page_token=token or None)
+        page = client.search_runs(
+            [run.info.experiment_id], where, max_results=CHILDREN_PER_REQUEST, page_token=token or None
+        )
         children += page
         token = page.token or None
     for child in children:
-        client.set_tag(child.info.run_id, "mlflow.parentRunId", into)
+        client.set_tag(child.info.run_id, "mlflow.parentRunId", target_id)
     client.delete_run(run.info.run_id)
 
 
@@ -91,8 +93,8 @@ def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A run in the store; curves: the values of its curves by key and step."""
+class FetchedRun:
+    """A run as it is in the store. curves: the values of its curves, by key and step."""
 
     run: StoredRun
     curves: dict[tuple[str, int], float]
@@ -105,16 +107,16 @@ class Stored:
         return any(self.curves.get((key, step), value) != value for key, value, _, step in points if step)
 
 
-def fetch(client: MlflowClient, run_id: str, points: list[Point]) -> Stored:
+def fetch(client: MlflowClient, run_id: str, points: list[Point]) -> FetchedRun:
     """Fetch the run with this ID, and those of its curves that occur in `points`."""
     run = client.get_run(run_id)
     keys = {key for key, _, _, step in points if step} & run.data.metrics.keys()
     histories = {key: client.get_metric_history(run_id, key) for key in sorted(keys)}
-    return Stored(run, {(key, each.step): each.value for key, history in histories.items() for each in history})
+    return FetchedRun(run, {(key, point.step): point.value for key, history in histories.items() for point in history})
 
 
 def send(
-    client: MlflowClient, experiment: str, run_id: str, folder: Path, record: Record, stored: Stored | None
+    client: MlflowClient, experiment: str, run_id: str, folder: Path, record: Record, stored: FetchedRun | None
 ) -> None:
     """Complete the run from the record in `folder` and close it.
 
@@ -143,37 +145,37 @@ def send(
 
 def log_metrics(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
     """Log metrics (step 0) and tags of a run in one request."""
-    metrics, labels = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
-    client.log_batch(run_id, metrics=metrics, tags=labels)
+    metrics, run_tags = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
+    client.log_batch(run_id, metrics=metrics, tags=run_tags)
 
 
 def replace(client: MlflowClient, run: StoredRun, record: Record) -> str:
     """Create a new run for the record, give it the children of `run`, and delete `run`; returns the new run's ID."""
-    new = create(client, run.info.experiment_id, record.run, run.data.tags.get("mlflow.parentRunId"))
-    _merge(client, run, new)
-    return new
+    new_id = create(client, run.info.experiment_id, record.run, run.data.tags.get("mlflow.parentRunId"))
+    _merge(client, run, new_id)
+    return new_id
 
 
-def _new_points(stored: Stored | None, points: list[Point]) -> list[Point]:
+def _new_points(stored: FetchedRun | None, points: list[Point]) -> list[Point]:
     """Points that the run does not have yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:
         return points
-    known = {(key, 0): value for key, value in stored.run.data.metrics.items()} | stored.curves
-    return [point for point in points if known.get((point[0], point[3])) != point[1]]
+    stored_values = {(key, 0): value for key, value in stored.run.data.metrics.items()} | stored.curves
+    return [point for point in points if stored_values.get((point[0], point[3])) != point[1]]
 
 
 def _metric(point: Point, model: LoggedModel | None) -> Metric:
     """Convert a point. Scalars of the run are also metrics of its model, but curves and system metrics are not."""
-    key, value, at, step = point
-    of_model = step == 0 and not key.startswith("system/")
-    return Metric(key, value, at, step, model_id=model.model_id if model and of_model else None)
+    key, value, time, step = point
+    is_model_metric = step == 0 and not key.startswith("system/")
+    return Metric(key, value, time, step, model_id=model.model_id if model and is_model_metric else None)
 
 
 def _input(entry: DataInput) -> DatasetInput:
     source = {"url": entry.source} if "://" in entry.source else {"uri": entry.source}
     kind = "http" if "url" in source else "local"
-    part = Dataset(entry.name, entry.digest[:DIGEST_DIGITS], kind, json.dumps(source))
-    return DatasetInput(part, [InputTag("mlflow.data.context", entry.context), InputTag("sha256", entry.digest)])
+    dataset = Dataset(entry.name, entry.digest[:DIGEST_DIGITS], kind, json.dumps(source))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", entry.context), InputTag("sha256", entry.digest)])
 
 
 def _logged_model(

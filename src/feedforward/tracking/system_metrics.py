@@ -1,4 +1,4 @@
-"""Collect system metrics while a block runs: CPU, memory, disk, network and, if there is one, the GPU.
+"""Collect system metrics while a block runs: CPU, memory, disk, network and, if there are any, GPUs.
 
 The metrics have the names that MLflow uses for system metrics, so MLflow's pages show them. MLflow's own sampler is not
 used, because it sends each sample to the store immediately, and would wait if the store does not answer.
@@ -23,13 +23,13 @@ def sampling(interval: float = 1.0) -> Iterator[list[Sample]]:
     samples: list[Sample] = []
     start = psutil.net_io_counters()  # None without a network interface
     readers = [_cpu, _disk, *([_network_since(start)] if start else []), *_gpus()]
-    psutil.cpu_percent()  # starts the first interval; the first value is always 0
-    ended = threading.Event()
+    psutil.cpu_percent()  # starts the first interval; the value of the first call is always 0
+    stop = threading.Event()
 
     def collect() -> None:
         is_last = False
         while not is_last:
-            is_last = ended.wait(interval)
+            is_last = stop.wait(interval)
             values = {key: value for read in readers for key, value in read().items()}
             samples.append(Sample(now(), values))
 
@@ -38,7 +38,7 @@ def sampling(interval: float = 1.0) -> Iterator[list[Sample]]:
     try:
         yield samples
     finally:
-        ended.set()
+        stop.set()
         thread.join()
 
 

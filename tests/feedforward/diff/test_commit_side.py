@@ -78,7 +78,7 @@ def test_a_damaged_dvc_lock_is_reported_in_one_line(root: Path) -> None:
 @pytest.mark.parametrize("name", ["../outside", "/outside", "", "a/../../outside"])
 def test_a_directory_listing_cannot_refer_to_files_outside_its_folder(root: Path, tmp_path: Path, name: str) -> None:
     listed = json.dumps([{"relpath": name, "md5": keep(root, "x")}])
-    with pytest.raises(DataError, match="the list of its files in DVC's cache is damaged"):
+    with pytest.raises(DataError, match="the list of this folder's files in DVC's cache is damaged"):
         dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
     assert not (tmp_path / "inside").exists()
 

@@ -207,7 +207,7 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
 
     registry, params = Registry(), load_params(inside.root / "params.yaml")
     for number, start in enumerate(inside.runs, start=1):
-        [run] = registry.runs_beginning(start)
+        [run] = registry.runs_with_id_prefix(start)
         calibrated = evaluation.final_calibration(params, NAME, run, registry)
         version = candidate.register(params, NAME, run, registry, calibrated)
         assert version.number == number
@@ -232,7 +232,7 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
     [
         (("nothing", "HEAD"), "nothing: no such run, model version or commit; expected a run ID"),
         (("abc", "HEAD"), "abc: no such run"),
-        ((f"{NAME}:9", "HEAD"), f"{NAME}:9: no such version or alias of {NAME}; it"),
+        ((f"{NAME}:9", "HEAD"), f"{NAME}:9: no such version or alias; {NAME} has "),
         ((f"{NAME}:", "HEAD"), f"{NAME}:: no such version or alias"),
         (("HEAD~99", "HEAD"), "HEAD~99: no such run, model version or commit"),
         (("^HEAD", "^HEAD~1"), "^HEAD: no such run, model version or commit"),

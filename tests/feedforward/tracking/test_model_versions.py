@@ -35,13 +35,13 @@ print(model_versions.folder(version, "served"))
 def test_last_known_champion_is_used_while_the_server_is_unreachable(
     remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert model_versions.last_known(NAME) is None
+    assert model_versions.last_known_champion(NAME) is None
     version = registered.champion(remote_store, small)
     model_versions.folder(version, "served")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(TrackingError, match="reading notes champion failed"):
         model_versions.find(NAME)
-    known = model_versions.last_known(NAME)
+    known = model_versions.last_known_champion(NAME)
     assert known == version
     bundle.read(model_versions.folder(known, "served"), known.tags["digest"])
 

@@ -78,11 +78,11 @@ def test_sending_a_record_twice_changes_nothing(
     shutil.copytree(records.spool() / run.id, tmp_path / "held")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     store = tracking.open_store()
-    assert store.sync() == tracking.Synced(1, 0, [])
+    assert store.sync() == tracking.SyncResult(1, 0, [])
     (before,) = all_runs()
     client().set_terminated(before.info.run_id, "KILLED")  # as if the process had died just before it closed the run
     shutil.copytree(tmp_path / "held", records.spool() / run.id)
-    assert store.sync() == tracking.Synced(1, 0, [])
+    assert store.sync() == tracking.SyncResult(1, 0, [])
     (after,) = all_runs()
     assert (after.info.status, after.info.end_time) == (before.info.status, before.info.end_time)
     assert after.data.metrics == before.data.metrics

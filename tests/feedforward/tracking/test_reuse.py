@@ -32,8 +32,8 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
 
 
 def test_older_results_are_found_in_a_large_store(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedforward.tracking.queries.LATEST", 2)
-    monkeypatch.setattr("feedforward.tracking.queries.PER_RESULT", 0)
+    monkeypatch.setattr("feedforward.tracking.queries.LATEST_RUNS", 2)
+    monkeypatch.setattr("feedforward.tracking.queries.RUNS_PER_RESULT", 0)
     for seed in range(4):
         log(store, seed)
     wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
@@ -42,8 +42,8 @@ def test_older_results_are_found_in_a_large_store(store: "Store", monkeypatch: p
 
 def test_many_results_are_read_page_by_page(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedforward.tracking.queries.PAGE", 2)
-    monkeypatch.setattr("feedforward.tracking.queries.LATEST", 3)
-    monkeypatch.setattr("feedforward.tracking.queries.PER_RESULT", 1)
+    monkeypatch.setattr("feedforward.tracking.queries.LATEST_RUNS", 3)
+    monkeypatch.setattr("feedforward.tracking.queries.RUNS_PER_RESULT", 1)
     for seed in range(5):
         log(store, seed)
     wanted = {f"{seed:064x}": result(seed) for seed in range(5)}

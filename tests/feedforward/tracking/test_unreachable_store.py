@@ -52,7 +52,7 @@ def test_training_continues_without_a_store_and_results_are_reused(
     assert (synced.sent, synced.waiting, len(synced.problems)) == (0, 6, 1)
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # the same records, sent to the store of this checkout
-    assert tracking.open_store().sync() == tracking.Synced(6, 0, [])
+    assert tracking.open_store().sync() == tracking.SyncResult(6, 0, [])
     runs = {run.tags.get("seed"): run for run in tracking.open_store().find_runs("words")}
     assert len(runs) == 6
     assert {runs[str(seed)].tags["mlflow.parentRunId"] for seed in range(5)} == {runs[None].run_id}
@@ -98,7 +98,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     (message,) = caplog.records
     assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", message.message)
     assert len(spooled_ids()) == 1
-    assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
+    assert tracking.open_store().sync() == tracking.SyncResult(1, 0, [])
 
 
 @pytest.mark.proves("Every record arrives exactly once, even if the tracking server was down or frozen")
@@ -118,7 +118,7 @@ def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
     log(store, 0, parent, model=model)
     assert len(spooled_ids()) == 1
     with server(folder, port) as process:
-        assert store.sync() == tracking.Synced(1, 0, [])
+        assert store.sync() == tracking.SyncResult(1, 0, [])
         log(store, 1, parent, model=model)
         assert spooled_ids() == []
         caught = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
@@ -130,9 +130,9 @@ def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
         assert len(spooled_ids()) == 4
         os.killpg(process.pid, signal.SIGCONT)
         wait_for(health(port), process)
-        assert store.sync() == tracking.Synced(4, 0, [])
+        assert store.sync() == tracking.SyncResult(4, 0, [])
         store.finish(parent, metrics={"mean_loss": 0.5})
-        assert tracking.open_store().sync() == tracking.Synced(0, 0, [])
+        assert tracking.open_store().sync() == tracking.SyncResult(0, 0, [])
         assert_complete(6)
 
 
