@@ -193,7 +193,7 @@ def epoch(
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
     from feedforward.training import trainer
-    from feedforward.training.packed_model import Pack
+    from feedforward.training.packed_model import PackedModel
 
     if without:
         tricks.WITHOUT[without]()
@@ -222,7 +222,7 @@ def epoch(
         whole = _seconds(lambda: fit(held_out))
         without_validation, replicas = fit(None)
         models = [replica.model for replica in replicas]
-        pack = Pack(models, 0, isinstance(held_out.split.features, MultiHot))
+        pack = PackedModel(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
         evaluations = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
     rest = slice(1, None) if int(epochs) > 1 else slice(None)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from feedforward.config.schema import Optimizer
 from feedforward.training import graphs, optimizers, sparse_layer, trainer
 from feedforward.training.batches import Batch, Batches, Plan
-from feedforward.training.packed_model import Pack
+from feedforward.training.packed_model import PackedModel
 from feedforward.training.replica_stack import Gradients
 
 
@@ -44,7 +44,7 @@ def tensorflow_gradient() -> None:
         gradient = tf.raw_ops.SparseSegmentSumGrad(
             grad=upstream, indices=columns, segment_ids=rows, output_dim0=self.variable.shape[0]
         )
-        return gradient + 2.0 * self.by_unit * self.variable if any(self.l2) else gradient
+        return gradient + 2.0 * self.l2_by_unit * self.variable if any(self.l2) else gradient
 
     Batches.batch = batch
     sparse_layer.VariableTail.backward = gradient
@@ -57,11 +57,13 @@ def keras_rmsprop() -> None:
     class Rule(optimizers.Rule):
         def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
             self.params = params
-            self.keras = keras.optimizers.RMSprop(params.learning_rate, rho=params.rho, epsilon=params.epsilon)
-            self.keras.build(variables)
+            self.keras_optimizer = keras.optimizers.RMSprop(
+                params.learning_rate, rho=params.rho, epsilon=params.epsilon
+            )
+            self.keras_optimizer.build(variables)
 
         def apply(self, gradients: Gradients) -> None:
-            self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
+            self.keras_optimizer.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
 
     trainer.Rule = Rule
 
@@ -69,7 +71,7 @@ def keras_rmsprop() -> None:
 def step_by_step() -> None:
     """Run one graph per step, called from Python, instead of one per epoch."""
 
-    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], graphs.Sums]:
+    def training_graph(pack: PackedModel, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], graphs.Sums]:
         @graphs.graph
         def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> graphs.Sums:
             batch = batches.batch(plan, number)

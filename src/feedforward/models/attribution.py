@@ -9,21 +9,21 @@ from feedforward.data.splits import MultiHot, Split
 from feedforward.models.numpy_network import Network
 
 SAMPLES = 12
-WORDS = 8
+COLUMNS = 8  # per sample
 
 
-def hardest(network: Network, split: Split, number: int = SAMPLES) -> list[dict[str, Any]]:
+def hardest(network: Network, split: Split, count: int = SAMPLES) -> list[dict[str, Any]]:
     """The samples in `split` whose true labels get the lowest probabilities, lowest first, as JSON-serializable values.
 
     row: row number in the split. truth, answer: class numbers of the label and of the prediction. probability:
     probability of the prediction. columns: for multi-hot features, [column, effect] for the columns with the largest
-    effect, that is, how much the log odds of the prediction (nats) fall if the column is set to zero.
+    effect, that is, how much the prediction's log odds (in nats) fall if the column is set to zero.
     """
     log_probabilities = network.log_probabilities(network.logits(split.features))
     labels = np.asarray(split.labels, np.int64)
     label_log_probabilities = log_probabilities[np.arange(len(labels)), labels]
     samples = []
-    for row in np.argsort(label_log_probabilities, kind="stable")[:number]:
+    for row in np.argsort(label_log_probabilities, kind="stable")[:count]:
         prediction = int(log_probabilities[row].argmax())
         sample = split.features.rows(row, row + 1) if isinstance(split.features, MultiHot) else None
         columns = [] if sample is None else _effects(network, sample, prediction)
@@ -40,19 +40,19 @@ def hardest(network: Network, split: Split, number: int = SAMPLES) -> list[dict[
 
 
 def _effects(network: Network, sample: MultiHot, prediction: int) -> list[list[Any]]:
-    """[column, effect] for the columns with the largest effects, exact, from one forward pass for all columns."""
+    """[column, effect] for the columns with the largest effects; exact, computed for all columns in one batch."""
     sums = network.first_sums(sample)
     contributions = network.layers[0].kernel[np.asarray(sample.indices)] * np.float32(network.scale)
-    with_all = log_odds(network.log_probabilities(network.continued(sums)), prediction)
-    without_each = log_odds(network.log_probabilities(network.continued(sums - contributions)), prediction)
+    with_all = log_odds(network.log_probabilities(network.logits_from_sums(sums)), prediction)
+    without_each = log_odds(network.log_probabilities(network.logits_from_sums(sums - contributions)), prediction)
     effects = with_all - without_each
-    largest = np.argsort(-np.abs(effects), kind="stable")[:WORDS]
+    largest = np.argsort(-np.abs(effects), kind="stable")[:COLUMNS]
     return [[int(sample.indices[k]), round(float(effects[k]), 4)] for k in largest]
 
 
 def log_odds(log_probabilities: npt.NDArray[np.float64], label: int) -> npt.NDArray[np.float64]:
     """Log odds of class `label` in nats, shape (samples,), from log probabilities of shape (samples, classes)."""
-    others = np.delete(log_probabilities, label, axis=1)
-    highest = others.max(axis=1)
-    rest = highest + np.log(np.exp(others - highest[:, None]).sum(axis=1))
-    return np.asarray(log_probabilities[:, label] - rest, np.float64)
+    other_classes = np.delete(log_probabilities, label, axis=1)
+    highest = other_classes.max(axis=1)
+    log_sum = highest + np.log(np.exp(other_classes - highest[:, None]).sum(axis=1))
+    return np.asarray(log_probabilities[:, label] - log_sum, np.float64)

@@ -8,20 +8,20 @@ import numpy as np
 
 from feedforward.models.numpy_network import Array, Network
 
-EXACT_WEIGHTS = 2**14  # kernels with at most this many weights (64 KB) keep 32 bits
-LARGEST_HALF = 65504.0
+MAX_EXACT_WEIGHTS = 2**14  # kernels with at most this many weights (64 KB) keep 32 bits
+LARGEST_HALF = 65504.0  # largest finite 16-bit float
 
 
-def rounded(network: Network) -> Network:
+def round_kernels(network: Network) -> Network:
     """Round the large kernels of a network to 16-bit floats, for a page that may use rounded weights."""
-    layers = (dataclasses.replace(layer, kernel=_half(layer.kernel)) for layer in network.layers)
+    layers = (dataclasses.replace(layer, kernel=_round_to_half(layer.kernel)) for layer in network.layers)
     return dataclasses.replace(network, layers=tuple(layers))
 
 
 def to_json(network: Network) -> dict[str, Any]:
     """Scale and layers; arrays are little-endian, and kernels of shape (inputs, units) are stored row by row.
 
-    Nothing is rounded here: a kernel is written with 16 bits only if that is exact, as in a `rounded` network.
+    Nothing is rounded here: a kernel is written with 16 bits only if that is exact, as after `round_kernels`.
     """
     layers = [
         {
@@ -35,13 +35,13 @@ def to_json(network: Network) -> dict[str, Any]:
     return {"scale": network.scale, "layers": layers}
 
 
-def _half(kernel: Array) -> Array:
-    if kernel.size <= EXACT_WEIGHTS or np.abs(kernel).max() > LARGEST_HALF:
+def _round_to_half(kernel: Array) -> Array:
+    if kernel.size <= MAX_EXACT_WEIGHTS or np.abs(kernel).max() > LARGEST_HALF:
         return kernel
     return kernel.astype(np.float16).astype(np.float32)
 
 
 def _array(values: Array) -> dict[str, Any]:
-    is_half = values.size > EXACT_WEIGHTS and np.array_equal(_half(values), values)
+    is_half = values.size > MAX_EXACT_WEIGHTS and np.array_equal(_round_to_half(values), values)
     content = values.astype("<f2" if is_half else "<f4").tobytes()
     return {"bits": 16 if is_half else 32, "base64": base64.b64encode(content).decode()}

@@ -25,7 +25,7 @@ class Calibration:
     """How well the predictions for labeled samples are calibrated.
 
     ece: expected calibration error; scaled_ece: the same after temperature scaling. brier: Brier score. temperature:
-    the temperature of lowest cross-entropy. refinement: cross-entropy after scaling, nats. The cross-entropy before
+    geometric mean of the halves' temperatures. refinement: cross-entropy after scaling, nats. The cross-entropy before
     scaling minus the refinement is the calibration part of the loss. bins, scaled_bins: see `reliability`.
 
     Scaled metrics are cross-fitted: each of two random halves is scaled with the temperature fitted on the other.
@@ -54,15 +54,17 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
         return Calibration(math.nan, math.nan, math.nan, math.nan, math.nan, np.empty((0, 3)), np.empty((0, 3)))
     half = np.random.default_rng(0).permutation(len(logits))[sample] % 2 == 1
     temperatures = [temperature(class_logits[part], classes[part]) for part in (half, ~half)]
-    scaled = log_probabilities(class_logits / np.where(half, *temperatures[::-1])[:, None])
-    before, after = (np.exp(values) for values in (log_probabilities(class_logits), scaled))
-    bins, scaled_bins = reliability(before, classes), reliability(after, classes)
+    scaled_values = log_probabilities(class_logits / np.where(half, *temperatures[::-1])[:, None])
+    probabilities, scaled_probabilities = (
+        np.exp(values) for values in (log_probabilities(class_logits), scaled_values)
+    )
+    bins, scaled_bins = reliability(probabilities, classes), reliability(scaled_probabilities, classes)
     return Calibration(
         expected_error(bins),
         expected_error(scaled_bins),
-        brier_score(before, classes),
+        brier_score(probabilities, classes),
         math.sqrt(math.prod(temperatures)),
-        float(-scaled[np.arange(len(classes)), classes].mean()),
+        float(-scaled_values[np.arange(len(classes)), classes].mean()),
         bins,
         scaled_bins,
     )
@@ -76,9 +78,9 @@ def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]
     class_logits, rows = logits.astype(np.float64), np.arange(len(logits))
     if labels.ndim == 1 and class_logits.shape[1] > 1:
         return class_logits, labels.astype(np.int64), rows
-    one = class_logits.reshape(-1, 1)
+    column = class_logits.reshape(-1, 1)
     classes = (np.asarray(labels).reshape(-1) > 0).astype(np.int64)
-    return np.concatenate([np.zeros_like(one), one], axis=1), classes, np.repeat(rows, class_logits.shape[1])
+    return np.concatenate([np.zeros_like(column), column], axis=1), classes, np.repeat(rows, class_logits.shape[1])
 
 
 def log_probabilities(logits: Numbers) -> Numbers:
@@ -91,26 +93,26 @@ def temperature(logits: Numbers, labels: Labels) -> float:
     """The temperature, within LIMITS, with the lowest cross-entropy of softmax(logits / temperature).
 
     The cross-entropy is convex in the inverse temperature, so Newton's method with bisection finds the minimum. A
-    standard normal prior around 1 has the weight of one sample: without it, a few samples that are all predicted
-    correctly would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
+    normal prior for it (mean 1, variance 1) has the weight of one sample: without the prior, a few samples that are all
+    predicted correctly would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
     """
-    prior = 1 / max(1, len(labels))
+    per_sample = 1 / max(1, len(labels))
     columns = np.ascontiguousarray(logits.T)  # shape (classes, n), because sums over the first axis are faster
     shifted = columns - columns.max(axis=0)
-    of_labels = shifted[labels, np.arange(len(labels))]
+    label_logits = shifted[labels, np.arange(len(labels))]
     (low, high), inverse = (1 / LIMITS[1], 1 / LIMITS[0]), 1.0
     for _ in range(STEPS):
         weights = np.exp(inverse * shifted)
         weights /= weights.sum(axis=0)
         means = (weights * shifted).sum(axis=0)
-        slope = prior * (inverse - 1 + float((means - of_labels).sum()))
-        curvature = prior * (1 + float(((weights * shifted**2).sum(axis=0) - means**2).sum()))
+        slope = per_sample * (inverse - 1 + float((means - label_logits).sum()))
+        curvature = per_sample * (1 + float(((weights * shifted**2).sum(axis=0) - means**2).sum()))
         low, high = (inverse, high) if slope < 0 else (low, inverse)
-        following = inverse - slope / curvature
-        following = following if low < following < high else math.sqrt(low * high)
-        if abs(following - inverse) <= TOLERANCE * inverse:
+        next_inverse = inverse - slope / curvature
+        next_inverse = next_inverse if low < next_inverse < high else math.sqrt(low * high)
+        if abs(next_inverse - inverse) <= TOLERANCE * inverse:
             break
-        inverse = following
+        inverse = next_inverse
     return 1 / inverse
 
 
@@ -142,8 +144,9 @@ def expected_error(bins: Numbers) -> float:
     spread = np.sqrt(share * (1 - share) / samples)
     ratio = gaps / spread
     erf = np.array([math.erf(value / math.sqrt(2)) for value in ratio])
-    expected = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf  # mean of |normal(gap, spread)|
-    return max(0.0, float(np.average(2 * gaps - expected, weights=samples)))
+    expected_gaps = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf
+    # each expected gap is the mean of |normal(gap, spread)|
+    return max(0.0, float(np.average(2 * gaps - expected_gaps, weights=samples)))
 
 
 def brier_score(probabilities: Numbers, labels: Labels) -> float:
@@ -152,5 +155,5 @@ def brier_score(probabilities: Numbers, labels: Labels) -> float:
     >>> brier_score(np.full((2, 2), 0.5), np.array([0, 1]))
     0.5
     """
-    of_labels = probabilities[np.arange(len(labels)), labels]
-    return float(((probabilities**2).sum(axis=1) - 2 * of_labels + 1).mean())
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    return float(((probabilities**2).sum(axis=1) - 2 * label_probabilities + 1).mean())

@@ -20,12 +20,13 @@ def is_value(labels: Labels) -> bool:
 
 def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
     """The loss of each sample as in training, without regularization penalties, shape (samples,)."""
-    scaled_logits = network.tempered(logits)
-    if network.last == "softmax" or (network.last == "sigmoid" and not is_value(labels) and labels.ndim == 1):
+    scaled_logits = network.scale_logits(logits)
+    is_binary = network.last_activation == "sigmoid" and not is_value(labels) and labels.ndim == 1
+    if network.last_activation == "softmax" or is_binary:
         log_probabilities = network.log_probabilities(logits)
         return np.asarray(-log_probabilities[np.arange(len(labels)), labels.astype(np.int64)])
     targets = np.asarray(labels, np.float64).reshape(scaled_logits.shape)
-    if network.last == "sigmoid":
+    if network.last_activation == "sigmoid":
         positive, negative = np.logaddexp(0, -scaled_logits), np.logaddexp(0, scaled_logits)
         return np.asarray((targets * positive + (1 - targets) * negative).mean(axis=1))
     return np.asarray(((scaled_logits - targets) ** 2).mean(axis=1))
@@ -41,19 +42,19 @@ def correct(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.b
 
 
 def scores(network: Network, logits: Array, labels: Labels) -> tuple[str, Numbers]:
-    """(name, score of each sample): `accuracy`, its share of correct labels, or `mae`, its absolute error."""
+    """(name, score of each sample): `accuracy`, the sample's share of correct labels, or `mae`, its absolute error."""
     if is_value(labels):
-        return "mae", np.abs(network.activated(logits)[:, 0] - np.asarray(labels, np.float64).reshape(-1))
+        return "mae", np.abs(network.activate(logits)[:, 0] - np.asarray(labels, np.float64).reshape(-1))
     return "accuracy", correct(network, logits, labels).reshape(len(labels), -1).mean(axis=1)
 
 
 def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]:
     """Compute the metrics other than loss and accuracy, if they are defined: `auc` and `f1`, or `r2` for regression."""
     if is_value(labels):
-        explained = r2(np.asarray(labels, np.float64).reshape(-1), network.activated(logits)[:, 0])
-        return {} if explained is None else {"r2": explained}
+        r_squared = r2(np.asarray(labels, np.float64).reshape(-1), network.activate(logits)[:, 0])
+        return {} if r_squared is None else {"r2": r_squared}
     if labels.ndim == 2:
-        probabilities, truths = network.activated(logits), np.asarray(labels, np.int64) > 0
+        probabilities, truths = network.activate(logits), np.asarray(labels, np.int64) > 0
         predictions = probabilities > 0.5
     else:
         probabilities = network.to_probabilities(logits)
@@ -64,9 +65,9 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
             probabilities, truths, predictions = probabilities[:, 1:], truths[:, 1:], predictions[:, 1:]
     columns = range(truths.shape[1])
     areas = [auc(truths[:, k], probabilities[:, k]) for k in columns]
-    defined = [area for area in areas if area is not None]
+    defined_areas = [area for area in areas if area is not None]
     mean_f1 = float(np.mean([f1(truths[:, k], predictions[:, k]) for k in columns]))
-    return {"f1": mean_f1, **({"auc": float(np.mean(defined))} if len(defined) == len(areas) else {})}
+    return {"f1": mean_f1, **({"auc": float(np.mean(defined_areas))} if len(defined_areas) == len(areas) else {})}
 
 
 def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
@@ -102,5 +103,5 @@ def r2(truths: Numbers, predictions: Numbers) -> float | None:
     >>> r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5
     """
-    spread = float(((truths - truths.mean()) ** 2).sum())
-    return 1 - float(((truths - predictions) ** 2).sum()) / spread if spread else None
+    total = float(((truths - truths.mean()) ** 2).sum())
+    return 1 - float(((truths - predictions) ** 2).sum()) / total if total else None

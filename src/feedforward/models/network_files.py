@@ -54,7 +54,7 @@ def read(files: Mapping[str, bytes], name: str = "network") -> Network:
             raise DataError(f"{name}: has no {file}; train and promote again")
     file = NETWORK
     try:
-        scale, specifications = _parsed(files[NETWORK])
+        scale, specifications = _parse(files[NETWORK])
         file = WEIGHTS
         layers = _layers(files[WEIGHTS], specifications)
     except Exception as error:  # hostile bytes can break any parser
@@ -63,7 +63,7 @@ def read(files: Mapping[str, bytes], name: str = "network") -> Network:
     return Network(scale, layers)
 
 
-def _parsed(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
+def _parse(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
     """(scale, specifications of the layers: (inputs, units, activation))."""
     if len(content) > MAX_NETWORK_BYTES:
         raise ValueError(f"must have at most {MAX_NETWORK_BYTES} bytes, got {len(content)}")
@@ -74,14 +74,14 @@ def _parsed(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
     if not np.isfinite(scale):
         raise ValueError("scale must be finite")
     layers = [(int(layer["inputs"]), int(layer["units"]), str(layer["activation"])) for layer in value["layers"]]
-    *hidden, last = [activation for *_, activation in layers]
-    if last not in LAST_ACTIVATIONS or not set(hidden) <= ACTIVATIONS.keys():
-        raise ValueError(f"unknown activation among {', '.join([*hidden, last])[:200]}")
-    inputs = layers[0][0]
-    for expected, units, _ in layers:
-        if min(expected, units) < 1 or expected != inputs:
-            raise ValueError(f"a layer of {units} units takes {expected} inputs, expected {inputs}")
-        inputs = units
+    activations = [activation for *_, activation in layers]
+    if activations[-1] not in LAST_ACTIVATIONS or not set(activations[:-1]) <= ACTIVATIONS.keys():
+        raise ValueError(f"unknown activation among {', '.join(activations)[:200]}")
+    expected = layers[0][0]
+    for inputs, units, _ in layers:
+        if min(inputs, units) < 1 or inputs != expected:
+            raise ValueError(f"a layer of {units} units takes {inputs} inputs, expected {expected}")
+        expected = units
     if sum(4 * (inputs + 1) * units for inputs, units, _ in layers) > MAX_WEIGHTS_BYTES:
         raise ValueError(f"its layers need more than {MAX_WEIGHTS_BYTES} bytes")
     return scale, layers
@@ -113,9 +113,9 @@ def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError(f"{name} must be an array in version 1.0 of NumPy's format")
-    actual, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    if actual != shape or dtype != np.dtype("<f4") or fortran_order:
-        raise ValueError(f"{name} must be float32 of shape {shape} in C order, got {dtype} of shape {actual}")
+    actual_shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if actual_shape != shape or dtype != np.dtype("<f4") or fortran_order:
+        raise ValueError(f"{name} must be float32 of shape {shape} in C order, got {dtype} of shape {actual_shape}")
     offset = stream.tell()
     if len(content) - offset != size:
         raise ValueError(f"{name} must hold {size} bytes of numbers, got {len(content) - offset}")

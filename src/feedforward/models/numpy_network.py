@@ -48,7 +48,7 @@ class Network:
         return int(self.layers[0].kernel.shape[0])
 
     @property
-    def last(self) -> str:
+    def last_activation(self) -> str:
         """Activation of the last layer."""
         return self.layers[-1].activation
 
@@ -67,10 +67,10 @@ class Network:
             raise DataError(f"features: must have {self.columns} columns, got shape {features.shape}")
         rows = len(features)
         if rows <= CHUNK_ROWS:
-            return self.continued(self.first_sums(features))
+            return self.logits_from_sums(self.first_sums(features))
         return np.concatenate(
             [
-                self.continued(self.first_sums(_rows(features, start, min(start + CHUNK_ROWS, rows))))
+                self.logits_from_sums(self.first_sums(_rows(features, start, min(start + CHUNK_ROWS, rows))))
                 for start in range(0, rows, CHUNK_ROWS)
             ]
         )
@@ -83,24 +83,24 @@ class Network:
         scaled: Array = np.multiply(features, self.scale, dtype=np.float32)
         return scaled @ first.kernel + first.bias
 
-    def continued(self, sums: Array) -> Array:
+    def logits_from_sums(self, sums: Array) -> Array:
         """Logits of shape (samples, outputs), given the result of `first_sums`."""
-        for layer, following in itertools.pairwise(self.layers):
-            sums = ACTIVATIONS[layer.activation](sums) @ following.kernel + following.bias
+        for layer, next_layer in itertools.pairwise(self.layers):
+            sums = ACTIVATIONS[layer.activation](sums) @ next_layer.kernel + next_layer.bias
         return sums
 
     def outputs(self, features: Features) -> npt.NDArray[np.float64]:
-        """Outputs of the last layer, shape (samples, units); at temperature 1, they are those of Keras."""
-        return self.activated(self.logits(features))
+        """Outputs of the last layer, shape (samples, outputs); at temperature 1, they are those of Keras."""
+        return self.activate(self.logits(features))
 
-    def activated(self, logits: Array) -> npt.NDArray[np.float64]:
-        """The last activation applied to logits, shape (samples, units)."""
-        if self.last == "softmax":
+    def activate(self, logits: Array) -> npt.NDArray[np.float64]:
+        """The last activation applied to logits, shape (samples, outputs)."""
+        if self.last_activation == "softmax":
             return self.to_probabilities(logits)
-        scaled_logits = self.tempered(logits)
-        return np.exp(-np.logaddexp(0, -scaled_logits)) if self.last == "sigmoid" else scaled_logits
+        scaled_logits = self.scale_logits(logits)
+        return np.exp(-np.logaddexp(0, -scaled_logits)) if self.last_activation == "sigmoid" else scaled_logits
 
-    def tempered(self, logits: Array) -> npt.NDArray[np.float64]:
+    def scale_logits(self, logits: Array) -> npt.NDArray[np.float64]:
         """Logits divided by the temperature, in float64 so that different logits stay different."""
         return logits.astype(np.float64) / self.temperature
 
@@ -114,8 +114,8 @@ class Network:
 
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
         """Natural logarithms of class probabilities, shape (samples, classes); finite if the logits are finite."""
-        scaled_logits = self.tempered(logits)
-        if self.last == "sigmoid":
+        scaled_logits = self.scale_logits(logits)
+        if self.last_activation == "sigmoid":
             return -np.concatenate([np.logaddexp(0, scaled_logits), np.logaddexp(0, -scaled_logits)], axis=1)
         scaled_logits = scaled_logits - scaled_logits.max(axis=1, keepdims=True)
         result: npt.NDArray[np.float64] = scaled_logits - np.log(np.exp(scaled_logits).sum(axis=1, keepdims=True))
@@ -123,12 +123,12 @@ class Network:
 
     def weights_digest(self) -> str:
         """SHA-256 (hex) of the weights' dtypes, shapes and bytes; the same as `trainer.weights_digest`."""
-        total = hashlib.sha256()
+        digest = hashlib.sha256()
         for layer in self.layers:
             for array in (layer.kernel, layer.bias):
-                total.update(f"{array.dtype.str} {array.shape}\n".encode())
-                total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()
+                digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
 
 def _rows(features: Features, start: int, stop: int) -> Features:

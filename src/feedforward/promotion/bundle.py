@@ -237,7 +237,7 @@ def _check(network: Network, description: Description, encoder: Encoder) -> None
         )
     pairs: dict[str, tuple[Any, Any]] = {
         "outputs and labels": (network.units, row.outputs(len(description.labels))),
-        "last activation and task": (network.last, row.activation),
+        "last activation and task": (network.last_activation, row.activation),
         "features of network and encoder": (network.columns, encoder.columns),
         "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
     }

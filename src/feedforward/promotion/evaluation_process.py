@@ -119,9 +119,9 @@ def probe(network: Network, model: bytes, features: Features) -> float:
         predicted = network.outputs(batch)
         if not np.isfinite(expected).all() or not np.isfinite(predicted).all():
             raise DataError("the model's predictions for a probe are not finite")
-        sums = predicted.sum(axis=1) if network.last == "softmax" else np.ones(len(predicted))
+        sums = predicted.sum(axis=1) if network.last_activation == "softmax" else np.ones(len(predicted))
         in_range = predicted.min() >= 0 and predicted.max() <= 1 and np.abs(sums - 1).max() <= TOLERANCE
-        if network.last != "linear" and not in_range:
+        if network.last_activation != "linear" and not in_range:
             raise DataError("the model's predictions for a probe are not probabilities")
         largest = max(largest, float((np.abs(predicted - expected) / np.maximum(1, np.abs(expected))).max()))
     if largest > TOLERANCE:

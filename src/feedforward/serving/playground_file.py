@@ -94,7 +94,7 @@ def _page(champion: Champion, packed: Mapping[str, _Packed], omitted: list[str])
 
 def _packed(served: Servable, samples: Features | None) -> _Packed:
     scaling = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
-    rounded, moved = browser_network.rounded(served.network), None
+    rounded, moved = browser_network.round_kernels(served.network), None
     if served.description.row.answers == "value":  # in any unit, so TOLERANCE does not apply
         rounded = served.network
     elif samples is not None:

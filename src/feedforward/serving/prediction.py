@@ -112,7 +112,7 @@ def _find(name: str) -> Version | None:
     try:
         return model_versions.find(name)
     except TrackingError as error:
-        known = model_versions.last_known(name)
+        known = model_versions.last_known_champion(name)
         if known is None:
             raise
         log.warning("%s; using the local copy of %s", error, known.name)
@@ -195,14 +195,14 @@ def explain(served: Servable, text: str) -> tuple[str, list[Word]]:
         return "", []
     columns_of, unknown = _columns_to_omit(encoder, encoder.split(text))
     sums = network.first_sums(encoder.encode([text]))
-    logits = network.continued(sums)
+    logits = network.logits_from_sums(sums)
     label = 1 if len(served.description.labels) == 2 else int(logits.argmax())
     [odds] = attribution.log_odds(network.log_probabilities(logits), label)
     effective = [word for word, columns in columns_of.items() if columns]
     effects = dict.fromkeys(columns_of, 0.0)  # a word without columns has no effect
     for start in range(0, len(effective), EXPLAINED_WORDS):
         some = effective[start : start + EXPLAINED_WORDS]
-        logits = network.continued(sums - _contributions(network, [columns_of[word] for word in some]))
+        logits = network.logits_from_sums(sums - _contributions(network, [columns_of[word] for word in some]))
         changed = attribution.log_odds(network.log_probabilities(logits), label)
         effects |= zip(some, (odds - changed).tolist(), strict=True)
     return served.description.labels[label], [Word(word, effects[word], word not in unknown) for word in columns_of]

@@ -13,7 +13,7 @@ from feedforward.data.splits import MultiHot, Subset
 from feedforward.training import sparse_layer
 from feedforward.training.keras_backend import tf
 
-Plan = dict[str, tf.Tensor]
+Plan = dict[str, tf.Tensor]  # the samples of several consecutive batches; made by Batches.plans
 
 SECTION = 2**14  # samples loaded at a time; for reviews, 15 MB
 
@@ -61,8 +61,8 @@ class Batches:
 
     def batch(self, plan: Plan, number: tf.Tensor) -> Batch:
         """Batch `number` of the plan, counted from 0."""
-        first, last = number * plan["batch_size"], (number + 1) * plan["batch_size"]
-        features, labels = tf.cast(plan["features"][first:last], tf.float32), plan["labels"][first:last]
+        start, stop = number * plan["batch_size"], (number + 1) * plan["batch_size"]
+        features, labels = tf.cast(plan["features"][start:stop], tf.float32), plan["labels"][start:stop]
         if not self.sparse:
             return Batch(features, labels)
         begin, end = plan["offsets"][number], plan["offsets"][number + 1]

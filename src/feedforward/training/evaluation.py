@@ -11,9 +11,9 @@ from feedforward.models.calibration import Calibration
 from feedforward.training.batches import SECTION, Batches, Plan
 from feedforward.training.graphs import Sums, add_and_collect_steps, graph, zeros
 from feedforward.training.keras_backend import keras, tf
-from feedforward.training.packed_model import Pack
+from feedforward.training.packed_model import PackedModel
 
-ROWS = 2000  # batch size for evaluation: large enough to keep a core busy, small enough for the core's cache
+BATCH_SIZE = 2000  # large enough to keep a core busy, small enough for the core's cache
 
 Figures = dict[str, npt.NDArray[np.float64]]
 
@@ -21,7 +21,7 @@ Figures = dict[str, npt.NDArray[np.float64]]
 class Evaluation:
     """Evaluates a pack repeatedly, by default on the same samples."""
 
-    def __init__(self, pack: Pack, samples: Subset) -> None:
+    def __init__(self, pack: PackedModel, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
         self.plans = list(_plans(self.batches)) if len(samples) <= SECTION else None
         self.labels = samples.split.labels[samples.numbers(np.arange(len(samples)))]
@@ -33,8 +33,8 @@ class Evaluation:
             def step(number: tf.Tensor) -> tuple[Sums, tf.Tensor]:
                 batch = batches.batch(plan, number)
                 logits = pack.logits(batch, pack.tail_sums(batch))
-                entropy = pack.cross_entropy(batch.labels, logits)
-                values = tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
+                cross_entropy = pack.cross_entropy(batch.labels, logits)
+                values = tf.reduce_sum(cross_entropy, -1), pack.score(batch.labels, logits)
                 return values, tf.transpose(logits, (1, 0, 2))
 
             sums, logits = add_and_collect_steps(batches.steps(plan), step, sums)
@@ -42,25 +42,25 @@ class Evaluation:
 
         self.run = run
 
-    def figures(self, prefix: str, others: Subset | None = None) -> Figures:
+    def figures(self, prefix: str, other_samples: Subset | None = None) -> Figures:
         """Compute `loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights.
 
-        Each array has the shape (replicas,). prefix: prepended to each name. others: samples to evaluate instead of
-        those passed to the constructor.
+        Each array has the shape (replicas,). prefix: prepended to each name. other_samples: evaluated instead of the
+        samples passed to the constructor.
         """
         plans = self.plans or _plans(self.batches)
-        if others is not None:
-            plans = _plans(Batches(others))
-        samples, sums = others or self.samples, zeros(len(self.pack.models), 3)
+        if other_samples is not None:
+            plans = _plans(Batches(other_samples))
+        samples, sums = other_samples or self.samples, zeros(len(self.pack.models), 3)
         self.logits = []
         for plan in plans:
             *totals, logits = self.run(plan, sums[:2])
             sums = tuple(totals)
-            self.logits += [] if others else [logits.numpy()]
+            self.logits += [] if other_samples else [logits.numpy()]
         return figures_of((*sums[:2], sums[2] * float(len(samples))), samples, prefix)
 
     def calibrations(self) -> list[Calibration]:
-        """The calibration of each replica, from the logits of the last evaluation; empty for regression."""
+        """The calibration of each replica after a call of `figures` without `other_samples`; empty for regression."""
         if self.labels.dtype.kind == "f":
             return []
         logits = np.concatenate(self.logits)
@@ -69,20 +69,20 @@ class Evaluation:
 
 def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, float]]:
     """Compute `loss`, `accuracy` (regression: `mae`) and `cross_entropy` of each model on these samples."""
-    pack = Pack(models, 0, isinstance(samples.split.features, MultiHot))
+    pack = PackedModel(models, 0, isinstance(samples.split.features, MultiHot))
     figures = Evaluation(pack, samples).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
 
 
 def figures_of(sums: Sums, samples: Subset, prefix: str) -> Figures:
     """Mean loss, score and cross-entropy by name, given the sums of cross-entropy, score and penalty over `samples`."""
-    entropy, score, penalty = (np.asarray(total, np.float64) / len(samples) for total in sums)
+    cross_entropy, score, penalty = (np.asarray(total, np.float64) / len(samples) for total in sums)
     return {
-        f"{prefix}loss": entropy + penalty,
+        f"{prefix}loss": cross_entropy + penalty,
         f"{prefix}{'mae' if samples.split.labels.dtype.kind == 'f' else 'accuracy'}": score,
-        f"{prefix}cross_entropy": entropy,
+        f"{prefix}cross_entropy": cross_entropy,
     }
 
 
 def _plans(batches: Batches) -> Iterator[Plan]:
-    return batches.plans(np.arange(len(batches.samples)), ROWS)
+    return batches.plans(np.arange(len(batches.samples)), BATCH_SIZE)

@@ -22,16 +22,16 @@ def graph(function: Graph) -> Graph:
         if not graphs:
             shapes = {name: [None, *array.shape[1:]] if array.shape.rank else [] for name, array in plan.items()}
             signature = {name: tf.TensorSpec(shapes[name], array.dtype) for name, array in plan.items()}
-            rest = tf.nest.map_structure(tf.type_spec_from_value, others)
-            graphs.append(tf.function(function, autograph=False, input_signature=[signature, *rest]))
+            other_types = tf.nest.map_structure(tf.type_spec_from_value, others)
+            graphs.append(tf.function(function, autograph=False, input_signature=[signature, *other_types]))
         return graphs[0](plan, *others)
 
     return call
 
 
-def zeros(replicas: int, figures: int) -> Sums:
-    """Sums before the first step: `figures` tensors of shape (replicas,)."""
-    return (tf.zeros(replicas),) * figures
+def zeros(replicas: int, count: int) -> Sums:
+    """Sums before the first step: `count` tensors of shape (replicas,)."""
+    return (tf.zeros(replicas),) * count
 
 
 def add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:

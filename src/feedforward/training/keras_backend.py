@@ -1,8 +1,8 @@
 """Import TensorFlow and Keras, and configure threads and determinism.
 
-They are imported silently, with oneDNN, and without scikit-learn and matplotlib, which Keras would import, if they are
-installed, for wrappers and galleries that are not used here. In every process that trains, leaving them out saves 1.5
-of the 7 s of CPU time that the import takes.
+They are imported silently, with oneDNN, and without scikit-learn and matplotlib, which Keras imports, if they are
+installed, for wrappers and galleries that are not used here. Leaving these two out saves 1.5 of the 7 s of CPU time
+that the import takes in every process that trains.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # affects the last bits of 
 @contextlib.contextmanager
 def _hidden(*packages: str) -> Iterator[None]:
     """Make packages that are not imported yet unavailable during the block, in all threads."""
-    hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: `import` raises ModuleNotFoundError
+    names = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: `import` raises ModuleNotFoundError
     try:
         yield
     finally:
-        for name in hidden:
+        for name in names:
             del sys.modules[name]
 
 

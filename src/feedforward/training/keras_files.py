@@ -15,9 +15,9 @@ def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"  # in a new folder, so that Keras loads exactly the checked bytes
         path.write_bytes(model)
-        loaded = keras.saving.load_model(path, safe_mode=True, compile=False)
+        network = keras.saving.load_model(path, safe_mode=True, compile=False)
     dense = features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
-    return np.asarray(loaded(dense, training=False), np.float64)
+    return np.asarray(network(dense, training=False), np.float64)
 
 
 def to_bytes(model: keras.Model) -> bytes:

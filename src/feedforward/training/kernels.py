@@ -2,10 +2,10 @@
 
 TensorFlow has no operation that computes the gradient of a kernel row and applies it immediately. It writes a gradient
 as large as the kernel and reads it back, and its RMSprop passes over four arrays of that size three times. For a
-kernel of 20 MB, this moves 260 MB per step. Here, a row stays in the L1 cache from the sum to the update, so only 80 MB
-are moved, 60 MB of them for the rows that occur in the batch. Wide networks are limited by this memory bandwidth
-(docs/performance.md). The gradient of a row is summed in the order of the samples, element by element, without fused or
-reordered operations, so the results are bit-identical for any kernel width and kind of CPU.
+kernel of 20 MB, this moves 260 MB per step. Here, a row stays in the L1 cache from the sum of its gradient
+to its update, so only 80 MB are moved, 60 MB of them for the rows that occur in the batch. Wide networks are limited by
+this memory bandwidth (docs/performance.md). The gradient of a row is summed in the order of the samples, element by
+element, without fused or reordered operations, so the results are bit-identical for any kernel width and kind of CPU.
 """
 
 from typing import Any
@@ -21,6 +21,7 @@ Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.uint16]
 Bytes = npt.NDArray[np.uint8]
 
+# Numba's types of arguments
 _float = numba.float32
 _long = numba.int64
 _shorts = numba.uint16[::1]
@@ -35,14 +36,14 @@ _readonly_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
 _readonly_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
 
 
-def _loops(signature: object) -> Any:
-    """Compile at import, cached per checkout and kind of CPU; the loop releases the GIL while it runs."""
+def _compile(signature: object) -> Any:
+    """Compile at import, cached per checkout and kind of CPU; the function releases the GIL while it runs."""
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
 
 
-@_loops(numba.void(_readonly_longs, _readonly_shorts, _readonly_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
+@_compile(numba.void(_readonly_longs, _readonly_shorts, _readonly_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
 def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr: Longs, tail_indices: Shorts) -> None:
-    """Select the rows `order` of a multi-hot CSR matrix (indptr, indices), and split their columns into head and tail.
+    """Select the rows `order` of a multi-hot CSR matrix (indptr, indices); split their columns into head and tail.
 
     Output arrays: head, shape (rows, head columns), all zero on entry; tail_indptr, shape (rows + 1,), whose first
     element is 0 on entry; tail_indices, long enough for all ones. Tail columns are numbered from 0.
@@ -59,12 +60,12 @@ def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr:
         tail_indptr[row + 1] = position
 
 
-@_loops(numba.void(_readonly_longs, _readonly_shorts, _long, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
+@_compile(numba.void(_readonly_longs, _readonly_shorts, _long, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
 def lay_out(
     indptr: Longs,
     indices: Shorts,
     batch_size: int,
-    next_of: Longs,
+    next_positions: Longs,
     offsets: Longs,
     rows: Shorts,
     columns: Shorts,
@@ -75,30 +76,30 @@ def lay_out(
 
     Output arrays: offsets, shape (batches + 1,), whose first element is 0 on entry; rows and columns, the coordinates
     sorted by row; rows_by_column and columns_by_column, the same coordinates sorted by column within each batch
-    (counting sort). next_of, shape (columns,), is scratch space: first the count, then the next position per column.
+    (counting sort). next_positions, shape (columns,), is scratch space: per column, the count, then the next position.
     """
     position = 0
     for batch in range(len(offsets) - 1):
         begin, first = position, batch * batch_size
-        next_of[:] = 0
+        next_positions[:] = 0
         for row in range(first, min(first + batch_size, len(indptr) - 1)):
             for one in range(indptr[row], indptr[row + 1]):
                 rows[position], columns[position] = row - first, indices[one]
-                next_of[indices[one]] += 1
+                next_positions[indices[one]] += 1
                 position += 1
         total = begin
-        for column in range(len(next_of)):
-            count = next_of[column]
-            next_of[column] = total
+        for column in range(len(next_positions)):
+            count = next_positions[column]
+            next_positions[column] = total
             total += count
         for one in range(begin, position):
-            target = next_of[columns[one]]
-            next_of[columns[one]] += 1
+            target = next_positions[columns[one]]
+            next_positions[columns[one]] += 1
             rows_by_column[target], columns_by_column[target] = rows[one], columns[one]
         offsets[batch + 1] = position
 
 
-@_loops(numba.void(_readonly_matrix, _readonly_ints, _readonly_ints, _matrix))  # type: ignore[untyped-decorator]
+@_compile(numba.void(_readonly_matrix, _readonly_ints, _readonly_ints, _matrix))  # type: ignore[untyped-decorator]
 def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
     """For every 1 in a multi-hot matrix, add the kernel row for its column to the sum for its sample.
 
@@ -117,7 +118,7 @@ _rmsprop_step = numba.void(
 )
 
 
-@_loops(_rmsprop_step)  # type: ignore[untyped-decorator]
+@_compile(_rmsprop_step)  # type: ignore[untyped-decorator]
 def rmsprop_step(
     kernel: Floats,
     velocity: Floats,
@@ -139,10 +140,10 @@ def rmsprop_step(
     shape (columns,), initially 0, modified in place. upstream: the gradient, shape (samples, units). rows, columns:
     coordinates of the ones, sorted by column. l2: factor of each unit's squared weights in the loss, shape (units,).
     """
-    one, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
+    one, penalty_factor, one_minus_rho = 0, np.float32(2) * l2, np.float32(1) - rho
     penalized = False
-    for unit in range(len(decay)):
-        penalized = penalized or decay[unit] != 0
+    for unit in range(len(penalty_factor)):
+        penalized = penalized or penalty_factor[unit] != 0
     gradient = np.empty(kernel.shape[1], np.float32)  # gradient of one row
     for column in range(len(kernel)):
         if not penalized and (one == len(columns) or columns[one] != column):
@@ -154,19 +155,19 @@ def rmsprop_step(
                 mean_square[unit] *= rho
         pending[column] = 0
         for unit in range(len(gradient)):
-            gradient[unit] = decay[unit] * row[unit]
+            gradient[unit] = penalty_factor[unit] * row[unit]
         while one < len(columns) and columns[one] == column:
-            sample = upstream[rows[one]]
+            sample_gradient = upstream[rows[one]]
             for unit in range(len(gradient)):
-                gradient[unit] += sample[unit]
+                gradient[unit] += sample_gradient[unit]
             one += 1
         for unit in range(len(gradient)):
             slope = gradient[unit]
-            mean_square[unit] = rho * mean_square[unit] + fresh * (slope * slope)
+            mean_square[unit] = rho * mean_square[unit] + one_minus_rho * (slope * slope)
             row[unit] -= learning_rate * slope / np.sqrt(mean_square[unit] + epsilon)
 
 
-@_loops(numba.float64[::1](_readonly_matrix))  # type: ignore[untyped-decorator]
+@_compile(numba.float64[::1](_readonly_matrix))  # type: ignore[untyped-decorator]
 def squares(kernel: Floats) -> npt.NDArray[np.float64]:
     """The sum of each unit's squared weights, shape (units,)."""
     sums = np.zeros(kernel.shape[1])

@@ -9,7 +9,7 @@ VECTOR = 16  # float32 values; a multiple of the vector width of every CPU
 
 
 def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """The loss of each sample without penalties, shape (replicas, samples).
+    """The loss of each sample without penalties (the squared error of linear outputs), shape (replicas, samples).
 
     activation: the name of the last layer's activation. labels: shape (samples,) or (samples, outputs).
     """
@@ -50,18 +50,18 @@ def _targets(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(labels[:, None] if labels.shape.rank == 1 else labels, tf.shape(logits))
 
 
-def _binary(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _binary_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(_targets(labels, logits), logits), -1)
 
 
-def _squared(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _squared_error(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(logits - _targets(labels, logits)), -1)
 
 
-def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def _categorical_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     labels = tf.broadcast_to(tf.cast(labels, tf.int32), tf.shape(logits)[:-1])
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-# Keras's losses of the same names, computed from logits, so that no logarithm overflows
-_LOSSES = {"sigmoid": _binary, "softmax": _categorical, "linear": _squared}
+# last activation → loss, as in Keras, but computed from logits, so that no logarithm overflows
+_LOSSES = {"sigmoid": _binary_cross_entropy, "softmax": _categorical_cross_entropy, "linear": _squared_error}

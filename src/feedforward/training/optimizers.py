@@ -32,8 +32,8 @@ class Rule:
         if params.name == "rmsprop":
             self.states = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables}
         else:
-            self.keras = _keras_optimizer(params)
-            self.keras.build(variables)
+            self.keras_optimizer = _keras_optimizer(params)
+            self.keras_optimizer.build(variables)
 
     def start(self, epoch: int, epochs: int) -> None:
         """Set the learning rate before `epoch` (counted from 1)."""
@@ -41,12 +41,12 @@ class Rule:
             return
         self.rate.assign(rate(self.params, epoch, epochs))
         if self.params.name != "rmsprop":
-            self.keras.learning_rate.assign(self.rate)
+            self.keras_optimizer.learning_rate.assign(self.rate)
 
     def apply(self, gradients: Gradients) -> None:
         """Update each variable by its gradient."""
         if self.params.name != "rmsprop":
-            self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
+            self.keras_optimizer.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
             return
         for variable, gradient in gradients:
             velocity, momentum = self.states[variable.ref()]

@@ -1,10 +1,10 @@
 """Several networks trained side by side on the same batches: the variants of one seed or the trials of a sweep.
 
-The replicas of a pack share their batches and nothing else. Layers of equal shape are stacked, so that one operation
-multiplies all of them. The loss is the sum of the replicas' mean losses, and optimizers work element by element, so a
-replica trains in a pack exactly as it would alone.
+The replicas of a pack share only their batches and the random numbers of dropout. Layers of equal shape are stacked, so
+that one operation multiplies all of them. The loss is the sum of the replicas' mean losses, and optimizers work element
+by element, so a replica trains in a pack exactly as it would alone.
 
-The results are bit-for-bit identical on every CPU and GPU: a stack is multiplied in one batched matrix product, whose
+Its results are the same to the last bit, on any CPU or GPU: a stack is multiplied in one batched matrix product, whose
 result for each item does not depend on the number of items. (If all replicas were combined in one wide product, the
 order of additions would depend on its width, except on CPUs with AVX-512.) Therefore, a variant that has changed can be
 trained alone, and a job that was interrupted within a pack continues with the pack's remaining replicas.
@@ -23,7 +23,7 @@ from feedforward.training.keras_backend import keras, tf
 from feedforward.training.replica_stack import Gradients, Stack, Weights, dense_layers, l2_factors
 
 
-class Pack:
+class PackedModel:
     """The weights of several models that train on the same batches.
 
     models: built by `network.build` with the same seed and the same outputs, but any hidden sizes; training starts
@@ -44,7 +44,7 @@ class Pack:
             Stack(members, [models[k] for k in members], [weights[k] for k in members], rows)
             for members in _group_equal([tuple(array.shape for array in arrays) for arrays in weights])
         ]
-        self.order = [k for stack in self.stacks for k in stack.members]
+        self.order = [k for stack in self.stacks for k in stack.members]  # positions of the models, stack by stack
         # A penalty changes every row of a kernel in every step, so replicas with and without one have separate tails.
         l2 = [l2_factors(model)[0] for model in models]
         self.tails = [
@@ -100,13 +100,13 @@ class Pack:
 
     def penalty(self) -> tf.Tensor:
         """The L2 penalty that Keras would add to each replica's loss: float32, shape (replicas,)."""
-        total = dict(zip(self.order, [part for stack in self.stacks for part in stack.penalty()], strict=True))
+        totals = dict(zip(self.order, [part for stack in self.stacks for part in stack.penalty()], strict=True))
         for members, tail in self.tails:
             if any(tail.l2):
                 squares = tf.split(tail.squares(), tail.widths)
                 for k, l2, part in zip(members, tail.l2, squares, strict=True):
-                    total[k] += l2 * tf.reduce_sum(part)
-        return tf.stack([total[k] for k in sorted(total)])
+                    totals[k] += l2 * tf.reduce_sum(part)
+        return tf.stack([totals[k] for k in sorted(totals)])
 
     def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """Return cross-entropies of shape (replicas, samples), logits, and pairs of variable and gradient.
@@ -118,18 +118,18 @@ class Pack:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([*sums, *variables])
             logits = self.logits(batch, sums, step)
-            entropy = self.cross_entropy(batch.labels, logits)
-            loss = tf.reduce_sum(tf.reduce_mean(entropy, -1))
+            cross_entropy = self.cross_entropy(batch.labels, logits)
+            loss = tf.reduce_sum(tf.reduce_mean(cross_entropy, -1))
         gradients = tape.gradient(loss, [*sums, *variables])
-        upstream, remaining = gradients[: len(sums)], gradients[len(sums) :]
+        upstream, stack_gradients = gradients[: len(sums)], gradients[len(sums) :]
         pairs: Gradients = []
         for members, tail in self.tails:
             gradient = tail.backward(tf.concat([upstream[k] for k in members], 1), batch.ones["column"])
             pairs += [(tail.variable, gradient)] if gradient is not None else []
         for stack in self.stacks:
-            pairs += stack.with_penalty(remaining[: len(stack.variables)])
-            remaining = remaining[len(stack.variables) :]
-        return entropy, logits, pairs
+            pairs += stack.with_penalty(stack_gradients[: len(stack.variables)])
+            stack_gradients = stack_gradients[len(stack.variables) :]
+        return cross_entropy, logits, pairs
 
     def weights(self) -> list[Weights]:
         """A copy of the current weights of each model."""
@@ -140,10 +140,10 @@ class Pack:
         for stack in self.stacks:
             arrays = [variable.numpy() for variable in stack.variables]
             head, biases, kernels = arrays[0], arrays[1 : 1 + len(stack.biases)], arrays[1 + len(stack.biases) :]
-            others = [array for pair in zip(biases, kernels, strict=False) for array in pair] + biases[-1:]
+            other_arrays = [array for pair in zip(biases, kernels, strict=False) for array in pair] + biases[-1:]
             for position, k in enumerate(stack.members):
-                first = np.concatenate([head[position], tails[k]]) if k in tails else np.array(head[position])
-                weights[k] = [first, *(np.array(array[position]) for array in others)]
+                kernel = np.concatenate([head[position], tails[k]]) if k in tails else np.array(head[position])
+                weights[k] = [kernel, *(np.array(array[position]) for array in other_arrays)]
         return [weights[k] for k in sorted(weights)]
 
     def assign(self, weights: Sequence[Weights]) -> None:
@@ -166,8 +166,8 @@ def _group_equal(keys: Sequence[object]) -> list[list[int]]:
 
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 (hex) of the weights' dtypes, shapes and bytes, which, unlike a .keras file, contain no dates."""
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for array in model.get_weights():
-        total.update(f"{array.dtype.str} {array.shape}\n".encode())
-        total.update(np.ascontiguousarray(array).data)
-    return total.hexdigest()
+        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -22,11 +22,11 @@ def l2_factors(model: keras.Model) -> list[float]:
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Add a bias of shape (replicas, units) to `x` of shape (replicas, samples, units).
 
-    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas. The order in a
-    product with a vector of ones does not depend on it.
+    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas; a product with
+    a vector of ones does not.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,7 +70,7 @@ class Stack:
         for number, layer in enumerate(self.layers):
             if number:
                 x = tf.matmul(x, self.kernels[number - 1])
-            x = _add(x, tf.convert_to_tensor(self.biases[number]))
+            x = _add_bias(x, tf.convert_to_tensor(self.biases[number]))
             if layer is not self.layers[-1]:
                 x = layer.activation(x)
                 if step is not None:
@@ -78,16 +78,16 @@ class Stack:
         return x
 
     def _drop(self, x: tf.Tensor, layer: int, seed: int, step: tf.Tensor) -> tf.Tensor:
-        """Inverted dropout, as in Keras. Seed, layer and step determine the mask, so all replicas share it."""
+        """Inverted dropout, as in Keras. All replicas share the random numbers, which depend on seed, layer, step."""
         rates = [rates[layer] for rates in self.rates]
         if not any(rates):
             return x
         noise = tf.random.stateless_uniform(tf.shape(x)[1:], (seed * 1000 + layer, step))
-        dropped = [
+        replicas = [
             tf.where(noise < 1.0 - rate, part / (1.0 - rate), 0.0) if rate else part
             for part, rate in zip(tf.unstack(x), rates, strict=True)
         ]
-        return tf.stack(dropped)
+        return tf.stack(replicas)
 
     def penalty(self) -> list[tf.Tensor]:
         """The L2 penalty of each replica, as Keras adds it to the loss, excluding the tail of the first kernel."""

@@ -90,27 +90,27 @@ class Tail(Protocol):
 def tail(
     parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer | None = None, l2: Sequence[float] | None = None
 ) -> Tail:
-    """A CompiledTail on a CPU for plain RMSprop or for evaluation, otherwise a VariableTail.
+    """On a CPU, a CompiledTail for evaluation or for RMSprop without momentum and decay; otherwise, a VariableTail.
 
     parts: each replica's weights, shape (columns, units). l2: factor of the squared weights in the loss of each
     replica; either all factors are zero or none of them is.
     """
-    plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
+    can_compile = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
     factors = list(l2) if l2 is not None else [0.0] * len(parts)
-    if plain and not tf.config.list_physical_devices("GPU"):
+    if can_compile and not tf.config.list_physical_devices("GPU"):
         return CompiledTail(parts, optimizer or Optimizer(), factors)
     return VariableTail(parts, factors)
 
 
-class _Kernel:
+class _TailBase:
     """The properties of the replicas that both kinds of tail need."""
 
     def __init__(self, parts: Sequence[npt.NDArray[np.float32]], l2: Sequence[float]) -> None:
         self.widths, self.l2 = [part.shape[1] for part in parts], list(l2)
-        self.by_unit = np.repeat(np.asarray(l2, np.float32), self.widths)  # (units,)
+        self.l2_by_unit = np.repeat(np.asarray(l2, np.float32), self.widths)  # (units,)
 
 
-class VariableTail(_Kernel):
+class VariableTail(_TailBase):
     """A tail in a TensorFlow variable; works with any optimizer on any device."""
 
     order: Literal["row", "column"] = "row"
@@ -132,7 +132,7 @@ class VariableTail(_Kernel):
         gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
         )
-        return gradient + 2.0 * self.by_unit * self.variable if any(self.l2) else gradient
+        return gradient + 2.0 * self.l2_by_unit * self.variable if any(self.l2) else gradient
 
     def squares(self) -> tf.Tensor:
         """See Tail."""
@@ -147,10 +147,10 @@ class VariableTail(_Kernel):
         self.variable.assign(kernel)
 
     def free(self) -> None:
-        """See Tail."""
+        """Do nothing: the weights belong to TensorFlow."""
 
 
-class CompiledTail(_Kernel):
+class CompiledTail(_TailBase):
     """A tail in a NumPy array, which TensorFlow graphs use through compiled loops (see `kernels`), RMSprop included."""
 
     order: Literal["row", "column"] = "column"
@@ -177,7 +177,7 @@ class CompiledTail(_Kernel):
         """See Tail. Performs an RMSprop step."""
 
         def step(*arrays: npt.NDArray[np.generic]) -> np.float32:
-            kernels.rmsprop_step(self.kernel, self.velocity, self.pending, *arrays, self.by_unit, *self.constants)
+            kernels.rmsprop_step(self.kernel, self.velocity, self.pending, *arrays, self.l2_by_unit, *self.constants)
             return np.float32(0)
 
         tf.numpy_function(step, [upstream, *by_column], tf.float32)

@@ -18,7 +18,7 @@ from feedforward.training.evaluation import Evaluation, evaluate, figures_of
 from feedforward.training.graphs import Graph, Sums, add_steps, graph, zeros
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.optimizers import Rule
-from feedforward.training.packed_model import Pack, weights_digest
+from feedforward.training.packed_model import PackedModel, weights_digest
 
 __all__ = ["Evaluation", "Replica", "as_arrays", "evaluate", "fit", "weights_digest"]
 
@@ -49,13 +49,13 @@ def fit(
     train: Subset,
     validation: Subset | None,
     seed: int,
-    order: np.random.Generator,
+    order_rng: np.random.Generator,
     epochs: int,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> list[Replica | TrainingError]:
     """Train one replica of each variant, all on the same batches; returns them in the order of the variants.
 
-    seed: determines the initial weights and dropout masks. order: shuffles the training samples once per epoch.
+    seed: determines the initial weights and dropout masks. order_rng: shuffles the training samples once per epoch.
     on_epoch(epoch, mean loss) is called after each epoch.
 
     Curves are defined as in Keras's `fit`: on the training samples, running means while the weights change (with
@@ -69,19 +69,19 @@ def fit(
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
     optimizer = dataset.training.optimizer
-    pack = Pack(models, seed, isinstance(train.split.features, MultiHot), optimizer)
-    batches, size = Batches(train), dataset.training.batch_size
+    pack = PackedModel(models, seed, isinstance(train.split.features, MultiHot), optimizer)
+    batches, batch_size = Batches(train), dataset.training.batch_size
     rule = Rule(optimizer, pack.variables)
     run_epoch = _training_graph(pack, batches, rule)
     evaluation = Evaluation(pack, validation) if validation is not None else None
-    best = BestEpochs(pack, dataset.training.early_stopping) if evaluation else None
+    best_epochs = BestEpochs(pack, dataset.training.early_stopping) if evaluation else None
     curves: list[dict[str, list[float]]] = [{} for _ in models]
     failures: dict[int, TrainingError] = {}
     calibrations: list[list[Calibration]] = []
     for epoch in range(1, epochs + 1):
         rule.start(epoch, epochs)
-        step, sums = tf.constant((epoch - 1) * -(-len(train) // size)), zeros(len(models), 3)
-        for plan in batches.plans(order.permutation(len(train)), size):
+        step, sums = tf.constant((epoch - 1) * -(-len(train) // batch_size)), zeros(len(models), 3)
+        for plan in batches.plans(order_rng.permutation(len(train)), batch_size):
             sums = run_epoch(plan, step, sums)
             step += batches.steps(plan)
         figures = figures_of(sums, train, "")
@@ -92,12 +92,12 @@ def fit(
         for k, (variant, curve) in enumerate(zip(variants, curves, strict=True)):
             problem = _append(curve, {name: float(values[k]) for name, values in figures.items()})
             if problem and k not in failures:
-                failures[k] = _not_finite(f"{dataset.title}, {variant}, seed {seed}", *problem, epoch)
+                failures[k] = _not_finite_error(f"{dataset.title}, {variant}, seed {seed}", *problem, epoch)
         on_epoch(epoch, float(figures["loss"].mean()))
-        stopped = best is not None and best.update(figures["val_cross_entropy"])
-        if stopped or len(failures) == len(models):
+        all_stopped = best_epochs is not None and best_epochs.update(figures["val_cross_entropy"])
+        if all_stopped or len(failures) == len(models):
             break
-    replicas = _replicas(pack, curves, best, evaluation, train)
+    replicas = _replicas(pack, curves, best_epochs, evaluation, train)
     replicas = [_with_reliability(replica, calibrations, k) for k, replica in enumerate(replicas)]
     return [failures.get(k, replica) for k, replica in enumerate(replicas)]
 
@@ -105,7 +105,8 @@ def fit(
 def _curve_points(calibrations: Sequence[Calibration]) -> dict[str, npt.NDArray[np.float64]]:
     """The calibration metrics, keyed by curve name; each array has shape (replicas,)."""
     names = FIGURES if calibrations else ()
-    return {f"calibration/{name}": np.array([getattr(each, name) for each in calibrations]) for name in names}
+    values = {name: [getattr(calibration, name) for calibration in calibrations] for name in names}
+    return {f"calibration/{name}": np.array(figures) for name, figures in values.items()}
 
 
 def _with_reliability(replica: Replica, calibrations: Sequence[Sequence[Calibration]], k: int) -> Replica:
@@ -128,26 +129,26 @@ def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tup
 
 
 def _replicas(
-    pack: Pack,
+    pack: PackedModel,
     curves: Sequence[dict[str, list[float]]],
-    best: BestEpochs | None,
+    best_epochs: BestEpochs | None,
     evaluation: "Evaluation | None",
     train: Subset,
 ) -> list[Replica]:
-    """Return the trained models and release the pack."""
+    """Return the trained replicas, and free the pack."""
     weights, measured = pack.weights(), [dict[str, float]() for _ in pack.models]
-    if best and evaluation:
-        chosen = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
-        pack.assign(chosen)
+    if best_epochs and evaluation:
+        best_weights = [best or last for best, last in zip(best_epochs.weights, weights, strict=True)]
+        pack.assign(best_weights)
         for name, values in evaluation.figures("best_", train).items():
             for figures, value in zip(measured, values, strict=True):
                 if name != "best_loss":  # best_loss includes the penalty
                     figures[name] = float(value)
-        if best.rule:
-            weights = chosen
+        if best_epochs.rule:
+            weights = best_weights
             curves = [
                 {name: values[:last] for name, values in curve.items()}
-                for curve, last in zip(curves, best.last, strict=True)
+                for curve, last in zip(curves, best_epochs.last_epochs, strict=True)
             ]
     pack.free()
     for model, arrays in zip(pack.models, weights, strict=True):
@@ -168,7 +169,7 @@ def as_arrays(model: keras.Model) -> numpy_network.Network:
     )
 
 
-def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
+def _training_graph(pack: PackedModel, batches: Batches, rule: Rule) -> Graph:
     """A graph that trains on the batches of a plan (usually those of one epoch)."""
 
     @graph
@@ -177,16 +178,16 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
             with tf.control_dependencies([penalty]):  # before the weights change
-                entropy, logits, gradients = pack.gradients(batch, first_step + number)
+                cross_entropy, logits, gradients = pack.gradients(batch, first_step + number)
             rule.apply(gradients)
-            return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
+            return tf.reduce_sum(cross_entropy, -1), pack.score(batch.labels, logits), penalty
 
         return add_steps(batches.steps(plan), step, sums)
 
     return run
 
 
-def _not_finite(run: str, figure: str, value: float, epoch: int) -> TrainingError:
+def _not_finite_error(run: str, figure: str, value: float, epoch: int) -> TrainingError:
     return TrainingError(
         f"{run}: {figure} is {value} at epoch {epoch}, expected a finite number; lower training.optimizer.learning_rate"
         " in params.yaml"

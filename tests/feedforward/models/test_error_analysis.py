@@ -83,7 +83,7 @@ def test_residuals_are_in_the_units_of_the_target() -> None:
 
 
 def test_confusion_matrix_is_omitted_for_many_classes() -> None:
-    classes = error_analysis.MOST_CLASSES + 1
+    classes = error_analysis.MAX_CLASSES + 1
     network = networks.network([3, classes], ["softmax"])
     errors = error_analysis.analyze(network, np.eye(classes, dtype=np.float32), np.arange(classes))
     assert "confusion" not in errors

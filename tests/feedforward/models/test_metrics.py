@@ -36,7 +36,7 @@ def test_multilabel_metrics_match_scikit_learn() -> None:
     labels = numbers.integers(0, 2, (ROWS, 3)).astype(np.uint8)
     logits = numbers.normal(0, 2, (ROWS, 3)).astype(np.float32)
     model = network("sigmoid", 3)
-    measured, chances = scores.measure(model, logits, labels), model.activated(logits)
+    measured, chances = scores.measure(model, logits, labels), model.activate(logits)
     assert measured["auc"] == pytest.approx(metrics.roc_auc_score(labels, chances, average="macro"))
     assert measured["f1"] == pytest.approx(metrics.f1_score(labels, chances > 0.5, average="macro"))
     each = [metrics.log_loss(labels[:, k], chances[:, k]) for k in range(3)]

@@ -198,7 +198,7 @@ def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", sm
 def test_large_kernels_are_rounded_and_large_variants_omitted(
     browser: "Browser", small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browser_network, "EXACT_WEIGHTS", 100)
+    monkeypatch.setattr(browser_network, "MAX_EXACT_WEIGHTS", 100)
     registered.champion(small_store, small, 0.1, original=0.2, dropout=-0.3)
     opened = Opened(browser, tmp_path, NAME)
     received = opened.answers(TEXTS[:2])

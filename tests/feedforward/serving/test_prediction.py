@@ -98,8 +98,10 @@ def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch)
     """A long text has more distinct words than the vocabulary; a forward pass for each would take seconds."""
     model = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     computed: list[int] = []
-    continued = Network.continued
-    monkeypatch.setattr(Network, "continued", lambda self, sums: (computed.append(len(sums)), continued(self, sums))[1])
+    original = Network.logits_from_sums
+    monkeypatch.setattr(
+        Network, "logits_from_sums", lambda self, sums: (computed.append(len(sums)), original(self, sums))[1]
+    )
     _, words = prediction.explain(model, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
     assert sum(computed) == 1 + 2
     assert [word.effect for word in words[2:]] == [0.0] * 5000

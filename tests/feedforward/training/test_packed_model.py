@@ -16,7 +16,7 @@ from feedforward.config.schema import Optimizer, Params
 from feedforward.data.splits import MultiHot, Split, Subset
 from feedforward.training import network
 from feedforward.training.batches import Batch, Batches
-from feedforward.training.packed_model import Pack, weights_digest
+from feedforward.training.packed_model import PackedModel, weights_digest
 
 SEEDS = (0, 1, 5)  # of initial weights
 SEED = 5  # of dropout masks
@@ -41,9 +41,9 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
     return built
 
 
-def packed(built: list[keras.Model], dataset: str) -> Pack:
+def packed(built: list[keras.Model], dataset: str) -> PackedModel:
     """Return a pack whose tails are variables, so that their gradients can be inspected."""
-    return Pack(built, SEED, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
+    return PackedModel(built, SEED, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
 
 
 def batch_of(data: Split) -> Batch:
@@ -52,7 +52,7 @@ def batch_of(data: Split) -> Batch:
     return batches.batch(plan, tf.constant(0))
 
 
-def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:
+def of_replica(pack: PackedModel, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:
     """Return the gradients of replica k in the order of Keras's weights."""
     by_variable = {variable.ref(): gradient.numpy() for variable, gradient in gradients}
     [stack] = [stack for stack in pack.stacks if k in stack.members]
@@ -110,7 +110,7 @@ def test_multi_hot_features_without_a_tail(params: Params, columns: int) -> None
     assert isinstance(features, MultiHot)
     narrow = Split(small_columns(features, columns), split("notes").labels)
     model = network.build(params.datasets["notes"], params.variants["l2"], columns, 0)
-    pack = Pack([model], 0, sparse=True, optimizer=Optimizer(name="sgd"))
+    pack = PackedModel([model], 0, sparse=True, optimizer=Optimizer(name="sgd"))
     _, _, gradients = pack.gradients(batch_of(narrow), STEP)
     masks = [np.ones((1, 1), np.float32)] * 2
     _, expected = keras_step(model, narrow, "binary_crossentropy", masks)
@@ -149,19 +149,19 @@ def test_score_matches_keras_accuracy(params: Params, dataset: str) -> None:
 
 
 def test_cross_entropy_of_ten_equal_probabilities_is_ln_10() -> None:
-    pack = Pack([output_of(10, "softmax")], 0, sparse=False)
+    pack = PackedModel([output_of(10, "softmax")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([3, 9], tf.uint8), tf.fill((1, 2, 10), 5.0))
     np.testing.assert_allclose(entropy, [[math.log(10)] * 2], rtol=1e-6)
 
 
 def test_cross_entropy_of_a_binary_output_of_one_half_is_ln_2() -> None:
-    pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
+    pack = PackedModel([output_of(1, "sigmoid")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([0, 1], tf.uint8), tf.zeros((1, 2, 1)))
     np.testing.assert_allclose(entropy, [[math.log(2)] * 2], rtol=1e-6)
 
 
 def test_a_confident_wrong_output_has_a_finite_cross_entropy() -> None:
-    pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
+    pack = PackedModel([output_of(1, "sigmoid")], 0, sparse=False)
     assert float(pack.cross_entropy(tf.constant([0]), tf.constant([[[500.0]]]))[0, 0]) == pytest.approx(500)
 
 

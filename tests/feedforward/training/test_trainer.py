@@ -129,7 +129,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
     models = [replica.model for replica in trained("notes", "l2", "smaller")]
     samples = Subset(split("notes"))
     expected = trainer.evaluate(models, samples)
-    monkeypatch.setattr(evaluation, "ROWS", 7)
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 7)
     for metrics, expected_metrics in zip(trainer.evaluate(models, samples), expected, strict=True):
         assert metrics == pytest.approx(expected_metrics, rel=1e-6)
 
