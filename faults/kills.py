@@ -149,7 +149,7 @@ def kill_groups(context: Context) -> str:
     """Row 8: kill a job's whole process group at random moments, and its process at every crash point."""
     if context.short:
         return _kill_groups(context, ("fetch", "vectorize"), {})
-    with prefect_server.started(context.folder / "prefect") as (address, wait):
+    with prefect_server.temporary_server(context.folder / "prefect") as (address, wait):
         wait()
         return _kill_groups(context, tuple(STEPS), {"PREFECT_API_URL": address})
 

@@ -18,13 +18,13 @@ from feedforward.data.readers import reading
 
 THREADS = "threads"
 WORKER_TIMEOUT = 60.0  # s to wait for the first worker to connect
-PENDING = 64  # number of shards submitted ahead; more if the workers have more threads
-VERSIONED = ("numpy", "pyarrow")
+MIN_PENDING = 64  # shards submitted ahead, or four per worker thread if that is more
+LIBRARIES = ("numpy", "pyarrow")  # whose versions must be equal on all workers
 
 
 @contextlib.contextmanager
 def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
-    """Yield the function that reads the dataset: in this process or, for texts, on the cluster set by `engine`.
+    """Yield the function that reads the dataset: in this process or, for texts, on the cluster that `engine` names.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, no worker connects, or the cluster is lost.
@@ -35,8 +35,8 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
         return
     from feedforward.data.readers import sharded_text
 
-    with client(params.engine) as connected:
-        run_shards = functools.partial(_run_shards, connected)
+    with client(params.engine) as cluster:
+        run_shards = functools.partial(_run_shards, cluster)
         scratch = paths.vectorized(name).parent
 
         def read(config: Reader, files: Mapping[str, Path]) -> reading.Reading:
@@ -59,35 +59,35 @@ def client(address: str) -> Any:
             "engine: Dask is not installed; install requirements/cluster.txt, here and on the workers"
         ) from None
     try:
-        connected = distributed.Client(address, timeout=10, set_as_default=False)
+        cluster = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise FeedforwardError(
             f"engine: {address}: no scheduler answers ({str(error) or type(error).__name__})"
         ) from None
     try:
-        connected.wait_for_workers(1, timeout=WORKER_TIMEOUT)
+        cluster.wait_for_workers(1, timeout=WORKER_TIMEOUT)
     except TimeoutError:
-        connected.close()
+        cluster.close()
         raise FeedforwardError(
             f"engine: {address}: no worker connected in {WORKER_TIMEOUT:.0f} s; start one with `dask worker {address}`"
         ) from None
-    return connected
+    return cluster
 
 
-def _run_shards(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """A `sharded_text.ShardMap`. Dask repeats a lost worker's shards; the number submitted at a time is bounded."""
-    ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
-    signature, waiting = _signature(), deque[Any]()
+def _run_shards(cluster: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
+    """A `sharded_text.ShardMap`. Dask repeats the shards of lost workers; the number of pending shards is bounded."""
+    max_pending = max(MIN_PENDING, 4 * sum(cluster.nthreads().values()))
+    signature, futures = _signature(), deque[Any]()
     for shard in shards:
-        waiting.append(connected.submit(_checked, signature, function, shard, *shared))
-        if len(waiting) > ahead:
-            yield _result(waiting.popleft())
-    while waiting:
-        yield _result(waiting.popleft())
+        futures.append(cluster.submit(_run_checked, signature, function, shard, *shared))
+        if len(futures) > max_pending:
+            yield _result(futures.popleft())
+    while futures:
+        yield _result(futures.popleft())
 
 
 def _result(future: Any) -> Any:
-    """The result of a worker.
+    """The result that a worker computed.
 
     Raises:
         FeedforwardError: the scheduler or every worker that tried the shard was lost.
@@ -101,16 +101,16 @@ def _result(future: Any) -> Any:
         raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run the command again") from None
 
 
-def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function in a worker.
+def _run_checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function, in a worker whose code and versions are those of the process that submitted the shard.
 
     Raises:
-        DataError: the worker's code or versions differ, so its output could differ.
+        DataError: this worker's code or versions differ, so its output could differ.
     """
     if _signature() != signature:
         raise DataError(
-            f"a worker on host {provenance.host_digest()} has different code or versions of {', '.join(VERSIONED)};"
-            " give it the same checkout and requirements, or remove it from the cluster"
+            f"a worker on host {provenance.host_digest()} has different code or versions of Python,"
+            f" {', '.join(LIBRARIES)}; give it the same checkout and requirements, or remove it from the cluster"
         )
     return function(*arguments)
 
@@ -119,5 +119,5 @@ def _signature() -> str:
     """The code and versions that determine the output. Python's version determines how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 
-    versions = [provenance.installed_version(name) for name in VERSIONED]
+    versions = [provenance.installed_version(name) for name in LIBRARIES]
     return " ".join([code_digest(sharded_text.DECIDING), platform.python_version(), *versions])

@@ -1,8 +1,8 @@
-"""Trains packs on an existing Dask cluster, whose workers have their own checkouts and produce the same bytes.
+"""Trains packs (groups of runs) on an existing Dask cluster; results are the same bytes as those of a local process.
 
-Only plain values are sent: a pack, its params and its parent runs. A worker reads the data in its checkout and logs to
-the tracking store directly, so nothing is lost if the connection breaks. Records that the store did not accept wait in
-the worker's checkout until the end of the job or the worker's next pack.
+Only plain values are sent: a pack, its params and its parent runs. A worker reads the data in its own checkout and logs
+to the tracking store directly, so nothing is lost if the connection breaks. Records that the store did not accept wait
+in the worker's checkout until the job ends or the worker trains its next pack.
 """
 
 import contextlib

@@ -31,11 +31,11 @@ with processes.importing():
     import dvc.repo
 runpy.run_module("dvc", run_name="__main__", alter_sys=True)
 """
-SHORT_COMMAND = 5.0  # s to wait for another DVC command: editors and prompts run `dvc status` and the like
+SHORT_COMMAND_TIMEOUT = 5.0  # s to wait for another DVC command: editors and prompts run `dvc status` and the like
 
 
 def repro(root: Path, arguments: Sequence[str] = ()) -> None:
-    """Bring everything in the workspace `root` up to date.
+    """Run `dvc repro` in the workspace `root`; without arguments, it brings everything up to date.
 
     Raises:
         Busy: another DVC command is running. FeedforwardError: a stage failed and printed the reason.
@@ -48,15 +48,15 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root)
     try:
         code = process.wait()
-    except KeyboardInterrupt as signaled:
-        _end(process, isinstance(signaled, interruption.Terminated))
+    except KeyboardInterrupt as interrupt:
+        _end(process, isinstance(interrupt, interruption.Terminated))
         raise
     if code:
         raise FeedforwardError("the pipeline stopped at the stage named above; fix the problem, then run again")
 
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
-    """Wait for DVC and its stage to end. forward: send them the signal first, because only Ctrl-C reaches them."""
+    """Wait for DVC to end; kill it if it takes too long. forward: first interrupt its stage, as Ctrl-C does."""
     if forward:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             for child in psutil.Process(process.pid).children(recursive=True):
@@ -69,18 +69,18 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return one line per renamed file.
+    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return a line about a renamed file.
 
     Nothing is lost: DVC's run cache also records finished stages, and rwlock matters only while DVC is running.
 
     Raises:
         Busy: a DVC command is running in this project.
     """
-    end = time.monotonic() + SHORT_COMMAND
-    while running := next(_dvc_processes(root), None):
+    end = time.monotonic() + SHORT_COMMAND_TIMEOUT
+    while process := next(_dvc_processes(root), None):
         if time.monotonic() > end:
-            command = " ".join(running.info["cmdline"][1:])[:80]
-            raise Busy(f"{root}: process {running.pid} ({command}) is running here; wait until it ends, then run again")
+            command = " ".join(process.info["cmdline"][1:])[:80]
+            raise Busy(f"{root}: process {process.pid} ({command}) is running here; wait until it ends, then run again")
         time.sleep(0.1)
     (_project(root) / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     lock = root / "dvc.lock"
@@ -92,7 +92,7 @@ def repair(root: Path) -> list[str]:
 
 
 def _dvc_processes(root: Path) -> Iterator[psutil.Process]:
-    """The DVC processes running in the same DVC project, except zombies (killed, not yet reaped)."""
+    """The DVC processes in the DVC project of `root`, except zombies (killed, not yet reaped)."""
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         words, cwd = process.info["cmdline"] or [], process.info["cwd"]
         is_dvc = any(Path(word).name == "dvc" for word in words[:3]) or DVC in words[:3]
@@ -106,7 +106,7 @@ def _project(folder: Path) -> Path:
 
 
 def _is_complete(lock: Path) -> bool:
-    """Whether DVC would accept the file, whose format DVC documents; a test compares this check with DVC."""
+    """Whether DVC would accept dvc.lock, or the file is missing. DVC documents the format; a test asks DVC too."""
     try:
         text = lock.read_text(encoding="utf-8")
         content = YAML(typ="safe").load(text)
@@ -125,9 +125,9 @@ def _work_without_git(root: Path) -> None:
     if any((folder / ".git").exists() for folder in (root, *root.parents)):
         return
     path = root / ".dvc" / "config.local"
-    effective, config = configparser.ConfigParser(), configparser.ConfigParser()
-    effective.read([root / ".dvc" / "config", path], encoding="utf-8")
-    if effective.get("core", "no_scm", fallback="") == "true":
+    effective_config, config = configparser.ConfigParser(), configparser.ConfigParser()
+    effective_config.read([root / ".dvc" / "config", path], encoding="utf-8")
+    if effective_config.get("core", "no_scm", fallback="") == "true":
         return
     config.read(path, encoding="utf-8")
     if not config.has_section("core"):
@@ -141,7 +141,7 @@ def _work_without_git(root: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; return 0 if it succeeds."""
-    return interruption.reported(lambda: run_reporting_errors(lambda: repro(paths.root(), arguments)))
+    return interruption.reporting_interruption(lambda: run_reporting_errors(lambda: repro(paths.root(), arguments)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from feedforward.core.errors import Busy, FeedforwardError
 
 LIMIT = "gpu"  # the global concurrency limit that `make deploy` creates, with `retraining.gpus` slots
 LEASE = 60  # s until the slot of a killed training job is free again; the minimum that Prefect allows
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 Device = Literal["cpu", "gpu"]
 
@@ -34,21 +34,22 @@ def computing_on(device: Device, fallback: bool) -> Iterator[str]:
     numbers = gpus() if device == "gpu" else []
     if device == "gpu" and not numbers and not fallback:
         raise FeedforwardError(
-            "there is no GPU on this machine; start the worker for the pool gpu on a machine that has one,"
+            "there is no GPU on this machine; start the worker of the gpu pool on a machine that has one,"
             " or set retraining.cpu_fallback in params.yaml"
         )
     if not numbers:
-        with _visible(""):
+        with _set_visible_devices(""):
             yield "the CPU, since there is no GPU" if device == "gpu" else "the CPU"
         return
     # strict: a limit that does not exist is an error; otherwise, it would be ignored
-    with concurrency(LIMIT, occupy=1, strict=True, lease_duration=LEASE), free(numbers) as number, _visible(number):
+    slot = concurrency(LIMIT, occupy=1, strict=True, lease_duration=LEASE)
+    with slot, hold_free_gpu(numbers) as number, _set_visible_devices(number):
         yield f"GPU {number}"
 
 
 def gpus() -> list[str]:
     """The numbers of this machine's GPUs or, if $CUDA_VISIBLE_DEVICES is set, of the GPUs listed there."""
-    visible = os.environ.get(VISIBLE)
+    visible = os.environ.get(VISIBLE_DEVICES)
     if visible is not None:
         return [number for number in visible.split(",") if number and number != "-1"]
     program = shutil.which("nvidia-smi")
@@ -63,11 +64,11 @@ def gpus() -> list[str]:
 
 
 @contextlib.contextmanager
-def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
-    """Hold the first GPU that no other process of this user holds. The GPU is also released if the process is killed.
+def hold_free_gpu(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
+    """Yield the first GPU that no other process of this user holds, and hold it until the block or the process ends.
 
     Raises:
-        Busy: other processes hold all GPUs. FeedforwardError: another user has created the folder of the locks.
+        Busy: other processes hold all GPUs. FeedforwardError: the lock folder is a link or belongs to another user.
     """
     locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # shared by all checkouts
     locks.mkdir(mode=0o700, exist_ok=True)
@@ -88,13 +89,13 @@ def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _visible(number: str) -> Iterator[None]:
-    before = os.environ.get(VISIBLE)
-    os.environ[VISIBLE] = number
+def _set_visible_devices(number: str) -> Iterator[None]:
+    previous = os.environ.get(VISIBLE_DEVICES)
+    os.environ[VISIBLE_DEVICES] = number
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[VISIBLE]
+        if previous is None:
+            del os.environ[VISIBLE_DEVICES]
         else:
-            os.environ[VISIBLE] = before
+            os.environ[VISIBLE_DEVICES] = previous

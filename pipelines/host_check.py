@@ -38,7 +38,7 @@ class HostCheck:
 
 
 def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> bool:
-    """Whether the only Host header has an allowed name, and the Origin header, if any, names the same host."""
+    """Whether there is one Host header, it has an allowed name, and the Origin header, if any, names the same host."""
     values: dict[bytes, list[str]] = {b"host": [], b"origin": []}
     for name, value in headers:
         if name.lower() in values:
@@ -47,5 +47,5 @@ def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -
         return False
     [host] = values[b"host"]
     match = _HOST.fullmatch(host)
-    pages = {f"http://{host}", f"https://{host}"}
-    return match is not None and match["name"] in names and pages.issuperset(values[b"origin"])
+    origins = {f"http://{host}", f"https://{host}"}
+    return match is not None and match["name"] in names and origins.issuperset(values[b"origin"])

@@ -20,7 +20,7 @@ EXIT_CODE = 130
 GRACE = 5.0  # s for training runs to reach the end of an epoch
 MESSAGE = "interrupted; run the command again to continue"
 
-_signaled = threading.Event()  # whether a signal has arrived in the current `once` block
+_signaled = threading.Event()  # whether a signal has arrived in the current `first_signal_only` block
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,7 +28,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def once() -> Iterator[None]:
+def first_signal_only() -> Iterator[None]:
     """In this block, the first SIGINT or SIGTERM raises KeyboardInterrupt; later signals do not interrupt cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -36,18 +36,18 @@ def once() -> Iterator[None]:
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         _signaled.set()
-        for number in before:
+        for number in handlers:
             signal.signal(number, signal.SIG_IGN)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _signaled.clear()
-        for number in before:
+        for number in handlers:
             signal.signal(number, interrupt)
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -57,10 +57,10 @@ def announce() -> None:
     print(MESSAGE, file=sys.stderr, flush=True)
 
 
-def reported(work: Callable[[], int]) -> int:
+def reporting_interruption(work: Callable[[], int]) -> int:
     """Call `work` and return its exit code; if it is interrupted, print one line and return 130."""
     try:
-        with once():
+        with first_signal_only():
             return work()
     except KeyboardInterrupt:
         announce()

@@ -8,7 +8,7 @@ from feedforward.core.errors import FeedforwardError
 
 KINDS = ("docker", "kubernetes")
 IMAGE = "feedforward:cluster-gpu"
-GPUS = {
+GPUS_VARIABLE = {
     "title": "GPUs",
     "description": "Number of GPUs for the training job; 0 on machines that have none.",
     "type": "integer",
@@ -39,7 +39,7 @@ def template(address: str, kind: str) -> dict[str, Any]:
 def with_gpus(default: dict[str, Any], kind: str) -> dict[str, Any]:
     """Add the variable `gpus`, a request for that many GPUs and the project's image to a default template, in place."""
     properties, job = default["variables"]["properties"], default["job_configuration"]
-    properties["gpus"] = GPUS
+    properties["gpus"] = GPUS_VARIABLE
     properties["image"]["default"] = IMAGE
     if kind == "docker":
         devices = [{"driver": "nvidia", "count": "{{ gpus }}", "capabilities": [["gpu"]]}]

@@ -6,7 +6,7 @@ from prefect.blocks.abstract import NotificationBlock
 
 from feedforward.core import append_only_log, paths
 
-MAX_BYTES = 2**24  # size limit of the file; later messages are only logged
+MAX_BYTES = 2**24  # size limit of the file; when it is full, messages are only logged
 
 
 class LogNotification(NotificationBlock):

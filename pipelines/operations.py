@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 POOLS = ("cpu", "gpu")
 PORT = 4200
 HERE = Path(__file__).resolve().parents[1]  # the folder of prefect.yaml
-SERVER = {
+SERVER_VARIABLES = {
     "PREFECT_SERVER_UI_API_URL": "/api",  # relative, so that it also works on ports other than 4200
     # leases on slots must survive a server restart; if kept in memory, the slot of a killed job would stay taken
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
@@ -37,7 +37,7 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
     Raises:
         FeedforwardError: the port is in use.
     """
-    os.environ |= SERVER
+    os.environ |= SERVER_VARIABLES
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -56,7 +56,7 @@ def work(pool: str) -> None:
 
 
 def deploy() -> None:
-    """Create or update pools, GPU slots, automations, and prefect.yaml's deployments, scheduled as in params.yaml."""
+    """Create missing pools; create or update GPU slots, automations and deployments, scheduled as in params.yaml."""
     _check_server()
     from pipelines import request_alerts, zombie_flow_runs
 
@@ -64,34 +64,34 @@ def deploy() -> None:
     asyncio.run(_make_pools(params))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
     result = subprocess.run(
-        command, cwd=HERE, env=os.environ | schedule(params), capture_output=True, text=True, check=False
+        command, cwd=HERE, env=os.environ | schedule_variables(params), capture_output=True, text=True, check=False
     )
     if result.returncode:
         raise FeedforwardError(
             "`prefect deploy` failed:", *f"{result.stdout[-2000:]}{result.stderr[-2000:]}".splitlines()
         )
-    configured = params.retraining.schedule
+    schedule = params.retraining.schedule
     when = (
-        f"scheduled on the pool {configured.pool}: {configured.cron} {configured.timezone}"
-        if configured.cron
+        f"scheduled on the {schedule.pool} pool: {schedule.cron} {schedule.timezone}"
+        if schedule.cron
         else "no schedule"
     )
     asyncio.run(zombie_flow_runs.deploy())
     block = asyncio.run(request_alerts.deploy(params))
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
-    watched = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
-    print(f"deployed: request-drift/watch; {watched}; alerts go to the block {block}")
+    drift_schedule = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
+    print(f"deployed: request-drift/watch; {drift_schedule}; alerts go to the block {block}")
     if params.retraining.notify not in (None, block):
         print(f"{params.retraining.notify}: there is no such block yet; create it, then run `make deploy` again")
 
 
-def schedule(params: Params) -> dict[str, str]:
+def schedule_variables(params: Params) -> dict[str, str]:
     """Environment variables that prefect.yaml uses. Prefect requires a time even for an inactive schedule."""
-    configured = params.retraining.schedule
-    variables = {"FEEDFORWARD_CRON": configured.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": configured.timezone}
-    active = {pool: configured.cron is not None and configured.pool == pool for pool in POOLS}
+    schedule = params.retraining.schedule
+    variables = {"FEEDFORWARD_CRON": schedule.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": schedule.timezone}
+    active = {pool: schedule.cron is not None and schedule.pool == pool for pool in POOLS}
     active["drift"] = params.serving.reservoir > 0
-    return variables | {f"FEEDFORWARD_ON_{name.upper()}": str(on).lower() for name, on in active.items()}
+    return variables | {f"FEEDFORWARD_ON_{name.upper()}": str(is_active).lower() for name, is_active in active.items()}
 
 
 def retrain(force: bool, device: "Device") -> int:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
         environment.apply()
         return actions[options.command]()
 
-    return interruption.reported(lambda: run_reporting_errors(run))
+    return interruption.reporting_interruption(lambda: run_reporting_errors(run))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def serving() -> Iterator[Callable[[], None]]:
     os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
     os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent
     with contextlib.ExitStack() as stack:
-        start = functools.cache(lambda: stack.enter_context(_running(port, os.environ)))
+        start = functools.cache(lambda: stack.enter_context(_server_process(port, os.environ)))
         try:
             yield lambda: start()()
         finally:
@@ -55,10 +55,10 @@ def serving() -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def started(home: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield a temporary server's address and a function that waits until it answers. home: its PREFECT_HOME."""
+def temporary_server(home: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Run a temporary server; yield its address and a function that waits until it answers. home: its PREFECT_HOME."""
     port = _free_port()
-    with _running(port, os.environ | {"PREFECT_HOME": str(home)}) as wait:
+    with _server_process(port, os.environ | {"PREFECT_HOME": str(home)}) as wait:
         yield _address(port), wait
 
 
@@ -74,7 +74,7 @@ def _address(port: int) -> str:
 
 
 @contextlib.contextmanager
-def _running(port: int, variables: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+def _server_process(port: int, variables: Mapping[str, str]) -> Iterator[Callable[[], None]]:
     """Start a temporary server, and yield a function that waits until it answers."""
     command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
     # In a new session: Ctrl-C in the terminal must not end the server before the job has closed its runs.
@@ -84,7 +84,7 @@ def _running(port: int, variables: Mapping[str, str]) -> Iterator[Callable[[], N
     errors = deque[bytes](maxlen=1)  # only the last line, which in a traceback is the error message
     threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
     try:
-        yield lambda: _wait(process, _address(port), errors)
+        yield lambda: _wait_until_ready(process, _address(port), errors)
     finally:
         process.terminate()
         try:
@@ -113,7 +113,7 @@ def _problem(address: str, timeout: float) -> str:
         return str(getattr(error, "reason", error))
 
 
-def _wait(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[bytes]) -> None:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[bytes]) -> None:
     end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
         if not _problem(address, 2):
@@ -140,16 +140,16 @@ def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, t
 
         from pipelines import log_notification  # noqa: F401  the server loads blocks of this type
 
-    app = HostCheck(retried_soon(create_app(ephemeral=temporary, final=True)), names)
+    app = HostCheck(with_retry_after(create_app(ephemeral=temporary, final=True)), names)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(app, host=host, port=port, log_level="error")
 
 
-def retried_soon(app: Any) -> Callable[[Any, Any, Any], Awaitable[None]]:
+def with_retry_after(app: Any) -> Callable[[Any, Any, Any], Awaitable[None]]:
     """An ASGI application like `app`, which also sends `Retry-After` with each status 503.
 
     Prefect's server sends 503 if two writers of its SQLite database collide, which happens whenever one training run
-    starts while another ends. Without this header, Prefect's client waits two seconds, in which a core is idle.
+    starts while another ends. Without this header, Prefect's client waits two seconds, during which a core is idle.
     """
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

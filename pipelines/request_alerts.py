@@ -1,4 +1,4 @@
-"""Alerts about request drift: a Prefect event for each window that drifted, and the automation that reacts to it.
+"""Alerts about request drift: an event if a dataset's latest window drifted, and the automation that reacts to it.
 
 The service records the distances of each window of requests and does not use Prefect. This flow reads the records; the
 automation sends a message through the notification block that params.yaml names or, if it names none, to a file.
@@ -48,14 +48,14 @@ def alert(params: Params) -> list[str]:
     lines = []
     reported = _last_reported()
     for name in params.datasets:
-        last = next(iter(request_windows.recorded(name)[-1:]), None)
-        if last is None or not last["drifted"] or reported.get(name) == last["time"]:
+        window = next(iter(request_windows.recorded(name)[-1:]), None)
+        if window is None or not window["drifted"] or reported.get(name) == window["time"]:
             continue
-        line = redact(f"{name}: the requests to version {last['version']} have drifted: {last['farthest']}")
+        line = redact(f"{name}: the requests to version {window['version']} have drifted: {window['farthest']}")
         resource = {"prefect.resource.id": f"feedforward.requests.{name}", PROJECT: _project(params)}
-        payload = {key: last[key] for key in ("time", "began", "version", "asked", "samples", "drifted")}
+        payload = {key: window[key] for key in ("time", "began", "version", "asked", "samples", "drifted")}
         emit_event(EVENT, resource, payload={**payload, "text": line})
-        atomic_files.write_json(paths.request_alerts(), {**reported, name: last["time"]}, "request_alerts")
+        atomic_files.write_json(paths.request_alerts(), {**reported, name: window["time"]}, "request_alerts")
         reported = _last_reported()
         lines.append(line)
     return lines
@@ -76,11 +76,11 @@ def _project(params: Params) -> str:
 async def deploy(params: Params) -> str:
     """Create or replace the automation of the project; return the name of its notification block."""
     name = f"{SUBJECT} ({_project(params)})"
-    block, document = await _notification_block(params)
+    block, document_id = await _notification_block(params)
     async with get_client() as client:
         for existing in await client.read_automations_by_name(name):
             await client.delete_automation(existing.id)
-        await client.create_automation(automation(name, _project(params), document))
+        await client.create_automation(automation(name, _project(params), document_id))
     return block
 
 
@@ -89,7 +89,7 @@ async def _notification_block(params: Params) -> tuple[str, Any]:
     if params.retraining.notify:
         kind, _, name = params.retraining.notify.partition("/")
         async with get_client() as client:
-            with contextlib.suppress(ObjectNotFound):  # it may be created later; the caller shows which block is used
+            with contextlib.suppress(ObjectNotFound):  # it may be created later; the caller shows the block in use
                 document = await client.read_block_document_by_name(name, kind)
                 return params.retraining.notify, document.id
     name = _project(params).replace("_", "-")
@@ -97,8 +97,8 @@ async def _notification_block(params: Params) -> tuple[str, Any]:
     return f"{LogNotification.get_block_type_slug()}/{name}", await saved
 
 
-def automation(name: str, project: str, document: Any) -> AutomationCore:
-    """Return an automation that sends a message through the block `document` for each event of the project."""
+def automation(name: str, project: str, document_id: Any) -> AutomationCore:
+    """Return an automation that sends a message for each event of the project. document_id: ID of the block."""
     return AutomationCore(
         name=name,
         description="Sends a message if the requests to a champion no longer resemble its training data.",
@@ -108,5 +108,5 @@ def automation(name: str, project: str, document: Any) -> AutomationCore:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=[SendNotification(block_document_id=document, subject=SUBJECT, body="{{ event.payload.text }}")],
+        actions=[SendNotification(block_document_id=document_id, subject=SUBJECT, body="{{ event.payload.text }}")],
     )

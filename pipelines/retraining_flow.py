@@ -1,8 +1,8 @@
 """The retraining flow: look for reasons to train, decide, run `dvc repro` and the promotion gate, and write a report.
 
-Only one retraining runs at a time. It may be killed at any point and started again: all new feedback is added to the
-snapshot or none, DVC and the fingerprints show which work is done, an interrupted promotion is completed, and a run
-without a decision is a reason to continue. Every outcome is recorded.
+Only one retraining runs at a time. It may be killed at any point and started again: either all new feedback or
+none is added to the snapshot, DVC and the fingerprints show which work is done, an interrupted promotion is completed,
+and a run on which the gate has not decided is a reason to continue. Every outcome is recorded.
 """
 
 import json
@@ -29,8 +29,8 @@ from feedforward.retraining.policy import Decision, Observations
 from pipelines import dvc_repro, environment, gpu_slots, locks, retraining_summary, run_artifacts
 from pipelines.gpu_slots import Device
 
-SHOWN = 3  # number of names shown per kind of change
-CODE = ("src/", "pipelines/", "requirements/")
+NAMES_SHOWN = 3  # per kind of change
+CODE = ("src/", "pipelines/", "requirements/")  # a change below these is a change of the code, not of the data
 
 
 def _run_name() -> str:
@@ -74,7 +74,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     dvc_repro.repair(paths.root())
     observations = {name: observe(params, name) for name in params.datasets}
     decision = policy.decide(params, observations, find_changes(), force)
-    samples = {name: {"new": seen.new, "refused": seen.refused} for name, seen in observations.items()}
+    samples = {name: {"new": observed.new, "refused": observed.refused} for name, observed in observations.items()}
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     if decision.retrain:
@@ -94,7 +94,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
 
 
 def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
-    """Let the gate decide on each dataset; return its verdicts and the errors. An error affects only its dataset."""
+    """Let the gate decide on each dataset, even if it fails for others; return its verdicts and the errors."""
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     for name, dataset in params.datasets.items():
@@ -127,11 +127,11 @@ def find_changes() -> list[str]:
         FeedforwardError: `dvc status` failed.
     """
     command = [sys.executable, "-m", "dvc", "status", "--json"]
-    done = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise FeedforwardError(f"`dvc status` failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
-    return describe(json.loads(done.stdout))
+    result = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise FeedforwardError(f"`dvc status` failed: {lines[-1] if lines else f'exit code {result.returncode}'}")
+    return describe(json.loads(result.stdout))
 
 
 def describe(status: Mapping[str, Any]) -> list[str]:
@@ -150,18 +150,18 @@ def describe(status: Mapping[str, Any]) -> list[str]:
                 else:
                     category = "code changed" if path.startswith(CODE) else "data changed"
                     changes.setdefault(category, {})[path] = None
-    return [f"{description}: {_abbreviated(list(names))}" for description, names in changes.items()]
+    return [f"{description}: {_abbreviate(list(names))}" for description, names in changes.items()]
 
 
 def _changes(entries: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The changes in a stage: their kind, and the state of each path or, for parameters, of each name."""
+    """The changes in a stage: their kind, and path → state; for a parameter file, the state is a mapping by name."""
     for entry in entries:
         yield from entry.items() if isinstance(entry, dict) else [(entry, {})]
 
 
-def _abbreviated(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _abbreviate(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

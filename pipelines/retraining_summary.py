@@ -15,9 +15,9 @@ def text(
     decision: Decision,
     observations: Mapping[str, Observations],
     outcomes: Mapping[str, str],
-    page: Path,
+    report_page: Path,
 ) -> str:
-    """The page as Markdown."""
+    """This page as Markdown. report_page: the HTML page that retraining.report wrote."""
     lines = [f"# {'Trained' if decision.retrain else 'No reason to train'}", ""]
     lines += [f"- {line}" for line in (*decision.reasons, *decision.remarks)]
     if outcomes:
@@ -30,7 +30,7 @@ def text(
                 "",
                 *_drift(observed.comparison),
             ]
-    return "\n".join([*lines, "", "## Links", "", *run_artifacts.links({"Page of this retraining": page}), ""])
+    return "\n".join([*lines, "", "## Links", "", *run_artifacts.links({"Page of this retraining": report_page}), ""])
 
 
 def _drift(comparison: Comparison) -> Iterable[str]:

@@ -42,14 +42,14 @@ class Progress:
 
     def update(self, share: float) -> None:
         """Update the bar. share: the fraction of the work that is done, from 0 to 1."""
-        artifact = self._id
-        if artifact is not None:
-            self._attempt(lambda: update_progress_artifact(artifact, 100.0 * share))
+        artifact_id = self._id
+        if artifact_id is not None:
+            self._attempt(lambda: update_progress_artifact(artifact_id, 100.0 * share))
 
     def _attempt(self, call: Callable[[], Any]) -> UUID | None:
         try:
-            artifact: UUID = call()
-            return artifact
+            artifact_id: UUID = call()
+            return artifact_id
         except Exception as error:
             get_run_logger().warning("%s: the progress is not shown: %s", self._key, redact(one_line(str(error))))
             return None
@@ -60,13 +60,13 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping
     runs = Counter[str]()
     for pack in packs:
         runs[pack.dataset] += len(pack.members)
-    lines = ["| dataset | runs |", "|---|---|", *(f"| {name} | {number} |" for name, number in sorted(runs.items()))]
+    lines = ["| dataset | runs |", "|---|---|", *(f"| {name} | {count} |" for name, count in sorted(runs.items()))]
     if failures:
         lines += ["", "## Failed", "", *(f"- {text}" for text in failures)]
     report = paths.comparison() / "index.html"
-    compared = [f"- [Variants of {name} in MLflow]({address})" for name, address in views.items()]
+    comparisons = [f"- [Variants of {name} in MLflow]({address})" for name, address in views.items()]
     return "\n".join(
-        [*lines, "", "## Links", "", *compared, *links({"Comparison, after the stage `compare`": report}), ""]
+        [*lines, "", "## Links", "", *comparisons, *links({"Comparison, after the `compare` stage": report}), ""]
     )
 
 

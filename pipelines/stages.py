@@ -78,7 +78,7 @@ def main(stage: str, argument: str = "") -> int:
         with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
             STAGES[stage](params, argument)
 
-    return interruption.reported(lambda: run_reporting_errors(run, title))
+    return interruption.reporting_interruption(lambda: run_reporting_errors(run, title))
 
 
 if __name__ == "__main__":

@@ -17,25 +17,32 @@ def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_se
     pack. Returns the path of the page.
     """
     results: list[RunResult] = []
-    varied: dict[str, dict[str, list[RunResult]]] = {}
+    by_source: dict[str, dict[str, list[RunResult]]] = {}
     for name, dataset in params.datasets.items():
-        slides = dataset.training.lecture
-        if slides is None:
+        lecture = dataset.training.lecture
+        if lecture is None:
             continue
-        wide = study.wide(params, name)
-        narrow = [variant for variant in params.variants if variant not in wide]
-        for variants, count in ((narrow, seeds), (wide, wide_seeds)):
+        wide_variants = study.wide(params, name)
+        narrow_variants = [variant for variant in params.variants if variant not in wide_variants]
+        for variants, count in ((narrow_variants, seeds), (wide_variants, wide_seeds)):
             if variants:
                 results += training_flow.run(params, "fair", wait_for_server, [name], variants, range(count))
-            if on_slides := [variant for variant in variants if variant in slides.variants]:
-                results += training_flow.run(params, "lecture", wait_for_server, [name], on_slides, range(count))
-        if narrow:
-            varied[name] = {
+            if lecture_variants := [variant for variant in variants if variant in lecture.variants]:
+                results += training_flow.run(params, "lecture", wait_for_server, [name], lecture_variants, range(count))
+        if narrow_variants:
+            by_source[name] = {
                 source: training_flow.run(
-                    params, "fair", wait_for_server, [name], narrow, range(seeds), roles=["replica"], varied=[source]
+                    params,
+                    "fair",
+                    wait_for_server,
+                    [name],
+                    narrow_variants,
+                    range(seeds),
+                    roles=["replica"],
+                    varied=[source],
                 )
                 for source in plan.SOURCES
             }
     command = f"feedforward study --seeds {seeds} --wide-seeds {wide_seeds}"
     machine = f"{provenance.machine()}, with TensorFlow {provenance.installed_version('tensorflow')}"
-    return study.write(results, varied, params, machine, command, to)
+    return study.write(results, by_source, params, machine, command, to)

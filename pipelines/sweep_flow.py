@@ -24,12 +24,12 @@ from pipelines.training_flow import Job
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-ROUND = 4  # number of trials in a search that train side by side; the sampler's choices depend on it
+ROUND = 4  # number of a search's trials that are trained side by side; the sampler's choices depend on it
 Train = Callable[[Sequence[tuple[Pack, Params]], Mapping[str, Run]], dict[str, RunResult]]
 
 
 def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
-    """Train the trials that the store does not have; return the outcome and the folder with its page.
+    """Train the trials that the store does not have; return the outcome and the folder with the sweep's page.
 
     Raises:
         TrainingError: no trial could be trained.
@@ -50,7 +50,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
         outcome = _search(requested, parent, train, store)
         if not outcome.summary:
             raise TrainingError(
-                f"{requested.dataset}: no trial of {requested.text} could be trained; their MLflow runs show the reason"
+                f"{requested.dataset}: no trial of {requested.text} could be trained; the trials' MLflow runs show why"
             )
         outcome = _test(_confirm(outcome, parent, train, store), parent, train, store)
         return outcome, sweep_files.conclude(outcome, parent, store)
@@ -63,20 +63,24 @@ def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outc
     def try_points(points: Sequence[search_space.Point]) -> list[list[RunResult]]:
         nonlocal outcome
         trials, packs = sweep.trials(requested, points, range(requested.seeds))
-        by_name = {trial.name: trial for trial in trials}  # a search may ask for the same values twice
+        by_name = {trial.name: trial for trial in trials}  # a search may propose the same values twice
         runs = {name: sweep.start_trial(requested, trial, "trial", parent, store) for name, trial in by_name.items()}
         results = train(packs, runs)
-        closed = {name: sweep.close_trial(runs[name], trial, results, store) for name, trial in by_name.items()}
-        evaluated = {name: trial.point for name, trial in by_name.items()}
-        outcome = replace(outcome, results={**outcome.results, **closed}, points={**outcome.points, **evaluated})
-        return [closed[trial.name] for trial in trials]
+        results_by_trial = {
+            name: sweep.close_trial(runs[name], trial, results, store) for name, trial in by_name.items()
+        }
+        points_by_trial = {name: trial.point for name, trial in by_name.items()}
+        outcome = replace(
+            outcome, results={**outcome.results, **results_by_trial}, points={**outcome.points, **points_by_trial}
+        )
+        return [results_by_trial[trial.name] for trial in trials]
 
     if not requested.trials:
         try_points(list(search_space.grid(requested.axes)))
         return outcome
     search = Search(requested.axes, requested.better)
-    for first in range(0, requested.trials, ROUND):
-        runs_by_point = try_points(search.ask(min(ROUND, requested.trials - first)))
+    for start in range(0, requested.trials, ROUND):
+        runs_by_point = try_points(search.ask(min(ROUND, requested.trials - start)))
         search.tell([_mean(runs, requested.statistic) for runs in runs_by_point])
     return outcome
 
@@ -84,7 +88,7 @@ def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outc
 def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
     """Train the best trials again with fresh seeds; return the outcome with their results."""
     trials, packs = sweep_confirmation.fresh_trials(outcome)
-    runs = {t.name: sweep.start_trial(outcome.sweep, t, "confirmation", parent, store) for t in trials}
+    runs = {trial.name: sweep.start_trial(outcome.sweep, trial, "confirmation", parent, store) for trial in trials}
     results = train(packs, runs)
     for trial in trials:
         outcome = sweep_confirmation.close(runs[trial.name], trial, results, outcome, store)

@@ -1,4 +1,4 @@
-"""The training flow: one task per pack, the longest first, as many at a time as there are cores.
+"""The training flow: one task per pack (a group of runs), the longest first, as many at a time as there are cores.
 
 If `engine` in params names a Dask cluster, its workers train the packs.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """False if a loss is not finite, because the same seed gives it again, or if a worker has different data."""
+    """False if a loss is not finite, because the same seed would give it again, or if a worker's data differ."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
@@ -83,7 +83,7 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
     """
     results: dict[str, RunResult] = {}
     failures: list[str] = []
-    futures = _wait(jobs, title, store)
+    futures = _submit_and_wait(jobs, title, store)
     for job, future in zip(jobs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
@@ -98,19 +98,19 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
 
 
 def views(jobs: Sequence[Job], store: "Store") -> dict[str, str]:
-    """The address of the prepared comparison of each dataset; empty if MLflow's store is not a server."""
+    """Dataset → address of its prepared comparison page in MLflow; empty if MLflow's store is not a server."""
     address = settings.tracking_uri()
     protocols = {job.pack.dataset: job.pack.protocol for job in jobs} if address.startswith("http") else {}
-    views = {}
+    addresses = {}
     with contextlib.suppress(TrackingError):  # the store does not answer; the runs wait in the spool
         for name, protocol in protocols.items():
             if experiment := store.experiment(name):
-                views[name] = experiment_pages.link(redact(address), experiment, protocol)
-    return views
+                addresses[name] = experiment_pages.link(redact(address), experiment, protocol)
+    return addresses
 
 
-def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture[list[RunResult]]]:
-    """Submit all packs and show their progress until they are done or the job is interrupted."""
+def _submit_and_wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture[list[RunResult]]]:
+    """Submit all packs and show their progress until they are done or training is interrupted."""
     stop = interruption.Stop()
 
     def advance_or_stop(steps: int, note: str) -> None:
@@ -119,12 +119,12 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
 
     try:
         with progress.bar(title, sum(len(job.pack.members) * job.pack.epochs for job in jobs)) as advance:
-            shown = run_artifacts.Progress("training-progress", "Packs that are done")
+            artifact = run_artifacts.Progress("training-progress", "Packs that are done")
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
-            for number, (job, future) in enumerate(zip(jobs, futures, strict=True), start=1):
+            for count, (job, future) in enumerate(zip(jobs, futures, strict=True), start=1):
                 future.wait()
                 stop.check()
-                shown.update(number / len(jobs))
+                artifact.update(count / len(jobs))
                 if job.params.engine != THREADS:  # workers on other machines do not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
     except BaseException:  # on SIGTERM Prefect raises TerminationSignal
@@ -137,15 +137,15 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
     pack = job.pack
     labels: dict[str, Any] = {"task_run_name": pack.name, "tags": [pack.dataset, pack.protocol, pack.role]}
     if job.params.engine == THREADS:
-        local = train_pack.with_options(**labels)
-        return local.submit(pack, job.params, store, advance, job.parents)
-    remote = train_pack_on_cluster.with_options(**labels)
+        local_task = train_pack.with_options(**labels)
+        return local_task.submit(pack, job.params, store, advance, job.parents)
+    cluster_task = train_pack_on_cluster.with_options(**labels)
     parents = parent_runs.start_parents(pack, store) if job.parents is None else job.parents
-    return remote.submit(pack, job.params, parents)
+    return cluster_task.submit(pack, job.params, parents)
 
 
 def _filter(record: logging.LogRecord) -> bool:
-    """Remove tracebacks from our own errors, whose messages suffice, and drop Prefect's lines about interruptions."""
+    """Remove tracebacks of this project's errors, whose messages suffice; drop Prefect's lines about interruptions."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, FeedforwardError):
         record.exc_info = None
@@ -161,13 +161,13 @@ def run_jobs(
         TrainingError: some runs failed; the others are in the store.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
-    known = reuse.find_known([job.pack for job in jobs], store)
-    missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).members]
+    known_results = reuse.find_known([job.pack for job in jobs], store)
+    missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known_results)).members]
     if not missing:
-        return known
+        return known_results
     engine = missing[0].params.engine
     if engine == THREADS:
-        task_runner = _threads(len(missing), wait_for_server)
+        task_runner = _thread_runner(len(missing), wait_for_server)
     else:
         task_runner = dask_training.task_runner(engine)
         wait_for_server()
@@ -175,16 +175,16 @@ def run_jobs(
         logging.getLogger(name).addFilter(_filter)
     try:
         with tags(*sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})):
-            return known | training(missing, store, task_runner)(title)
+            return known_results | training(missing, store, task_runner)(title)
     finally:
         if engine != THREADS:
             dask_training.settle(engine)
             store.reconcile(lost={fingerprint for job in missing for fingerprint in job.pack.fingerprints})
 
 
-def _threads(packs: int, wait_for_server: Callable[[], None]) -> Any:
-    """A task runner with one thread per core. TensorFlow is imported while Prefect's server starts."""
-    workers = min(packs, processes.cores())
+def _thread_runner(pack_count: int, wait_for_server: Callable[[], None]) -> Any:
+    """A task runner with one thread per core, at most one per pack. TensorFlow is imported while the server starts."""
+    workers = min(pack_count, processes.cores())
     preparation = threading.Thread(target=runner.prepare, args=(workers,))
     preparation.start()
     try:
@@ -205,19 +205,19 @@ def run(
     varied: Sequence[plan.Source] = plan.SOURCES,
 ) -> list[RunResult]:
     """Train the runs of a protocol that the store lacks and close the parent runs; returns all results."""
-    planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
+    packs = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()
     store.reconcile()
     with store.closing_when_interrupted():
         try:
-            results = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
+            results = run_jobs([Job(pack, params) for pack in packs], f"train ({protocol})", wait_for_server, store)
         except TrainingError:
-            parent_runs.conclude(planned, reuse.find_known(planned, store), params, store)
+            parent_runs.conclude(packs, reuse.find_known(packs, store), params, store)
             raise
-        parent_runs.conclude(planned, results, params, store)
-    return parent_runs.results_of(planned, results)
+        parent_runs.conclude(packs, results, params, store)
+    return parent_runs.results_of(packs, results)
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
-    """The DVC stage `train`: train all runs, and write their results without run IDs and times."""
+    """The `train` stage of dvc.yaml: train all runs, and write their results without run IDs and times."""
     run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")

@@ -1,7 +1,7 @@
 """The automation that ends flow runs whose process no longer exists; without it, a killed run would stay Running.
 
-A running flow sends an event every HEARTBEAT seconds. If no event arrives for the duration PATIENCE, the server marks
-the run as Crashed. Source: Prefect's documentation, "How to detect and respond to zombie flows".
+A running flow sends an event every HEARTBEAT seconds. If no event arrives within PATIENCE, the server marks the run
+as Crashed. Source: Prefect's documentation, "How to detect and respond to zombie flows".
 """
 
 from datetime import timedelta

@@ -60,7 +60,7 @@ def use_workspace(folder: Path | str) -> Path:
 
 
 def fetch(params: Params, dataset: str) -> None:
-    """Fetch the files of a dataset into `data/raw`; verified files are kept.
+    """Fetch the files of a dataset into `data/raw`; verified files that are already there are kept.
 
     Raises:
         ParamsError: unknown dataset. SourceError: no source has a file, or none has the right bytes.
@@ -108,7 +108,7 @@ def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
 
 
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
-    """Divide the training split as a run with this seed does; return copies of its (training, validation) samples."""
+    """Divide the training split as a run with this seed does; return copies of the training and validation samples."""
     from feedforward.data import validation_split
 
     training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
@@ -166,14 +166,14 @@ def train(
 
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
-    known = reuse.find_known(packs, store)
-    missing = [remaining for pack in packs if (remaining := pack.without(known)).members]
+    run_results = reuse.find_known(packs, store)
+    missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
     if missing:
         runner.prepare(jobs=1)
     for pack in missing:
-        known |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
-    parent_runs.conclude(packs, known, params, store)
-    return parent_runs.results_of(packs, known)
+        run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
+    parent_runs.conclude(packs, run_results, params, store)
+    return parent_runs.results_of(packs, run_results)
 
 
 def results(protocol: Protocol = "fair") -> list["RunResult"]:

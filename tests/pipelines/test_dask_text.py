@@ -113,8 +113,8 @@ def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, cluster: Any) -
 
 
 def test_a_worker_with_different_code_refuses_the_work() -> None:
-    with pytest.raises(DataError, match="has different code or versions of numpy, pyarrow"):
-        dask_text._checked("made elsewhere", print)
+    with pytest.raises(DataError, match="has different code or versions of Python, numpy, pyarrow"):
+        dask_text._run_checked("made elsewhere", print)
 
 
 def test_a_cluster_without_workers_is_reported_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_dvc_accepts_every_truncated_lock_file_that_is_kept(root: Path) -> None:
 def test_error_names_the_running_dvc_process(
     root: Path, other_dvc: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dvc_repro, "SHORT_COMMAND", 0.2)
+    monkeypatch.setattr(dvc_repro, "SHORT_COMMAND_TIMEOUT", 0.2)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text("{}")
     with pytest.raises(Busy, match=rf"process {other_dvc.pid} \(.*dvc repro\) is running here; wait"):

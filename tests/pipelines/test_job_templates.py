@@ -57,7 +57,7 @@ def test_other_template_values_equal_prefects_defaults(server: Server) -> None:
     for kind in job_templates.KINDS:
         default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]
         template = job_templates.template(f"{server.url}/api", kind)
-        assert template["variables"]["properties"].pop("gpus") == job_templates.GPUS
+        assert template["variables"]["properties"].pop("gpus") == job_templates.GPUS_VARIABLE
         assert template["variables"]["properties"]["image"].pop("default") == job_templates.IMAGE
         default["variables"]["properties"]["image"].pop("default", None)
         assert template["variables"] == default["variables"]

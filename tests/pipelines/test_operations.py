@@ -23,7 +23,7 @@ def test_schedule_is_active_on_the_pool_named_in_params() -> None:
 
     def variables(**changes: Any) -> dict[str, str]:
         retraining = params.retraining.model_copy(update={"schedule": Schedule(**changes)})
-        return operations.schedule(params.model_copy(update={"retraining": retraining}))
+        return operations.schedule_variables(params.model_copy(update={"retraining": retraining}))
 
     assert variables(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
         "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
@@ -47,14 +47,17 @@ def test_deploy_without_a_server_names_the_command_that_starts_one() -> None:
 
 
 def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path) -> None:
-    with gpu_slots.free(["0", "3"], tmp_path) as first, gpu_slots.free(["0", "3"], tmp_path) as second:
+    with (
+        gpu_slots.hold_free_gpu(["0", "3"], tmp_path) as first,
+        gpu_slots.hold_free_gpu(["0", "3"], tmp_path) as second,
+    ):
         assert (first, second) == ("0", "3")
         with (
             pytest.raises(Busy, match=r"all GPUs of this machine \(0, 3\) are in use"),
-            gpu_slots.free(["0", "3"], tmp_path),
+            gpu_slots.hold_free_gpu(["0", "3"], tmp_path),
         ):
             pass
-    with gpu_slots.free(["0", "3"], tmp_path) as released:
+    with gpu_slots.hold_free_gpu(["0", "3"], tmp_path) as released:
         assert released == "0"
 
 
@@ -62,12 +65,15 @@ def test_a_lock_folder_created_by_another_user_is_rejected(tmp_path: Path, monke
     """The folder is in the shared temporary folder, where another user could create it first."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "locks").symlink_to(tmp_path / "theirs")
-    with pytest.raises(FeedforwardError, match="locks: is a link"), gpu_slots.free(["0"], tmp_path / "locks"):
+    with pytest.raises(FeedforwardError, match="locks: is a link"), gpu_slots.hold_free_gpu(["0"], tmp_path / "locks"):
         pass
     assert not list((tmp_path / "theirs").iterdir())
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
-    with pytest.raises(FeedforwardError, match="belongs to another user"), gpu_slots.free(["0"], tmp_path / "theirs"):
+    with (
+        pytest.raises(FeedforwardError, match="belongs to another user"),
+        gpu_slots.hold_free_gpu(["0"], tmp_path / "theirs"),
+    ):
         pass
 
 
@@ -77,11 +83,11 @@ def test_the_device_of_a_killed_training_job_is_released(tmp_path: Path) -> None
 import os, signal
 from pathlib import Path
 from pipelines import gpu_slots as slots
-with slots.free(["0"], Path({str(tmp_path)!r})):
+with slots.hold_free_gpu(["0"], Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
-    with gpu_slots.free(["0"], tmp_path) as number:
+    with gpu_slots.hold_free_gpu(["0"], tmp_path) as number:
         assert number == "0"
 
 

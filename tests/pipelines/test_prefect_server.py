@@ -64,7 +64,7 @@ def test_a_collision_of_writers_is_retried_soon(status: int, seconds: str | None
         await send({"type": "http.response.body", "body": b""})
 
     async def post() -> httpx.Response:
-        transport = httpx.ASGITransport(prefect_server.retried_soon(application))
+        transport = httpx.ASGITransport(prefect_server.with_retry_after(application))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.post(FLOWS)
 

@@ -184,7 +184,7 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     assert created.returncode == 0, created.stderr  # `deploy` checks that the block named in params.yaml exists
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    assert "scheduled on the pool cpu: * * * * *" in deployed.stdout
+    assert "scheduled on the cpu pool: * * * * *" in deployed.stdout
     assert not workspace.answers(Origin="http://evil.example")
     workspace.start("worker", "cpu")
     slots = workspace.run("-c", SLOTS, CUDA_VISIBLE_DEVICES="3")

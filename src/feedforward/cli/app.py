@@ -104,7 +104,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # printing to a Latin-1 terminal must not raise
             stream.reconfigure(errors="backslashreplace")
     try:
-        with interruption.once():
+        with interruption.first_signal_only():
             code = app(prog_name="feedforward", standalone_mode=False)  # even if started under another name
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)

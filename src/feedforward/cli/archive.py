@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedforward.cli.options import JsonOption
-from feedforward.cli.output import check_file, escaped, message, table
+from feedforward.cli.output import check_file, escaped, message, print_table
 
 if TYPE_CHECKING:
     from feedforward.analysis.findings import Findings
@@ -46,22 +46,24 @@ def import_(
     from feedforward.reports import terminal
 
     files, folder = reading.read_verified(source), source
-    compared = results.compare(source, files, _plain if as_json else terminal.show)
+    by_protocol = results.compare(source, files, _to_plain if as_json else terminal.show)
     if to or not source.is_dir():
         folder = to or source.with_suffix("")
         reading.unpack(files, folder)
     digest, report = reading.digest(files), folder / "reports" / "comparison" / "index.html"
     if as_json:
-        shown = {key: {protocol: plain[key] for protocol, plain in compared.items()} for key in ("means", "verdicts")}
-        print(json.dumps({"folder": str(folder), "digest": digest, **shown}, indent=2, ensure_ascii=False))
+        values = {
+            key: {protocol: plain[key] for protocol, plain in by_protocol.items()} for key in ("means", "verdicts")
+        }
+        print(json.dumps({"folder": str(folder), "digest": digest, **values}, indent=2, ensure_ascii=False))
         return
-    for content in compared.values():
-        table(content)
+    for content in by_protocol.values():
+        print_table(content)
     print(f"{len(files)} files unchanged since the export, SHA-256 of digests.json: {digest}")
     message(escaped(f"report: {report}" if report.is_file() else f"{folder}: the archive contains no report"))
 
 
-def _plain(findings: "Sequence[Findings]") -> Any:
+def _to_plain(findings: "Sequence[Findings]") -> Any:
     """Means and verdicts as JSON-serializable values; raises ValueError if one is not finite."""
     from feedforward.core import atomic_files
     from feedforward.experiments import comparison

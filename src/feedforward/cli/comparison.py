@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from feedforward.cli.options import JsonOption
-from feedforward.cli.output import table
+from feedforward.cli.output import print_table
 from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
-DIFFERENT = 1  # exit code, as in diff(1); 2 means that the two could not be compared
-NAME = "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
+EXIT_DIFFERENT = 1  # as for diff(1); the exit code 2 means that the two could not be compared
+NAME_HELP = "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help=NAME)],
+    a: Annotated[str, typer.Argument(metavar="A", help=NAME_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="The result to compare A with, in the same notation.")],
     as_json: JsonOption = False,
 ) -> None:
@@ -32,6 +32,9 @@ def diff(
         difference = comparison.compare(*names.pair(a, b), names.repository)
     except (FeedforwardError, OSError) as error:
         raise ParamsError([os_error_line(error) if isinstance(error, OSError) else str(error)]) from None
-    print(json.dumps(difference.as_json(), indent=2, ensure_ascii=False)) if as_json else table(text.show(difference))
+    if as_json:
+        print(json.dumps(difference.as_json(), indent=2, ensure_ascii=False))
+    else:
+        print_table(text.show(difference))
     if not difference.same:
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(EXIT_DIFFERENT)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import escaped, message, table, working
+from feedforward.cli.output import escaped, message, print_table, working
 from feedforward.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from feedforward.data.config_inference import Guess
-    from feedforward.data.description import Description
     from feedforward.data.feedback import Sample
 
 STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "rejected", "invalid": "invalid"}
@@ -30,11 +29,11 @@ def params(as_json: JsonOption = False) -> None:
     """Check params.yaml and summarize it; if there are mistakes, list them all and exit with code 2."""
     from feedforward.config.schema import load_params
 
-    loaded = load_params()
+    config = load_params()
     if as_json:
-        print(loaded.model_dump_json(indent=2))
+        print(config.model_dump_json(indent=2))
         return
-    message(f"datasets: {', '.join(loaded.datasets)}; variants: {', '.join(loaded.variants)}; seeds: {loaded.seeds}")
+    message(f"datasets: {', '.join(config.datasets)}; variants: {', '.join(config.variants)}; seeds: {config.seeds}")
 
 
 def init(
@@ -56,14 +55,14 @@ def init(
     path = Path(os.path.realpath(path))  # unlike `resolve`, raises nothing if links form a loop
     with working(f"inspecting {path}"):
         guess = config_inference.guess(path, target or ())
-    chosen = name or config_inference.name_of(path)
-    config_inference.write(guess.entry, chosen, paths.params())
-    print(f"datasets.{chosen} was added to {paths.params().name}. These are guesses; change what is wrong:")
+    name = name or config_inference.name_of(path)
+    config_inference.write(guess.entry, name, paths.params())
+    print(f"datasets.{name} was added to {paths.params().name}. These are guesses; change what is wrong:")
     for reason in guess.reasons:
         print(f"  - {reason}")
     if guess.columns:
         _show_columns(guess)
-    print(f"next: `feedforward run`, then `feedforward describe {chosen}`")
+    print(f"next: `feedforward run`, then `feedforward describe {name}`")
 
 
 def fetch(dataset: DatasetArgument) -> None:
@@ -109,19 +108,19 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     from feedforward.data import description
 
     config = load_params().dataset(dataset)
-    described = description.describe(dataset, config)
+    statistics = description.describe(dataset, config)
     if as_json:
-        summary = {"dataset": dataset, "task": config.task, "samples": described.samples}
-        print(json.dumps({**summary, "features": described.features, "labels": described.shares}, indent=2))
+        summary = {"dataset": dataset, "task": config.task, "samples": statistics.samples}
+        print(json.dumps({**summary, "features": statistics.features, "labels": statistics.shares}, indent=2))
         return
     console = Console(highlight=False)
-    counts = ", ".join(f"{number:,} {part}" for part, number in described.samples.items())
-    console.print(f"[bold]{escape(config.title)}[/bold]: {config.task}, {counts}, {described.features:,} features")
+    counts = ", ".join(f"{count:,} {part}" for part, count in statistics.samples.items())
+    console.print(f"[bold]{escape(config.title)}[/bold]: {config.task}, {counts}, {statistics.features:,} features")
     table = Table("", *description.PARTS, box=None, pad_edge=False)
-    for label, numbers in described.shares.items():
-        table.add_row(escape(label), *(f"{number:,.6g}" for number in numbers))
+    for label, shares in statistics.shares.items():
+        table.add_row(escape(label), *(f"{share:,.6g}" for share in shares))
     console.print(table)
-    _show_examples(console, dataset, described)
+    _show_examples(console, dataset, statistics.examples)
 
 
 def feedback(
@@ -132,7 +131,9 @@ def feedback(
         bool, typer.Option("--accept-all", help="Accept every sample that is waiting for review.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Reason for the decision, stored with it.")] = "",
-    every: Annotated[bool, typer.Option("--all", help="Also list samples already accepted or rejected.")] = False,
+    include_decided: Annotated[
+        bool, typer.Option("--all", help="Also list samples already accepted or rejected.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the samples that users submitted, and accept them for training or reject them."""
@@ -147,14 +148,14 @@ def feedback(
         else:
             print(f"accepted {counts.accepted}, rejected {counts.rejected}; {counts.waiting} to review")
         return
-    listed = feedback_review.samples(dataset, config)
-    shown = [sample for sample in listed if every or feedback_review.state_of(sample) == "waiting"]
+    samples = feedback_review.samples(dataset, config)
+    shown = [sample for sample in samples if include_decided or feedback_review.state_of(sample) == "waiting"]
     if as_json:
         print(json.dumps([feedback_review.as_json(sample) for sample in shown], indent=2, ensure_ascii=False))
         return
     if shown:
         _show_feedback(shown)
-    by_state = Counter[str](map(feedback_review.state_of, listed))
+    by_state = Counter[str](map(feedback_review.state_of, samples))
     states = ", ".join(f"{by_state[state]} {text}" for state, text in STATES.items())
     message(f"{dataset}: {escaped(states)}")
 
@@ -164,14 +165,14 @@ def _show_feedback(samples: "Sequence[Sample]") -> None:
 
     from feedforward.data import feedback_review
 
-    rows = Table("id", "label", "prediction", "time (UTC)", "state", "sample", box=None, pad_edge=False)
+    table = Table("id", "label", "prediction", "time (UTC)", "state", "sample", box=None, pad_edge=False)
     for sample in samples:
         fields = (sample.id, *(str(sample.entry.get(key, "")) for key in ("label", "answer", "time")))
         state = sample.problem or STATES[feedback_review.state_of(sample)]
-        rows.add_row(
+        table.add_row(
             *(escaped(one_line(cell)) for cell in (*fields[:3], fields[3][:19], state, _excerpt(sample.entry)))
         )
-    table(rows)
+    print_table(table)
 
 
 def _excerpt(entry: "Mapping[str, Any]") -> str:
@@ -180,17 +181,17 @@ def _excerpt(entry: "Mapping[str, Any]") -> str:
     return " ".join(str(entry.get("text", "")).split())[:EXCERPT]
 
 
-def _show_examples(console: "Console", dataset: str, described: "Description") -> None:
+def _show_examples(console: "Console", dataset: str, examples: "Sequence[tuple[str, Any]]") -> None:
     from rich.markup import escape
 
     from feedforward.core import paths
     from feedforward.data import description
 
-    pictures = [(label, sample) for label, sample in described.examples if not isinstance(sample, str)]
-    for label, sample in described.examples:
+    pictures = [(label, sample) for label, sample in examples if not isinstance(sample, str)]
+    for label, sample in examples:
         if isinstance(sample, str):
-            shown = one_line(" ".join(sample.split()))[: description.TEXT]
-            console.print(f"{escape(label)}: {escape(shown)}")
+            excerpt = one_line(" ".join(sample.split()))[: description.TEXT]
+            console.print(f"{escape(label)}: {escape(excerpt)}")
     if pictures:
         target = paths.root() / "reports" / "examples" / f"{dataset}.png"
         description.picture(pictures, target)

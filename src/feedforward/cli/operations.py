@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import escaped, message, print_table
 from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -78,7 +78,7 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
         until = period.until[:19] if period.until else "now"
         rows.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))
     if champions.periods:
-        table(rows)
+        print_table(rows)
     else:
         message(f"{dataset}: there has been no champion")
     if champions.mismatch:
@@ -114,14 +114,14 @@ def sync(as_json: JsonOption = False) -> None:
     """Send the runs that were stored locally while the tracking server was down; no run is sent twice."""
     from feedforward.tracking import open_store
 
-    done = open_store().sync()
+    result = open_store().sync()
     if as_json:
-        print(json.dumps({"sent": done.sent, "waiting": done.waiting, "problems": list(done.problems)}, indent=2))
+        print(json.dumps({"sent": result.sent, "waiting": result.waiting, "problems": list(result.problems)}, indent=2))
     else:
-        message(f"sent {done.sent}, waiting {done.waiting}")
-    if done.waiting:
+        message(f"sent {result.sent}, waiting {result.waiting}")
+    if result.waiting:
         raise FeedforwardError(
-            "; ".join(done.problems) or "some records could not be sent; run `feedforward sync` again"
+            "; ".join(result.problems) or "some records could not be sent; run `feedforward sync` again"
         )
 
 
@@ -142,8 +142,8 @@ def ui(
     address = settings.tracking_uri()
     if address.startswith(("http://", "https://")):
         _check_server(address)
-        message(f"MLFLOW_TRACKING_URI points to a running server; open {escaped(_without_user(address))}")
-        _print_views(_without_user(address))
+        message(f"MLFLOW_TRACKING_URI points to a running server; open {escaped(_without_secrets(address))}")
+        _print_views(_without_secrets(address))
         return
     _check_port(host, port)
     open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
@@ -198,10 +198,10 @@ def _check_server(address: str) -> None:
     except urllib.error.HTTPError:
         return  # the server responds, and asks for a login
     except (OSError, ValueError) as error:
-        raise TrackingError(f"{_without_user(address)}: the MLflow server does not answer ({error})") from None
+        raise TrackingError(f"{_without_secrets(address)}: the MLflow server does not answer ({error})") from None
 
 
-def _without_user(address: str) -> str:
+def _without_secrets(address: str) -> str:
     from feedforward.core.redaction import redact
 
     return redact(address)

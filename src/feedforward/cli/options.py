@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def dataset_names(incomplete: str) -> Iterator[str]:
-    """Datasets in params.yaml whose name starts with `incomplete`, for shell completion; none if it is unreadable."""
+    """Datasets in params.yaml whose names start with `incomplete`, for shell completion; none if it is invalid."""
     return _names("datasets", incomplete)
 
 
 def variant_names(incomplete: str) -> Iterator[str]:
-    """Variants in params.yaml whose name starts with `incomplete`, for shell completion; none if it is unreadable."""
+    """Variants in params.yaml whose names start with `incomplete`, for shell completion; none if it is invalid."""
     return _names("variants", incomplete)
 
 

@@ -21,7 +21,7 @@ def message(text: str) -> None:
 
 @contextlib.contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show `text` and an animation on standard error while the block runs, if it is a terminal."""
+    """While the block runs, show `text` and an animation on standard error if that is a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -32,8 +32,8 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
-def table(content: "RenderableType") -> None:
-    """Print a table to standard output."""
+def print_table(content: "RenderableType") -> None:
+    """Print a table, or several, to standard output."""
     from rich.console import Console
 
     Console().print(content)

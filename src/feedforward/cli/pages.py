@@ -30,8 +30,8 @@ def lecture(
 
     check_file(out)
     params = load_params()
-    on_slides = [name for name, config in params.datasets.items() if config.training.lecture]
-    names = dataset or on_slides or list(params.datasets)
+    lecture_datasets = [name for name, config in params.datasets.items() if config.training.lecture]
+    names = dataset or lecture_datasets or list(params.datasets)
     for name in names:
         params.dataset(name)
     store, stories, problems = open_store(), [], []
@@ -78,7 +78,8 @@ def playground(
         return
     print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variants'}")
     if left_out:
-        needed = size + sum(left_out.values()) + 1000
-        message(f"left out because of their size: {', '.join(left_out)}; include them with --max-bytes {needed}")
+        required_bytes = size + sum(left_out.values()) + 1000
+        omitted = ", ".join(left_out)
+        message(f"left out because of their size: {omitted}; include them with --max-bytes {required_bytes}")
     if size > max_bytes:
         message(f"the page is larger than --max-bytes {max_bytes}, because the champion is never left out")

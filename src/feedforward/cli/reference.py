@@ -32,8 +32,8 @@ def regenerate(page: str) -> str:
     sections = {"params": params_table, "commands": commands, "exit codes": exit_codes_table, "routes": routes_table}
     for name, section in sections.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = page.partition(start)
-        page = f"{before}{start}\n{section()}\n\n{end}{rest.partition(end)[2]}"
+        before, _, remainder = page.partition(start)
+        page = f"{before}{start}\n{section()}\n\n{end}{remainder.partition(end)[2]}"
     return page
 
 
@@ -128,8 +128,8 @@ def exit_codes_table() -> str:
     kinds: list[type[errors.FeedforwardError]] = [errors.FeedforwardError, *errors.FeedforwardError.__subclasses__()]
     for error in kinds:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
-    failed = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
-    meanings[errors.FeedforwardError.exit_code] = failed
+    failure = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
+    meanings[errors.FeedforwardError.exit_code] = failure
     meanings[interruption.EXIT_CODE] = "The command was interrupted by Ctrl-C or SIGTERM."
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 

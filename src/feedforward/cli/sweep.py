@@ -1,4 +1,4 @@
-"""The command `sweep`."""
+"""The `sweep` command."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption, SeedsOption, variant_names
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import escaped, message, print_table
 from feedforward.core.errors import FeedforwardError, ParamsError
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ def sweep(
 
     from feedforward.experiments.sweep import Sweep
 
-    n = seeds or params.seeds
-    fresh = fresh_seeds or max(MIN_FRESH_SEEDS, n)
-    outcome, folder = _run(Sweep(params, dataset, variant, axes, n, trials, compared_by, confirm, fresh, test))
+    seeds = seeds or params.seeds
+    fresh_seeds = fresh_seeds or max(MIN_FRESH_SEEDS, seeds)
+    requested = Sweep(params, dataset, variant, axes, seeds, trials, compared_by, confirm, fresh_seeds, test)
+    outcome, folder = _run(requested)
     _show(outcome, folder, as_json)
 
 
@@ -95,7 +96,7 @@ def _show(outcome: "Outcome", folder: Path, as_json: bool) -> None:
         from feedforward.reports import terminal
 
         lines = [outcome.verdict(), *outcome.lines()]
-        table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.sweep.statistic, lines))
+        print_table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.sweep.statistic, lines))
         message(f"page, plot and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
     if outcome.failed:
         raise FeedforwardError(

@@ -18,7 +18,7 @@ from feedforward.cli.options import (
     VariantsOption,
     check_names,
 )
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import escaped, message, print_table
 from feedforward.core.errors import FeedforwardError, ParamsError
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ def train(
         with processes.importing():
             from pipelines import training_flow
 
-        chosen = range(seeds) if seeds else ()
-        results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
+        seed_numbers = range(seeds) if seeds else ()
+        results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], seed_numbers)
     if as_json:
-        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # long; the store has them
-        print(json.dumps([{**vars(result), **left_out} for result in results], indent=2, default=str))
+        omitted = dict.fromkeys(("curves", "reliability", "errors"))  # None, because they are long; the store has them
+        print(json.dumps([{**vars(result), **omitted} for result in results], indent=2, default=str))
         return
     from feedforward.analysis import baselines
     from feedforward.experiments import comparison
 
-    table(comparison.render_table(results, params, protocol, baselines.load(params.datasets)))
+    print_table(comparison.render_table(results, params, protocol, baselines.load(params.datasets)))
 
 
 def decide(
@@ -97,7 +97,7 @@ def decide(
     seeds: Annotated[int, typer.Option(min=2, max=1000, help="Maximum number of seeds.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one seed after another until every claim about a dataset is decided.
+    """Train more and more seeds until every claim about a dataset is decided.
 
     The verdicts stay valid however often you check them.
     """
@@ -131,7 +131,7 @@ def decide(
         return
     from feedforward.reports import terminal
 
-    table(terminal.show_verdicts(verdicts))
+    print_table(terminal.show_verdicts(verdicts))
     message(f"{reason} Table and plot: {escaped(str(folder))}")
 
 
@@ -150,7 +150,8 @@ def _seconds(text: str) -> float:
 def study(
     seeds: Annotated[int, typer.Option(min=2, help="Number of seeds per narrow variant.")] = 20,
     wide_seeds: Annotated[
-        int, typer.Option(min=2, help="Number of seeds per wide variant; wide variants cannot be packed.")
+        int,
+        typer.Option(min=2, help="Number of seeds per wide variant, which is not trained side by side with others."),
     ] = 10,
     to: Annotated[Path, typer.Option(help="Folder to write the page to.")] = Path("docs"),
 ) -> None:
@@ -164,9 +165,9 @@ def study(
     title = "feedforward study"
     with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
         with processes.importing():
-            from pipelines import study_flow as flows
+            from pipelines import study_flow
 
-        message(escaped(str(flows.run(params, wait_for_server, seeds, wide_seeds, to))))
+        message(escaped(str(study_flow.run(params, wait_for_server, seeds, wide_seeds, to))))
 
 
 def verify(
@@ -190,7 +191,7 @@ def verify(
 
 
 def _nothing_is_reachable(params: "Params") -> bool:
-    """Whether the demo covers all configured datasets, and none of the sources of their files can be reached."""
+    """Whether the demo has a sample of each configured dataset, and no source of their files can be reached."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.data.sources import download
@@ -229,10 +230,10 @@ def _show_comparison(root: Path) -> None:
 
     params = load_params()
     protocol = params.protocols[0]
-    results, simple = run_result.load(paths.trained(protocol)), baselines.load(params.datasets)
-    table(comparison.render_table(results, params, protocol, simple))
+    results, references = run_result.load(paths.trained(protocol)), baselines.load(params.datasets)
+    print_table(comparison.render_table(results, params, protocol, references))
     folder = paths.comparison()
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     message(
-        f"plots and tables: {escaped(str(shown))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
+        f"plots and tables: {escaped(str(path))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import escaped, message, print_table
 
 if TYPE_CHECKING:
     from feedforward.promotion.backtest import Comparison, Interval
@@ -16,14 +16,14 @@ def keys(as_json: JsonOption = False) -> None:
     """Print the public key for `promotion.key`, after creating a key pair for signing versions if there is none."""
     from feedforward.promotion import signatures
 
-    path, public, is_new = signatures.create()
+    path, public_key, is_new = signatures.create()
     if as_json:
-        print(json.dumps({"key": public, "private": str(path), "new": is_new}, indent=2))
+        print(json.dumps({"key": public_key, "private": str(path), "new": is_new}, indent=2))
         return
     if is_new:
         message(f"created the private key {escaped(str(path))}: keep it secret, and keep a copy")
     message("add this line under `promotion:` in params.yaml, then promote again:")
-    print(f"key: {public}")
+    print(f"key: {public_key}")
 
 
 def backtest(
@@ -39,17 +39,17 @@ def backtest(
     from feedforward.core import paths
     from feedforward.promotion import backtest as promotion
 
-    done = promotion.run(load_params(), dataset, last)
+    result = promotion.run(load_params(), dataset, last)
     if as_json:
-        print(json.dumps(promotion.as_json(done), indent=2))
+        print(json.dumps(promotion.as_json(result), indent=2))
         return
-    for comparison in done.comparisons:
-        _show_comparison(comparison, done.champion)
-    for line in done.remarks:
+    for comparison in result.comparisons:
+        _show_comparison(comparison, result.champion)
+    for line in result.remarks:
         message(f"[yellow]{escaped(line)}[/yellow]")
-    for number, reason in done.skipped.items():
+    for number, reason in result.skipped.items():
         message(f"[yellow]version {number} was skipped: {escaped(reason)}[/yellow]")
-    confidence = f"{100 * done.confidence:g} %"
+    confidence = f"{100 * result.confidence:g} %"
     message(f"loss: {confidence} intervals over samples and seeds; those of the differences hold simultaneously")
     message("accuracy: one model per version, with Wilson's 95 % interval over samples")
     message(f"plot: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
@@ -67,7 +67,7 @@ def _show_comparison(comparison: "Comparison", champion: int) -> None:
         accuracy = _interval(score.accuracy) if score.accuracy else f"R² {score.r2:.4f}" if score.r2 is not None else ""
         difference = "champion" if score.version == champion else _interval(score.difference, "+")
         rows.add_row(str(score.version), score.since[:10], _interval(score.loss), accuracy, difference)
-    table(rows)
+    print_table(rows)
 
 
 def _interval(values: "Interval | None", sign: str = "") -> str:
