@@ -1,8 +1,8 @@
-"""Compares the whole job with a plain Keras script: `python -m bench.bench`, or `make bench`.
+"""Compares the pipeline with a plain Keras script: `python -m bench.bench`, or `make bench`.
 
-Alternates between the plain script and `dvc repro`, in fresh processes. `dvc repro` runs from vectorize to compare in a
-fresh workspace with new stores, once for each number of seeds. Both train the lecture's networks: IMDb's five variants
-and final model, and MNIST's final model. Writes reports/bench/bench.json and bench.png.
+Each round runs the plain script and then, for each number of seeds, `dvc repro` in a fresh workspace with new stores,
+where it runs all stages except `fetch`. Both train the lecture's networks: IMDb's five variants and final model, and
+MNIST's final model. Writes reports/bench/bench.json and bench.png.
 """
 
 import argparse
@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from bench import measure, terminal, workspace
-from bench.measure import Measured
+from bench.measure import Usage
 from feedforward.core import atomic_files, paths
 
-# The lecture compares no variants on MNIST. The pipeline needs a variant, so it trains one more MNIST network.
-LECTURE = {"datasets.mnist.training.variants": ["original"]}
-QUICK = {
+# The lecture compares no variants on MNIST. The pipeline needs at least one, so it trains one more MNIST network.
+LECTURE_PARAMS = {"datasets.mnist.training.variants": ["original"]}
+QUICK_PARAMS = {
     f"datasets.{name}.training.{key}": 1 for name in ("mnist", "imdb") for key in ("epochs", "final.epochs")
 }  # one epoch, only to check that the benchmark runs
-PLAIN = "plain Keras, one seed"
+PLAIN_SCRIPT = "plain Keras, one seed"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target for a value. limit: what the value must not exceed. stretch: a more ambitious limit."""
+    """A target for a measured value. limit: what the value must not exceed. stretch: a more ambitious limit."""
 
     name: str
     limit: float
@@ -41,7 +41,7 @@ class Target:
         """The text to print next to the value."""
         if value > self.limit:
             return "NOT MET"
-        return "both met" if self.stretch is not None and value <= self.stretch else "met"
+        return "stretch limit met" if self.stretch is not None and value <= self.stretch else "met"
 
 
 TARGETS = (
@@ -54,8 +54,8 @@ TARGETS = (
     Target("`feedforward --help`", 0.3, None, "s"),
     Target("`dvc repro` after one of IMDb's variants has changed", 25.0, None, "s"),
 )
-CHANGED = {"variants.dropout.dropout_rate": 0.3}
-CHANGED_SEEDS = 5  # the number of seeds with which a change is measured; the same as in params.yaml
+CHANGE = {"variants.dropout.dropout_rate": 0.3}
+SEEDS_FOR_CHANGE = 5  # the change is measured only with this number of seeds, the default of params.yaml
 
 
 def main() -> None:
@@ -68,7 +68,8 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = terminal.parser("bench", __doc__, "one round, one epoch, few samples")
+    quick = "one round, one number of seeds, one epoch; few samples in the plain script"
+    parser = terminal.parser("bench", __doc__, quick)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[1, 5, 10])
     options = parser.parse_args()
@@ -78,71 +79,71 @@ def _options() -> argparse.Namespace:
 
 
 def measure_rounds(rounds: int, seeds: list[int], quick: bool) -> Iterator[dict[str, Any]]:
-    """After each round, yield a report of all measurements so far, with their medians."""
-    rows: dict[str, list[Measured]] = {PLAIN: [], **{_row(number): [] for number in seeds}}
+    """Yield a report after each round, with all measurements so far and their medians."""
+    rows: dict[str, list[Usage]] = {PLAIN_SCRIPT: [], **{_row_name(count): [] for count in seeds}}
     seconds: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
     metrics: dict[str, Any] = {}
     machine = measure.machine()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
         workspace.prepare(paths.root(), folder / "base")
-        for number in range(1, rounds + 1):
-            rows[PLAIN].append(_plain(folder, quick, metrics))
-            _say(number, PLAIN, rows[PLAIN])
+        for round_number in range(1, rounds + 1):
+            rows[PLAIN_SCRIPT].append(_measure_plain(folder, quick, metrics))
+            _print_last(round_number, PLAIN_SCRIPT, rows[PLAIN_SCRIPT])
             for count in seeds:
-                rows[_row(count)].append(_pipeline(folder, count, quick, metrics, seconds))
-                _say(number, _row(count), rows[_row(count)])
+                rows[_row_name(count)].append(_measure_pipeline(folder, count, quick, metrics, seconds))
+                _print_last(round_number, _row_name(count), rows[_row_name(count)])
             yield {
                 "machine": machine,
-                "rounds": number,
+                "rounds": round_number,
                 "quick": quick,
                 "names": list(rows),
-                "rows": {name: [asdict(measurement) for measurement in measured] for name, measured in rows.items()},
+                "rows": {name: [asdict(usage) for usage in usages] for name, usages in rows.items()},
                 "seconds": seconds,
                 "metrics": metrics,
                 "summary": _summary(rows, seconds),
             }
 
 
-def _row(seeds: int) -> str:
+def _row_name(seeds: int) -> str:
     return f"dvc repro, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
-def _plain(folder: Path, quick: bool, metrics: dict[str, Any]) -> Measured:
+def _measure_plain(folder: Path, quick: bool, metrics: dict[str, Any]) -> Usage:
     script = Path(__file__).with_name("plain_keras.py")
     report = folder / "plain.json"
     command = [sys.executable, script, paths.vectorized("x").parent, "--json", report, *(["--quick"] if quick else [])]
-    measured = measure.run(command, folder)
+    usage = measure.run(command, folder)
     result = json.loads(report.read_text())
-    metrics[PLAIN] = result["metrics"]
+    metrics[PLAIN_SCRIPT] = result["metrics"]
     metrics.setdefault("seconds of the plain script's parts", []).append(result["seconds"])
-    return measured
+    return usage
 
 
-def _pipeline(
+def _measure_pipeline(
     folder: Path, seeds: int, quick: bool, metrics: dict[str, Any], seconds_of: dict[str, list[float]]
-) -> Measured:
+) -> Usage:
     fresh = folder / "fresh"
-    workspace.copy(folder / "base", fresh, {"seeds": seeds} | LECTURE | (QUICK if quick else {}))
+    workspace.copy(folder / "base", fresh, {"seeds": seeds} | LECTURE_PARAMS | (QUICK_PARAMS if quick else {}))
     environment = workspace.environment(fresh)
     repro = [*workspace.DVC, "repro", "--quiet"]
-    measured = measure.run(repro, fresh, environment)
+    usage = measure.run(repro, fresh, environment)
     runs = json.loads((fresh / "data" / "trained" / "fair.json").read_text())["runs"]
-    metrics[_row(seeds)] = _tested(runs)
-    known = [*repro, "--force", "--single-item", "train@fair", "compare"]
-    feedforward = [Path(sys.executable).with_name("feedforward"), "--help"]
-    *unchanged, changed = seconds_of
-    for name, command in zip(unchanged, (repro, known, feedforward), strict=True):
+    metrics[_row_name(seeds)] = _test_metrics(runs)
+    repeat = [*repro, "--force", "--single-item", "train@fair", "compare"]  # finds all runs in the store
+    show_help = [Path(sys.executable).with_name("feedforward"), "--help"]
+    *names, name_of_change = seconds_of
+    for name, command in zip(names, (repro, repeat, show_help), strict=True):
         seconds_of[name].append(measure.run(command, fresh, environment).wall)
-    if seeds == CHANGED_SEEDS:
-        workspace.change(fresh, CHANGED)
-        seconds_of[changed].append(measure.run(repro, fresh, environment).wall)
+    if seeds == SEEDS_FOR_CHANGE:
+        workspace.change(fresh, CHANGE)
+        seconds_of[name_of_change].append(measure.run(repro, fresh, environment).wall)
     shutil.rmtree(fresh)
-    return measured
+    return usage
 
 
-def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean test metrics of the final models by dataset, to check that the script and the pipeline agree."""
+def _test_metrics(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean test metrics of each dataset's final models, to check that the script and the pipeline agree."""
     final = [run for run in runs if run["role"] == "final"]
     return {
         name: {
@@ -153,28 +154,28 @@ def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _summary(rows: dict[str, list[Measured]], seconds: dict[str, list[float]]) -> dict[str, Any]:
+def _summary(rows: dict[str, list[Usage]], seconds: dict[str, list[float]]) -> dict[str, Any]:
     """Medians, and ratios to the plain script: the ratio of the medians, and the range of ratios over the rounds."""
     summary: dict[str, Any] = {}
-    for name, measured in rows.items():
+    for name, usages in rows.items():
         summary[name] = {}
         for resource in ("wall", "cpu", "peak"):
-            ours, plain = ([getattr(measurement, resource) for measurement in row] for row in (measured, rows[PLAIN]))
-            ratios = [a / b for a, b in zip(ours, plain, strict=True)]
+            values, plain = ([getattr(usage, resource) for usage in row] for row in (usages, rows[PLAIN_SCRIPT]))
+            ratios = [a / b for a, b in zip(values, plain, strict=True)]
             summary[name][resource] = {
-                "median": statistics.median(ours),
-                "ratio": statistics.median(ours) / statistics.median(plain),
+                "median": statistics.median(values),
+                "ratio": statistics.median(values) / statistics.median(plain),
                 "ratios": [min(ratios), max(ratios)],
             }
-    return summary | {name: statistics.median(values) for name, values in seconds.items() if values}
+    return summary | {name: statistics.median(times) for name, times in seconds.items() if times}
 
 
-def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
-    """Each target for which a value was measured, with this value."""
+def measured_targets(summary: dict[str, Any]) -> list[tuple[Target, float]]:
+    """The targets for which a value was measured, each with its value."""
     values = []
     for target in TARGETS:
         quantity, _, count = target.name.partition(", ")
-        row = summary.get(_row(int(count.split()[0]))) if count else None
+        row = summary.get(_row_name(int(count.split()[0]))) if count else None
         if target.unit == "s" and target.name in summary:
             values.append((target, summary[target.name]))
         elif row:
@@ -186,7 +187,7 @@ def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
 
 
 def table(report: dict[str, Any]) -> list[list[str]]:
-    """A header and a row for each measurement."""
+    """A header, a row for the plain script, and a row for each number of seeds."""
     cells = [["", "wall s", "ratio", "CPU s", "ratio", "peak GB", "ratio"]]
     for name in report["names"]:
         row = report["summary"][name]
@@ -207,7 +208,7 @@ def table(report: dict[str, Any]) -> list[list[str]]:
 def targets_table(report: dict[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
     rows = [["target", "limit", "measured", ""]]
-    for target, value in judged(report["summary"]):
+    for target, value in measured_targets(report["summary"]):
         stretch = f" (stretch {target.stretch:.2f})" if target.stretch is not None else ""
         rows.append([target.name, f"{target.limit:.2f} {target.unit}{stretch}", f"{value:.2f}", target.verdict(value)])
     return rows
@@ -248,9 +249,10 @@ def draw(report: dict[str, Any], path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
-def _say(number: int, name: str, measured: list[Measured]) -> None:
-    last = measured[-1]
-    print(f"round {number}, {name}: {last.wall:.1f} s, {last.cpu:.1f} CPU s, {last.peak / 1e9:.2f} GB", flush=True)
+def _print_last(round_number: int, name: str, usages: list[Usage]) -> None:
+    usage = usages[-1]
+    costs = f"{usage.wall:.1f} s, {usage.cpu:.1f} CPU s, {usage.peak / 1e9:.2f} GB"
+    print(f"round {round_number}, {name}: {costs}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Lower bounds on time: counted operations and bytes, divided by this machine's measured rates.
 
-The work of a packed epoch is counted as it is done (sparse_layer, packed_model): a dense product for the first HEAD
-columns, and sums of rows for the nonzero entries in the other columns. An operation is a float32 multiplication or
+The work of a packed epoch is counted as training does it (sparse_layer, packed_model): a dense product for the first
+HEAD columns, and sums of rows for the nonzero entries in the other columns. An operation is a float32 multiplication or
 addition. Bytes are counted as if no cache held the weights, so a network that fits into the cache may be faster than
-this bound.
+its bound.
 """
 
 import itertools
@@ -28,7 +28,7 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  #
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations and bytes per second, with one thread and with one thread per core."""
+    """Operations and bytes per second, with one thread and (`…_all`) with one thread per core."""
 
     flops: float
     flops_all: float
@@ -38,7 +38,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of a part, and the minimum number of bytes that it moves to and from memory."""
+    """The work of a part: its operations, and the minimum number of bytes that it moves to and from memory."""
 
     operations: float
     bytes: float
@@ -59,8 +59,8 @@ class Work:
 
 def measure_rates() -> Rates:
     """Measure the rates of this machine in separate processes; each rate is the best of several tries."""
-    one, every = (_measure_in_process(threads) for threads in (1, processes.cores()))
-    return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
+    one_core, all_cores = (_measure_in_process(threads) for threads in (1, processes.cores()))
+    return Rates(one_core["flops"], all_cores["flops"], one_core["bandwidth"], all_cores["bandwidth"])
 
 
 def _measure_in_process(threads: int) -> dict[str, float]:
@@ -74,8 +74,8 @@ def _measure_in_process(threads: int) -> dict[str, float]:
 def matrix_rate(threads: int, size: int = 2048, tries: int = 7) -> float:
     """Operations per second of a square float32 matrix product, by NumPy's BLAS or by TensorFlow if that is faster.
 
-    Which of the two is faster depends on the CPU: NumPy's BLAS may not use AVX-512 where TensorFlow does. Environment
-    variables set the number of threads of NumPy's BLAS.
+    Which of the two is faster depends on the CPU: NumPy's BLAS may not use AVX-512 where TensorFlow does. `threads`
+    applies to TensorFlow; the environment variables BLAS_THREADS set the number of threads of NumPy's BLAS.
     """
     import tensorflow as tf
 
@@ -92,14 +92,14 @@ def memory_rate(threads: int, size: int = 2**28, tries: int = 7) -> float:
     for source, target in pairs:
         np.copyto(target, source)  # allocates the pages before the measurement
 
-    def copies() -> None:
-        running = [threading.Thread(target=np.copyto, args=(target, source)) for source, target in pairs]
-        for thread in running:
+    def copy_all() -> None:
+        copiers = [threading.Thread(target=np.copyto, args=(target, source)) for source, target in pairs]
+        for thread in copiers:
             thread.start()
-        for thread in running:
+        for thread in copiers:
             thread.join()
 
-    return 2 * size * threads / min(_time(copies) for _ in range(tries))
+    return 2 * size * threads / min(_time(copy_all) for _ in range(tries))
 
 
 def _time(action: Callable[[], object]) -> float:
@@ -112,33 +112,32 @@ def _time(action: Callable[[], object]) -> float:
 
 
 def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
-    """The work of an epoch of training: forward, backward (no gradient for the features), RMSprop.
+    """The work of an epoch of training: forward pass, backward pass (no gradient for the features), RMSprop.
 
-    units: the width of each layer, output last. The bytes are: features and labels once; in each step, the unavoidable
-    traffic (the forward pass reads the weights, RMSprop reads and writes them and its mean squares); the summed rows of
+    units: the width of each layer, output last. The bytes are: the features and labels, once; in each step, the weights
+    and RMSprop's mean squares (the forward pass reads the weights, RMSprop reads and writes both); the summed rows of
     the tail, forward and backward; and the activations.
     """
     samples, steps = len(split), -(-len(split) // batch_size)
     dense = _products(split, units, replicas)
-    first, later = dense[0], sum(dense[1:])
-    tail = _tail_ones(split)
-    summed = 2 * tail * units[0] * replicas  # forward, and as many backward
-    operations = 2 * 2 * first + 3 * 2 * later + summed
+    first_layer, other_layers = dense[0], sum(dense[1:])
+    summed = 2 * _tail_ones(split) * units[0] * replicas  # forward, and as many backward
+    operations = 2 * 2 * first_layer + 3 * 2 * other_layers + summed
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     activations = samples * replicas * sum(units)
-    moved = _input_bytes(split) + FLOAT * (5 * parameters * steps + summed + 4 * activations)
-    return Work(operations + 8 * parameters * steps, moved)
+    moved_bytes = _input_bytes(split) + FLOAT * (5 * parameters * steps + summed + 4 * activations)
+    return Work(operations + 8 * parameters * steps, moved_bytes)
 
 
 def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
     """The work of evaluating a split: the forward pass only."""
     summed = _tail_ones(split) * units[0] * replicas
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
-    moved = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
-    return Work(2 * sum(_products(split, units, replicas)) + summed, moved)
+    moved_bytes = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
+    return Work(2 * sum(_products(split, units, replicas)) + summed, moved_bytes)
 
 
-def outputs(dataset: Dataset) -> int:
+def output_units(dataset: Dataset) -> int:
     """Number of units in the output layer."""
     return 1 if dataset.task == "binary" else len(dataset.labels)
 
@@ -149,7 +148,7 @@ def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _products(split: Split, units: Sequence[int], replicas: int) -> list[int]:
-    """Multiplications in each layer's forward product; for multi-hot rows, the first product covers only the head."""
+    """Multiplications in each layer's forward product; for multi-hot rows, the first layer's covers only the head."""
     layers = _layers(split, units)
     inputs, outputs = layers[0]
     if isinstance(split.features, MultiHot):

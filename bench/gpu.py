@@ -1,8 +1,8 @@
 """Trains ten and a hundred replicas of each variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
 
-For each pack, measures the seconds of all epochs with validation, and how close an epoch comes to its lower bound: the
-minimum number of bytes that training moves (bench.floors), divided by the memory bandwidth of the GPU. The bandwidth is
-measured in the same run. Writes reports/bench/gpu.json.
+For each pack, measures how many seconds all epochs with validation take, and how close an epoch comes to its lower
+bound: the minimum number of bytes that training moves (bench.floors), divided by the memory bandwidth of the GPU. The
+bandwidth is measured in the same run. Writes reports/bench/gpu.json.
 """
 
 import json
@@ -17,7 +17,7 @@ from feedforward.data.splits import Split
 from feedforward.experiments import runner
 
 SEEDS = (10, 100)
-COPY = 2**30  # bytes of the array for measuring bandwidth
+ARRAY_BYTES = 2**30  # size of the array with which the bandwidth is measured
 
 
 def main() -> None:
@@ -54,15 +54,15 @@ def _bandwidth() -> float:
     """Bytes read and written per second in a pass over an array larger than any cache: the best of ten passes."""
     import tensorflow as tf
 
-    array = tf.Variable(tf.zeros(COPY // floors.FLOAT))
+    array = tf.Variable(tf.zeros(ARRAY_BYTES // floors.FLOAT))
 
     def seconds_of_pass() -> float:
         began = time.perf_counter()
         array.assign_add(tf.ones(()))
-        array[0].numpy()  # waits for the GPU
+        array[0].numpy()  # waits until the GPU is done
         return time.perf_counter() - began
 
-    return 2 * COPY / min(seconds_of_pass() for _ in range(10))
+    return 2 * ARRAY_BYTES / min(seconds_of_pass() for _ in range(10))
 
 
 def _measure(params: Params, name: str, variant: str, seeds: int, bandwidth: float, epochs: int) -> dict[str, Any]:
@@ -82,13 +82,14 @@ def _measure(params: Params, name: str, variant: str, seeds: int, bandwidth: flo
         epochs,
         lambda epoch, loss: moments.append(time.perf_counter()),  # noqa: ARG005
     )
-    whole = time.perf_counter() - moments[0]
-    units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
+    total = time.perf_counter() - moments[0]
+    units = [*dataset.network.sizes[params.variants[variant].size], floors.output_units(dataset)]
     work = floors.epoch(train.copied(), units, dataset.training.batch_size, seeds)
     work += floors.evaluation(held_out.copied(), units, seeds)
-    steady = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
-    row = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs, "seconds": whole, "epoch": steady}
-    row |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / steady}
+    epoch_seconds = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
+    row = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs}
+    row |= {"seconds": total, "epoch": epoch_seconds}
+    row |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / epoch_seconds}
     print(json.dumps(row), flush=True)
     return row
 

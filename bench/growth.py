@@ -1,8 +1,8 @@
 """Measures how time and memory grow with the amount of data: `python -m bench.growth`, or `make bench`.
 
 The reviews are repeated 1, 4 and 16 times; for each size, vectorizing and training run in separate processes
-(bench.jobs). The largest size is also vectorized on a Dask cluster, which must write the same bytes. Writes
-reports/bench/growth.json.
+(bench.jobs). The largest size is also vectorized on a Dask cluster, which must write the same bytes as one process.
+Writes reports/bench/growth.json.
 """
 
 import importlib.util
@@ -33,41 +33,41 @@ def main() -> None:
 
 
 def _measure_growth(repetitions: Sequence[int], quick: bool) -> list[dict[str, Any]]:
-    """Measure the seconds and peak memory of vectorizing, and of one training epoch of the variant `smaller`."""
+    """Measure the seconds and peak memory of vectorizing, and of an epoch of the `smaller` variant with evaluation."""
     rows = []
     for count in repetitions:
         vectorized = parts.job("vectorize", "imdb", count)
         epochs = 2 if quick else max(4, 64 // count)  # similar total seconds, because short ones are noisy
-        trained = parts.job("epoch", "imdb", "smaller", 1, epochs, 1, count)
+        epoch = parts.job("epoch", "imdb", "smaller", 1, epochs, 1, count)
         rows.append(
             {
                 "times": count,
                 "reviews": sum(vectorized["samples"].values()),
                 "vectorize": {key: vectorized[key] for key in ("seconds", "peak", "digest")},
-                "epoch": {"seconds": trained["train"] + trained["evaluation"], "peak": trained["peak"]},
+                "epoch": {"seconds": epoch["train"] + epoch["evaluation"], "peak": epoch["peak"]},
             }
         )
     return rows
 
 
-def _measure_cluster(single: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Vectorize the largest size on a cluster; return None if Dask is not installed.
+def _measure_cluster(single_process: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Vectorize one size on a cluster; return None if Dask is not installed.
 
-    single: the measurements of this size in a single process.
+    single_process: the measurements of this size in a single process.
 
     Raises:
         SystemExit: the cluster and the single process wrote different bytes.
     """
     if importlib.util.find_spec("distributed") is None:
         return None
-    result = parts.job("vectorize_on_cluster", "imdb", single["times"], WORKERS)
-    if result["digest"] != single["vectorize"]["digest"]:
+    result = parts.job("vectorize_on_cluster", "imdb", single_process["times"], WORKERS)
+    if result["digest"] != single_process["vectorize"]["digest"]:
         raise SystemExit("the cluster and the single process wrote different bytes")
-    return {key: single[key] for key in ("times", "reviews")} | result
+    return {key: single_process[key] for key in ("times", "reviews")} | result
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """Least-squares slope of log value over log size: 1 is linear growth."""
+    """Least-squares slope of log value over log size; 1 means linear growth."""
     x, y = ([math.log(value) for value in row] for row in (sizes, values))
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
@@ -76,8 +76,8 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 # --- output ----------------------------------------------------------------------------------------
 
 
-def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
-    """The values that have a target, as (name, target, value)."""
+def measured_targets(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
+    """The targets and the measured values, as (name, target, value)."""
     growth, values = report["growth"], []
     sizes, largest = [row["times"] for row in growth], growth[-1]
     for part in ("vectorize", "epoch"):
@@ -107,7 +107,7 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and, if measured, the cluster's time and peak memory; its output is identical to one process's."""
+    """A header, and a row with the time and the peak memory of each process; if not measured, only the reason."""
     cluster = report["cluster"]
     if not cluster:
         return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]
@@ -118,7 +118,7 @@ def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
-    return parts.judged_table(judged(report))
+    return parts.verdicts_table(measured_targets(report))
 
 
 def text(report: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Measures how long short requests wait while a large one is answered: `python -m bench.interference`, or `make bench`.
 
-One client on loopback keeps asking for the label of a short text, over one connection. Another client sends the large
-request once per round. The slowest answer to the short text shows how long the large request blocks the event loop.
+One client on loopback keeps asking for the label of a short text, over one connection. Another client sends a large
+request once per round. The slowest answer to the short text shows for how long the large request blocks the event loop.
 Writes reports/bench/interference.json.
 """
 
@@ -25,10 +25,10 @@ from feedforward.core.errors import NothingToServe
 from feedforward.serving import prediction
 
 PAUSE = 0.002  # s between short requests
-REST = 0.1  # s during which only short requests are sent, before and after each large one
+LEAD = 0.1  # s before and after each large request in which only short ones are sent
 SIDE = 4096  # pixels: the largest image that the service accepts
-SHORT = {"samples": ["a fine film"]}
-BLOCKED = Target("{}: slowest answer to a short text, ms", 50.0)
+SHORT_BODY = {"samples": ["a fine film"]}
+TARGET = Target("{}: slowest answer to a short text, ms", 50.0)
 
 Body = Mapping[str, Any]
 
@@ -46,15 +46,16 @@ def main() -> None:
 
 
 def measure_all(rounds: int) -> dict[str, Any]:
-    """Send each large request `rounds` times; the short requests go to the first text dataset."""
+    """Send each large request `rounds` times; short requests go to the first text dataset that has a champion."""
     machine, params, rows = measure.machine(), load_params(), dict[str, Any]()
-    kinds = {takes: name for name in reversed(params.datasets) if (takes := _sample_kind(name))}
-    if "text" in kinds:
-        with serving.our_server() as service:
-            short = clients.request(service.port, f"/predict/{kinds['text']}", SHORT)
-            for name, (takes, body) in large_requests(params).items():
-                if takes in kinds:
-                    large = clients.request(service.port, f"/predict/{kinds[takes]}", body())
+    # the first dataset for each kind of sample
+    datasets = {kind: name for name in reversed(params.datasets) if (kind := _sample_kind(name))}
+    if "text" in datasets:
+        with serving.feedforward_server() as service:
+            short = clients.request(service.port, f"/predict/{datasets['text']}", SHORT_BODY)
+            for name, (kind, body) in large_requests(params).items():
+                if kind in datasets:
+                    large = clients.request(service.port, f"/predict/{datasets[kind]}", body())
                     rows[name] = [asyncio.run(_measure_round(service.port, short, large)) for _ in range(rounds)]
                     print(name, rows[name][-1], flush=True)
     return {"machine": machine, "rounds": rounds, "rows": rows}
@@ -70,17 +71,17 @@ def _sample_kind(name: str) -> str:
 
 
 def large_requests(params: Params) -> dict[str, tuple[str, Callable[[], Body]]]:
-    """The large requests, by description: the kind of sample, and a function that creates the body."""
+    """The large requests by description: for each, the kind of sample, and a function that creates the body."""
     bounds = params.serving
-    number, words = bounds.max_samples, [f"word{k}" for k in range(bounds.max_text_bytes)]
+    count, words = bounds.max_samples, [f"word{k}" for k in range(bounds.max_text_bytes)]
     longest = " ".join(words)[: bounds.max_text_bytes]
     text, image = " ".join(words[:230]), _image("L", 28)
     return {
-        f"{number} one-letter texts, explained": ("text", lambda: {"samples": ["a"] * number, "explain": True}),
-        f"{number} texts, all variants": ("text", lambda: {"samples": [text] * number, "variants": True}),
+        f"{count} one-letter texts, explained": ("text", lambda: {"samples": ["a"] * count, "explain": True}),
+        f"{count} texts, all variants": ("text", lambda: {"samples": [text] * count, "variants": True}),
         "one text of the maximum size, explained": ("text", lambda: {"samples": [longest], "explain": True}),
         "a million numbers instead of texts": ("text", lambda: {"samples": [1] * 10**6}),
-        f"{number} images, explained": ("image", lambda: {"samples": [image] * number, "explain": True}),
+        f"{count} images, explained": ("image", lambda: {"samples": [image] * count, "explain": True}),
         f"a grayscale image of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_image("L", SIDE)]}),
         f"a transparent image of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_image("RGBA", SIDE)]}),
         "an array of 900 × 900 gray levels": ("image", lambda: {"samples": [[[0] * 899 + [255]] * 900]}),
@@ -97,14 +98,17 @@ def _image(mode: str, side: int) -> str:
 
 
 async def _measure_round(port: int, short: bytes, large: bytes) -> dict[str, float]:
-    """Send a large request. seconds: its duration. idle, slowest: ms of the slowest short one before and during it."""
+    """Send a large request while short ones are sent.
+
+    seconds: duration of the large request. idle, slowest: ms of the slowest short request before it and during it.
+    """
     waits: list[float] = []
     short_requests = asyncio.create_task(_keep_asking(port, short, waits))
-    await asyncio.sleep(REST)
+    await asyncio.sleep(LEAD)
     before, began = len(waits), time.perf_counter()
     await clients.ask(*await asyncio.open_connection("127.0.0.1", port, limit=2**26), large)
     seconds = time.perf_counter() - began
-    await asyncio.sleep(REST)
+    await asyncio.sleep(LEAD)
     short_requests.cancel()
     return {"seconds": seconds, "idle": 1000 * max(waits[:before]), "slowest": 1000 * max(waits[before:])}
 
@@ -133,11 +137,11 @@ def table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each large request."""
+    """A header and a row for each large request, with the target for the short ones."""
     rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
         slowest = _medians(report, name)["slowest"]
-        rows.append([BLOCKED.name.format(name), f"{BLOCKED.limit:g}", f"{slowest:.1f}", BLOCKED.verdict(slowest)])
+        rows.append([TARGET.name.format(name), f"{TARGET.limit:g}", f"{slowest:.1f}", TARGET.verdict(slowest)])
     return rows
 
 

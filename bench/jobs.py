@@ -1,6 +1,7 @@
 """Measures parts of the pipeline, each in a separate process: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
 
-`bench.parts.job` starts these processes. The function for each part returns plain values, such as seconds and bytes.
+`bench.parts.job` starts these processes. PART is the name of a function, which returns plain values, such as seconds
+and bytes. The arguments are strings, because they come from the command line.
 """
 
 import itertools
@@ -29,7 +30,7 @@ from feedforward.experiments import runner
 
 @contextmanager
 def _workspace() -> Iterator[Path]:
-    """Yield a temporary root for all outputs, with this checkout's params.yaml and links to its data."""
+    """Set FEEDFORWARD_ROOT to a temporary folder with this checkout's params.yaml and links to its data; yield it."""
     root = paths.root()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -56,50 +57,51 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a dataset with its texts repeated `times` times. bytes: size of the raw samples and the artifacts."""
+    """Vectorize a dataset with its texts repeated `times` times. bytes: size of the raw samples and of the output."""
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
-            spawn = multiprocessing.get_context("spawn")  # a separate process, because the peak of this one is measured
-            writer = spawn.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+            spawn = multiprocessing.get_context("spawn")  # a separate process, because this one's peak is measured
+            writer = spawn.Process(target=_repeat_texts, args=(folder, name, params.datasets[name], int(times)))
             writer.start()
             writer.join()
         (folder / "data" / "vectorized" / name).unlink()
-        before = measure.own_peak()
+        peak_before = measure.own_peak()
         seconds = _seconds(lambda: preparation.vectorize(name, params.datasets[name]))
         target = paths.vectorized(name)
         samples = atomic_files.read_json(target / "manifest.json")["samples"]
-        moved = _raw_bytes(target) + _size(target)
-        memory = {"peak": measure.own_peak(), "before": before}
-        return memory | {"seconds": seconds, "bytes": moved, "samples": samples, "digest": _digest(target)}
+        size = _raw_bytes(target) + _size(target)
+        memory = {"peak": measure.own_peak(), "before": peak_before}
+        return memory | {"seconds": seconds, "bytes": size, "samples": samples, "digest": _digest(target)}
 
 
 def vectorize_on_cluster(name: str, times: str, workers: str) -> dict[str, Any]:
     """Vectorize texts, repeated `times` times, on a Dask cluster of processes.
 
-    peaks: peak memory of each process in bytes. seconds: includes writing the shards, but not starting the cluster.
+    peaks: peak memory of each process in bytes. seconds: time for writing the shards and vectorizing, without the start
+    of the cluster.
     """
     from pipelines import dask_text, environment
 
     environment.apply()
-    with _workspace() as folder, _cluster(folder, int(workers)) as (address, running):
+    with _workspace() as folder, _cluster(folder, int(workers)) as (address, members):
         params = load_params().model_copy(update={"engine": address})
         spawn = multiprocessing.get_context("spawn")
-        writer = spawn.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+        writer = spawn.Process(target=_repeat_texts, args=(folder, name, params.datasets[name], int(times)))
         writer.start()
         writer.join()
         (folder / "data" / "vectorized" / name).unlink()
 
-        def work() -> None:
+        def vectorize_texts() -> None:
             with dask_text.reader(name, params.datasets[name], params) as read:
                 preparation.vectorize(name, params.datasets[name], read=read)
 
-        seconds = _seconds(work)
-        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(process.pid) for key, process in running.items()}
-        stored = folder / "data" / "shards"
-        files = len(list(stored.rglob("*.parquet")))
+        seconds = _seconds(vectorize_texts)
+        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(process.pid) for key, process in members.items()}
+        shards = folder / "data" / "shards"
+        count = len(list(shards.rglob("*.parquet")))
         digest = _digest(paths.vectorized(name))
-        return {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored), "digest": digest}
+        return {"seconds": seconds, "peaks": peaks, "shards": count, "shard_bytes": _size(shards), "digest": digest}
 
 
 @contextmanager
@@ -107,22 +109,23 @@ def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subpr
     """Start a scheduler and single-threaded workers as processes; yield the address, and the processes by name."""
     from pipelines import dask_text
 
-    contact = folder / "scheduler.json"
+    address_file = folder / "scheduler.json"
     commands = {"scheduler": ["dask_scheduler", "--host", "127.0.0.1", "--port", "0"]}
     commands |= {f"worker {k}": ["dask_worker", "--nthreads", "1", "--no-nanny"] for k in range(1, workers + 1)}
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, (module, *options) in commands.items():
-            command = [sys.executable, "-m", f"distributed.cli.{module}", *options, "--scheduler-file", str(contact)]
+            options += ["--scheduler-file", str(address_file)]
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *options]
             with (folder / f"{name}.log").open("wb") as log:
                 processes[name] = subprocess.Popen(
                     [*command, "--no-dashboard"], cwd=folder, stdout=log, stderr=subprocess.STDOUT
                 )
-            while not contact.is_file():
+            while not address_file.is_file():
                 if processes[name].poll() is not None:
                     raise SystemExit((folder / f"{name}.log").read_text()[-2000:])
                 time.sleep(0.1)
-        address = atomic_files.read_json(contact)["address"]
+        address = atomic_files.read_json(address_file)["address"]
         with dask_text.client(address) as client:
             client.wait_for_workers(workers)
         yield address, processes
@@ -133,7 +136,7 @@ def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subpr
 
 
 def _digest(folder: Path) -> str:
-    """Digest of the names and bytes of all files."""
+    """Digest of the names and contents of all files in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return atomic_files.digest({str(path.relative_to(folder)): atomic_files.file_digest(path) for path in files})
 
@@ -145,8 +148,8 @@ def _raw_bytes(folder: Path) -> int:
     return int(pc.sum(pq.read_table(folder / "profile.parquet", columns=["raw_length"])["raw_length"]).as_py())
 
 
-def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
-    """Rewrite the dataset's raw file with every member repeated `times` times, under different names."""
+def _repeat_texts(folder: Path, name: str, dataset: Dataset, times: int) -> None:
+    """Rewrite the dataset's raw file with every text repeated `times` times, under different names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -164,7 +167,7 @@ def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
 
 
 def validate(name: str) -> dict[str, Any]:
-    """Validate a dataset. import: seconds to import Great Expectations. seconds: seconds to validate."""
+    """Validate a dataset. import: seconds for importing Great Expectations. seconds: seconds for validating."""
     with _workspace() as folder:
         params = load_params()
 
@@ -173,8 +176,8 @@ def validate(name: str) -> dict[str, Any]:
 
         imported = _seconds(import_validator)
         seconds = _seconds(lambda: preparation.validate(name, params.datasets[name]))
-        read = (folder / "data" / "vectorized" / name / "profile.parquet").stat().st_size
-        return {"seconds": seconds, "import": imported, "peak": measure.own_peak(), "bytes": read}
+        size = (folder / "data" / "vectorized" / name / "profile.parquet").stat().st_size
+        return {"seconds": seconds, "import": imported, "peak": measure.own_peak(), "bytes": size}
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -185,10 +188,11 @@ def epoch(
 ) -> dict[str, Any]:
     """Train epochs with `seeds` packed replicas on `cores` cores, and evaluate the validation split.
 
-    train, evaluation: median seconds of an epoch and of an evaluation, without the first, which traces the graph;
-    whole: seconds of all epochs with validation, including building the networks and tracing; train_work,
-    evaluation_work: the minimum work of an epoch and of an evaluation. without: the optimization to replace with its
-    obvious alternative (see bench.tricks).
+    The result has these keys. train, evaluation: median seconds of an epoch and of an evaluation, except the first one,
+    which traces the graph; whole: seconds of all epochs with validation, including building the networks and tracing;
+    train_work, evaluation_work: the minimum work of an epoch and of an evaluation.
+
+    without: name of an optimization to switch off (see bench.tricks).
     """
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
@@ -196,13 +200,13 @@ def epoch(
     from feedforward.training.packed_model import PackedModel
 
     if without:
-        tricks.WITHOUT[without]()
+        tricks.SWITCHES[without]()
 
     with _workspace():
         params = load_params()
         dataset = params.datasets[name]
-        units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
-        train, held_out = validation_split.fixed(_load(name, int(times)), _enlarged(dataset, int(times)))
+        units = [*dataset.network.sizes[params.variants[variant].size], floors.output_units(dataset)]
+        train, held_out = validation_split.fixed(_load(name, int(times)), _with_larger_validation(dataset, int(times)))
         variants = {f"{variant} {k}": params.variants[variant] for k in range(int(seeds))}
 
         def fit(validation: Subset | None) -> tuple[list[float], list[trainer.Replica]]:
@@ -219,18 +223,18 @@ def epoch(
             )
             return [after - before for before, after in itertools.pairwise(moments)], replicas
 
-        whole = _seconds(lambda: fit(held_out))
+        total = _seconds(lambda: fit(held_out))
         without_validation, replicas = fit(None)
         models = [replica.model for replica in replicas]
         pack = PackedModel(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
         evaluations = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
-    rest = slice(1, None) if int(epochs) > 1 else slice(None)
+    after_first = slice(1, None) if int(epochs) > 1 else slice(None)
     batch = dataset.training.batch_size
     return {
-        "train": statistics.median(without_validation[rest]),
-        "evaluation": statistics.median(evaluations[rest]),
-        "whole": whole,
+        "train": statistics.median(without_validation[after_first]),
+        "evaluation": statistics.median(evaluations[after_first]),
+        "whole": total,
         "peak": measure.own_peak(),
         "samples": len(train),
         "train_work": asdict(floors.epoch(train.copied(), units, batch, int(seeds))),
@@ -245,7 +249,7 @@ def _load(name: str, times: int) -> Split:
         return Split.load(source)
     folder = paths.root() / "repeated"
     writer = multiprocessing.get_context("spawn").Process(target=_repeat_split, args=(source, folder, times))
-    writer.start()  # a separate process, so that its memory does not count as training's
+    writer.start()  # a separate process, so that its memory is not counted as that of training
     writer.join()
     return Split.load(folder)
 
@@ -257,17 +261,17 @@ def _repeat_split(source: Path, folder: Path, times: int) -> None:
     split.take(np.tile(np.arange(len(split)), times)).save(folder)
 
 
-def _enlarged(dataset: Dataset, times: int) -> Dataset:
-    held_out = dataset.training.validation
-    more = held_out.model_copy(update={"samples": held_out.samples * times})
-    return dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": more})})
+def _with_larger_validation(dataset: Dataset, times: int) -> Dataset:
+    validation = dataset.training.validation
+    larger = validation.model_copy(update={"samples": validation.samples * times})
+    return dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": larger})})
 
 
 # --- tracking ------------------------------------------------------------------------------------
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Log runs with curves, a plot and a model, as training does. seconds: mean per run, including the first."""
+    """Log runs with curves, a plot and a model, as training does. seconds: mean over the runs, including the first."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.experiments import run_contents
@@ -279,11 +283,11 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     with _workspace() as folder:
         params = load_params()
         dataset = params.datasets[name]
-        opened = _seconds(open_store)
+        open_seconds = _seconds(open_store)
         store = open_store()
         columns = Split.load(paths.vectorized(name) / "train").features.shape[1]
         names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
-        curves = {curve: [0.5 / (number + 1) for number in range(dataset.training.epochs)] for curve in names}
+        curves = {curve: [0.5 / (index + 1) for index in range(dataset.training.epochs)] for curve in names}
 
         def log_run(seed: int) -> None:
             model = models[seed]
@@ -305,8 +309,8 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
 
         models = [network.build(dataset, params.variants[variant], columns, seed) for seed in range(int(runs))]
         seconds = [_seconds(lambda seed=seed: log_run(seed)) for seed in range(int(runs))]
-        written = _size(folder / "mlruns" / "artifacts") // len(seconds)
-    return {"seconds": statistics.fmean(seconds), "first": seconds[0], "open": opened, "bytes": written}
+        artifact_bytes = _size(folder / "mlruns" / "artifacts") // len(seconds)
+    return {"seconds": statistics.fmean(seconds), "first": seconds[0], "open": open_seconds, "bytes": artifact_bytes}
 
 
 PARTS = {function.__name__: function for function in (vectorize, vectorize_on_cluster, validate, epoch, log)}

@@ -15,68 +15,68 @@ import psutil
 
 from feedforward.core import processes, provenance
 
-REST = 20  # pause after an observation, as a multiple of its duration; observing takes at most 5 % of one core
-TICK = 0.1  # s between readings of the kernel's records
+PAUSE_FACTOR = 20  # pause after an observation, as a multiple of its duration; observing takes at most 5 % of one core
+INTERVAL = 0.1  # s between readings of the kernel's records
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Resources that a process tree used. wall, cpu: seconds; peak: bytes (see `run`)."""
+class Usage:
+    """Resources that a process tree used. wall, cpu: time in seconds; peak: memory in bytes (see `run`)."""
 
     wall: float
     cpu: float
     peak: int
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """A measured command failed; the message contains the last lines of its output."""
 
 
-def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
+def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Usage:
     """Run `command` in `folder` and measure it.
 
-    cpu: of the command and of all descendants that their parents waited for. peak: the highest observed sum of the
-    proportional set sizes (PSS: shared pages count once) of the process tree, or the kernel's record of one process's
-    peak if that is higher.
+    cpu: CPU time of the command and of all descendants that their parents waited for. peak: the highest observed sum
+    of the proportional set sizes (PSS: shared pages count once) of the process tree, or the highest peak of a single
+    process that the kernel recorded, whichever is higher.
 
     Raises:
-        Failed: the exit code is not 0.
+        CommandFailed: the exit code is not 0.
     """
     with (folder / "log.txt").open("w+b") as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        with _watching(child.pid) as seen:
+        with _watch_memory(child.pid) as highest:
             _, status, usage = os.wait4(child.pid, 0)
             wall = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             log.seek(0)
-            raise Failed(
+            raise CommandFailed(
                 f"{command[1:4]} exited with code {child.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
             )
-    return Measured(wall, usage.ru_utime + usage.ru_stime, seen[0])
+    return Usage(wall, usage.ru_utime + usage.ru_stime, highest[0])
 
 
 @contextlib.contextmanager
-def _watching(pid: int) -> Iterator[list[int]]:
-    """Yield a list with one number: the most memory, in bytes, that the process tree of `pid` was seen to use."""
-    seen, ended = [0], threading.Event()
+def _watch_memory(pid: int) -> Iterator[list[int]]:
+    """Watch the process tree of `pid` during the block; yield a list with its highest memory use so far, in bytes."""
+    highest, ended = [0], threading.Event()
 
     def watch() -> None:
         tree, next_look = [psutil.Process(pid)], 0.0
-        while not ended.wait(TICK):
+        while not ended.wait(INTERVAL):
             began = time.perf_counter()
             if began >= next_look:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     tree = [tree[0], *tree[0].children(recursive=True)]
-                seen[0] = max(seen[0], sum(map(_proportional_memory, tree)))
-                next_look = began + REST * (time.perf_counter() - began)
-            seen[0] = max([seen[0], *(peak_of(process.pid) for process in tree)])
+                highest[0] = max(highest[0], sum(map(_proportional_memory, tree)))
+                next_look = began + PAUSE_FACTOR * (time.perf_counter() - began)
+            highest[0] = max([highest[0], *(peak_of(process.pid) for process in tree)])
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield seen
+        yield highest
     finally:
         ended.set()
         thread.join()
@@ -85,16 +85,16 @@ def _watching(pid: int) -> Iterator[list[int]]:
 def _proportional_memory(process: psutil.Process) -> int:
     """Proportional set size in bytes; resident set size if the system does not report it; 0 if the process ended."""
     try:
-        full = process.memory_full_info()
+        memory = process.memory_full_info()
     except psutil.Error:
         return 0
-    return int(getattr(full, "pss", full.rss))
+    return int(getattr(memory, "pss", memory.rss))
 
 
 def peak_of(pid: int) -> int:
-    """The kernel's record of a process's peak resident memory, bytes; 0 if there is none.
+    """A process's peak resident memory in bytes, as recorded by the kernel; 0 if there is no record.
 
-    This is not ru_maxrss from wait4, which includes the parent's memory before the child's exec.
+    ru_maxrss from wait4 would not do, because it includes the parent's memory before the child's exec.
     """
     try:
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
@@ -106,7 +106,7 @@ def peak_of(pid: int) -> int:
 
 
 def own_peak() -> int:
-    """Peak resident memory of this process, bytes; the current value if the system keeps no record."""
+    """Peak resident memory of this process in bytes; the current value if the system keeps no record."""
     return peak_of(os.getpid()) or int(psutil.Process().memory_info().rss)
 
 

@@ -1,10 +1,10 @@
-"""Measures how long MLflow's pages take to draw the comparison of variants when the store has many runs.
+"""Measures how long MLflow's pages take to draw the comparison of the variants when the store has many runs.
 
 `python -m bench.mlflow_pages` writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and
-opens the project's saved comparison view several times in Chromium, each time with a new profile; then it adds the runs
-of several sweeps and opens the view again as many times. It measures the seconds until the curves and intervals of five
-variants are drawn, and the CPU seconds of the server and the browser, which depend less on other jobs on the machine.
-docs/scale.md gives the results.
+opens the project's saved comparison view several times in Chromium, each time with a new profile. Then it adds the runs
+of several sweeps and opens the view again, as often as before. It measures the seconds until the curves and intervals
+of five variants are drawn, and the CPU seconds of the server and the browser, which depend less on other jobs on the
+machine. docs/scale.md gives the results.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 from bench import measure
-from bench.scale import cpu_seconds, running
+from bench.scale import cpu_seconds, run_server
 from faults.stack import Tracking
 from feedforward import tracking
 from feedforward.analysis.run_result import RunResult
@@ -40,8 +40,8 @@ EPOCHS, PARAMS, EXTRA_METRICS = 20, 20, 10
 CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
 SWEEPS, TRIALS, TRIAL_SEEDS = 8, 11, 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-DRAWN = """(wanted) => [...document.querySelectorAll(".js-plotly-plot")].some((plot) =>
-  (plot.data ?? []).filter((line) => line.x?.length >= 20).length >= wanted && plot.querySelector("path.js-line"))"""
+IS_DRAWN = """(minimum) => [...document.querySelectorAll(".js-plotly-plot")].some((plot) =>
+  (plot.data ?? []).filter((line) => line.x?.length >= 20).length >= minimum && plot.querySelector("path.js-line"))"""
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="number of seeds in the study")
     parser.add_argument("--times", type=int, default=5, help="number of times to open the page")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="feedforward-pages-") as name, contextlib.ExitStack() as ending:
+    with tempfile.TemporaryDirectory(prefix="feedforward-pages-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         (folder / "params.yaml").write_text("seeds: 1\n", encoding="utf-8")
         os.environ |= {"FEEDFORWARD_ROOT": name, "FEEDFORWARD_STORE": str(folder / "mlruns")}
@@ -58,7 +58,8 @@ def main() -> None:
         store = tracking.open_store()
         runs = write_study(store, options.seeds)
         database = f"sqlite:///{folder}/mlruns/mlflow.db"
-        server = ending.enter_context(running(Tracking(folder / "server", database, str(folder / "a"), {}, workers=2)))
+        tracking_server = Tracking(folder / "server", database, str(folder / "a"), {}, workers=2)
+        server = stack.enter_context(run_server(tracking_server))
         address = link(server.address, str(store.experiment(DATASET)), "fair")
         print(measure.machine())
         print(text(runs, [_measure_page_load(address, server) for _ in range(options.times)]), flush=True)
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def text(runs: int, page_loads: Sequence[tuple[float, float, float]]) -> str:
-    """One line with the medians and the slowest time."""
+    """One line: the median and the slowest time, and the median CPU seconds."""
     seconds, server_cpu, browser_cpu = zip(*page_loads, strict=True)
     cpu = f"CPU s: server {statistics.median(server_cpu):.2f}, browser {statistics.median(browser_cpu):.2f}"
     return f"{runs} runs: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s; {cpu}"
@@ -77,7 +78,10 @@ def text(runs: int, page_loads: Sequence[tuple[float, float, float]]) -> str:
 
 
 def write_study(store: "Store", seeds: int) -> int:
-    """Write replicas, components and final runs of five variants; return the number of runs."""
+    """Write replicas, final runs and components (runs in which only one source of randomness varies) of five variants.
+
+    Return the number of runs.
+    """
     return sum(
         _write_family(store, variant, role, child, seeds if child != "final" else seeds // 4)
         for variant in VARIANTS
@@ -87,27 +91,28 @@ def write_study(store: "Store", seeds: int) -> int:
 
 def write_sweeps(store: "Store") -> int:
     """Write the runs of SWEEPS sweeps; return the number of runs."""
-    number = 0
+    runs = 0
     for sweep in range(SWEEPS):
         parent = store.start(_tags("original", "sweep", sweep), f"sweep {sweep}", resume=True)
         for trial in range(TRIALS):
-            number += _write_family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
+            runs += _write_family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
         store.finish(parent, metrics={"trials": float(TRIALS)})
-    return number + SWEEPS
+    return runs + SWEEPS
 
 
 def _write_family(
     store: "Store", variant: str, role: Any, child: Any, seeds: int, sweep_run: "Run | None" = None, sweep: int = 0
 ) -> int:
-    """Write a parent run, its mean curves and its child runs; return how many runs were written."""
+    """Write a parent run, with mean curves, and its child runs; return how many runs were written."""
     parent = store.start(_tags(variant, role, sweep), variant, sweep_run, resume=True)
     for seed in range(seeds):
         run = store.start(_tags(variant, child, sweep, seed), f"{variant} {child} {seed}", parent)
         store.finish(run, result=_result(variant, seed, child), params=_params(variant))
     curves = {name: _curve(name, variant, 0) for name in CURVES}
-    limits = {limit: curve for name, curve in curves.items() for limit in bounds(name)}
+    bound_curves = {bound: curve for name, curve in curves.items() for bound in bounds(name)}
     means = {f"mean_{name}": 0.5 for name in _result(variant, 0, child).metrics}
-    store.finish(parent, curves={**curves, **limits}, metrics={**means, "seeds": float(seeds)}, params=_params(variant))
+    metrics = {**means, "seeds": float(seeds)}
+    store.finish(parent, curves={**curves, **bound_curves}, metrics=metrics, params=_params(variant))
     return seeds + 1
 
 
@@ -127,8 +132,8 @@ def _result(variant: str, seed: int, role: str) -> RunResult:
 
 
 def _curve(name: str, variant: str, seed: int) -> list[float]:
-    noise = np.random.default_rng(zlib.crc32(f"{name} {variant} {seed}".encode()))
-    return (0.3 + 0.4 * np.exp(-np.arange(EPOCHS) / 3) + 0.01 * noise.random(EPOCHS)).tolist()
+    rng = np.random.default_rng(zlib.crc32(f"{name} {variant} {seed}".encode()))
+    return (0.3 + 0.4 * np.exp(-np.arange(EPOCHS) / 3) + 0.01 * rng.random(EPOCHS)).tolist()
 
 
 # --- pages -----------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ def _measure_page_load(address: str, server: Tracking) -> PageLoad:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         began, server_cpu, browser_cpu = time.monotonic(), cpu_seconds(server), _browser_seconds()
         page.goto(address)
-        page.wait_for_function(DRAWN, arg=3 * len(VARIANTS), timeout=120_000)
+        page.wait_for_function(IS_DRAWN, arg=3 * len(VARIANTS), timeout=120_000)
         seconds = time.monotonic() - began
         return seconds, cpu_seconds(server) - server_cpu, _browser_seconds() - browser_cpu
 

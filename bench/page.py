@@ -1,4 +1,4 @@
-"""Writes docs/performance-measured.md from the JSON files that `make bench` and `make bench-gpu` wrote."""
+"""Writes docs/performance-measured.md from the JSON files that `make bench` and `make bench-gpu` write."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,10 +35,10 @@ def _rounds(number: int) -> str:
 def _bench(report: Mapping[str, Any]) -> list[str]:
     text = (
         f"{_rounds(report['rounds'])}; every measurement runs in a fresh process. Ratios are relative to the plain"
-        " script; the range over the rounds is in parentheses."
+        " script; their range over the rounds is in parentheses."
     )
     return [
-        *_section("The whole job", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
+        *_section("The whole pipeline", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
         "Test metrics of the final models, to check that the script and the pipeline compute the same results:",
         markdown(_metrics(report)),
     ]
@@ -60,30 +60,30 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         f" on all cores; memory bandwidth is {rates['bandwidth'] / 1e9:.0f} GB/s with one core and"
         f" {rates['bandwidth_all'] / 1e9:.0f} GB/s with all cores. The floor of a part is the time that its counted"
         " operations or bytes take at these rates, whichever is longer."
-        " Training is measured on one core, because without AVX-512 the pipeline trains each pack on one core."
+        " Training is measured on one core: on CPUs without AVX-512, the pipeline trains each pack on one core."
     )
     return [
         *_section("Each part and its floor", report, text, parts.parts_table(report), parts.targets_table(report)),
-        "## Where the job with one seed spends its time",
+        "## Where the pipeline spends its time (one seed)",
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
         "## Gain of each optimization",
-        "Seconds per epoch on one core with all optimizations, and the slowdown without each of them.",
+        "Seconds per epoch on one core with all optimizations, and the slowdown if one of them is switched off.",
         markdown(parts.tricks_table(report)),
         "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
-        "Seconds on one core. *Plain* is the plain Keras script, *additional* the time per additional replica.",
+        "Seconds on one core; *plain* is the plain Keras script.",
         markdown(parts.seeds_table(report)),
     ]
 
 
 def _growth(report: Mapping[str, Any]) -> list[str]:
-    text = "The reviews are repeated; each size is measured in separate processes."
+    text = "The reviews are repeated to get larger data; each size is measured in separate processes."
     tables = growth.growth_table(report), growth.cluster_table(report), growth.targets_table(report)
     return _section("Growth", report, text, *tables)
 
 
 def _table(report: Mapping[str, Any]) -> list[str]:
-    text = f"`feedforward init` for a CSV file with {table.COLUMNS} columns, then `feedforward run` with what it chose."
+    text = f"`feedforward init` for a CSV file with {table.COLUMNS} columns, then `feedforward run` with its settings."
     return _section("A large table", report, text, table.table(report), table.targets_table(report))
 
 
@@ -117,7 +117,7 @@ def _scale(report: Mapping[str, Any]) -> list[str]:
     )
     return [
         *_section("The shared servers", report, text),
-        "Complete runs logged to MLflow's server:",
+        "Complete runs, logged to MLflow's server:",
         markdown(scale.table(report, "runs")),
         "Prefect flow runs with one task each:",
         markdown(scale.table(report, "flows")),

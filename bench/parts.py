@@ -1,8 +1,8 @@
-"""Measures each part of the job and compares it with its floor: `python -m bench.parts`, or `make bench`.
+"""Measures each part of the pipeline and compares it with its floor: `python -m bench.parts`, or `make bench`.
 
 Also measures what each optimization gains and what additional replicas cost. Every measurement runs in a separate
-process (bench.jobs). The floor of a part is its counted work divided by this machine's rates, which are measured in the
-same run. Training is measured on one core. Writes reports/bench/parts.json.
+process (bench.jobs). The floor of a part is a lower bound on its time: its counted work, divided by this machine's
+rates, which are measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
 """
 
 import json
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import floors, measure, terminal, workspace
-from bench.bench import LECTURE, QUICK, Target
+from bench.bench import LECTURE_PARAMS, QUICK_PARAMS, Target
 from bench.floors import Rates, Work
 from feedforward.core import atomic_files, paths
 
-NARROW = ("original", "smaller", "l2", "dropout")
-PACKS = (1, 5, 10)
+NARROW_VARIANTS = ("original", "smaller", "l2", "dropout")
+PACK_SIZES = (1, 5, 10)
 STAGES = (
     "vectorize mnist",
     "vectorize imdb",
@@ -40,7 +40,7 @@ LIBRARIES = (
     "scipy.stats",
     "pandas",
 )
-WITH_TRICKS = (("original", 1), ("original", 10), ("larger", 1))
+TRICK_PACKS = (("original", 1), ("original", 10), ("larger", 1))
 TRICKS = {  # name in bench.tricks → label
     "all_tail": "no dense head",
     "all_dense": "all dense",
@@ -49,12 +49,12 @@ TRICKS = {  # name in bench.tricks → label
     "keras_rmsprop": "Keras's RMSprop",
     "step_by_step": "one graph per step",
 }
-ADDITIONAL = Target("additional replica of {}", 0.05, None, "× plain")
-EPOCH_TARGETS = {  # row of the report → limit of the epoch's time, as a multiple of its floor
+ADDITIONAL_REPLICA = Target("additional replica of {}", 0.05, None, "× plain")
+EPOCH_TARGETS = {  # row of the report → target for the epoch's time, as a multiple of its floor
     "epoch of mnist original, 1 replica": Target("{}, time / floor", 1 / 0.65, None, "× floor"),
     "epoch of imdb larger, 1 replica": Target("{}, time / floor", 1 / 0.75, None, "× floor"),
 }
-LOGGED = Target("log one run", 0.1, None, "s")
+LOGGING = Target("log one run", 0.1, None, "s")
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def measure_all(quick: bool) -> dict[str, Any]:
 
 
 def job(*arguments: object) -> dict[str, Any]:
-    """Run a part of bench.jobs in a separate process; return its measurements."""
+    """Run a function of bench.jobs in a separate process; return its measurements."""
     command = [sys.executable, "-m", "bench.jobs", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -93,17 +93,17 @@ def job(*arguments: object) -> dict[str, Any]:
     return result
 
 
-# --- where the job's time goes -------------------------------------------------------------------
+# --- where the pipeline's time goes -------------------------------------------------------------------
 
 
 def _measure_stages(quick: bool) -> list[dict[str, Any]]:
-    """Measure each stage of the job that bench.bench measures with one seed, in a fresh workspace, without DVC."""
+    """Measure each stage of the pipeline that bench.bench runs, with one seed, in a fresh workspace, without DVC."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
         workspace.prepare(paths.root(), folder / "base")
         fresh = folder / "fresh"
-        workspace.copy(folder / "base", fresh, {"seeds": 1} | LECTURE | (QUICK if quick else {}))
+        workspace.copy(folder / "base", fresh, {"seeds": 1} | LECTURE_PARAMS | (QUICK_PARAMS if quick else {}))
         for stage in STAGES:
             command = [sys.executable, "-m", "pipelines.stages", *stage.split()]
             rows.append({"stage": stage, **asdict(measure.run(command, fresh, workspace.environment(fresh)))})
@@ -112,7 +112,7 @@ def _measure_stages(quick: bool) -> list[dict[str, Any]]:
 
 
 def _measure_imports() -> list[dict[str, Any]]:
-    """Measure the CPU seconds to import each library in a separate process: the minimum of three."""
+    """Measure the CPU seconds of importing each library in a separate process: the minimum of three."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for library in LIBRARIES:
@@ -138,14 +138,15 @@ def _measure_data(rates: Rates) -> list[dict[str, Any]]:
         rows.append(row(f"vectorize {name}", result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     for name in ("mnist", "imdb"):
         result = job("validate", name)
-        label = f"validate {name} (plus {result['import']:.1f} s to import the library)"
+        label = f"validate {name} (plus {result['import']:.1f} s to import Great Expectations)"
         rows.append(row(label, result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     return rows
 
 
 def _measure_training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
     epochs, rows = 2 if quick else 5, []
-    packs = [("imdb", variant, seeds) for variant in NARROW for seeds in (PACKS[:1] if quick else PACKS)]
+    sizes = PACK_SIZES[:1] if quick else PACK_SIZES
+    packs = [("imdb", variant, seeds) for variant in NARROW_VARIANTS for seeds in sizes]
     for name, variant, seeds in [*packs, ("imdb", "larger", 1), ("mnist", "original", 1)]:
         result = job("epoch", name, variant, seeds, epochs)
         label = f"{name} {variant}, {seeds} replica{'s' if seeds > 1 else ''}"
@@ -157,18 +158,18 @@ def _measure_training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
 
 def _measure_logging(quick: bool) -> dict[str, Any]:
     result = job("log", "imdb", "original", 3 if quick else 30)
-    first = f"{result['first']:.1f} s for the first run, which is included; {result['open']:.1f} s to open the store"
-    name = f"{LOGGED.name}: curves, plot, model ({first})"
+    first = f"the mean includes the first run, which took {result['first']:.1f} s"
+    name = f"{LOGGING.name}: curves, plot, model ({first}; opening the store took {result['open']:.1f} s)"
     return row(name, result["seconds"], Work(0, result["bytes"]), 1.0, 1e9)
 
 
-# --- tricks --------------------------------------------------------------------------------------
+# --- optimizations --------------------------------------------------------------------------------------
 
 
 def _measure_tricks(quick: bool) -> list[dict[str, Any]]:
     """Measure the seconds per epoch on one core, with all optimizations and without each of them (bench.tricks)."""
     rows = []
-    for variant, seeds in WITH_TRICKS[:1] if quick else WITH_TRICKS:
+    for variant, seeds in TRICK_PACKS[:1] if quick else TRICK_PACKS:
         seconds = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
         rows.append({"name": f"{variant}, {seeds} replica{'s' if seeds > 1 else ''}", "seconds": seconds})
     return rows
@@ -179,14 +180,15 @@ def _measure_tricks(quick: bool) -> list[dict[str, Any]]:
 
 def _measure_additional_replicas(quick: bool) -> list[dict[str, Any]]:
     """Measure the cost of one more replica of each narrow variant on one core, and the plain script's time."""
-    variants = NARROW[:1] if quick else NARROW
+    variants = NARROW_VARIANTS[:1] if quick else NARROW_VARIANTS
     plain = _plain_seconds(variants, quick)
     rows = []
     for variant in variants:
         epochs = 1 if quick else 20
-        whole = {seeds: job("epoch", "imdb", variant, seeds, epochs)["whole"] for seeds in (PACKS[0], PACKS[-1])}
-        additional = (whole[PACKS[-1]] - whole[PACKS[0]]) / (PACKS[-1] - PACKS[0])
-        seconds = {"plain": plain[variant], "one": whole[PACKS[0]], "ten": whole[PACKS[-1]], "additional": additional}
+        few, many = PACK_SIZES[0], PACK_SIZES[-1]
+        total = {seeds: job("epoch", "imdb", variant, seeds, epochs)["whole"] for seeds in (few, many)}
+        additional = (total[many] - total[few]) / (many - few)
+        seconds = {"plain": plain[variant], "one": total[few], "ten": total[many], "additional": additional}
         rows.append({"variant": variant, **seconds, "ratio": additional / plain[variant]})
     return rows
 
@@ -204,18 +206,20 @@ def _plain_seconds(variants: Sequence[str], quick: bool) -> Mapping[str, float]:
 # --- output ----------------------------------------------------------------------------------------
 
 
-def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
-    """The values that have a target, as (name, target, value)."""
-    values = [(ADDITIONAL.name.format(row["variant"]), ADDITIONAL, row["ratio"]) for row in report["seeds"]]
+def measured_targets(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
+    """The targets and the measured values, as (name, target, value)."""
+    target = ADDITIONAL_REPLICA
+    values = [(target.name.format(row["variant"]), target, row["ratio"]) for row in report["seeds"]]
     for row in report["parts"]:
-        if target := EPOCH_TARGETS.get(row["name"]):
-            values.append((target.name.format(row["name"]), target, 1 / row["share"]))
-    values += [(LOGGED.name, LOGGED, row["seconds"]) for row in report["parts"] if row["name"].startswith(LOGGED.name)]
+        if epoch_target := EPOCH_TARGETS.get(row["name"]):
+            values.append((epoch_target.name.format(row["name"]), epoch_target, 1 / row["share"]))
+        if row["name"].startswith(LOGGING.name):
+            values.append((LOGGING.name, LOGGING, row["seconds"]))
     return values
 
 
 def stages_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each stage of the job with one seed."""
+    """A header and a row for each stage, with one seed."""
     rows = [["stage", "wall s", "CPU s", "peak MB"]]
     for stage in report["stages"]:
         rows.append([stage["stage"], f"{stage['wall']:.1f}", f"{stage['cpu']:.1f}", f"{stage['peak'] / 1e6:.0f}"])
@@ -252,8 +256,8 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
             "variant",
             "plain, one seed",
             "one replica",
-            f"{PACKS[-1]} replicas",
-            "each additional replica",
+            f"{PACK_SIZES[-1]} replicas",
+            "per additional replica",
             "additional / plain",
         ]
     ]
@@ -265,13 +269,13 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
-    return judged_table(judged(report))
+    return verdicts_table(measured_targets(report))
 
 
-def judged_table(judged: Sequence[tuple[str, Target, float]]) -> list[list[str]]:
+def verdicts_table(values: Sequence[tuple[str, Target, float]]) -> list[list[str]]:
     """A header and a row for each (name, target, value)."""
     rows = [["target", "limit", "measured", ""]]
-    for name, target, value in judged:
+    for name, target, value in values:
         rows.append([name, f"{target.limit:.3g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
     return rows
 

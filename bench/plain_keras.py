@@ -1,9 +1,9 @@
-"""The lecture's experiments in plain Keras, as a student would code them from the slides: the baseline for benchmarks.
+"""The lecture's experiments in plain Keras, as a student would code them from the slides: the benchmarks' baseline.
 
 This script uses dense float64 multi-hot rows, `model.fit` and one process, and saves no model. It starts from what
 `keras.datasets` would return: images, and lists of word indices. Both are read from the vectorized splits, so that
-nothing is downloaded; a list contains each word only once, which saves this script some work. It imports nothing from
-this project.
+nothing is downloaded; a list contains each of its words only once, which saves this script some work. It imports
+nothing from this project.
 
     python bench/plain_keras.py data/vectorized --json plain.json
 """
@@ -48,7 +48,7 @@ def vectorize_sequences(sequences, dimension=10000):
 
 
 def build(units, l2=0.0, dropout=0.0):
-    """Dense relu, Dense relu, Dense sigmoid over 10,000 words, as on the slides."""
+    """The slides' network for 10,000 words: Dense relu, Dense relu, Dense sigmoid."""
     model = keras.Sequential([keras.Input((10000,))])
     for _ in range(2):
         penalty = regularizers.l2(l2) if l2 else None
@@ -90,10 +90,10 @@ def main():
     parser.add_argument("folder", type=Path, help="data/vectorized")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples, to test the script")
+    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples (only tests the script)")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
-    wanted, samples = options.only.split(","), 1000 if options.quick else None
+    requested, samples = options.only.split(","), 1000 if options.quick else None
     keras.utils.set_random_seed(options.seed)
     metrics, seconds = {}, {}
 
@@ -102,18 +102,18 @@ def main():
         metrics[part] = train()
         seconds[part] = time.perf_counter() - began
 
-    if "mnist" in wanted:
+    if "mnist" in requested:
         timed("mnist", lambda: train_mnist(options.folder, 1 if options.quick else 5, samples))
-    if set(wanted) - {"mnist"}:
-        train_imdb(options.folder, wanted, samples, timed)
+    if set(requested) - {"mnist"}:
+        train_imdb(options.folder, requested, samples, timed)
     report = json.dumps({"seconds": seconds, "metrics": metrics}, indent=2)
     print(report)
     if options.json:
         options.json.write_text(report)
 
 
-def train_imdb(folder, wanted, samples, timed):
-    """Train the five variants and then the final model.
+def train_imdb(folder, requested, samples, timed):
+    """Vectorize the reviews, then train the requested variants and the final model.
 
     The variants hold out the first training reviews for validation; the final model is trained on all training reviews.
     """
@@ -147,9 +147,9 @@ def train_imdb(folder, wanted, samples, timed):
         return {"test_loss": loss, "test_accuracy": accuracy}
 
     for name in VARIANTS:
-        if name in wanted:
+        if name in requested:
             timed(name, lambda name=name: train_variant(name))
-    if "final" in wanted:
+    if "final" in requested:
         timed("final", train_final)
 
 

@@ -1,9 +1,9 @@
 """Measures how MLflow's and Prefect's servers scale: `python -m bench.scale`, or `make bench` (see docs/scale.md).
 
 Simulated workers (processes without TensorFlow) log one complete run after another to an MLflow server through
-`feedforward.tracking`: parameters, tags, six curves, metrics, a plot and a model file. Then each worker runs one
-Prefect flow after another. Both servers run with SQLite and with PostgreSQL (if it is installed), on the same cores as
-the workers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
+`feedforward.tracking`: parameters, tags, six curves, metrics, a plot and a model file. Other simulated workers run one
+Prefect flow after another. Each server is measured with SQLite and, if it is installed, with PostgreSQL. The workers
+share the cores with the servers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
 """
 
 import contextlib
@@ -34,23 +34,23 @@ from pipelines import environment
 
 WORKERS = (1, 4, 16, 64)
 FLOW_WORKERS = (1, 4)
-SECONDS = 20.0  # per number of workers
+SECONDS = 20.0  # per server and number of workers
 EPOCHS = 20
 CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
 METRICS, PARAMS = 8, 20
 MODEL = 650_000  # bytes: the file of a network of 10,000 × 16 × 16 × 1 weights
 SQLITE, POSTGRES = "sqlite", "PostgreSQL"
-POINTS = EPOCHS * len(CURVES) + METRICS
+POINTS = EPOCHS * len(CURVES) + METRICS  # values in the curves and metrics of a run
 DATASET = "scale"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How a server coped with a number of workers.
+    """How well a server coped with a number of workers.
 
-    rate: runs (or flow runs) per second; p50, p99: seconds from the start of a run until the server had all of it; cpu:
-    CPU seconds that the server and its database used per run; late: number of runs that needed `sync`, because the
-    first attempt to send them failed; lost: number of runs, or points of curves, that never arrived.
+    rate: runs (or flow runs) per second; p50, p99: seconds from the start of a run until the server had received all of
+    it; cpu: CPU seconds that the server and its database used per run; late: number of runs that `sync` had to send,
+    because the first attempt failed; lost: number of runs, or points of curves, that never arrived.
     """
 
     workers: int
@@ -74,22 +74,22 @@ def main() -> None:
 
 
 def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
-    """Measure both servers for each database and number of workers, and the number of bytes to transfer."""
+    """Measure both servers for each database and number of workers, and how many bytes there are to transfer."""
     report: dict[str, Any] = {"machine": measure.machine(), "seconds": seconds, "runs": {}, "flows": {}}
     for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
-        with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as ending:
+        with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as exits:
             folder = Path(name)
             folder.chmod(0o755)  # if the current user is root, PostgreSQL runs as another user
-            postgres = _postgres(folder, ending) if backend == POSTGRES else None
-            with running(_tracking_server(folder, postgres, 2 if quick else 4)) as server:
-                stored = Stored(folder, server, postgres)
+            postgres = _postgres(folder, exits) if backend == POSTGRES else None
+            with run_server(_tracking_server(folder, postgres, 2 if quick else 4)) as server:
+                data = TrackingData(folder, server, postgres)
                 counts = WORKERS[:2] if quick else WORKERS
-                report["runs"][backend] = [asdict(_measure_logging(stored, number, seconds)) for number in counts]
-                report["artifact_bytes"] = stored.artifact_bytes() // stored.finished()
+                report["runs"][backend] = [asdict(_measure_logging(data, workers, seconds)) for workers in counts]
+                report["artifact_bytes"] = data.artifact_bytes() // data.finished_runs()
             address = postgres.url("prefect", "asyncpg") if postgres else None
-            with running(Orchestration(folder / "prefect", address)) as server:
-                numbers = FLOW_WORKERS[:1] if quick else FLOW_WORKERS
-                flows = [_measure_flows(server, postgres, number, seconds) for number in numbers]
+            with run_server(Orchestration(folder / "prefect", address)) as server:
+                counts = FLOW_WORKERS[:1] if quick else FLOW_WORKERS
+                flows = [_measure_flows(server, postgres, workers, seconds) for workers in counts]
                 report["flows"][backend] = [asdict(measurement) for measurement in flows]
     return report | {"remote": remote_bytes(paths.root() / "dvc.lock")}
 
@@ -97,9 +97,9 @@ def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
 # --- servers ---------------------------------------------------------------------------------------
 
 
-def _postgres(folder: Path, ending: contextlib.ExitStack) -> Postgres:
+def _postgres(folder: Path, exits: contextlib.ExitStack) -> Postgres:
     postgres = Postgres(folder / "postgres", connections=200)
-    ending.callback(postgres.start().kill)
+    exits.callback(postgres.start().kill)
     postgres.wait()
     postgres.make_databases()
     return postgres
@@ -111,8 +111,8 @@ def _tracking_server(folder: Path, postgres: Postgres | None, processes: int) ->
 
 
 @contextlib.contextmanager
-def running(server: Server) -> Iterator[Any]:
-    """Start the server, yield it when it answers, and kill it at the end of the block."""
+def run_server(server: Server) -> Iterator[Any]:
+    """Start the server, yield it once it answers, and kill it at the end of the block."""
     try:
         yield server.start().wait()
     finally:
@@ -131,18 +131,18 @@ def cpu_seconds(*servers: Server | None) -> float:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What MLflow's server has stored, read from its database and its artifact root."""
+class TrackingData:
+    """What MLflow's server has stored, as read from its database and its artifact root."""
 
     folder: Path
     server: Tracking
     postgres: Postgres | None
 
-    def finished(self) -> int:
+    def finished_runs(self) -> int:
         """Number of finished runs."""
         return self._query("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'")
 
-    def points(self) -> int:
+    def metric_points(self) -> int:
         """Number of values in the curves and metrics of all runs."""
         return self._query("SELECT COUNT(*) FROM metrics")
 
@@ -167,24 +167,26 @@ class Stored:
 # --- workers ---------------------------------------------------------------------------------------
 
 
-def _run_workers(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
-    """Call `work(worker, begins, ends)` in `number` processes, forked to save imports; return the results.
+def _run_in_workers(
+    workers: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0
+) -> list[Any]:
+    """Call `work(worker, begins, ends)` in `workers` processes, forked to save imports; return the results.
 
     lead: seconds that each process needs before it can start.
     """
     context = multiprocessing.get_context("fork")
     queue: Any = context.Queue()
-    begins = time.monotonic() + 1.0 + number * (0.05 + lead)
-    gc.freeze()  # pages stay shared
+    begins = time.monotonic() + 1.0 + workers * (0.05 + lead)
+    gc.freeze()  # the forked processes keep sharing memory pages
 
-    def child(worker: int) -> None:
+    def run(worker: int) -> None:
         queue.put(work(worker, begins, begins + seconds))
 
-    started = [context.Process(target=child, args=(worker,), daemon=True) for worker in range(number)]
-    for process in started:
+    processes = [context.Process(target=run, args=(worker,), daemon=True) for worker in range(workers)]
+    for process in processes:
         process.start()
-    results = [queue.get(timeout=seconds + 300) for _ in started]
-    for process in started:
+    results = [queue.get(timeout=seconds + 300) for _ in processes]
+    for process in processes:
         process.join()
     return results
 
@@ -192,29 +194,29 @@ def _run_workers(number: int, work: Callable[[int, float, float], Any], seconds:
 Moments = list[tuple[float, float]]  # start and end of each run
 
 
-def _summarize(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Measurement:
-    lasted = sorted(end - start for start, end in moments)
+def _summarize(workers: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Measurement:
+    durations = sorted(end - start for start, end in moments)
     span = max(end for _, end in moments) - min(start for start, _ in moments)
-    done = len(moments)
-    p50, p99 = quantile(lasted, 0.5), quantile(lasted, 0.99)
-    measurement = Measurement(number, done / span, p50, p99, cpu / done, late, lost)
+    runs = len(moments)
+    p50, p99 = quantile(durations, 0.5), quantile(durations, 0.99)
+    measurement = Measurement(workers, runs / span, p50, p99, cpu / runs, late, lost)
     print(measurement, flush=True)
     return measurement
 
 
-def _measure_logging(stored: Stored, number: int, seconds: float) -> Measurement:
-    os.environ["MLFLOW_TRACKING_URI"] = stored.server.address
-    tracking.open_store()  # imports MLflow, before the fork
+def _measure_logging(data: TrackingData, workers: int, seconds: float) -> Measurement:
+    os.environ["MLFLOW_TRACKING_URI"] = data.server.address
+    tracking.open_store()  # imports MLflow before the workers are forked
     plot = run_figures.curves([_result(0)], "a run")
     network = np.random.default_rng(0).bytes(MODEL)
 
     def work(worker: int, begins: float, ends: float) -> tuple[Moments, int]:
-        os.environ["FEEDFORWARD_STORE"] = str(stored.folder / f"worker-{number}-{worker}")
+        os.environ["FEEDFORWARD_STORE"] = str(data.folder / f"worker-{workers}-{worker}")
         store, moments, late = tracking.open_store(), [], 0
         time.sleep(max(0.0, begins - time.monotonic()))
         while not moments or time.monotonic() < ends:
             began = time.monotonic()
-            seed = (number * 100 + worker) * 10_000 + len(moments)
+            seed = (workers * 100 + worker) * 10_000 + len(moments)
             tags = tracking.RunTags(DATASET, "original", "fair", "replica", atomic_files.digest(seed), "0" * 64, seed)
             run = store.start(tags, f"seed {seed}")
             store.finish(
@@ -231,35 +233,36 @@ def _measure_logging(stored: Stored, number: int, seconds: float) -> Measurement
             moments.append((began, time.monotonic()))
         return moments, late
 
-    finished, points, cpu = stored.finished(), stored.points(), cpu_seconds(stored.server, stored.postgres)
-    results = _run_workers(number, work, seconds)
-    cpu = cpu_seconds(stored.server, stored.postgres) - cpu
+    runs_before, points_before = data.finished_runs(), data.metric_points()
+    cpu_before = cpu_seconds(data.server, data.postgres)
+    results = _run_in_workers(workers, work, seconds)
+    cpu = cpu_seconds(data.server, data.postgres) - cpu_before
     moments = [moment for worker_moments, _ in results for moment in worker_moments]
     late = sum(worker_late for _, worker_late in results)
-    lost = len(moments) - (stored.finished() - finished)
-    lost += len(moments) * POINTS - (stored.points() - points)
-    return _summarize(number, moments, cpu, late, lost)
+    lost = len(moments) - (data.finished_runs() - runs_before)
+    lost += len(moments) * POINTS - (data.metric_points() - points_before)
+    return _summarize(workers, moments, cpu, late, lost)
 
 
 def _result(seed: int) -> RunResult:
-    noise = np.random.default_rng(seed)
-    curves = {name: noise.random(EPOCHS).tolist() for name in CURVES}
-    metrics = {f"metric_{k}": float(noise.random()) for k in range(METRICS)}
+    rng = np.random.default_rng(seed)
+    curves = {name: rng.random(EPOCHS).tolist() for name in CURVES}
+    metrics = {f"metric_{k}": float(rng.random()) for k in range(METRICS)}
     return RunResult(DATASET, "original", seed, "fair", "replica", curves, metrics, atomic_files.digest(seed))
 
 
-def _measure_flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Measurement:
+def _measure_flows(server: Orchestration, postgres: Postgres | None, workers: int, seconds: float) -> Measurement:
     environment.apply()  # Prefect reads the variables when it is imported
     from prefect import flow, task
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
     @task
-    def one() -> None:
+    def step() -> None:
         pass
 
     @flow(log_prints=False, persist_result=False)
     def training() -> None:
-        one()
+        step()
 
     def work(_worker: int, begins: float, ends: float) -> Moments:
         with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
@@ -272,17 +275,17 @@ def _measure_flows(server: Orchestration, postgres: Postgres | None, number: int
                 moments.append((began, time.monotonic()))
         return moments
 
-    cpu = cpu_seconds(server, postgres)
-    results = _run_workers(number, work, seconds, lead=2.0)
-    cpu = cpu_seconds(server, postgres) - cpu
-    return _summarize(number, [moment for moments in results for moment in moments], cpu)
+    cpu_before = cpu_seconds(server, postgres)
+    results = _run_in_workers(workers, work, seconds, lead=2.0)
+    cpu = cpu_seconds(server, postgres) - cpu_before
+    return _summarize(workers, [moment for moments in results for moment in moments], cpu)
 
 
 # --- bytes -----------------------------------------------------------------------------------------
 
 
 def remote_bytes(lock: Path) -> dict[str, int]:
-    """Bytes that `dvc push` sends for each dataset and for all results (`trained`); DVC does not compress."""
+    """Bytes that `dvc push` sends for each dataset and for all results of training (`trained`), without compression."""
     stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
     sizes: dict[str, int] = {}
     for stage in stages.values():
@@ -309,7 +312,7 @@ def table(report: Mapping[str, Any], part: str) -> list[list[str]]:
 
 
 def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each dataset."""
+    """A header, a row for each dataset and for the results of training, and a row for a run's artifacts."""
     rows = [["sent by `dvc push`", "MB"]]
     rows += [[name, f"{size / 1e6:.1f}"] for name, size in report["remote"].items()]
     return [*rows, ["MLflow artifacts of one run", f"{report['artifact_bytes'] / 1e6:.1f}"]]

@@ -2,8 +2,8 @@
 
 Run it with `python -m bench.serving` or `make bench`. In each round, 32 clients on loopback (`bench.clients`) send
 requests to one server, then to the other. Each client has a persistent connection and sends one sample per request;
-the clients share the machine's cores with the servers. For each dataset that has a champion, the samples are random
-texts of a typical review's length, or the dataset's test images and generated drawings.
+the clients share the machine's cores with the servers. For each dataset that has a champion, the samples are either
+random texts of a typical review's length, or test images of the dataset and random drawings.
 Writes reports/bench/serving.json.
 """
 
@@ -43,14 +43,14 @@ CLIENTS = 32
 SAMPLES = 200  # number of different samples, sent in turn
 WORDS = 230  # per text: the mean over the reviews
 SIDE = 280  # side of a drawing in pixels, the same as on the playground page
-ALIKE = 1e-6  # allowed difference between the probabilities from the two servers
-OURS, MLFLOW = "feedforward serve", "mlflow models serve"
-START = 90.0  # s within which a server must answer
+TOLERANCE = 1e-6  # largest allowed difference between the probabilities that the two servers return
+FEEDFORWARD, MLFLOW = "feedforward serve", "mlflow models serve"  # the two servers
+START_TIMEOUT = 90.0  # s within which a server must answer for the first time
 THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
 LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
-PER_TEXT = Target("{}: ms per request (inverse of the throughput)", 0.2)
+TEXT_TIME = Target("{}: ms per request (inverse of the throughput)", 0.2)
 TEXT_LATENCY = Target("{}: p99 latency in ms", 12.0)
-READY = Target("seconds until the service is ready", 1.5)
+READY_TIME = Target("seconds until the service is ready", 1.5)
 MEMORY = Target("resident memory of the service after all requests, in MB", 150.0)
 
 
@@ -96,21 +96,21 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _measure_dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
-    """Measure both servers by kind of sample, and the service's start (seconds) and its memory afterwards (MB)."""
+    """Measure both servers for each kind of sample, and the service's start (seconds) and final memory (MB)."""
     name, rows = champion.version.dataset, {}
-    with our_server() as service, mlflow_server(name) as other:
-        servers = {OURS: (service, f"/predict/{name}"), MLFLOW: (other, "/invocations")}
-        trees = {key: [s.process, *s.process.children(recursive=True)] for key, (s, _) in servers.items()}
-        for kind, sent in samples(champion).items():
+    with feedforward_server() as service, mlflow_server(name) as mlflow:
+        servers = {FEEDFORWARD: (service, f"/predict/{name}"), MLFLOW: (mlflow, "/invocations")}
+        process_trees = {key: [s.process, *s.process.children(recursive=True)] for key, (s, _) in servers.items()}
+        for kind, batch in samples(champion).items():
             bodies = {
-                OURS: [{"samples": [sample]} for sample in sent],
-                MLFLOW: [{"inputs": [sample]} for sample in sent],
+                FEEDFORWARD: [{"samples": [sample]} for sample in batch],
+                MLFLOW: [{"inputs": [sample]} for sample in batch],
             }
-            measured: dict[str, list[Measurement]] = {OURS: [], MLFLOW: []}
-            check_alike(*(answers(server.port, path, bodies[key]) for key, (server, path) in servers.items()))
+            measured: dict[str, list[Measurement]] = {FEEDFORWARD: [], MLFLOW: []}
+            check_same_answers(*(answers(server.port, path, bodies[key]) for key, (server, path) in servers.items()))
             for _ in range(rounds):
                 for key, (server, path) in servers.items():
-                    measurement = clients.measure(trees[key], server.port, path, bodies[key], seconds, CLIENTS)
+                    measurement = clients.measure(process_trees[key], server.port, path, bodies[key], seconds, CLIENTS)
                     measured[key].append(measurement)
                     print(kind, key, measurement, flush=True)
             rows[kind] = {server: [asdict(each) for each in rounds_of] for server, rounds_of in measured.items()}
@@ -118,25 +118,25 @@ def _measure_dataset(champion: Champion, rounds: int, seconds: float) -> tuple[d
 
 
 def samples(champion: Champion) -> dict[str, list[str]]:
-    """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or images in base64."""
-    name, random, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
+    """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or images as PNG in base64."""
+    name, rng, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):
         words = encoder.vocabulary.words
-        share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened for the most frequent words, as in real text
-        share /= share.sum()
-        return {name: [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]}
+        frequencies = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened for frequent words, as in real text
+        frequencies /= frequencies.sum()
+        return {name: [" ".join(rng.choice(words, WORDS, p=frequencies)) for _ in range(SAMPLES)]}
     rows = Split.load(paths.vectorized(name) / "test").rows(0, SAMPLES).features
     shape = (len(rows), encoder.settings()["height"], -1)
     images = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
     return {
         f"{name}, test images": [_png(image) for image in images],
-        f"{name}, drawings": [_png(_drawing(random)) for _ in range(SAMPLES)],
+        f"{name}, drawings": [_png(_drawing(rng)) for _ in range(SAMPLES)],
     }
 
 
-def _drawing(random: np.random.Generator) -> Image.Image:
+def _drawing(rng: np.random.Generator) -> Image.Image:
     sheet = Image.new("L", (SIDE, SIDE), 255)
-    line = [(int(x), int(y)) for x, y in random.integers(SIDE // 6, SIDE - SIDE // 6, (5, 2))]
+    line = [(int(x), int(y)) for x, y in rng.integers(SIDE // 6, SIDE - SIDE // 6, (5, 2))]
     ImageDraw.Draw(sheet).line(line, fill=0, width=SIDE // 12, joint="curve")
     return sheet
 
@@ -151,11 +151,11 @@ def _png(image: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def our_server(**variables: str) -> Iterator[Service]:
-    """Start `feedforward serve` in this checkout. variables: environment variables to set."""
+def feedforward_server(**variables: str) -> Iterator[Service]:
+    """Run `feedforward serve` in this checkout. variables: environment variables to set."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
-    with _started(command, stdout=subprocess.PIPE, **variables) as process:
+    with _run_server(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
         yield _wait_for_answer(process, port, "/ready", began)
@@ -163,17 +163,17 @@ def our_server(**variables: str) -> Iterator[Service]:
 
 @contextlib.contextmanager
 def mlflow_server(name: str) -> Iterator[Service]:
-    """Start MLflow's server with the champion and default settings."""
+    """Run MLflow's server with the champion and default settings."""
     began = time.perf_counter()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
-    with _started([*command, "--env-manager", "local", "-p", str(port)], stdout=subprocess.DEVNULL) as process:
+    with _run_server([*command, "--env-manager", "local", "-p", str(port)], stdout=subprocess.DEVNULL) as process:
         yield _wait_for_answer(process, port, "/ping", began)
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str], stdout: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+def _run_server(command: Sequence[str], stdout: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # MLflow calls uvicorn by name
     environment = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": settings.tracking_uri()} | variables
     process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, env=environment)
@@ -190,21 +190,21 @@ def _wait_for_answer(process: "subprocess.Popen[bytes]", port: int, path: str, b
     Raises:
         SystemExit: the server exited, or did not answer in time.
     """
-    end = time.monotonic() + START
+    end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
             return Service(port, psutil.Process(process.pid), time.perf_counter() - began)
         if process.poll() is not None:
             raise SystemExit(f"{process.args}: exited with code {process.returncode} before it answered at {path}")
         time.sleep(0.1)
-    raise SystemExit(f"{process.args}: no answer at {path} within {START:.0f} s")
+    raise SystemExit(f"{process.args}: no answer at {path} within {START_TIMEOUT:.0f} s")
 
 
 # --- answers -------------------------------------------------------------------------------------
 
 
 def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
-    """The probabilities that the server returns for each sample."""
+    """The probabilities that the server returns for the first sample of each body, by label."""
     probabilities = []
     for body in bodies:
         request = urllib.request.Request(
@@ -215,14 +215,14 @@ def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[M
     return probabilities
 
 
-def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> None:
-    """Refuse to compare servers with different answers.
+def check_same_answers(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> None:
+    """Check that two servers give the same probabilities.
 
     Raises:
-        SystemExit: a probability differs.
+        SystemExit: a probability differs by more than TOLERANCE.
     """
     for left, right in zip(one, other, strict=True):
-        if left.keys() != right.keys() or any(abs(left[key] - right[key]) > ALIKE for key in left):
+        if left.keys() != right.keys() or any(abs(left[key] - right[key]) > TOLERANCE for key in left):
             raise SystemExit(f"the two servers give different answers: {left} and {right}")
 
 
@@ -249,14 +249,14 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
     rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
-        ours, mlflow = (medians(report, name, server) for server in (OURS, MLFLOW))
-        ratios = (mlflow.rate / ours.rate, ours.p99 / mlflow.p99)
+        service, mlflow = (medians(report, name, server) for server in (FEEDFORWARD, MLFLOW))
+        ratios = (mlflow.rate / service.rate, service.p99 / mlflow.p99)
         for target, value in zip((THROUGHPUT, LATENCY), ratios, strict=True):
             rows.append(_verdict(target, name, value))
         if name in report["texts"]:
-            rows += [_verdict(PER_TEXT, name, 1000 / ours.rate), _verdict(TEXT_LATENCY, name, ours.p99)]
-    worst = {key: max(service[key] for service in report["services"]) for key in ("ready", "memory")}
-    return [*rows, _verdict(READY, "", worst["ready"]), _verdict(MEMORY, "", worst["memory"])]
+            rows += [_verdict(TEXT_TIME, name, 1000 / service.rate), _verdict(TEXT_LATENCY, name, service.p99)]
+    worst = {key: max(each[key] for each in report["services"]) for key in ("ready", "memory")}
+    return [*rows, _verdict(READY_TIME, "", worst["ready"]), _verdict(MEMORY, "", worst["memory"])]
 
 
 def _verdict(target: Target, name: str, value: float) -> list[str]:

@@ -1,10 +1,10 @@
 """Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
 A shadow is a challenger that also answers each request, unseen by the client. Two services with the same champion run
-at the same time. Clients on loopback send review-length texts, or images, first to one service and then to the other;
-the order is reversed in every second pair. Clients and services share the machine's cores. Champion and
-challenger are the latest final run, registered twice in a temporary copy of the store.
-Writes reports/bench/shadow.json.
+at the same time. In each pair of measurements, clients on loopback send review-length texts, or images, first to one
+service and then to the other; the order is reversed in every second pair. Clients and services share the machine's
+cores. Champion and challenger are the same final run, the latest one, registered twice in a temporary copy of the
+store. Writes reports/bench/shadow.json.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from feedforward.serving import prediction
 from feedforward.tracking import model_version, model_versions, open_store
 
 CLIENTS = (4, 32)
-WITHOUT, WITH = "without", "with"
+WITHOUT_SHADOW, WITH_SHADOW = "without", "with"
 COST = Target("{}: {}, with / without a shadow, median of the pairs", 1.10)
 
 
@@ -70,22 +70,27 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
 
 
 def _measure_dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
-    sent = serving.samples(prediction.champion(name))
-    with _serving(folder / WITHOUT, None) as plain, _serving(folder / WITH, "challenger") as shadowed:
-        services, rows, path = {WITHOUT: plain, WITH: shadowed}, {}, f"/predict/{name}"
-        for kind, batch in sent.items():
+    batches = serving.samples(prediction.champion(name))
+    rows, path = {}, f"/predict/{name}"
+    with (
+        _run_service(folder / WITHOUT_SHADOW, None) as plain,
+        _run_service(folder / WITH_SHADOW, "challenger") as with_shadow,
+    ):
+        services = {WITHOUT_SHADOW: plain, WITH_SHADOW: with_shadow}
+        for kind, batch in batches.items():
             bodies = [{"samples": [sample]} for sample in batch]
-            for number in CLIENTS:
-                before, measured = _counts(shadowed.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
+            for count in CLIENTS:
+                measured: dict[str, list[Any]] = {key: [] for key in services}
+                before = _counts(with_shadow.port)
                 for pair in range(pairs):
-                    for key in (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT):
-                        service = services[key]  # `cpu` excludes the shadow's process
-                        measurement = clients.measure([service.process], service.port, path, bodies, seconds, number)
+                    for key in services if pair % 2 == 0 else reversed(services):
+                        service = services[key]  # its CPU time excludes the shadow's process
+                        measurement = clients.measure([service.process], service.port, path, bodies, seconds, count)
                         measured[key].append(asdict(measurement))
-                        print(kind, number, key, measured[key][-1], flush=True)
-                after = _counts(shadowed.port)
+                        print(f"{kind}, {count} clients, {key} a shadow: {measured[key][-1]}", flush=True)
+                after = _counts(with_shadow.port)
                 shadow = {key: after[key] - before[key] for key in after}
-                rows[f"{kind}, {number} clients"] = {"measurements": measured, "shadow": shadow}
+                rows[f"{kind}, {count} clients"] = {"measurements": measured, "shadow": shadow}
         return rows
 
 
@@ -137,15 +142,15 @@ def _register(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, shadow: str | None) -> Iterator[Service]:
-    """Start a service with this checkout's params.yaml, except for `serving.shadow`."""
+def _run_service(folder: Path, shadow: str | None) -> Iterator[Service]:
+    """Run a service with this checkout's params.yaml, except for `serving.shadow`."""
     yaml = YAML()
     values = yaml.load(paths.params())
     values.setdefault("serving", {})["shadow"] = shadow
     folder.mkdir(exist_ok=True)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
-    with serving.our_server(FEEDFORWARD_ROOT=str(folder)) as service:
+    with serving.feedforward_server(FEEDFORWARD_ROOT=str(folder)) as service:
         yield service
 
 
@@ -171,8 +176,8 @@ def _counts(port: int) -> dict[str, float]:
 
 def ratios(row: Mapping[str, Any], key: str) -> list[float]:
     """For each pair, the value with a shadow divided by the value without. key: `p50`, `p99` or `cpu`."""
-    both = zip(row["measurements"][WITH], row["measurements"][WITHOUT], strict=True)
-    return [with_shadow[key] / without[key] for with_shadow, without in both]
+    pairs = zip(row["measurements"][WITH_SHADOW], row["measurements"][WITHOUT_SHADOW], strict=True)
+    return [with_shadow[key] / without[key] for with_shadow, without in pairs]
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -182,14 +187,14 @@ def table(report: Mapping[str, Any]) -> list[list[str]]:
         for service, measured in row["measurements"].items():
             keys = ("rate", "p50", "p99", "cpu")
             rate, p50, p99, cpu = (statistics.median(each[key] for each in measured) for key in keys)
-            counts = [f"{row['shadow'][key]:.0f}" if service == WITH else "" for key in row["shadow"]]
+            counts = [f"{row['shadow'][key]:.0f}" if service == WITH_SHADOW else "" for key in row["shadow"]]
             cells = [f"{name}, {service} a shadow", f"{rate:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"]
             rows.append([*cells, *counts])
     return rows
 
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each target, with the range of the pairs."""
+    """A header and a row for each target, with the range over the pairs."""
     rows = [["target", "limit", "measured", ""]]
     for name, row in report["rows"].items():
         for key in ("p50", "p99", "cpu"):

@@ -1,12 +1,12 @@
-"""Checks intervals and verdicts by passing synthetic experiments with known effects through the real code.
+"""Checks intervals and verdicts by passing synthetic experiments with known effects through the code of the report.
 
     python -m bench.simulations            # the results quoted in docs/comparison.md; takes several minutes
     python -m bench.simulations --quick
 
 Each experiment draws a dataset: a loss for each sample and variant. Each seed draws a validation split (a random part
 of the samples), and effects of the batch order and of the initial weights. A seed's lowest validation loss is the mean
-loss over the split plus both effects. So the true means are known, both over all seeds on the same data and over new
-data.
+loss over the split plus both effects. Therefore, the true means are known, both over all seeds on the same data and
+over new data.
 """
 
 import argparse
@@ -29,7 +29,7 @@ VARIANTS = {"original": 0.30, "smaller": 0.32, "larger": 0.30, "dropout": 0.28} 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs on one dataset. truth: for each variant, the true mean over all seeds on this dataset."""
+    """Runs on one synthetic dataset. truth: for each variant, the true mean over all seeds on this dataset."""
 
     runs: list[RunResult]
     truth: dict[str, float]
@@ -41,15 +41,15 @@ def run(variant: str, seed: int, loss: float) -> RunResult:
     return RunResult("mnist", variant, seed, "fair", "replica", {}, {STATISTIC: loss}, "0" * 64, samples=samples)
 
 
-def experiment(noise: np.random.Generator, seeds: int) -> Experiment:
-    """A new dataset with `seeds` runs of every variant; the variants of a seed share split and order."""
-    shared = noise.normal(0, SAMPLE_SD, TRAIN + VALIDATION)
-    losses = {v: mean + shared + noise.normal(0, VARIANT_SD, len(shared)) for v, mean in VARIANTS.items()}
+def experiment(rng: np.random.Generator, seeds: int) -> Experiment:
+    """Draw a dataset, with `seeds` runs of every variant on it; the variants of a seed share split and order."""
+    shared = rng.normal(0, SAMPLE_SD, TRAIN + VALIDATION)
+    losses = {v: mean + shared + rng.normal(0, VARIANT_SD, len(shared)) for v, mean in VARIANTS.items()}
     runs = []
     for seed in range(seeds):
-        split, order = noise.permutation(len(shared))[:VALIDATION], noise.normal(0, ORDER_SD)
+        split, order = rng.permutation(len(shared))[:VALIDATION], rng.normal(0, ORDER_SD)
         for variant, loss in losses.items():
-            runs.append(run(variant, seed, float(loss[split].mean() + order + noise.normal(0, WEIGHTS_SD))))
+            runs.append(run(variant, seed, float(loss[split].mean() + order + rng.normal(0, WEIGHTS_SD))))
     return Experiment(runs, {variant: float(loss.mean()) for variant, loss in losses.items()})
 
 
@@ -59,75 +59,75 @@ def coverage(experiments: int, seeds: int, start: int = 0) -> dict[str, float]:
         f"{kind}, {data}": [] for data in ("this data", "new data") for kind in ("mean", "difference")
     }
     for index in range(experiments):
-        sample = experiment(np.random.default_rng([start, index, seeds]), seeds)
-        entries = [("mean", e, sample.truth[v], VARIANTS[v]) for v, e in _means(sample)]
+        case = experiment(np.random.default_rng([start, index, seeds]), seeds)
+        entries = [("mean", e, case.truth[v], VARIANTS[v]) for v, e in _means(case)]
         pairs = [(variant, "original") for variant in VARIANTS if variant != "original"]
-        for d in comparisons.differences(sample.runs, pairs, STATISTIC):
+        for d in comparisons.differences(case.runs, pairs, STATISTIC):
             new = VARIANTS[d.left] - VARIANTS[d.right]
-            entries.append(("difference", d.estimate, sample.truth[d.left] - sample.truth[d.right], new))
+            entries.append(("difference", d.estimate, case.truth[d.left] - case.truth[d.right], new))
         for kind, e, this_data, new_data in entries:
             covered[f"{kind}, this data"].append(e.low <= this_data <= e.high)
             covered[f"{kind}, new data"].append(e.new_low <= new_data <= e.new_high)
     return {name: float(np.mean(hits)) for name, hits in covered.items()}
 
 
-def _means(sample: Experiment) -> Iterator[tuple[str, statistics.Estimate]]:
-    for variant, estimates in statistics.summarize(sample.runs, VARIANTS).items():
+def _means(case: Experiment) -> Iterator[tuple[str, statistics.Estimate]]:
+    for variant, estimates in statistics.summarize(case.runs, VARIANTS).items():
         yield variant, estimates[STATISTIC]
 
 
-# --- verdicts that are checked after every seed ------------------------------------------------
+# --- verdicts checked after every seed ------------------------------------------------
 
 
 def with_claims(number: int) -> Params:
-    """Params with one dataset and `number` claims, each comparing a separate variant with `original`; no margins."""
+    """Params with one dataset and `number` claims; each compares another variant with `original`, without margins."""
     params = load_params()
     dataset = params.datasets["mnist"]
     variant = params.variants["original"]
     claim = {"text": "t", "statistic": STATISTIC, "right": "original", "direction": "lower"}
-    judged = tuple(Claim.model_validate(claim | {"left": f"v{i}"}) for i in range(number))
+    all_claims = tuple(Claim.model_validate(claim | {"left": f"v{i}"}) for i in range(number))
     variants = {"original": variant} | {f"v{i}": variant for i in range(number)}
-    datasets = {"mnist": dataset.model_copy(update={"claims": judged, "margins": {}})}
+    datasets = {"mnist": dataset.model_copy(update={"claims": all_claims, "margins": {}})}
     return params.model_copy(update={"datasets": datasets, "variants": variants})
 
 
-def verdicts(noise: np.random.Generator, effects: Sequence[float], seeds: int, params: Params) -> list[claims.Verdict]:
-    """Verdicts after `seeds` seeds; effects: true differences in standard deviations of the paired difference."""
-    luck = noise.normal(0, 1, seeds)
-    runs = [run("original", seed, float(luck[seed])) for seed in range(seeds)]
+def verdicts(rng: np.random.Generator, effects: Sequence[float], seeds: int, params: Params) -> list[claims.Verdict]:
+    """Verdicts after `seeds` seeds. effects: true differences, in standard deviations of the paired differences."""
+    seed_effects = rng.normal(0, 1, seeds)
+    runs = [run("original", seed, float(seed_effects[seed])) for seed in range(seeds)]
     for i, effect in enumerate(effects):
-        gaps = noise.normal(effect, 1, seeds)
-        runs += [run(f"v{i}", seed, float(luck[seed] + gaps[seed])) for seed in range(seeds)]
+        differences = rng.normal(effect, 1, seeds)
+        runs += [run(f"v{i}", seed, float(seed_effects[seed] + differences[seed])) for seed in range(seeds)]
     return claims.judge(runs, params)
 
 
 def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: int = 1) -> float:
-    """Share of datasets without any effect on which a claim is decided at any number of seeds from 2 to `seeds`.
+    """Share of datasets on which a claim is decided at some number of seeds from 2 to `seeds`, if there is no effect.
 
-    Intervals only shrink as seeds are added, so a claim that was ever decided is decided at the end.
+    Intervals only shrink as seeds are added, so a claim that is ever decided is also decided at the end.
     """
     params = with_claims(number)
-    wrong = 0
+    false_count = 0
     for index in range(experiments):
-        noise = np.random.default_rng([start, index])
-        wrong += any(verdict.decided for verdict in verdicts(noise, [0.0] * number, seeds, params))
-    return wrong / experiments
+        rng = np.random.default_rng([start, index])
+        false_count += any(verdict.decided for verdict in verdicts(rng, [0.0] * number, seeds, params))
+    return false_count / experiments
 
 
 def seeds_needed(effect: float, experiments: int, number: int, start: int = 2) -> tuple[float, int]:
-    """Mean number of seeds until a claim with this effect is decided, and the number that a t test needs.
+    """Mean number of seeds until a claim with this effect is decided, and the number of seeds that a t test needs.
 
-    Both have the level 5 % / number; the t test has 80 % power.
+    There are `number` claims, so both have the level 5 % / `number`; the t test has 80 % power.
     """
     params, fixed = with_claims(number), fixed_size(effect, 0.05 / number)
-    needed = []
+    counts = []
     for index in range(experiments):
-        noise = np.random.default_rng([start, index, round(100 * effect)])
+        rng = np.random.default_rng([start, index, round(100 * effect)])
         effects = [effect] + [0.0] * (number - 1)
-        history = verdicts(noise, effects, 8 * fixed + 10, params)[0].history
+        history = verdicts(rng, effects, 8 * fixed + 10, params)[0].history
         decided = [i.n for i in history if comparisons.sign(i)]
-        needed.append(decided[0] if decided else 8 * fixed + 10)
-    return float(np.mean(needed)), fixed
+        counts.append(decided[0] if decided else 8 * fixed + 10)
+    return float(np.mean(counts)), fixed
 
 
 def fixed_size(effect: float, level: float, power: float = 0.8) -> int:

@@ -1,8 +1,8 @@
-"""Measures the whole job for tables of two sizes: `python -m bench.table`, or `make bench`.
+"""Measures `feedforward init` and `run` for tables of two sizes: `python -m bench.table`, or `make bench`.
 
-Writes tables with 30 columns (numbers, counts, categories and a year) as CSV files. For each size, `feedforward init`
-adds the table to params.yaml in a fresh workspace, and `feedforward run` runs with the values that it chose: five seeds
-of five variants, baselines and final models. Writes reports/bench/table.json.
+The tables are CSV files with 30 columns (numbers, counts, categories, a year and the label). For each size, `init` adds
+the table to params.yaml in a fresh workspace, and `run` uses the settings that `init` chose: five seeds of five
+variants, baselines and final models. Writes reports/bench/table.json.
 """
 
 import sys
@@ -50,28 +50,28 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     table = folder / "table.csv"
-    _write(table, rows)
+    _write_table(table, rows)
     variables = workspace.environment(folder)
     init = measure.run([*FEEDFORWARD, "init", str(table), "--target", "label"], folder, variables)
     run = measure.run([*FEEDFORWARD, "run"], folder, variables)
     return {"rows": rows, "bytes": table.stat().st_size, "init": vars(init), "run": vars(run)}
 
 
-def _write(path: Path, rows: int) -> None:
-    """Write a table of 30 columns whose label depends on some of them."""
-    generator = np.random.default_rng(SEED)
-    values = generator.normal(size=(rows, 14))
+def _write_table(path: Path, rows: int) -> None:
+    """Write a table of COLUMNS columns; the label depends on some of the others."""
+    rng = np.random.default_rng(SEED)
+    values = rng.normal(size=(rows, 14))
     columns: dict[str, Any] = {
         f"measure_{index}": np.round(values[:, index] * 10 ** (index % 4) + index, 4) for index in range(14)
     }
-    columns |= {f"count_{index}": generator.poisson(3 + 5 * index, rows) for index in range(6)}
-    categories = [generator.integers(0, 3 + 4 * index, rows) for index in range(8)]
+    columns |= {f"count_{index}": rng.poisson(3 + 5 * index, rows) for index in range(6)}
+    categories = [rng.integers(0, 3 + 4 * index, rows) for index in range(8)]
     columns |= {f"category_{index}": [f"c{value}" for value in column] for index, column in enumerate(categories)}
-    columns["year"] = generator.integers(1980, 2024, rows)
-    score = values[:, 0] + values[:, 1] * values[:, 2] + (categories[1] == 2) + generator.normal(size=rows)
+    columns["year"] = rng.integers(1980, 2024, rows)
+    score = values[:, 0] + values[:, 1] * values[:, 2] + (categories[1] == 2) + rng.normal(size=rows)
     columns["label"] = np.where(score > 0.3, "good", "bad")
     frame = pd.DataFrame(columns)
-    frame.loc[generator.random(rows) < 0.02, ["measure_3", "category_2"]] = np.nan  # missing values
+    frame.loc[rng.random(rows) < 0.02, ["measure_3", "category_2"]] = np.nan  # missing values
     frame.to_csv(path, index=False)
 
 

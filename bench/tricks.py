@@ -1,4 +1,4 @@
-"""Switches off individual optimizations of training, so that the gain of each can be measured (bench.jobs.epoch)."""
+"""Functions that each switch off one optimization of training, so that its gain can be measured (bench.jobs.epoch)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from feedforward.training.replica_stack import Gradients
 
 
 def all_tail() -> None:
-    """Use no dense head: sum the kernel rows for all ones of a sample."""
+    """Use no dense head: sum the kernel's rows for all ones of a sample."""
     sparse_layer.HEAD = 1
 
 
@@ -26,18 +26,18 @@ def all_dense() -> None:
 
 
 def tensorflow_tail() -> None:
-    """Make the tail a TensorFlow variable: its gradient is written to memory and read back by the fused RMSprop."""
+    """Use no compiled tail but a TensorFlow variable, whose gradient the fused RMSprop reads back from memory."""
     sparse_layer.CompiledTail = lambda kernels, _optimizer, l2: sparse_layer.VariableTail(kernels, l2)
 
 
 def tensorflow_gradient() -> None:
     """Use TensorFlow's built-in gradient for a sum of rows, which scatters the rows one by one."""
     tensorflow_tail()
-    original = Batches.batch
+    original_batch = Batches.batch
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
-        complete = original(self, plan, number)
-        return dataclasses.replace(complete, ones={**complete.ones, "column": complete.ones["row"]})
+        laid_out = original_batch(self, plan, number)
+        return dataclasses.replace(laid_out, ones={**laid_out.ones, "column": laid_out.ones["row"]})
 
     def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Indices) -> tf.Tensor:
         rows, columns = by_column
@@ -90,7 +90,7 @@ def step_by_step() -> None:
     trainer._training_graph = training_graph
 
 
-WITHOUT = {
+SWITCHES = {
     function.__name__: function
     for function in (all_tail, all_dense, tensorflow_tail, tensorflow_gradient, keras_rmsprop, step_by_step)
 }

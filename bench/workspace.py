@@ -1,4 +1,4 @@
-"""Creates a fresh workspace outside the checkout, with its dvc.yaml, code and raw data, but without results."""
+"""Creates a fresh workspace outside the checkout, with the checkout's dvc.yaml, code and raw data, but no results."""
 
 import compileall
 import os
@@ -13,13 +13,13 @@ from ruamel.yaml import YAML
 
 CODE = ("src", "pipelines", "requirements")
 DVC = (sys.executable, "-m", "dvc")
-# variables that would connect a workspace to the checkout or to a server
-FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
+# environment variables that would connect a workspace to the checkout or to a server
+REMOVED_VARIABLES = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Environment variables for the stages in a workspace, which use this Python and the workspace's code and state."""
-    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    """Environment variables with which the stages in a workspace use this Python and the workspace's code and state."""
+    variables = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     return variables | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(folder / "src"),
@@ -34,7 +34,7 @@ def create(checkout: Path, folder: Path) -> None:
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(folder / name, quiet=2)
-    # compiles the kernels, as installation does (requirements/install.py)
+    # the import compiles the kernels, as installation does (requirements/install.py)
     subprocess.run([sys.executable, "-c", "import feedforward.training.kernels"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
@@ -45,24 +45,25 @@ def create(checkout: Path, folder: Path) -> None:
 
 
 def prepare(checkout: Path, folder: Path) -> None:
-    """Create the workspace that every round copies, with raw data that DVC considers fetched.
+    """Create the workspace that every round copies; commit its raw data, so that `dvc repro` skips `fetch`.
 
     Raises:
-        SystemExit: the raw data do not exist.
+        SystemExit: an output of the `fetch` stage does not exist.
     """
-    raw, collected = (checkout / "data" / part for part in ("raw", "collected"))
-    if not raw.is_dir() or not collected.is_dir():
-        raise SystemExit("data/raw or data/collected: does not exist; run `dvc repro fetch` first")
+    raw, collected = (checkout / "data" / name for name in ("raw", "collected"))
+    for source in (raw, collected):
+        if not source.is_dir():
+            raise SystemExit(f"data/{source.name}: does not exist; run `dvc repro fetch` first")
     create(checkout, folder)
-    for part in (raw, collected):
-        shutil.copytree(part, folder / "data" / part.name)
-    change(folder, {})
+    for source in (raw, collected):
+        shutil.copytree(source, folder / "data" / source.name)
+    change(folder, {})  # writes params.yaml in the layout that it will have in all copies
     names = [path.name for path in sorted(raw.iterdir()) if path.is_dir()]
     call(folder, "commit", "--quiet", "--force", *(f"fetch@{name}" for name in names))
 
 
 def call(folder: Path, *arguments: str) -> None:
-    """Run DVC in the workspace without measuring it."""
+    """Run a DVC command in the workspace, without measuring it."""
     done = subprocess.run([*DVC, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(
@@ -71,13 +72,13 @@ def call(folder: Path, *arguments: str) -> None:
 
 
 def copy(base: Path, folder: Path, changes: Mapping[str, Any]) -> None:
-    """Copy the workspace `base` to `folder` and apply `changes` to its params.yaml (see `change`)."""
+    """Copy the workspace `base` to `folder`, and apply `changes` to the copy's params.yaml (see `change`)."""
     shutil.copytree(base, folder, symlinks=True)
     change(folder, changes)
 
 
 def change(folder: Path, changes: Mapping[str, Any]) -> None:
-    """Set values of params.yaml by dotted keys."""
+    """Set values in the workspace's params.yaml. changes: new value by dotted key, such as `variants.l2.l2`."""
     yaml, path = YAML(), folder / "params.yaml"
     params = yaml.load(path)
     for key, value in changes.items():

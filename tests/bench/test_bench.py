@@ -91,7 +91,7 @@ def test_weights_are_the_same_without_each_optimization(name: str, monkeypatch: 
             if not attribute.startswith("__"):
                 monkeypatch.setattr(module, attribute, value)  # restores the attribute after the test
     before = [{*vars(module)} for module in patched]
-    tricks.WITHOUT[name]()
+    tricks.SWITCHES[name]()
     assert before == [{*vars(module)} for module in patched], "a new attribute would have no effect"
     for expected_weights, weights in zip(expected, trained_weights(), strict=True):
         for expected_array, array in zip(expected_weights, weights, strict=True):
@@ -148,7 +148,7 @@ def test_measurement_includes_child_processes(tmp_path: Path) -> None:
 
 
 def test_failed_command_raises_with_its_exit_code_and_output(tmp_path: Path) -> None:
-    with pytest.raises(measure.Failed, match=r"exited with code 3:\n.*no such thing"):
+    with pytest.raises(measure.CommandFailed, match=r"exited with code 3:\n.*no such thing"):
         measure.run([sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"], tmp_path)
 
 
@@ -165,15 +165,15 @@ def test_machine_description_contains_no_host_name_or_path() -> None:
 
 
 def report(plain: float, walls: dict[int, float]) -> dict:
-    rows = {bench.PLAIN: [measure.Measured(plain, plain, 8 * 10**9)]}
-    rows |= {bench._row(seeds): [measure.Measured(wall, wall, 10**9)] for seeds, wall in walls.items()}
+    rows = {bench.PLAIN_SCRIPT: [measure.Usage(plain, plain, 8 * 10**9)]}
+    rows |= {bench._row_name(seeds): [measure.Usage(wall, wall, 10**9)] for seeds, wall in walls.items()}
     return {"summary": bench._summary(rows, {"`feedforward --help`": [0.4, 0.6, 0.45]}), "names": list(rows)}
 
 
 def test_targets_are_ratios_to_the_plain_script() -> None:
     verdicts = {
         target.name: (value, target.verdict(value))
-        for target, value in bench.judged(report(100, {1: 31, 10: 84})["summary"])
+        for target, value in bench.measured_targets(report(100, {1: 31, 10: 84})["summary"])
     }
     assert verdicts == {
         "wall, 1 seed": (0.31, "NOT MET"),
@@ -185,7 +185,7 @@ def test_targets_are_ratios_to_the_plain_script() -> None:
 
 def test_changes_to_params_are_valid(tmp_path: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    workspace.change(tmp_path, bench.LECTURE | bench.QUICK)
+    workspace.change(tmp_path, bench.LECTURE_PARAMS | bench.QUICK_PARAMS)
     params = load_params(tmp_path / "params.yaml")
     assert params.datasets["mnist"].training.variants == ("original",)
     assert params.datasets["imdb"].training.epochs == 1
@@ -193,7 +193,7 @@ def test_changes_to_params_are_valid(tmp_path: Path) -> None:
 
 def test_tables_keep_the_order_of_rows_and_have_equal_columns() -> None:
     table = bench.table(report(100, {1: 25, 5: 70}))
-    assert [row[0] for row in table[1:]] == [bench.PLAIN, "dvc repro, 1 seed", "dvc repro, 5 seeds"]
+    assert [row[0] for row in table[1:]] == [bench.PLAIN_SCRIPT, "dvc repro, 1 seed", "dvc repro, 5 seeds"]
     lines = page.markdown(table).splitlines()
     assert {line.count("|") for line in lines} == {len(table[0]) + 1}
 
@@ -246,7 +246,8 @@ def test_epochs_are_judged_by_their_share_of_the_floor() -> None:
         parts.row(name, seconds, Work(100, 0), flops=100, bandwidth=1)
         for name, seconds in zip(parts.EPOCH_TARGETS, (1.5, 1.4), strict=True)
     ]
-    verdicts = [(value, target.verdict(value)) for _, target, value in parts.judged({"seeds": [], "parts": rows})]
+    measured = parts.measured_targets({"seeds": [], "parts": rows})
+    verdicts = [(value, target.verdict(value)) for _, target, value in measured]
     assert verdicts == [(pytest.approx(1.5), "met"), (pytest.approx(1.4), "NOT MET")]
 
 
@@ -263,7 +264,8 @@ def test_serving_targets_use_medians_of_throughput_and_p99() -> None:
     def measurements(*rates: float) -> list[dict[str, float]]:
         return [{"rate": r, "p50": 1000 / r, "p99": 5000 / r, "requests": 100, "cpu": 150.0} for r in rates]
 
-    rows = {"reviews": {serving.OURS: measurements(900, 1000, 1900), serving.MLFLOW: measurements(240, 250, 100)}}
+    service, mlflow = measurements(900, 1000, 1900), measurements(240, 250, 100)
+    rows = {"reviews": {serving.FEEDFORWARD: service, serving.MLFLOW: mlflow}}
     services = [{"ready": 1.25, "memory": 140.0}, {"ready": 1.0, "memory": 160.0}]
     report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "program": "wrk 4", "quick": False}
     report |= {"rows": rows, "texts": ["reviews"], "services": services}
@@ -323,7 +325,7 @@ def test_shadow_targets_use_the_ratios_of_pairs() -> None:
         return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
 
     row = {
-        "measurements": {shadow.WITHOUT: measurements(1, 2, 4), shadow.WITH: measurements(1, 2.1, 6)},
+        "measurements": {shadow.WITHOUT_SHADOW: measurements(1, 2, 4), shadow.WITH_SHADOW: measurements(1, 2.1, 6)},
         "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
     }
     report = {"rows": {"reviews": row}, "pairs": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}

@@ -91,6 +91,6 @@ def test_lock_file_entries_are_selected_for_this_machine(sbom: ModuleType) -> No
         f"other==2 ; sys_platform == 'no-such' \\\n    --hash=sha256:{'c' * 64}\n"
         f"Two_X==3 ; python_version > '3' \\\n    --hash=sha256:{'d' * 64}\n"
     )
-    packages = list(sbom.locked(text))
+    packages = list(sbom.locked_packages(text))
     assert [(package.name, package.version) for package in packages] == [("one", "1.0"), ("two-x", "3")]
     assert packages[0].hashes == ("a" * 64, "b" * 64)

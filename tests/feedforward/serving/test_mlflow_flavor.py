@@ -41,7 +41,7 @@ def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflow_server(NAME) as mlflow_server, serving.our_server() as service:
+    with serving.mlflow_server(NAME) as mlflow_server, serving.feedforward_server() as service:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
@@ -60,7 +60,7 @@ def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "
         inputs = texts[:5]
         bodies = [[{"inputs": [each]} for each in inputs], [{"samples": [each]} for each in inputs]]
         endpoints = [(mlflow_server.port, "/invocations"), (service.port, f"/predict/{NAME}")]
-        serving.check_alike(
+        serving.check_same_answers(
             *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
         )
         for endpoint, each in zip(endpoints, bodies, strict=True):
