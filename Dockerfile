@@ -53,8 +53,9 @@ FROM packages-single AS packages-cluster
 COPY requirements/cluster.txt /opt/requirements/
 RUN uv pip install --no-deps --no-build-isolation --require-hashes -r /opt/requirements/cluster.txt
 
-# The project is installed in editable mode, from /app. The next two commands create the template databases that new stores
-# are copied from. The image contains no git repository, and `.dvc/config.local` says so to DVC; a mounted checkout hides it.
+# The project is installed in editable mode, from /app. The two commands after that create the template databases that new
+# stores are copied from. The image contains no git repository, which `.dvc/config.local` tells DVC; a mounted checkout hides
+# that file.
 # hadolint ignore=DL3006
 FROM packages-${PACKAGES} AS image
 COPY --chown=1000:1000 . /app

@@ -9,8 +9,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 POOL ?= cpu
 BIN := $(VENV)/bin
-READY := $(VENV)/.$(REQUIREMENTS)
-DEV := $(VENV)/.dev
+# stamp files of the installed requirements
+STAMP := $(VENV)/.$(REQUIREMENTS)
+DEV_STAMP := $(VENV)/.dev
 CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
 
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -29,37 +30,37 @@ export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-run: $(READY) ## run everything from fetching the data to comparing all variants; later calls run only what has changed
+run: $(STAMP) ## run everything from fetching the data to comparing all variants; later calls run only what has changed
 	$(BIN)/feedforward run
 
-demo: $(READY) ## run everything on small embedded data, without a network, in two minutes
+demo: $(STAMP) ## run everything on small embedded data, without a network, in two minutes
 	$(BIN)/feedforward demo
 
-ui: $(READY) ## start MLflow on 127.0.0.1: runs, curves, models
+ui: $(STAMP) ## start MLflow on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
 
-serve: $(READY) ## serve predictions and a playground on 127.0.0.1; run `feedforward promote` first
+serve: $(STAMP) ## serve predictions and a playground on 127.0.0.1; run `feedforward promote` first
 	$(BIN)/feedforward serve
 
-retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and promote models that are better
+retrain: $(STAMP) ## train again if there is a reason (new samples, drift, changes), and promote models that are better
 	$(BIN)/python -m pipelines.operations retrain
 
-server: $(READY) ## scheduled retraining 1/3: Prefect's server on 127.0.0.1:4200
+server: $(STAMP) ## scheduled retraining 1/3: run Prefect's server on 127.0.0.1:4200
 	$(BIN)/python -m pipelines.operations server
 
-deploy: $(READY) ## scheduled retraining 2/3: create pools, GPU slots and deployments on the running server; rerun after changes
+deploy: $(STAMP) ## scheduled retraining 2/3: create pools, GPU slots and deployments on the running server; rerun after changes
 	$(BIN)/python -m pipelines.operations deploy
 
-worker: $(READY) ## scheduled retraining 3/3: a worker, until Ctrl-C; on a GPU: make worker POOL=gpu
+worker: $(STAMP) ## scheduled retraining 3/3: run a worker until Ctrl-C; on a GPU: make worker POOL=gpu
 	$(BIN)/python -m pipelines.operations worker $(POOL)
 
-verify: $(READY) ## train again in a temporary store and check that the same seed gives the same bytes
+verify: $(STAMP) ## train again in a temporary store and check that the same seed gives the same bytes
 	$(BIN)/feedforward verify
 
-study: $(READY) ## repeat the lecture's comparison with 20 seeds and both protocols: docs/study.md (half an hour)
+study: $(STAMP) ## repeat the lecture's comparison with 20 seeds and both protocols: docs/study.md (half an hour)
 	$(BIN)/feedforward study
 
-bench: $(DEV) ## compare with a plain Keras script and the machine's limits: docs/performance-measured.md (an hour)
+bench: $(DEV_STAMP) ## compare with plain Keras, MLflow's server and the machine's limits: docs/performance-measured.md (an hour)
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
 	$(BIN)/python -m bench.growth
@@ -70,7 +71,7 @@ bench: $(DEV) ## compare with a plain Keras script and the machine's limits: doc
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.page
 
-bench-gpu: $(READY) ## train ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
+bench-gpu: $(STAMP) ## train ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
 	$(BIN)/python -m bench.gpu
 	$(BIN)/python -m bench.page
 
@@ -78,34 +79,34 @@ picture: ## take a screenshot of the finished report: docs/images/report.png; ne
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
-# Each worker runs one test file at a time, so that module fixtures are created once. Tests of whole jobs come first. They
-# spend time waiting for servers, so there are two more workers than cores.
-APART = --dist loadfile
-test: $(DEV) ## run all tests that need no real data
-	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
+# Each worker of pytest-xdist runs whole test files, so that module fixtures are created once. Tests of complete jobs come
+# first. They spend time waiting for servers, so `test` and `coverage` use two more workers than there are cores.
+BY_FILE = --dist loadfile
+test: $(DEV_STAMP) ## run all tests that need no real data
+	$(BIN)/pytest $(BY_FILE) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
 
-coverage: $(DEV) ## run the tests of `test`, and report which lines and branches of src they cover
-	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images" --cov --cov-report=term
+coverage: $(DEV_STAMP) ## run the tests of `test`, and report which lines and branches of src they cover
+	$(BIN)/pytest $(BY_FILE) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images" --cov --cov-report=term
 
-test-unit: $(DEV) ## run the fast tests, in under a minute
-	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real and not images"
+test-unit: $(DEV_STAMP) ## run the fast tests, in under a minute
+	$(BIN)/pytest $(BY_FILE) -n $(CORES) -m "not slow and not real and not images"
 
-stack: $(DEV) ## test three clones with PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
+stack: $(DEV_STAMP) ## test three clones with PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py tests/pipelines/test_after_promotion.py
 
-images: $(DEV) ## build and test the container images and compose.yaml; skipped without a container engine (minutes)
+images: $(DEV_STAMP) ## build and test the container images and compose.yaml; skipped without a container engine (minutes)
 	$(BIN)/pytest -m images tests/pipelines/test_images.py
 
-faults: $(DEV) ## inject every fault listed in docs/reliability.md into the real components
+faults: $(DEV_STAMP) ## inject every fault listed in docs/reliability.md into the real components
 	$(BIN)/python -m faults
 
-real: $(DEV) ## test on the real data: results of the finished `make run` against the lecture, steps against Keras
+real: $(DEV_STAMP) ## test on the real data: results of the finished `make run` against the lecture, steps against Keras
 	$(BIN)/pytest -m real
 
-readme: $(DEV) ## run every command in the README, after `make run` (a few minutes)
+readme: $(DEV_STAMP) ## run every command in the README, after `make run` (a few minutes)
 	$(BIN)/pytest tests/readme_commands.py
 
-check: $(DEV) ## check format, lint, types, import layers, Dockerfile, locked requirements
+check: $(DEV_STAMP) ## check format, lint, types, import layers, Dockerfile, locked requirements
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -114,21 +115,21 @@ check: $(DEV) ## check format, lint, types, import layers, Dockerfile, locked re
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_project.py
 
-reference: $(DEV) ## regenerate the tables of docs/reference.md, and docs/tests.md
+reference: $(DEV_STAMP) ## regenerate the tables of docs/reference.md, and docs/tests.md
 	$(BIN)/python -m feedforward.cli.reference
 	$(BIN)/python tests/support/proofs.py
 
-audit: $(DEV) ## look up known vulnerabilities in the locked packages; needs a network for pip-audit's advisory service
+audit: $(DEV_STAMP) ## look up known vulnerabilities in the locked packages; needs a network for pip-audit's advisory service
 	@$(BIN)/python requirements/audit.py
 
-sbom: $(DEV) ## list the locked packages and the champions in reports/sbom.cdx.json (CycloneDX)
+sbom: $(DEV_STAMP) ## list the locked packages and the champions in reports/sbom.cdx.json (CycloneDX)
 	@$(BIN)/python requirements/sbom.py $(REQUIREMENTS)
 
-fix: $(DEV) ## format, and fix what the linter can fix
+fix: $(DEV_STAMP) ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: $(DEV) ## update requirements/*.txt after a change to pyproject.toml; newest versions: make lock UPGRADE=--upgrade
+lock: $(DEV_STAMP) ## update requirements/*.txt after a change to pyproject.toml; newest versions: make lock UPGRADE=--upgrade
 	$(COMPILE) requirements/dev.txt pyproject.toml --extra cpu --extra s3 --extra dev
 	$(COMPILE) requirements/cpu.txt pyproject.toml --extra cpu
 	$(COMPILE) requirements/gpu.txt pyproject.toml --extra gpu

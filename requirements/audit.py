@@ -1,7 +1,7 @@
 """Look up known vulnerabilities in the locked packages: python requirements/audit.py. Needs a network connection.
 
-Runs pip-audit once for all requirements/*.txt; nothing in them is installed. If pip-audit cannot look up a package, it
-skips that package and succeeds anyway, so this script counts skipped packages and fails if there are any.
+Runs pip-audit once for all requirements/*.txt, without installing anything. If pip-audit cannot look up a package, it
+skips that package and still succeeds, so this script counts skipped packages and fails if there are any.
 """
 
 import json
@@ -34,18 +34,18 @@ def look_up(files: Sequence[Path]) -> tuple[list[dict[str, Any]], str]:
 
 def report(packages: Sequence[Mapping[str, Any]], problem: str) -> tuple[list[str], int]:
     """Return the lines to print, and the exit code: 0 if every package was looked up and none is vulnerable."""
-    seen = {(package["name"], package.get("version")): package for package in packages}.values()
-    found = [package for package in seen if "skip_reason" not in package]
-    if not found:
-        reason = problem or (next(iter(seen))["skip_reason"] if seen else "no package is locked")
+    distinct = {(package["name"], package.get("version")): package for package in packages}.values()
+    looked_up = [package for package in distinct if "skip_reason" not in package]
+    if not looked_up:
+        reason = problem or (next(iter(distinct))["skip_reason"] if distinct else "no package is locked")
         remedy = "run `make audit` with a network connection to pip-audit's advisory service"
         return [f"audit: no package could be looked up ({reason}); {remedy}"], 1
-    vulnerabilities = [_line(package, entry) for package in found for entry in package["vulns"]]
-    skipped = [package["name"] for package in seen if "skip_reason" in package]
-    rest = f"; not looked up: {', '.join(skipped)}" if skipped else ""
+    vulnerabilities = [_line(package, entry) for package in looked_up for entry in package["vulns"]]
+    skipped = [package["name"] for package in distinct if "skip_reason" in package]
     summary = (
-        f"audit: looked up {len(found)} of {len(seen)} packages; vulnerabilities found: {len(vulnerabilities)}{rest}"
+        f"audit: looked up {len(looked_up)} of {len(distinct)} packages; vulnerabilities found: {len(vulnerabilities)}"
     )
+    summary += f"; not looked up: {', '.join(skipped)}" if skipped else ""
     return [*vulnerabilities, summary], int(bool(vulnerabilities or skipped))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# The Python outside any virtual environment, because `create` may delete the active one.
+# The Python outside any virtual environment: `create` may delete the environment that is active.
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 QUIET = [] if sys.stderr.isatty() else ["--quiet"]
 
@@ -28,7 +28,7 @@ def succeeds(*command: str | Path, **kwargs: int) -> bool:
 
 
 def create(venv: Path, uv: bool) -> None:
-    """Create or repair the environment, after deleting one with another Python or an interrupted installation."""
+    """Create or repair the environment; first delete it if it has another Python or an interrupted installation."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if (venv / ".installing").exists() or (venv.exists() and not (venv / "lib" / version).is_dir()):
         shutil.rmtree(venv)
@@ -43,15 +43,15 @@ def create(venv: Path, uv: bool) -> None:
 def installers(venv: Path, uv: bool) -> Iterator[list[str | Path]]:
     """Yield the available installers, best first, each as the beginning of a command line."""
     python = venv / "bin" / "python"
-    with_uv = ["pip", "install", *QUIET, "--python", python]
+    uv_arguments = ["pip", "install", *QUIET, "--python", python]
     if uv:
-        yield ["uv", *with_uv]
-    with_pip = [python, "-m", "pip", "install", *QUIET]
+        yield ["uv", *uv_arguments]
+    pip_command = [python, "-m", "pip", "install", *QUIET]
     if not succeeds(python, "-m", "pip", "--version", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         succeeds(python, "-m", "ensurepip", stdout=subprocess.DEVNULL)
-    if not uv and succeeds(*with_pip, "--require-hashes", "-r", HERE / "setup.txt"):
-        yield [venv / "bin" / "uv", *with_uv]
-    yield with_pip
+    if not uv and succeeds(*pip_command, "--require-hashes", "-r", HERE / "setup.txt"):
+        yield [venv / "bin" / "uv", *uv_arguments]
+    yield pip_command
 
 
 def install(name: str, venv: Path) -> None:
@@ -80,7 +80,7 @@ def install(name: str, venv: Path) -> None:
         sys.exit(
             f"{venv}: installation failed (see above); check that a package index is reachable, then run this again"
         )
-    # Compile the loops and migrate the databases now, once per environment, so that the first job need not do so.
+    # Compile the kernels and create the template databases now, so that the first job does not have to.
     succeeds(venv / "bin" / "python", "-c", "import feedforward.training.kernels", stderr=subprocess.DEVNULL)
     for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
         succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)

@@ -2,7 +2,7 @@
 
 It lists the packages that requirements/NAME.txt installs on this kind of machine, with the hashes from that lock file.
 It also lists the champion of each dataset (the model version that answers requests), after verifying it, with the
-digests of its files, its data and the contents of its model card.
+digests of its files and data, and the contents of its model card.
 """
 
 import importlib.metadata
@@ -46,7 +46,7 @@ class Package:
     hashes: tuple[str, ...]
 
 
-def locked(text: str) -> Iterator[Package]:
+def locked_packages(text: str) -> Iterator[Package]:
     """Yield the packages that a requirements file installs on this machine."""
     for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
         requirement = Requirement(re.split(r"\s*\\\n|\n", entry, maxsplit=1)[0])
@@ -72,36 +72,36 @@ def _component(package: Package) -> Component:
         purl=purl,
         bom_ref=reference,
         external_references=[files],
-        licenses=[LicenseFactory().make_from_string(text) for text in _license(package.name)],
+        licenses=[LicenseFactory().make_from_string(text) for text in _licenses(package.name)],
     )
 
 
-def _license(name: str) -> list[str]:
-    """Return the license that an installed package declares, possibly as an SPDX expression; empty if there is none."""
+def _licenses(name: str) -> list[str]:
+    """Return the license that an installed package declares, such as an SPDX expression; empty if there is none."""
     try:
         metadata = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:
         return []
-    stated = metadata.get("License-Expression") or metadata.get("License") or ""
-    if not stated or "\n" in stated or len(stated) > 100:  # some packages give the whole text of the license
+    declared = metadata.get("License-Expression") or metadata.get("License") or ""
+    if not declared or "\n" in declared or len(declared) > 100:  # some packages give the whole text of the license
         classifiers = [line for line in metadata.get_all("Classifier") or [] if line.startswith("License ::")]
-        stated = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
-    return [stated] if stated else []
+        declared = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
+    return [declared] if declared else []
 
 
-def _requires(name: str, known: Mapping[str, Component]) -> list[Component]:
+def _required_packages(name: str, locked: Mapping[str, Component]) -> list[Component]:
     """Return the locked packages that an installed package requires on this machine, without extras."""
     try:
         lines = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-    wanted = (Requirement(line) for line in lines)
-    chosen = {
+    requirements = (Requirement(line) for line in lines)
+    names = {
         canonicalize_name(requirement.name)
-        for requirement in wanted
+        for requirement in requirements
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     }
-    return [known[other] for other in sorted(chosen & known.keys())]
+    return [locked[other] for other in sorted(names & locked.keys())]
 
 
 # --- models ----------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def _sha256(digest: str) -> list[HashType]:
     return [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
 
 
-def _data(name: str, dataset: Dataset, digest: str) -> Component:
-    """Return the vectorized data of a model, with the source files whose SHA-256 is in params.yaml."""
+def _data_component(name: str, dataset: Dataset, digest: str) -> Component:
+    """Return the vectorized data of a dataset, with the source files whose SHA-256 is in params.yaml."""
     sources = [
         Component(name=key, type=ComponentType.FILE, bom_ref=f"source:{name}/{key}", hashes=_sha256(file.sha256))
         for key, file in dataset.files.items()
@@ -127,7 +127,7 @@ def _data(name: str, dataset: Dataset, digest: str) -> Component:
     )
 
 
-def _model(name: str, champion: Champion) -> Component:
+def _model_component(name: str, champion: Champion) -> Component:
     description = champion.served.description
     folder = model_versions.folder(champion.version, model_version.SERVED)
     contents = {file: entry["sha256"] for file, entry in atomic_files.read_json(folder / bundle.MANIFEST).items()}
@@ -153,7 +153,7 @@ def _model(name: str, champion: Champion) -> Component:
     )
 
 
-def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samples: int) -> dict[str, Any]:
+def _model_card(champion: Champion, data: str, metrics: Mapping[str, float], test_samples: int) -> dict[str, Any]:
     """Return the model card as CycloneDX defines it; the library does not support model cards yet."""
     served, description = champion.served, champion.served.description
     sizes = [served.network.columns, *(layer.kernel.shape[1] for layer in served.network.layers)]
@@ -185,7 +185,7 @@ def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samp
 
 
 def _metrics(champion: Champion) -> dict[str, float]:
-    """Return the test metrics of the run and the metrics of the evaluation."""
+    """Return the test metrics of the champion's run, and the metrics of its evaluation before the promotion."""
     from feedforward.tracking.registry import Registry
 
     runs = {run.run_id: run for run in Registry().find_runs(champion.version.dataset, role="final")}
@@ -204,14 +204,14 @@ def _add_models(bom: Bom, params: Params) -> dict[str, dict[str, Any]]:
         except NothingToServe as error:
             print(f"no model listed for {name}: {error}")
             continue
-        model = _model(name, champion)
-        data = _data(name, dataset, champion.served.description.data_digest)
+        model = _model_component(name, champion)
+        data = _data_component(name, dataset, champion.served.description.data_digest)
         for component in (model, data):
             bom.components.add(component)
         bom.register_dependency(model, [data])
         manifest = paths.vectorized(name) / "manifest.json"
         samples = atomic_files.read_json(manifest)["samples"]["test"] if manifest.is_file() else 0
-        cards[str(model.bom_ref)] = _card(champion, str(data.bom_ref), _metrics(champion), samples)
+        cards[str(model.bom_ref)] = _model_card(champion, str(data.bom_ref), _metrics(champion), samples)
     return cards
 
 
@@ -226,12 +226,12 @@ def make(lock: Path, params: Params) -> str:
         name=PROJECT, version=importlib.metadata.version(PROJECT), type=ComponentType.APPLICATION, bom_ref=PROJECT,
         licenses=[LicenseFactory().make_from_string("MIT")],
     )  # fmt: skip
-    packages = {package.name: _component(package) for package in locked(lock.read_text(encoding="utf-8"))}
+    packages = {package.name: _component(package) for package in locked_packages(lock.read_text(encoding="utf-8"))}
     for component in packages.values():
         bom.components.add(component)
     for name, component in packages.items():
-        bom.register_dependency(component, _requires(name, packages))
-    bom.register_dependency(bom.metadata.component, _requires(PROJECT, packages))
+        bom.register_dependency(component, _required_packages(name, packages))
+    bom.register_dependency(bom.metadata.component, _required_packages(PROJECT, packages))
     cards = _add_models(bom, params)
     content = json.loads(JsonV1Dot6(bom).output_as_string())
     for component in content["components"]:

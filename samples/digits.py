@@ -1,4 +1,4 @@
-"""Generate the embedded sample of MNIST: 2,000 digits, equally many per class, in the original order.
+"""Generate the embedded sample of MNIST: 2,000 digits, the same number per class, in the original order.
 
 python samples/digits.py FOLDER        selects them from the real MNIST files in FOLDER
 """

@@ -20,12 +20,12 @@ COUNTS = {"train": 800, "test": 200}  # reviews per class
 CLASSES = ("neg", "pos")  # in label order
 ARCHIVE = Path(__file__).with_name("reviews.tar.gz")
 
-# Share of sentences that agree with the review's label, and share of those that contradict it; the rest are neutral.
-# Each review is either outspoken or torn; a linear model often gets the torn ones wrong.
-OUTSPOKEN, TORN = (0.60, 0.08), (0.42, 0.26)
-OUTSPOKEN_SHARE = 0.85
+# Each review is either clear or mixed; a linear model often gets the mixed ones wrong. The two shares are those of the
+# sentences that agree with the review's label and of those that contradict it; the other sentences are neutral.
+SHARES_IF_CLEAR, SHARES_IF_MIXED = (0.60, 0.08), (0.42, 0.26)
+CLEAR_REVIEWS = 0.85  # share of the reviews that are clear
 
-# Each list goes from common to rare words; the rare ones occur too seldom to be learned.
+# Each list goes from common to rare words; the rarest ones occur too seldom to be learned.
 # ruff: noqa: SIM905  (words in a text are easier to read and to add to than a list of them)
 GOOD = """good great fine wonderful excellent superb funny charming moving brilliant beautiful delightful lovely
 clever touching gripping fresh warm witty memorable enjoyable impressive stunning perfect honest tender inventive
@@ -59,8 +59,8 @@ SYLLABLES = """an bel cor dan el far gor hal in jor kal lem mar nor ol pet quin 
 cas dor en fel gra hen is jan ken lor mi nal or pra rin ste tal ur vin wen""".split()
 YEARS = tuple(str(year) for year in range(1931, 2009))
 
-# {g} a good word, {b} a bad one, {l} praise, {h} blame; neutral: {p} part, {n} noun, {j} job, {o} place, {d} deed,
-# {w} a name, {y} a year. Templates of praise and of blame have the same structure, so that only their words differ.
+# {g}: a word from GOOD; {b}: BAD; {l}: PRAISE; {h}: BLAME; neutral: {p}: PARTS; {n}: NOUNS; {j}: JOBS; {o}: PLACES;
+# {d}: DEEDS; {y}: YEARS; {w}: a name. The templates in PRO and CONTRA have the same structure; only their words differ.
 PRO = (
     "The {p} is {g}.", "The {p} was {g} and the {p} even better.", "I {l} every minute of it.", "What a {g} {n}!",
     "It is a {g}, {g} {n}.", "{w} gives a {g} performance.", "I {l} the {p}.", "The {p} is anything but {b}.",
@@ -123,13 +123,13 @@ class Writer:
 
     def review(self, positive: bool) -> str:
         """Return four to twelve different sentences, at least one of which agrees with the label."""
-        agreeing, opposing = OUTSPOKEN if self.random() < OUTSPOKEN_SHARE else TORN
+        agreeing, opposing = SHARES_IF_CLEAR if self.random() < CLEAR_REVIEWS else SHARES_IF_MIXED
         same, opposite = (PRO, CONTRA) if positive else (CONTRA, PRO)
         count = 4 + int(9 * self.random())
-        sure = int(count * self.random())  # position of the sentence that always agrees
+        agreeing_position = int(count * self.random())  # the sentence there always agrees
         sentences: list[str] = []
         while len(sentences) < count:
-            draw, agrees = self.random(), len(sentences) == sure
+            draw, agrees = self.random(), len(sentences) == agreeing_position
             kind = same if draw < agreeing or agrees else opposite if draw < agreeing + opposing else NEUTRAL
             sentence = self.sentence(kind)
             if sentence not in sentences:
