@@ -22,7 +22,7 @@ def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_se
         lecture = dataset.training.lecture
         if lecture is None:
             continue
-        wide_variants = study.wide(params, name)
+        wide_variants = study.wide_variants(params, name)
         narrow_variants = [variant for variant in params.variants if variant not in wide_variants]
         for variants, count in ((narrow_variants, seeds), (wide_variants, wide_seeds)):
             if variants:

@@ -227,7 +227,7 @@ def test_scores(findings: "Findings") -> str:
 
     estimates = findings.summary[findings.baseline]
     names = [name for name in tables.FINAL if name in estimates]
-    return "  \n".join(f"{tables.SHOWN[name]}: {tables.interval(estimates[name], 4)}" for name in names)
+    return "  \n".join(f"{tables.SHORT_LABELS[name]}: {tables.interval(estimates[name], 4)}" for name in names)
 
 
 # --- prediction ------------------------------------------------------------------------------

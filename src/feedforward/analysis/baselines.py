@@ -12,7 +12,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import Summary
 from feedforward.core import paths
 
-COMPARED = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
+COMPARED_STATISTICS = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def find(results: Iterable[RunResult], dataset: str, variant: str, runs: Sequenc
     }
     differences = [
         difference
-        for statistic in COMPARED
+        for statistic in COMPARED_STATISTICS
         for difference in comparisons.differences([*runs, *baselines], [(variant, name) for name in names], statistic)
     ]
     return Baselines(summary, differences)

@@ -1,6 +1,6 @@
 """How well the probabilities of each variant are calibrated, and how much of its overfitting is overconfidence.
 
-All metrics are measured on the validation split, across seeds; see models.calibration.
+All metrics are measured on the validation split (models.calibration) and averaged over seeds.
 """
 
 import math
@@ -14,15 +14,15 @@ from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate, t_qua
 from feedforward.analysis.run_result import RunResult
 
 LEAST_RISE = 0.005  # nats; for a smaller rise, the share that scaling removes is mostly noise
-STAGES = ("best", "last", "last_scaled")  # names of diagrams; see RunResult.reliability
+STAGES = ("best", "last", "last_scaled")  # keys in RunResult.reliability that get a diagram
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """Share of correct predictions by confidence: for each bin, means over seeds and the share's interval."""
+    """Accuracy by confidence: for each bin, the means of both over seeds, and the interval of the accuracy."""
 
     confidence: Numbers
-    correct: Numbers
+    accuracy: Numbers
     low: Numbers | None
     high: Numbers | None
 
@@ -32,7 +32,7 @@ class VariantCalibration:
     """The calibration of a variant after its last epoch.
 
     ece, scaled_ece: expected calibration error before and after temperature scaling. rise: validation loss at the last
-    epoch minus its minimum. scaled_rise: the same for the loss after temperature scaling at each epoch. removed: the
+    epoch minus its minimum. scaled_rise: the same for the loss that is temperature-scaled at each epoch. removed: the
     share of `rise` that scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names in STAGES.
     """
 
@@ -60,7 +60,7 @@ def summarize(runs: Sequence[RunResult], variants: Sequence[str]) -> list[Varian
 def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     rises = [_rise(run, "val_cross_entropy") for run in runs]
     scaled_rises = [_rise(run, "calibration/refinement") for run in runs]
-    last = {
+    at_last_epoch = {
         name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs])
         for name in ("ece", "scaled_ece", "brier", "temperature")
     }
@@ -71,7 +71,12 @@ def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     }
     removed = _share_removed(rises, scaled_rises)
     return VariantCalibration(
-        variant, **last, rise=_estimate(rises), scaled_rise=_estimate(scaled_rises), removed=removed, diagrams=diagrams
+        variant,
+        **at_last_epoch,
+        rise=_estimate(rises),
+        scaled_rise=_estimate(scaled_rises),
+        removed=removed,
+        diagrams=diagrams,
     )
 
 

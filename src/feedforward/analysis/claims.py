@@ -1,10 +1,11 @@
 """Judge the claims in params.yaml across seeds: supported, contradicted, no difference that matters, or undecided.
 
 A claim specifies a range for the difference left − right (or left − value): below 0, above 0, or within ± tolerance.
-Its interval comes from a confidence sequence with error probability 5 % / number of claims (Bonferroni). Therefore, all
-intervals of a dataset are correct for every number of seeds with 95 % probability. Only the intervals determine the
-verdicts, so the probability that a dataset ever gets a false verdict is at most 5 %, no matter how many times seeds are
-added and results are checked.
+The interval for this difference comes from a confidence sequence with error probability 5 % / number of claims about
+the dataset (Bonferroni). Therefore, with a probability of at least 95 %, the intervals for all claims about a dataset
+contain the true differences at every number of seeds. Only these intervals determine the verdicts, so the probability
+that a dataset ever gets a false verdict is at most 5 %, no matter how many times seeds are added and results are
+checked.
 
 `datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. For a
 claim with direction `lower` or `higher`, an interval within ± margin gives the verdict *no difference that matters*,
@@ -30,16 +31,18 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Verdict:
     """The verdict on a claim.
 
-    outcome: the outcome for this data. new_data: the outcome for new data of the same kind, from `sequential.inflate`;
-        None if the splits do not depend on the seed, and for claims about final models.
-    n: number of seeds that were compared. level: error probability of each interval in `history`.
+    outcome: the outcome for this data. new_data: what the outcome would be for new data of the same kind, from
+        `sequential.inflate`; None if the splits do not depend on the seed, and for claims about final models.
+    n: number of seeds that have the statistic on both sides. level: error probability of `history` as a whole.
     left, right: mean of each side; if the claim compares with a constant, `right` is that constant.
-    difference: mean of left − right with its 95 % t interval. wins: P(left > right), paired by seed and unpaired; None
-        for claims about a constant.
-    history: intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
+    difference: mean of left − right with its 95 % t interval. wins: probability that a run of the left side has the
+        higher value (even if lower is better), for the same seed and for any two seeds; None for claims about a
+        constant.
+    history: the claim's intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
     margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
-        more seeds would decide it. note: why there is no interval, or no valid one; otherwise empty.
-    Numbers are None if no run measured the statistic, or if they need two seeds and there is only one.
+        more seeds would decide it; None if far too many. note: why there is no interval, or no valid one; otherwise
+        empty.
+    Numbers are None if `n` is 0, or if they need two seeds and there is only one.
     """
 
     dataset: str
@@ -68,7 +71,7 @@ class Verdict:
         """The number of seeds after which the claim first had this outcome; None if undecided."""
         if not self.decided:
             return None
-        return next(limits.n for limits in self.history if _outcome(self.claim, limits, self.margin) == self.outcome)
+        return next(entry.n for entry in self.history if _outcome(self.claim, entry, self.margin) == self.outcome)
 
     @property
     def interval(self) -> Interval | None:
@@ -96,11 +99,11 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     seeds = [seed for seed in left if seed in right]
     n, values = len(seeds), [left[seed] - right[seed] for seed in seeds]
     if not n:
-        return Verdict(dataset, claim, "undecided", None, 0, level, note="no run measured the statistic")
+        return Verdict(dataset, claim, "undecided", None, 0, level, note="no seed has the statistic on both sides")
     statistic = STATISTICS[claim.statistic]
-    error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
+    sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
-    history = sequential.confidence_sequence(values, level, statistic.resolution, error)
+    history = sequential.confidence_sequence(values, level, statistic.resolution, sampling_error)
     outcome = _outcome(claim, history[-1] if history else None, margin)
     new_data = None if overlap is None else sequential.inflate(values, level, overlap, statistic.resolution)
     boundary = _boundary(claim, sum(values) / n)
@@ -114,7 +117,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         level,
         sum(left[seed] for seed in seeds) / n,
         sum(right[seed] for seed in seeds) / n,
-        intervals.estimate(values, overlap=overlap, sampling_error=error),
+        intervals.estimate(values, overlap=overlap, sampling_error=sampling_error),
         None if claim.right is None else _win_probabilities(values, left, right),
         tuple(history),
         None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),
@@ -173,5 +176,5 @@ def _note(history: Sequence[Interval], n: int) -> str:
     if last.low is None:
         return "too few seeds for an interval at this level"
     if last.high is not None and last.low > last.high:
-        return "early and late seeds contradict each other: they do not share one normal distribution"
+        return "early and late seeds contradict each other: they do not come from one normal distribution"
     return ""

@@ -10,17 +10,17 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.sequential import Interval
 from feedforward.analysis.statistics import STATISTICS, overlap, sample
 
-LEVEL = 1 - CONFIDENCE
+LEVEL = 1 - CONFIDENCE  # error probability of a whole family of intervals
 
 
 @dataclass(frozen=True)
 class Difference:
     """The difference left − right in a statistic, paired by seed; pairs that are compared together form one family.
 
-    p, p_corrected: p-value of the paired t test, before and after Holm's correction; valid only if the number of seeds
-        was fixed in advance.
-    sequence: the anytime-valid interval, Bonferroni-corrected over the family; None with one seed.
-    paired, unpaired: probability that a run of `left` has the higher value than a run of `right`, for the same seed
+    p, p_corrected: p-value of the paired t test, before and after Holm's correction over the family; valid only if the
+        number of seeds was fixed in advance.
+    anytime: the anytime-valid interval, Bonferroni-corrected over the family; None with one seed.
+    paired, unpaired: probability that a run of `left` has a higher value than a run of `right`, for the same seed
         (`paired`) or for any two seeds (`unpaired`); ties count one half.
     """
 
@@ -30,7 +30,7 @@ class Difference:
     estimate: Estimate
     p: float | None
     p_corrected: float | None
-    sequence: Interval | None
+    anytime: Interval | None
     paired: float
     unpaired: float
 
@@ -42,10 +42,10 @@ class Difference:
     @property
     def sign(self) -> int:
         """1 if the anytime-valid interval is above zero, −1 if it is below, otherwise 0."""
-        return sign(self.sequence)
+        return sign(self.anytime)
 
     def beats(self) -> tuple[float, float] | None:
-        """P(a run of `left` is better), paired and unpaired; None if neither higher nor lower is better."""
+        """P(a run of `left` is better): paired and unpaired; None if neither higher nor lower values are better."""
         better = STATISTICS[self.statistic].better
         if better is None:
             return None
@@ -63,7 +63,7 @@ def _is_empty(interval: Interval) -> bool:
     return interval.low is not None and interval.high is not None and interval.low > interval.high
 
 
-def paired(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
+def paired_differences(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
     """left − right for each seed that both samples have, by ascending seed."""
     return [left[seed] - right[seed] for seed in sorted(left) if seed in right]
 
@@ -72,31 +72,31 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
     """Paired differences of (left, right) pairs of variants; pairs without a shared seed are left out."""
     pairs = list(pairs)
     samples = {name: sample(runs, name, statistic) for name in {name for pair in pairs for name in pair}}
-    values = {pair: paired(samples[pair[0]], samples[pair[1]]) for pair in pairs}
+    values = {pair: paired_differences(samples[pair[0]], samples[pair[1]]) for pair in pairs}
     values = {pair: gaps for pair, gaps in values.items() if gaps}
     resolution, ratio = STATISTICS[statistic].resolution, overlap(runs)
     p_values = [intervals.p_value(gaps, 0.0, resolution) for gaps in values.values()]
     rows = []
     for (pair, gaps), p, corrected in zip(values.items(), p_values, multiple_testing.holm(p_values), strict=True):
-        entry = estimate(gaps, overlap=ratio)
-        assert entry is not None
-        sequence = sequential.confidence_sequence(gaps, LEVEL / len(values), resolution)
-        wins = intervals.superiority(gaps, [0.0])
+        mean = estimate(gaps, overlap=ratio)
+        assert mean is not None
+        history = sequential.confidence_sequence(gaps, LEVEL / len(values), resolution)
+        anytime = history[-1] if history else None
+        paired = intervals.superiority(gaps, [0.0])
         unpaired = intervals.superiority([*samples[pair[0]].values()], [*samples[pair[1]].values()])
-        latest = sequence[-1] if sequence else None
-        rows.append(Difference(statistic, *pair, entry, p, corrected, latest, wins, unpaired))
+        rows.append(Difference(statistic, *pair, mean, p, corrected, anytime, paired, unpaired))
     return rows
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Variants from best to worst, by their means over the seeds that they all share.
+    """The order of variants, and which of them the seeds so far do not distinguish from the first.
 
-    If they share none, each mean is over all seeds of the variant.
-
-    order: variants with their estimates; the first one has the best mean among those that no other surely beats.
-    tied: the other variants that none surely beats; the seeds so far do not distinguish them from the first.
-    equivalent: the variants in `tied` whose difference from the first is surely within the margin.
+    order: variants, each with its estimate over all its seeds. The first has the best mean among those that no other
+        variant significantly beats; the others follow from best to worst mean. The means compared here are over the
+        seeds that all variants share or, if there are none, over all seeds of each variant.
+    tied: the other variants that no variant significantly beats.
+    equivalent: the variants in `tied` whose difference from the first is within the margin, with its whole interval.
     """
 
     order: list[tuple[str, Estimate]]
@@ -107,26 +107,26 @@ class Ranking:
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
     """Order the variants by a statistic for which higher or lower is better.
 
-    A variant surely beats another if the whole anytime-valid interval of their paired difference, Bonferroni-corrected
-    over all pairs, is on the better side of zero.
+    A variant significantly beats another if the anytime-valid interval of their paired difference, Bonferroni-corrected
+    over all pairs, is entirely on the better side of zero.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:
         return Ranking([], [], [])
-    better = -1 if STATISTICS[statistic].better == "lower" else 1
+    better_sign = -1 if STATISTICS[statistic].better == "lower" else 1
     shared = set.intersection(*map(set, samples.values()))
     means = {
         v: _mean([x for seed, x in values.items() if seed in shared] or values.values())
         for v, values in samples.items()
     }
-    order = sorted(samples, key=lambda v: -better * means[v])
-    latest = _latest_intervals(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
-    signs = {pair: sign(interval) for pair, interval in latest.items()}
-    beaten = {pair[1] if direction == better else pair[0] for pair, direction in signs.items() if direction}
+    order = sorted(samples, key=lambda v: -better_sign * means[v])
+    by_pair = _latest_intervals(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
+    signs = {pair: sign(interval) for pair, interval in by_pair.items()}
+    beaten = {right if s == better_sign else left for (left, right), s in signs.items() if s}
     first, *tied = [v for v in order if v not in beaten] or order
     order.remove(first)
     order.insert(0, first)
-    equivalent = [v for v in tied if margin and _is_within(latest.get((first, v)) or latest.get((v, first)), margin)]
+    equivalent = [v for v in tied if margin and _is_within(by_pair.get((first, v)) or by_pair.get((v, first)), margin)]
     ratio = overlap(runs)
     estimates = {v: estimate(samples[v].values(), overlap=ratio) for v in order}
     return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent)
@@ -137,8 +137,10 @@ def _latest_intervals(
 ) -> dict[tuple[str, str], Interval]:
     """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs."""
     histories = {
-        pair: sequential.confidence_sequence(paired(samples[pair[0]], samples[pair[1]]), LEVEL / len(pairs), resolution)
-        for pair in pairs
+        (left, right): sequential.confidence_sequence(
+            paired_differences(samples[left], samples[right]), LEVEL / len(pairs), resolution
+        )
+        for left, right in pairs
     }
     return {pair: history[-1] for pair, history in histories.items() if history}
 

@@ -70,9 +70,9 @@ def _curve(errors: Sequence[dict[str, Any]], name: str) -> Curve | None:
     return Curve(np.array(rows[0][0]), *mean_interval([y for _, y in rows])) if rows else None
 
 
-def most_confused(confusion: Numbers, number: int) -> list[tuple[int, int, float]]:
-    """(true class, predicted class, samples) for the largest off-diagonal entries, largest first."""
+def most_confused(confusion: Numbers, count: int) -> list[tuple[int, int, float]]:
+    """(true class, predicted class, samples) for the `count` largest off-diagonal entries above 0, largest first."""
     wrong = confusion - np.diag(np.diag(confusion))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:number]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
     pairs = [(int(k) // len(wrong), int(k) % len(wrong)) for k in order]
     return [(row, column, float(wrong[row, column])) for row, column in pairs if wrong[row, column] > 0]

@@ -23,7 +23,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that never learned. n: number of all its seeds. cause: in words; empty if unknown."""
+    """The seeds of a variant that never learned. n: number of seeds that it has. cause: in words; empty if unknown."""
 
     variant: str
     seeds: tuple[int, ...]
@@ -55,8 +55,9 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
 def constant_loss(run: RunResult, dataset: Dataset) -> float:
     """Validation loss of the best constant prediction.
 
-    This is the run's `constant_val_cross_entropy`, or else, for classification, the loss of equal probabilities (ln k
-    for k classes) and, for regression, 1, because losses are in units of the target's variance.
+    This is the run's `constant_val_cross_entropy`. If the run lacks it, it is the loss of equal probabilities for
+    classification (ln k for k classes) and 1 for regression: exact for `regression`, whose losses are in units of the
+    target's variance, and an upper bound for `unit_regression`.
     """
     if "constant_val_cross_entropy" in run.metrics:
         return run.metrics["constant_val_cross_entropy"]
@@ -74,7 +75,7 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
 
 
 def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """`dead units` if all failed runs have some; otherwise a note if their training losses stayed high as well."""
+    """`dead units` if all failed runs have some; otherwise a note if all their training losses stayed high as well."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
     lowest_losses = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]

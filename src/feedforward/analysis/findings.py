@@ -73,10 +73,10 @@ def find(
         if (runs := statistics.select(results, name, protocol))
     ]
     if not findings:
-        listed = "training.lecture" if protocol == "lecture" else "training.variants"
+        key = "training.lecture" if protocol == "lecture" else "training.variants"
         raise DataError(
-            f"results: no run of protocol {protocol}, which trains only variants that `{listed}` of a dataset in"
-            " params.yaml lists; correct it if necessary, then run `dvc repro train`"
+            f"results: no run of protocol {protocol}, which trains only the variants listed in `{key}` of a dataset;"
+            " correct params.yaml if necessary, then run `dvc repro train`"
         )
     return findings
 

@@ -1,15 +1,15 @@
 """Means, medians, interquartile means and intervals of values over seeds; t tests.
 
-There is one interval for each of two populations:
+Each interval is for one of two populations:
 
 - *This data*: further training runs on the same data, with other initial weights, batch orders and validation splits.
-  This is Student's t interval, with variance s² / n.
+  Its interval is Student's t interval, with variance s² / n.
 - *New data* of this kind: the validation splits of one dataset overlap, so runs are correlated and the variance of
   their mean does not fall as 1 / n. Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52,
-  2003) correct it to (1 / n + n_val / n_train) s².
+  2003) correct this variance to (1 / n + n_val / n_train) s².
 
-Both assume that seed effects are normally distributed. Both are valid only for a number of seeds that was fixed in
-advance; `sequential` has intervals that stay valid when seeds are added after looking at the results.
+Both intervals assume that the values are normally distributed over seeds. Both are valid only for a number of seeds
+that was fixed in advance; `sequential` has intervals that stay valid when seeds are added after looking at the results.
 """
 
 import math
@@ -26,10 +26,11 @@ NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for o
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n seeds, with its interval for this data and, where the splits are known, for new data.
+    """A mean over n seeds, with its interval for this data (low, high) and for new data (new_low, new_high).
 
-    sd, low, high: None with one seed. new_low, new_high: also None where the numbers of samples are unknown.
-    iqm: the interquartile mean, which ignores the lowest and the highest quarter of the seeds.
+    sd, low, high: None with one seed; but test metrics of baselines have an interval over test samples even then.
+    new_low, new_high: also None if the seed did not draw the splits. iqm: the interquartile mean, which ignores the
+    lowest and the highest quarter of the seeds.
     """
 
     n: int
@@ -53,7 +54,8 @@ def estimate(
 
     overlap: n_val / n_train; if None, there is no interval for new data.
     sampling_error: standard error that all values share because they were measured on the same samples (a test
-        split). It is added in quadrature to the half-width (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+        split). Its interval and the interval over seeds are combined by adding the squares of their half-widths (MOVER:
+        Zou and Donner, Statistics in Medicine 27, 2008).
     """
     array = np.array(list(values), float)
     n = len(array)

@@ -1,4 +1,4 @@
-"""Published results on the same test split: the best one (the ceiling), and runs that are suspiciously better."""
+"""Published results on the same test split: the best one (the ceiling), and results that are suspiciously better."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Published
 
 # Published statistic → the statistic of a replica that estimates it on validation samples
-VALIDATED = {
+ESTIMATED_BY = {
     "test_accuracy": "best_val_accuracy",
     "test_loss": "best_val_cross_entropy",
     "test_mae": "best_val_mae",
@@ -18,7 +18,9 @@ VALIDATED = {
 
 def ceiling(dataset: Dataset, statistic: str) -> Published | None:
     """The best published result for `statistic`, or for the test statistic that it estimates; None if there is none."""
-    entries = [entry for entry in dataset.literature if statistic in (entry.statistic, VALIDATED.get(entry.statistic))]
+    entries = [
+        entry for entry in dataset.literature if statistic in (entry.statistic, ESTIMATED_BY.get(entry.statistic))
+    ]
     sign = -1 if STATISTICS[statistic].better == "lower" else 1
     return max(entries, key=lambda entry: sign * entry.value, default=None)
 
@@ -32,8 +34,8 @@ def interval(published: Published) -> tuple[float, float]:
 def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -> list[str]:
     """One line for each statistic of a variant that is better than all published results by more than chance explains.
 
-    That is the case if the statistic's interval for new data (or else for this data) is entirely better than the
-    interval of the best published result.
+    That is the case if the statistic's interval for new data (without one: its interval for this data, or else its
+    mean) is entirely better than the interval of the best published result.
     """
     lines = []
     for statistic, estimate in estimates.items():

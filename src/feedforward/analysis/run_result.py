@@ -1,4 +1,4 @@
-"""RunResult: the result of one training run, without run IDs or times, so that reruns are byte-identical."""
+"""RunResult: the result of one training run, without run IDs or times, so that a rerun gives the same bytes."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -15,18 +15,17 @@ class RunResult:
     """The result of training one variant once with one seed.
 
     role: `replica` (compared on the validation split) or `final` (tested once).
-    curves: one value per epoch for `loss`, `accuracy`, `cross_entropy` and, if there is a validation split, for the
-        same names with the prefix `val_`. `loss` is Keras's loss and includes the L2 penalty; `cross_entropy` does not.
+    curves: one value per epoch for `loss`, `accuracy`, `cross_entropy` and, with validation, for the same names with
+        the prefix `val_`. `loss` is Keras's loss and includes the L2 penalty; `cross_entropy` does not.
         Regressions have `mae` (in the unit of the target) instead of `accuracy`, and their `cross_entropy` is the
-        squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants. Runs with
-        a validation split that predict classes or labels have `calibration/…` (models.calibration.Calibration).
+        squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants. With
+        validation, runs that predict classes or labels also have `calibration/…` (models.calibration.Calibration).
     metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
     measured: metrics that training recorded in addition to the curves. For a run with validation:
         `best_cross_entropy` and `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best
-        epoch;
-        `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the number of
-        hidden units that are 0 on every training sample that was checked.
+        epoch; `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the
+        number of hidden units that are 0 on every training sample that was checked.
     hardest: for a final run, the test samples with the largest loss (attribution.hardest).
     samples: number of samples that the run used, by split: `train`, `validation`, `test`.
     reliability: bins (number of samples, mean confidence, share of correct predictions) on the validation split after
@@ -72,7 +71,10 @@ def score_of(curves: Iterable[str]) -> str:
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
-    """Write results as JSON in a fixed order. cpu: the kind of CPU that computed them (provenance.cpu_digest)."""
+    """Write results as JSON in a fixed order.
+
+    cpu: the kind of CPU that computed them (provenance.cpu_digest). point: the crash point (atomic_files.crash_point).
+    """
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
     atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 

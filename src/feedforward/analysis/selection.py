@@ -15,7 +15,7 @@ Better = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedTrial:
     """A trial that was chosen by its search result and trained again with fresh seeds.
 
     search: estimate over the seeds used in the search. fresh: estimate over seeds that the search never used.
@@ -41,7 +41,7 @@ class Confirmed:
 
 
 def expected_best(values: Sequence[float], better: Better) -> list[float]:
-    """The expected best of n trials drawn from `values` without replacement, for n = 1, 2, …, number of values.
+    """The expected best of n trials drawn from `values` without replacement, for n = 1, 2, …, len(values).
 
     For trials that were drawn independently, each entry is an unbiased estimate of the expected validation performance
     with a budget of n trials: the mean over all subsets of size n (Tang et al., "Showing your work doesn't always

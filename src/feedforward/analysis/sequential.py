@@ -1,8 +1,8 @@
 """Confidence sequences for a mean of unknown variance: intervals that stay valid however many times they are checked.
 
-A t interval is valid for a number of seeds that was fixed in advance. If seeds are added until the interval excludes
-zero, it reports a difference in 15 % of the cases in which there is none. A confidence sequence covers the mean at
-*all* numbers of seeds simultaneously, with probability 1 - level.
+A t interval is valid for a number of seeds that was fixed in advance. If it is checked after 5, 10, 20 and 40 seeds, it
+excludes zero at least once in 15 % of the cases in which there is no difference. A confidence sequence covers the mean
+at *all* numbers of seeds simultaneously, with a probability of at least 1 - level.
 
 For values x and a hypothetical mean, let t be the t statistic of the first n values. The process
 
@@ -11,7 +11,7 @@ For values x and a hypothetical mean, let t be the t statistic of the first n va
 is a nonnegative martingale under that mean: a mixture of t likelihood ratios over normal effect sizes with variance
 1 / PRECISION (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and
 confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
-inequality, the probability that it ever reaches 1 / level is at most `level`. The interval contains the hypothetical
+inequality, the probability that M ever reaches 1 / level is at most `level`. The interval contains the hypothetical
 means for which the process has not reached that bound.
 """
 
@@ -47,7 +47,7 @@ class Interval:
 def confidence_sequence(
     values: Sequence[float], level: float, resolution: float = 0.0, sampling_error: float = 0.0
 ) -> list[Interval]:
-    """Intervals for the mean after 2, 3, … values; with probability 1 - level, all of them contain the mean.
+    """Intervals for the mean after 2, 3, … values; all of them contain it with probability 1 - level or more.
 
     Each interval is intersected with all earlier ones, so intervals never grow. If the values share one normal
     distribution, an empty interval (low above high) has probability at most `level`.
@@ -56,7 +56,7 @@ def confidence_sequence(
     """
     if len(values) < 2:
         return []
-    n, mean, sd = _running(values, resolution)
+    n, mean, sd = _running_moments(values, resolution)
     shared_half = float(-special.ndtri(level / 2)) * sampling_error
     half = np.hypot(_half_width(n, level, sd), shared_half)
     low, high = np.maximum.accumulate(mean - half), np.minimum.accumulate(mean + half)
@@ -64,13 +64,14 @@ def confidence_sequence(
 
 
 def inflate(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
-    """Widen the latest interval of the sequence for new data: multiply its half-width by sqrt(1 + n n_val / n_train).
+    """The interval for new data: that of the sequence after n values, with sqrt(1 + n n_val / n_train) times the width.
 
-    overlap: n_val / n_train. Return None if there are fewer than two values.
+    It is not intersected with earlier intervals. overlap: n_val / n_train. Return None if there are fewer than two
+    values.
     """
     if len(values) < 2:
         return None
-    n, mean, sd = _running(values, resolution)
+    n, mean, sd = _running_moments(values, resolution)
     half = float(_half_width(n[-1:], level, sd[-1:])[0] * math.sqrt(1 + n[-1] * overlap))
     return Interval(len(values), _finite(mean[-1] - half), _finite(mean[-1] + half))
 
@@ -79,7 +80,7 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
     """Anytime-valid p-value of whether the mean is `null`: min(1, 1 / max M); None with fewer than two values."""
     if len(values) < 2:
         return None
-    n, mean, sd = _running(values, resolution)
+    n, mean, sd = _running_moments(values, resolution)
     gap = mean - null
     with np.errstate(divide="ignore", invalid="ignore"):
         u = np.where(np.abs(gap) <= 1e-12 * max(1.0, abs(null)), 0.0, n * gap**2 / (sd**2 * (n - 1)))
@@ -90,7 +91,7 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
 
 
 def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
-    """A rough estimate of how many more values bring the half-width below `gap`.
+    """A rough estimate of how many more values bring the half-width below the absolute value of `gap`.
 
     Assumes that the mean and the standard deviation stay as they are after the first n values. None if more than
     MOST_SEEDS are needed.
@@ -100,7 +101,7 @@ def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
     return int(enough[0]) + 1 if len(enough) else None
 
 
-def _running(values: Sequence[float], resolution: float) -> tuple[Array, Array, Array]:
+def _running_moments(values: Sequence[float], resolution: float) -> tuple[Array, Array, Array]:
     """n = 2, 3, …, and the mean and standard deviation of the first n values."""
     array = np.asarray(values, float)
     centered = array - array.mean()  # loses fewer digits to cancellation

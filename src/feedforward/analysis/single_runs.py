@@ -9,7 +9,7 @@ from feedforward.analysis.claims import Verdict
 from feedforward.analysis.findings import Findings
 from feedforward.config.schema import Claim
 
-WRONG = (
+RULE = (
     "A single run claims what its own figures show: that the difference is in the claimed region, or that it is not. "
     "It counts as wrong if that contradicts the verdict over all seeds or, if the claim is undecided, the mean "
     "difference over all seeds. If the verdict is that there is no difference that matters, a run is wrong if its "
@@ -41,7 +41,7 @@ class SingleRuns:
 
 
 def judge(findings: Findings) -> list[SingleRuns]:
-    """Each claim about a dataset as single runs would have judged it; claims that no run measured are left out."""
+    """Each claim about a dataset as single runs would have judged it; claims that no seed can judge are left out."""
     return [_judge(findings, verdict) for verdict in findings.verdicts if verdict.n]
 
 

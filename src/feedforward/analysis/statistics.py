@@ -35,7 +35,7 @@ class Statistic:
 def slope(run: RunResult) -> float | None:
     """Least-squares slope of the validation cross-entropy, per epoch, from its minimum to the last epoch.
 
-    None if the minimum is at the last epoch, because no slope is defined then.
+    None without this curve, or if its minimum is at the last epoch, because no slope is defined then.
     """
     curve = np.asarray(run.curves.get("val_cross_entropy", []))
     tail = curve[int(np.argmin(curve)) :] if len(curve) else curve
@@ -110,13 +110,13 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
 
 
 def overlap(runs: Iterable[RunResult]) -> float | None:
-    """n_val / n_train of the replicas (intervals.estimate); None unless the seed drew the split of every replica."""
+    """The largest n_val / n_train of the replicas (intervals.estimate); None unless the seed drew all their splits."""
     ratios = [run.overlap for run in runs if run.role == "replica"]
     return max(ratios) if ratios and None not in ratios else None  # type: ignore[type-var]
 
 
 def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> float:
-    """Standard error over the test samples: the root mean square over the final runs; 0 if it was not measured."""
+    """Standard error of a test metric over the test samples, as root mean square over final runs; 0 if not measured."""
     squares = [
         run.metrics[f"{statistic}_se"] ** 2
         for run in runs
@@ -129,7 +129,7 @@ Summary = dict[str, dict[str, Estimate]]  # variant → statistic → mean and i
 
 
 def summarize(runs: Sequence[RunResult], variants: Iterable[str]) -> Summary:
-    """Variant → statistic → mean and intervals, for variants with runs and the statistics defined for them."""
+    """Mean and intervals of each statistic that is defined for a variant, for each variant that has runs."""
     ratio = overlap(runs)
     summary = {
         variant: {

@@ -69,6 +69,6 @@ def _to_plain(findings: "Sequence[Findings]") -> Any:
     from feedforward.experiments import comparison
     from feedforward.reports import tables
 
-    plain = {"means": comparison.summary(findings), "verdicts": tables.verdicts_plain(findings)}
+    plain = {"means": comparison.summary(findings), "verdicts": tables.verdicts_json(findings)}
     atomic_files.canonical_json(plain)
     return plain

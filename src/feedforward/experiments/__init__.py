@@ -2,6 +2,7 @@
 
     plan → runner → comparison
 
-Belongs here: experiment plans with their packs and fingerprints, sweeps and searches, the study, verification.
+Belongs here: experiment plans with their packs and fingerprints, baselines, sweeps and searches, decisions, the study,
+verification.
 Does not belong here: how a network is trained (`training`), when and where jobs run (`pipelines`).
 """

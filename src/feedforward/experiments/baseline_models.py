@@ -1,7 +1,7 @@
-"""Baselines, fitted by scikit-learn: constant predictions, and networks without hidden layers.
+"""Baselines: constant predictions, and models without hidden layers that scikit-learn fits.
 
-Each fit yields networks of one layer, one for each setting that is tried, so that losses, accuracies and errors are
-computed by the same code as those of the variants.
+Each fit yields a network of one layer for each setting that is tried, so that the same code computes losses, accuracies
+and errors as for the variants.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,16 +24,17 @@ Numbers = npt.NDArray[np.float64]
 STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression, the inverse of the L2 penalty
 SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; the paper's value, 1, needs a vocabulary that includes rare words
 INTERPOLATIONS = (0.25, 0.5, 1.0)  # beta of NB-SVM
-RARE = 0.5  # number of samples that a class without samples counts as
+RARE = 0.5  # a class without samples counts as if it had this many
 ITERATIONS, TOLERANCE = 100, 3e-4  # limits of L-BFGS
 SVM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The training data of a baseline. matrix: shape (samples, features), divided by the network's scale.
+    """The training data of a baseline.
 
-    labels: as in Split. classes: number of labels in the dataset.
+    matrix: shape (samples, features); dense features are already divided by the dataset's `network.scale`.
+    labels: as in Split. classes: number of labels in the dataset. scale: factor by which networks multiply features.
     """
 
     matrix: Any  # a CSR matrix for multi-hot rows, otherwise an array, float32
@@ -44,7 +45,7 @@ class Problem:
 
     @property
     def outputs(self) -> int:
-        """Units of the last layer."""
+        """The number of outputs of the network."""
         return self.task.outputs(self.classes)
 
     def network(self, kernel: npt.NDArray[Any], bias: npt.NDArray[Any]) -> Network:
@@ -57,7 +58,7 @@ class Problem:
 class Baseline:
     """A baseline: its name in tables, and the function that fits it once for each setting.
 
-    has_loss: whether its outputs are log odds or values, so that it has a loss.
+    has_loss: whether its outputs are log odds or values, so that a loss is defined.
     """
 
     name: str
@@ -92,44 +93,44 @@ def baselines(dataset: Dataset, is_text: bool) -> list[Baseline]:
 # --- fits --------------------------------------------------------------------------------------
 
 
-def _constant(samples: Problem) -> Iterator[Network]:
+def _constant(data: Problem) -> Iterator[Network]:
     """The constant prediction with the lowest loss on the training samples."""
-    yield samples.network(np.zeros((samples.matrix.shape[1], samples.outputs)), _best_constant(samples))
+    yield data.network(np.zeros((data.matrix.shape[1], data.outputs)), _best_constant(data))
 
 
-def _best_constant(samples: Problem) -> Numbers:
-    if samples.task.standardized:
-        return np.array([np.mean(np.asarray(samples.labels, np.float64))])
-    if samples.task.activation == "softmax":
-        counts = np.bincount(samples.labels.astype(np.int64), minlength=samples.classes)
-        return np.asarray(np.log(np.maximum(counts, RARE) / len(samples.labels)))
-    shares = np.atleast_1d(np.asarray(samples.labels, np.float64).mean(axis=0))
-    shares = np.clip(shares, RARE / len(samples.labels), 1 - RARE / len(samples.labels))
+def _best_constant(data: Problem) -> Numbers:
+    if data.task.standardized:
+        return np.array([np.mean(np.asarray(data.labels, np.float64))])
+    if data.task.activation == "softmax":
+        counts = np.bincount(data.labels.astype(np.int64), minlength=data.classes)
+        return np.asarray(np.log(np.maximum(counts, RARE) / len(data.labels)))
+    shares = np.atleast_1d(np.asarray(data.labels, np.float64).mean(axis=0))
+    shares = np.clip(shares, RARE / len(data.labels), 1 - RARE / len(data.labels))
     return np.asarray(np.log(shares / (1 - shares)))
 
 
-def _logistic(samples: Problem) -> Iterator[Network]:
+def _logistic(data: Problem) -> Iterator[Network]:
     """Logistic regression with an L2 penalty, for each strength; with multiple labels per sample, one model per label.
 
     Dense features are centered, which changes only the bias and needs a third of the iterations.
     """
-    matrix, means = samples.matrix, np.zeros(samples.matrix.shape[1], np.float32)
+    matrix, means = data.matrix, np.zeros(data.matrix.shape[1], np.float32)
     if isinstance(matrix, np.ndarray):
         means = matrix.mean(axis=0)
         matrix = matrix - means
-    columns = list(samples.labels.T) if samples.labels.ndim == 2 else [samples.labels]
+    columns = list(data.labels.T) if data.labels.ndim == 2 else [data.labels]
     models = [LogisticRegression(warm_start=True, max_iter=ITERATIONS, tol=TOLERANCE) for _ in columns]
     for strength in STRENGTHS:
-        kernel, bias = np.zeros((matrix.shape[1], samples.outputs)), _best_constant(samples)
-        for number, (model, labels) in enumerate(zip(models, columns, strict=True)):
+        kernel, bias = np.zeros((matrix.shape[1], data.outputs)), _best_constant(data)
+        for column, (model, labels) in enumerate(zip(models, columns, strict=True)):
             if len(np.unique(labels)) < 2:
                 continue  # the constant prediction remains
             model.set_params(C=strength).fit(matrix, labels)
-            if samples.task.activation == "softmax":
+            if data.task.activation == "softmax":
                 _set_classes(kernel, bias, model)
             else:
-                kernel[:, number], bias[number] = model.coef_[0], model.intercept_[0]
-        yield samples.network(kernel, bias - means @ kernel)
+                kernel[:, column], bias[column] = model.coef_[0], model.intercept_[0]
+        yield data.network(kernel, bias - means @ kernel)
 
 
 def _set_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> None:
@@ -141,36 +142,36 @@ def _set_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> N
     kernel[:, classes], bias[classes] = weights.T, intercepts
 
 
-def _fractional(samples: Problem) -> Iterator[Network]:
+def _fractional(data: Problem) -> Iterator[Network]:
     """Logistic regression of values from 0 to 1: each sample is used once as each class, weighted by its value."""
-    values = np.asarray(samples.labels, np.float64)
+    values = np.asarray(data.labels, np.float64)
     labels, weights = np.repeat([1, 0], len(values)), np.concatenate([values, 1 - values])
     for strength in STRENGTHS:
         model = LogisticRegression(C=strength, max_iter=ITERATIONS, tol=TOLERANCE)
-        model.fit(np.concatenate([samples.matrix, samples.matrix]), labels, weights)
-        yield samples.network(model.coef_.T, model.intercept_)
+        model.fit(np.concatenate([data.matrix, data.matrix]), labels, weights)
+        yield data.network(model.coef_.T, model.intercept_)
 
 
-def _ridge(samples: Problem) -> Iterator[Network]:
+def _ridge(data: Problem) -> Iterator[Network]:
     """Linear regression with a small L2 penalty, so that the solution is unique even if features are collinear."""
-    model = Ridge(alpha=1.0).fit(samples.matrix, np.asarray(samples.labels, np.float64))
-    yield samples.network(np.reshape(model.coef_, (-1, 1)), np.atleast_1d(model.intercept_))
+    model = Ridge(alpha=1.0).fit(data.matrix, np.asarray(data.labels, np.float64))
+    yield data.network(np.reshape(model.coef_, (-1, 1)), np.atleast_1d(model.intercept_))
 
 
-def _nb_svm(samples: Problem) -> Iterator[Network]:
+def _nb_svm(data: Problem) -> Iterator[Network]:
     """NB-SVM, for each class against the rest (Wang and Manning, "Baselines and bigrams", ACL 2012).
 
     A linear SVM on multi-hot rows that are scaled by log-count ratios. Its weights are interpolated with their mean
     magnitude; with that magnitude as every weight, the model is multinomial naive Bayes.
     """
-    classes = [1] if samples.outputs == 1 else range(samples.classes)
+    classes = [1] if data.outputs == 1 else range(data.classes)
     for strength in SVM_STRENGTHS:
-        columns = [_svm(samples.matrix, samples.labels == label, strength) for label in classes]
+        columns = [_svm(data.matrix, data.labels == label, strength) for label in classes]
         ratios, weights = (np.stack(arrays, axis=1) for arrays in list(zip(*columns, strict=True))[:2])
         bias = np.array([bias for *_, bias in columns])
         for share in INTERPOLATIONS:
             mixed = (1 - share) * np.abs(weights).mean(axis=0) + share * weights
-            yield samples.network(ratios * mixed, share * bias)
+            yield data.network(ratios * mixed, share * bias)
 
 
 def _svm(matrix: Any, is_label: npt.NDArray[np.bool_], strength: float) -> tuple[Numbers, Numbers, float]:

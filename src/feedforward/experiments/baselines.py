@@ -1,4 +1,4 @@
-"""The DVC stage `baselines`: results of simple models on the samples and splits of the variants, without Keras.
+"""The `baselines` stage of DVC: results of simple models on the samples and splits of the variants, without Keras.
 
 A seed draws the same validation split as it does for the variants, so intervals over seeds and paired differences also
 exist for baselines. A setting (such as the L2 penalty) is chosen on the validation split, as is the best epoch of a
@@ -57,29 +57,30 @@ def measure(params: Params, name: str) -> list[RunResult]:
     dataset, split = params.dataset(name), Split.load(paths.vectorized(name) / "train")
     unit = manifest_file.load(name).get("target", {}).get("scale", 1.0)
     data = _Data(name, dataset, split, unit)
-    title, single = f"baselines ({name})", functools.partial(threadpoolctl.threadpool_limits, 1)
-    with single(), progress.bar(title, params.seeds + 1) as advance:  # one thread: the same bits on any number of cores
+    # with one thread, the bits of the results are the same on any number of cores
+    title, one_thread = f"baselines ({name})", functools.partial(threadpoolctl.threadpool_limits, 1)
+    with one_thread(), progress.bar(title, params.seeds + 1) as advance:
 
         def validate_seed(seed: int) -> dict[str, list[RunResult]]:
-            tried = _validate(data, seed)
+            by_baseline = _validate(data, seed)
             advance(1, f"seed {seed}")
-            return tried
+            return by_baseline
 
-        with ThreadPoolExecutor(processes.cores(), initializer=single) as pool:
+        with ThreadPoolExecutor(processes.cores(), initializer=one_thread) as pool:
             by_seed = list(pool.map(validate_seed, range(params.seeds)))
         tested = _test(data, by_seed)
         advance(1, "test")
-    return [min(results, key=_criterion) for tried in by_seed for results in tried.values()] + tested
+    return [min(results, key=_criterion) for by_baseline in by_seed for results in by_baseline.values()] + tested
 
 
 def _validate(data: _Data, seed: int) -> dict[str, list[RunResult]]:
     """For each baseline, the result of each of its settings on this seed's validation split."""
     training, validation = (part.copied() for part in validation_split.draw(data.split, data.dataset, seed))
-    samples, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
+    training_data, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
     return {
         baseline.name: [
             _result(data, baseline, seed, "replica", _measure(data, baseline, network, validation), network, counts)
-            for network in baseline.fit(samples)
+            for network in baseline.fit(training_data)
         ]
         for baseline in data.baselines
     }
@@ -97,12 +98,12 @@ def _measure(data: _Data, baseline: Baseline, network: Network, validation: Spli
 def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
     """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
     all_samples = validation_split.share(Subset(data.split), data.dataset, seed=0).copied()
-    samples, results = problem(all_samples, data.dataset), []
+    training_data, results = problem(all_samples, data.dataset), []
     for baseline in data.baselines:
-        settings = zip(*(tried[baseline.name] for tried in by_seed), strict=True)
-        means = [sum(map(_criterion, runs)) for runs in settings]
-        network = next(itertools.islice(baseline.fit(samples), means.index(min(means)), None))
-        test_metrics = evaluation.on_test(data.name, network).metrics
+        by_setting = zip(*(by_baseline[baseline.name] for by_baseline in by_seed), strict=True)
+        totals = [sum(map(_criterion, runs)) for runs in by_setting]
+        network = next(itertools.islice(baseline.fit(training_data), totals.index(min(totals)), None))
+        test_metrics = evaluation.evaluate_on_test(data.name, network).metrics
         test_metrics = {key: value for key, value in test_metrics.items() if baseline.has_loss or "loss" not in key}
         counts = {"train": len(all_samples), "test": int(manifest_file.load(data.name)["samples"]["test"])}
         results.append(_result(data, baseline, 0, "final", test_metrics, network, counts))
@@ -110,7 +111,7 @@ def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> 
 
 
 def _criterion(result: RunResult) -> float:
-    """The value that the chosen setting minimizes: the validation loss or, if there is none, the share of errors."""
+    """What the chosen setting minimizes: the validation loss or, for a baseline without a loss, the share of errors."""
     return result.metrics.get("best_val_cross_entropy", 1 - result.metrics.get("best_val_accuracy", 0.0))
 
 

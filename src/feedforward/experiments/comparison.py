@@ -1,6 +1,6 @@
 """Writes reports/comparison from the results of all runs: tables, figures, verdicts, metrics, curves and the page.
 
-The output depends only on results and params: a rerun writes the same bytes.
+The output depends only on the arguments of `compare`: a rerun writes the same bytes.
 """
 
 import multiprocessing
@@ -54,10 +54,10 @@ def compare(
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
     with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing_pool(own_process) as pool:
-        drawn = pool.submit(pictures, findings)
+        drawing = pool.submit(pictures, findings)
         for name, text in [*_texts(findings), ("index.html", render(findings, additions))]:
             atomic_files.write_text(new_folder / name, text, "compare.text")
-        for name, picture in drawn.result():
+        for name, picture in drawing.result():
             with atomic_files.writing(new_folder / "figures" / f"{name}.png", "compare.figure") as file:
                 file.write(picture)
     return folder
@@ -117,7 +117,7 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
     yield "table.csv", tables.summary_csv(findings)
     yield "table.md", tables.summary_markdown(findings)
     yield "differences.csv", tables.differences_csv(findings)
-    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_plain(findings), indent=2) + "\n"
+    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_json(findings), indent=2) + "\n"
     yield "verdicts.md", tables.verdicts_markdown(findings)
     yield "metrics.json", atomic_files.canonical_json(metrics(findings), indent=2) + "\n"
     yield "summary.json", atomic_files.canonical_json(summary(findings), indent=2) + "\n"
@@ -143,7 +143,7 @@ def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
 
 
 def draw(findings: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Yield the names and figures for a dataset: the four kinds from the lecture, then others."""
+    """Yield the name and the figure of each plot for a dataset: the four kinds from the lecture, then others."""
     from feedforward.reports import figures
 
     runs, baseline, others = findings.runs, findings.baseline, [v for v in findings.variants if v != findings.baseline]
@@ -164,9 +164,9 @@ def draw(findings: Findings) -> Iterator[tuple[str, "Figure"]]:
         levels = baseline_section.levels(findings)
         yield "validation-loss", figures.validation_loss_of_all(runs, findings.variants, title, levels)
     panels = [
-        (STATISTICS[name].label, chosen)
+        (STATISTICS[name].label, differences)
         for name in FOREST
-        if (chosen := [difference for difference in findings.differences if difference.statistic == name])
+        if (differences := [difference for difference in findings.differences if difference.statistic == name])
     ]
     if panels:
         yield "differences", figures.forest(panels, f"{findings.name}: differences from {baseline}")

@@ -21,14 +21,14 @@ TABLE, FIGURE = "verdicts.md", "intervals.png"
 
 
 @dataclass(frozen=True)
-class Needed:
+class NeededRuns:
     """The variants and the roles of runs that undecided claims compare."""
 
     variants: tuple[str, ...]
     roles: tuple[str, ...]
 
 
-def find_needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
+def find_needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> NeededRuns:
     """Find the runs that undecided claims need, given the verdicts so far; without verdicts, all claims are undecided.
 
     Raises:
@@ -41,7 +41,7 @@ def find_needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Ne
     undecided = [claim for claim in all_claims if claim not in decided]
     variants = dict.fromkeys(name for claim in undecided for name in (claim.left, claim.right) if name is not None)
     roles = dict.fromkeys(STATISTICS[claim.statistic].role for claim in undecided)
-    return Needed(tuple(variants), tuple(roles))
+    return NeededRuns(tuple(variants), tuple(roles))
 
 
 def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Verdict]:
@@ -50,7 +50,7 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
 
 
 def load_saved(dataset: str) -> tuple[str, bytes] | None:
-    """Load the table (Markdown) and the plot (PNG) of the last decision; None if there is no decision."""
+    """Load the table (Markdown) and the plot (PNG) that `write` wrote last; None if it wrote none for this dataset."""
     folder = paths.decision(dataset)
     if not (folder / TABLE).is_file():
         return None
@@ -59,7 +59,7 @@ def load_saved(dataset: str) -> tuple[str, bytes] | None:
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
-    """Write the verdicts (JSON, Markdown) and a plot of the intervals by number of seeds under reports/decisions.
+    """Write under reports/decisions: the verdicts (JSON, Markdown) and a plot of the intervals by number of seeds.
 
     reason: why training ended. Return the folder.
     """
@@ -79,7 +79,7 @@ def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str
         for verdict in verdicts
     ]
     text = f"# {title}\n\n{tables.markdown(header, rows)}\n{reason}\n\n![intervals]({FIGURE})\n"
-    plain = {"dataset": dataset, "reason": reason, "verdicts": [tables.verdict_plain(verdict) for verdict in verdicts]}
+    plain = {"dataset": dataset, "reason": reason, "verdicts": [tables.verdict_json(verdict) for verdict in verdicts]}
     with atomic_files.writing_folder(paths.decision(dataset), "decide") as folder:
         atomic_files.write_text(folder / TABLE, text, "decide.file")
         atomic_files.write_json(folder / "verdicts.json", plain, "decide.file")

@@ -20,18 +20,18 @@ from feedforward.models.numpy_network import Network
 
 
 def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of a replica at its best epoch (lowest validation cross-entropy) and at its last epoch.
+    """The metrics of a run at its best epoch (lowest validation cross-entropy) and at its last epoch.
 
     `generalization_gap` is the validation loss minus the training loss, both with the weights after the best epoch and
-    in inference mode. Without validation, only the metrics of the last epoch are returned.
+    in inference mode. Without validation, there are only the metrics of the last epoch. measured: see RunResult.
     """
     score = "mae" if "mae" in curves else "accuracy"
-    figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
+    values = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
     if "val_cross_entropy" not in curves:
-        return figures
+        return values
     losses = curves["val_cross_entropy"]
     best = min(range(len(losses)), key=losses.__getitem__)
-    return figures | {
+    return values | {
         "best_epoch": float(best + 1),
         "best_val_cross_entropy": losses[best],
         f"best_val_{score}": curves[f"val_{score}"][best],
@@ -43,7 +43,7 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
 
 
 @dataclass(frozen=True)
-class Tested:
+class FinalEvaluation:
     """The results of a final model on the test samples.
 
     metrics: `test_…`; `test_loss_se` and `test_<score>_se` are standard errors over the test samples. hardest: the
@@ -55,7 +55,7 @@ class Tested:
     errors: dict[str, Any]
 
 
-def on_test(dataset: str, network: Network) -> Tested:
+def evaluate_on_test(dataset: str, network: Network) -> FinalEvaluation:
     """Evaluate a final model on the test samples.
 
     Raises:
@@ -69,12 +69,12 @@ def on_test(dataset: str, network: Network) -> Tested:
     score, scores = metrics.scores(network, logits, test.labels)
     if score == "mae":
         scores = scores * unit
-    figures = {"test_loss": _mean(losses), "test_loss_se": _standard_error(losses)}
-    figures |= {f"test_{score}": _mean(scores), f"test_{score}_se": _standard_error(scores)}
-    figures |= {f"test_{name}": value for name, value in metrics.measure(network, logits, test.labels).items()}
+    values = {"test_loss": _mean(losses), "test_loss_se": _standard_error(losses)}
+    values |= {f"test_{score}": _mean(scores), f"test_{score}_se": _standard_error(scores)}
+    values |= {f"test_{name}": value for name, value in metrics.measure(network, logits, test.labels).items()}
     is_class = not metrics.is_value(test.labels) and test.labels.ndim == 1
     errors = error_analysis.analyze(network, logits, test.labels, mean, unit)
-    return Tested(figures, attribution.hardest(network, test) if is_class else [], errors)
+    return FinalEvaluation(values, attribution.hardest(network, test) if is_class else [], errors)
 
 
 def _mean(values: Any) -> float:

@@ -14,9 +14,9 @@ ROWS = 2000  # training samples on which a unit must be 0 to count as dead
 def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.generic], regression: bool) -> float:
     """Validation loss of the constant prediction that fits the training labels best.
 
-    train, validation: labels, see Split. Classification: the cross-entropy of predicting the class shares; with several
-    labels per sample, its mean over the labels. Regression: the mean squared error of predicting the mean. A class
-    without training samples counts as half a sample.
+    train, validation: the labels (see Split) of the training and the validation samples. Classification: the
+    cross-entropy of predicting the class shares; with several labels per sample, its mean over the labels. Regression:
+    the mean squared error of predicting the mean. A class without training samples counts as if it had half a sample.
 
     >>> import numpy as np
     >>> round(constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False), 4)  # ln 2

@@ -1,4 +1,4 @@
-"""The runs for the lecture page: of the variants, and of all combinations of size, L2 and dropout in the store.
+"""The runs for the lecture page: of the variants, and stored runs with other sizes, L2 penalties or dropout rates.
 
 A run is used if its data, parameters and protocol are those that a new run would have. Runs with the current code,
 libraries and kind of CPU are preferred; the page says how many of its runs were made with others.
@@ -16,7 +16,7 @@ from feedforward.core.errors import DataError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import parent_runs, plan, reuse, search_space
 from feedforward.experiments.plan import Pack
-from feedforward.experiments.sweep import FRESH
+from feedforward.experiments.sweep import FIRST_FRESH_SEED
 from feedforward.reports.lecture_page import FIELDS, Story
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from feedforward.tracking.records import LoggedRun
 
 PROTOCOL = "fair"
-Logged = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[str]]  # role, seed, parameters → fingerprints
+# (role, seed, parameters) → fingerprints, the latest first
+FingerprintIndex = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[str]]
 
 
 def collect(params: Params, name: str, store: "Store") -> Story:
@@ -36,29 +37,29 @@ def collect(params: Params, name: str, store: "Store") -> Story:
         TrackingError: the store does not answer.
     """
     dataset, base = params.dataset(name), _text(params.variants[params.dataset(name).training.final.variant])
-    runs = _logged(name, store)
+    runs = _stored_runs(name, store)
     seeds = sorted({int(run.tags["seed"]) for run in runs}) or [0]
-    combinations, by_parameters = _combinations(params, name, runs), _index_by_parameters(runs)
-    variants, _ = _results(plan.plan(params, PROTOCOL, [name], seeds=seeds), by_parameters, store)
+    combinations, index = _combinations(params, name, runs), _index_by_parameters(runs)
+    results_of_variants, _ = _results(plan.plan(params, PROTOCOL, [name], seeds=seeds), index, store)
     packs = plan.plan(_with_variants(params, name, combinations), PROTOCOL, [name], seeds=seeds)
-    replicas, others = _results([pack for pack in packs if pack.role == "replica"], by_parameters, store)
-    trained = {run.variant for run in replicas}
-    if base not in trained:
+    replicas, others = _results([pack for pack in packs if pack.role == "replica"], index, store)
+    trained_names = {run.variant for run in replicas}
+    if base not in trained_names:
         raise DataError(
             f"{name}: the store has no finished run of {dataset.training.final.variant} with these data and "
             f"parameters; run `feedforward train {name}`"
         )
-    [findings] = find(variants, params.model_copy(update={"datasets": {name: dataset}}), PROTOCOL)
+    [findings] = find(results_of_variants, params.model_copy(update={"datasets": {name: dataset}}), PROTOCOL)
     points = {
         text: tuple(search_space.shown(getattr(variant, field)) for field in FIELDS)
         for text, variant in combinations.items()
-        if text in trained
+        if text in trained_names
     }
-    compared = {_text(params.variants[variant]): variant for variant in reversed(findings.variants)}
-    return Story(findings, points, compared, base, replicas, others)
+    variant_names = {_text(params.variants[variant]): variant for variant in reversed(findings.variants)}
+    return Story(findings, points, variant_names, base, replicas, others)
 
 
-def _logged(name: str, store: "Store") -> list["LoggedRun"]:
+def _stored_runs(name: str, store: "Store") -> list["LoggedRun"]:
     """The finished replicas and final runs on the current data, the latest first.
 
     Runs that confirm a sweep are left out: only the sweep's best trials have such runs, so combinations would differ in
@@ -69,11 +70,11 @@ def _logged(name: str, store: "Store") -> list["LoggedRun"]:
         run
         for role in ("replica", "final")
         for run in store.find_runs(name, role=role, protocol=PROTOCOL)
-        if run.tags.get("data_digest") == digest and int(run.tags["seed"]) < FRESH
+        if run.tags.get("data_digest") == digest and int(run.tags["seed"]) < FIRST_FRESH_SEED
     ]
 
 
-def _index_by_parameters(runs: Iterable["LoggedRun"]) -> Logged:
+def _index_by_parameters(runs: Iterable["LoggedRun"]) -> FingerprintIndex:
     index: dict[tuple[str, str, frozenset[tuple[str, str]]], list[str]] = {}
     for run in runs:
         parameters = {key: value for key, value in run.params.items() if key not in ("dataset", "variant", "seed")}
@@ -82,11 +83,11 @@ def _index_by_parameters(runs: Iterable["LoggedRun"]) -> Logged:
     return index
 
 
-def _combinations(params: Params, name: str, logged: Iterable["LoggedRun"]) -> dict[str, Variant]:
+def _combinations(params: Params, name: str, runs: Iterable["LoggedRun"]) -> dict[str, Variant]:
     """Combinations of size, L2 and dropout by name: those of the variants, and those of runs in the store."""
     sizes = {tuple(units): size for size, units in params.datasets[name].network.sizes.items()}
     variants = list(params.variants.values())
-    for run in logged:
+    for run in runs:
         units = tuple(json.loads(run.params.get("hidden_units", "[]")))
         if units in sizes:
             values = {key: float(run.params[key]) for key in ("l2", "dropout_rate")}
@@ -99,21 +100,21 @@ def _text(variant: Variant) -> str:
 
 
 def _with_variants(params: Params, name: str, variants: Mapping[str, Variant]) -> Params:
-    """The params with only this dataset, on which all of these variants are compared."""
+    """The params reduced to this dataset, with these variants, all of which are compared on it."""
     dataset = params.datasets[name]
     training = dataset.training.model_copy(update={"variants": None})
     datasets = {name: dataset.model_copy(update={"training": training})}
     return params.model_copy(update={"variants": variants, "datasets": datasets})
 
 
-def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[list[RunResult], int]:
+def _results(packs: Iterable[Pack], index: FingerprintIndex, store: "Store") -> tuple[list[RunResult], int]:
     """The results of the planned runs that the store has, and the number of those without the planned fingerprint."""
     stored, others = [], 0
     for pack in packs:
         members = []
         for member in pack.members:
             parameters = frozenset((key, str(value)) for key, value in member.parameters.items())
-            fingerprints = logged.get((pack.role, str(pack.seed), parameters), ())
+            fingerprints = index.get((pack.role, str(pack.seed), parameters), ())
             if member.fingerprint in fingerprints:
                 members.append(member)
             elif fingerprints:

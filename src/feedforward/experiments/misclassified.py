@@ -13,8 +13,8 @@ from feedforward.data.readers import reading
 from feedforward.data.sources import download
 from feedforward.reports.comparison_page import HardSample
 
-TEXT = 600  # number of characters shown
-SIDE = 84  # pixels, width and height of an image
+MOST_CHARACTERS = 600  # of a text
+SIDE = 84  # width and height of an image, in pixels
 
 
 def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
@@ -37,7 +37,7 @@ def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectori
 
 def _shorten(text: str) -> str:
     plain = " ".join(text.replace("<br />", " ").split())
-    return plain if len(plain) <= TEXT else plain[:TEXT].rsplit(" ", 1)[0] + " …"
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -9,35 +9,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from feedforward.analysis.selection import Better
-from feedforward.experiments.search_space import WHOLE, Axis, Point, Value
+from feedforward.experiments.search_space import INTEGER_FIELDS, Axis, Point, Value
 
 DIRECTIONS: Mapping[Better, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
-INDEPENDENT = 10  # number of initial trials, drawn at random regardless of results
+INDEPENDENT_TRIALS = 10  # number of initial trials, drawn at random regardless of results
 FEWEST_TRIALS = 4  # with fewer, importance is meaningless
 
 
 class Search:
-    """A tree-structured Parzen estimator (Bergstra et al., 2011) that looks for the lowest or the highest metric."""
+    """A tree-structured Parzen estimator (Bergstra et al., 2011) that looks for the lowest or the highest result."""
 
     def __init__(self, axes: Sequence[Axis], better: Better = "lower", seed: int = 0) -> None:
         import optuna  # importing it takes a second
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=INDEPENDENT)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=INDEPENDENT_TRIALS)
         self._study = optuna.create_study(sampler=sampler, direction=DIRECTIONS[better])
         self._distributions = {axis.field: _distribution(axis) for axis in axes}
-        self._asked: list[Any] = []
+        self._pending_trials: list[Any] = []
 
-    def ask(self, number: int) -> list[Point]:
-        """The next `number` points to try."""
-        self._asked = [self._study.ask(self._distributions) for _ in range(number)]
-        return [{field: _short(value) for field, value in trial.params.items()} for trial in self._asked]
+    def ask(self, count: int) -> list[Point]:
+        """The next `count` points to try."""
+        self._pending_trials = [self._study.ask(self._distributions) for _ in range(count)]
+        return [{field: _rounded(value) for field, value in trial.params.items()} for trial in self._pending_trials]
 
     def tell(self, results: Sequence[float | None]) -> None:
-        """Report the metric for each of the points last asked for, in the same order; None if the trial failed."""
+        """Report the result of each point that `ask` returned last, in the same order; None if the trial failed."""
         import optuna
 
-        for trial, result in zip(self._asked, results, strict=True):
+        for trial, result in zip(self._pending_trials, results, strict=True):
             if result is None:
                 self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
@@ -50,12 +50,12 @@ def _distribution(axis: Axis) -> Any:
     low, high = axis.values[0], axis.values[-1]
     if not axis.is_range:
         return distributions.CategoricalDistribution(list[Value](axis.values))
-    if axis.field in WHOLE:
+    if axis.field in INTEGER_FIELDS:
         return distributions.IntDistribution(int(low), int(high), log=axis.is_log)
     return distributions.FloatDistribution(float(low), float(high), log=axis.is_log)
 
 
-def _short(value: Value) -> Value:
+def _rounded(value: Value) -> Value:
     """Round to four significant digits, for readability."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
@@ -74,7 +74,9 @@ def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {axis.field: _observed(axis, [point[axis.field] for point in points]) for axis in varied}
+    distributions = {
+        axis.field: _observed_distribution(axis, [point[axis.field] for point in points]) for axis in varied
+    }
     study = optuna.create_study()
     for point, result in zip(points, results, strict=True):
         values = {field: point[field] for field in distributions}
@@ -83,7 +85,7 @@ def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[
     return {field: float(f"{share:.4g}") for field, share in sorted(shares.items(), key=lambda item: -item[1])}
 
 
-def _observed(axis: Axis, values: Sequence[Value]) -> Any:
+def _observed_distribution(axis: Axis, values: Sequence[Value]) -> Any:
     """The distribution of a field over the range of its values; names are categories."""
     from optuna import distributions
 

@@ -38,9 +38,9 @@ def start_parents(pack: Pack, store: "Store") -> dict[str, Run]:
 
 
 def start_parent(pack: Pack, member: Member, store: "Store") -> Run:
-    """Start or resume the parent of all runs of a variant, over seeds and jobs.
+    """Start or resume the parent of all runs of a variant, across seeds and jobs.
 
-    Final runs have a separate parent, and so do components (runs in which only one source varies).
+    Final runs have a separate parent, and so do components (runs in which only some sources vary).
     """
     identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
     role: Role = "variant"
@@ -80,9 +80,9 @@ def close_parent(
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Close the parent run of `members`, the runs of one variant; it is marked FAILED if one of them is missing.
+    """Close `parent`, the parent run of `members`; mark it FAILED if a member has no result.
 
-    metrics, tags: logged in addition to the means over seeds.
+    members: the runs of one variant. metrics, tags: logged in addition to the means over seeds.
     """
     runs = results_of_members(members, results)
     if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):

@@ -27,7 +27,7 @@ class Member:
     variant: str
     fingerprint: str
     parameters: dict[str, Any]
-    cost: float  # number of multiplications
+    cost: float  # multiplications in the hidden layers of all forward passes
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ class Pack:
 
     @property
     def cost(self) -> float:
-        """Number of multiplications; the most expensive pack starts first."""
+        """The sum over the members; the most expensive pack starts first."""
         return sum(member.cost for member in self.members)
 
     @property
     def logged_role(self) -> Literal["replica", "final", "component"]:
-        """The tag `role` of the runs. Runs in which only one source varies are components, not replicas: they are not
-        used to compare variants, and they are never served.
+        """The `role` tag of the runs.
+
+        Runs in which only some sources vary are components, not replicas: they are not used to compare variants, and
+        they are never served.
         """
         return self.role if set(self.varied) == set(SOURCES) else "component"
 
@@ -78,9 +80,9 @@ class Pack:
         """The seed for a source of variation."""
         return self.seed if source in self.varied else 0
 
-    def without(self, known: Collection[str]) -> "Pack":
-        """The pack without the runs that have these fingerprints."""
-        return dataclasses.replace(self, members=tuple(m for m in self.members if m.fingerprint not in known))
+    def without(self, finished: Collection[str]) -> "Pack":
+        """The pack without the runs whose fingerprints are in `finished`."""
+        return dataclasses.replace(self, members=tuple(m for m in self.members if m.fingerprint not in finished))
 
 
 def plan(
@@ -91,9 +93,9 @@ def plan(
     seeds: Sequence[int] = (),
     varied: Sequence[Source] = SOURCES,
 ) -> list[Pack]:
-    """The packs of an experiment, the longest first. An empty filter selects all; final runs belong to protocol `fair`.
+    """The packs of an experiment, the longest first; final runs belong to protocol `fair`.
 
-    varied: the sources of variation that the seeds determine; see Pack.
+    datasets, variants, seeds: empty selects all. varied: the sources of variation that the seeds determine; see Pack.
 
     Raises:
         ParamsError: a name is unknown.
@@ -185,7 +187,7 @@ def _member(
 
 
 def _schedule(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
-    """Epochs, training samples and validation samples of a run, as fields of Pack."""
+    """The fields `epochs`, `train` and `validate` of the Pack that trains this run."""
     training = dataset.training
     if role == "final":
         return {"epochs": training.final.epochs, "train": "all", "validate": None}
@@ -198,11 +200,11 @@ def _schedule(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict
     }
 
 
-def _side_by_side(members: Sequence[Member], most: int) -> list[tuple[Member, ...]]:
-    """Groups whose first layers together have at most `most` units; a wider member forms its own group."""
+def _side_by_side(members: Sequence[Member], most_units: int) -> list[tuple[Member, ...]]:
+    """Groups whose first layers together have at most `most_units` units; a wider member is a group of its own."""
     groups: list[tuple[Member, ...]] = []
     for member in sorted(members, key=_units):
-        if groups and sum(map(_units, groups[-1])) + _units(member) <= most:
+        if groups and sum(map(_units, groups[-1])) + _units(member) <= most_units:
             groups[-1] += (member,)
         else:
             groups.append((member,))

@@ -22,17 +22,17 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
         groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)
-    known: dict[str, RunResult] = {}
+    results: dict[str, RunResult] = {}
     digest = code_digest(plan.EVALUATION)
-    for name, fingerprints in groups.items():
-        for fingerprint, stored in store.find_results(*name, fingerprints).items():
+    for group, fingerprints in groups.items():
+        for fingerprint, stored in store.find_results(*group, fingerprints).items():
             result = stored.result if stored.evaluation == digest else _evaluate_again(stored, store, digest)
-            known |= {fingerprint: result} if result else {}
-    return known
+            results |= {fingerprint: result} if result else {}
+    return results
 
 
 def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """Recompute the metrics and write them to the store; return the new result, or None if the model is missing."""
+    """Recompute the metrics and write them to the store; return the new result, or None if it needs a missing model."""
     metrics = evaluation.summarize(stored.result.curves, stored.result.measured)
     hardest, errors = stored.result.hardest, stored.result.errors
     if stored.result.role == "final":
@@ -42,7 +42,7 @@ def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunR
             network = None
         if network is None:
             return None
-        tested = evaluation.on_test(stored.result.dataset, network)
+        tested = evaluation.evaluate_on_test(stored.result.dataset, network)
         metrics, hardest, errors = metrics | tested.metrics, tested.hardest, tested.errors
     result = dataclasses.replace(stored.result, metrics=metrics, hardest=hardest, errors=errors)
     if stored.run:

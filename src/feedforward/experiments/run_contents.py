@@ -1,4 +1,4 @@
-"""The content that is logged with every training run and its parent: names, data and figures."""
+"""What is logged with every training run and with its parent: names, data and figures."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from feedforward.experiments.training_run import Samples, TrainedRun
     from feedforward.tracking import Store
 
-Advance = Callable[[int, str], None]
+Advance = Callable[[int, str], None]  # called with a number of steps and a note, for a progress bar
 
 
-def silence(_steps: int, _note: str) -> None:
+def no_progress(_steps: int, _note: str) -> None:
     """Show no progress."""
 
 
@@ -48,7 +48,7 @@ def train_pack(
     pack: Pack,
     params: Params,
     store: "Store",
-    advance: Advance = silence,
+    advance: Advance = no_progress,
     parents: Mapping[str, Run] | None = None,
 ) -> list[RunResult]:
     """Train the members of a pack and record a run for each of them.
@@ -56,7 +56,7 @@ def train_pack(
     parents: the parent run of each variant; by default, those from start_parents.
 
     Raises:
-        TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
+        TrainingError: the loss of a member is not finite; its run is closed as FAILED, the other runs are recorded.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -71,13 +71,13 @@ def train_pack(
         for member in pack.members
     ]
     finished, failures = [], []
-    evaluated = {"evaluation_digest": code_digest(plan.EVALUATION)}
+    evaluation_tags = {"evaluation_digest": code_digest(plan.EVALUATION)}
     with store.closing(*runs):
 
         def on_epoch(_: int, loss: float) -> None:
             advance(len(pack.members), f"{pack.name} loss {loss:.3f}")
 
-        with sampling() as machine:  # system metrics; a short run has only one sample, taken at the end
+        with sampling() as system_samples:  # system metrics; a short run has only one sample, taken at the end
             trained = training_run.train(pack, params, samples, on_epoch)
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
@@ -90,12 +90,12 @@ def train_pack(
                 run,
                 result=result,
                 params=run_contents.names(pack, member) | member.parameters | {"seed": pack.seed},
-                tags=evaluated,
+                tags=evaluation_tags,
                 files=run_contents.pictures([result], params.datasets[pack.dataset]),
                 model=outcome.model,
                 network=network_files.to_files(trainer.as_arrays(outcome.model)),
                 inputs=run_contents.inputs(pack),
-                samples=machine,
+                samples=system_samples,
             )
             finished.append(result)
             atomic_files.crash_point("train.after_log")
@@ -107,9 +107,10 @@ def train_pack(
 def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples") -> RunResult:
     from feedforward.training import trainer
 
-    metrics, tested = evaluation.summarize(trained.curves, trained.measured), evaluation.Tested({}, [], {})
+    metrics = evaluation.summarize(trained.curves, trained.measured)
+    tested = evaluation.FinalEvaluation({}, [], {})
     if pack.role == "final":
-        tested = evaluation.on_test(pack.dataset, trainer.as_arrays(trained.model))
+        tested = evaluation.evaluate_on_test(pack.dataset, trainer.as_arrays(trained.model))
     return RunResult(
         pack.dataset,
         member.variant,
@@ -128,7 +129,7 @@ def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples
 
 
 def _counts(pack: Pack, samples: "Samples") -> dict[str, int]:
-    """The number of samples of each split that was used; see RunResult.samples."""
+    """The number of samples that the run used, by split; see RunResult.samples."""
     training, validation = samples
     counts = {"train": len(training)}
     if validation is not None:
@@ -156,13 +157,13 @@ def compare(params: Params) -> None:
 
     results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
-        opened = pool.submit(_open_store)
+        future_store = pool.submit(_open_store)
         additions = comparison.gather(results, params)
         simple = baselines.load(params.datasets)
         folder = comparison.compare(
             results, params, params.protocols[0], None, additions, own_process=True, simple=simple
         )
-        store = opened.result()
+        store = future_store.result()
     for name in params.datasets:
         tags = RunTags(
             name,

@@ -16,7 +16,7 @@ from feedforward.core.errors import ParamsError
 Value = int | float | str
 Point = dict[str, Value]  # field → value
 MOST_POINTS = 256  # most points of a grid; a search may have more combinations, because it tries only some
-WHOLE = ("epochs", "batch_size")  # integer fields
+INTEGER_FIELDS = ("epochs", "batch_size")
 DECAY, CONSTANT = "optimizer.decay", "none"  # the field for the kind of decay, and its value for no decay
 LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale
 
@@ -47,25 +47,25 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
     optimizer = [name for name in Optimizer.model_fields if name != "nesterov"]
     return {
         **{name: ("variants", variant, name) for name in Variant.model_fields},
-        **{name: (*training, name) for name in (*WHOLE, "train_share")},
+        **{name: (*training, name) for name in (*INTEGER_FIELDS, "train_share")},
         **{f"optimizer.{name}": (*training, "optimizer", name) for name in optimizer},
     }
 
 
 def statistic(name: str, dataset: Dataset) -> StatisticName:
-    """The statistic by which the trials of a sweep are compared.
+    """Check `name`, the statistic by which the trials of a sweep are compared, and return it.
 
     Raises:
         ParamsError: trials of this dataset cannot be compared by it.
     """
-    mae = TASKS[dataset.task].answers == "value"
+    is_regression = TASKS[dataset.task].answers == "value"
     scores: tuple[StatisticName, ...] = (
-        ("best_val_mae", "last_val_mae") if mae else ("best_val_accuracy", "last_val_accuracy")
+        ("best_val_mae", "last_val_mae") if is_regression else ("best_val_accuracy", "last_val_accuracy")
     )
     names: tuple[StatisticName, ...] = ("best_val_cross_entropy", "last_val_cross_entropy", *scores)
-    for known in names:
-        if name == known:
-            return known
+    for allowed in names:
+        if name == allowed:
+            return allowed
     raise ParamsError(
         [f"--statistic: must be one of {', '.join(names)}, got {name}{cross_checks.nearest(name, names)}"]
     )

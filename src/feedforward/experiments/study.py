@@ -15,13 +15,13 @@ from feedforward.experiments import comparison, decision
 from feedforward.reports import tables
 
 RunsBySource = Mapping[str, Sequence[RunResult]]  # source → the runs in which only that source varied
-Components = dict[str, dict[str, dict[str, Component]]]  # statistic → variant → source
+Components = dict[str, dict[str, dict[str, Component]]]  # statistic → variant → source → standard deviation
 
 FIGURES = {  # from comparison.draw, shown on the page
     "validation-loss": "Validation loss by epoch of all variants: means over seeds with 95 % bands",
     "differences": "Differences from {baseline}, paired by seed, with 95 % intervals",
 }
-COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")  # statistics whose components are shown
+COMPONENT_STATISTICS = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")  # shown for each source
 PAGE = """# The lecture's comparison with many seeds
 
 The slides train each variant once and compare the curves by eye. Here, each variant was trained {seeds}.
@@ -64,8 +64,8 @@ from those above:
 """
 
 
-def wide(params: Params, dataset: str) -> list[str]:
-    """The variants whose first layer has more than half of `pack_units`, so that no two of them fit into one pack."""
+def wide_variants(params: Params, dataset: str) -> list[str]:
+    """The variants whose first layer has more than `pack_units` / 2 units, so that no two of them fit into one pack."""
     sizes = params.datasets[dataset].network.sizes
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
@@ -80,8 +80,8 @@ def write(
 ) -> Path:
     """Write `study.md` and its figures under `folder`; return the path of the page.
 
-    varied: dataset → source of variation (see plan.SOURCES) → the runs in which only that source varied. command: the
-    command that writes the page.
+    varied: dataset → source of variation (see plan.SOURCES) → the runs in which only that source varied. machine: its
+    description. command: the command that writes the page.
     """
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
@@ -108,14 +108,14 @@ def _introduction(fair: Sequence[Findings], machine: str, command: str) -> str:
         seeds=_seeds(fair),
         command=command,
         machine=machine,
-        explained=tables.EXPLAINED,
+        explained=tables.EXPLANATION,
         interval=tables.INTERVAL,
         population=tables.POPULATION,
     )
 
 
 def _seeds(fair: Sequence[Findings]) -> str:
-    """The numbers of seeds as text, such as `from 20 seeds (mnist: original, larger from 10)`."""
+    """The numbers of seeds as text, such as `with 20 seeds (mnist: original, larger with 10)`."""
     counts = {
         (findings.name, variant): max(estimate.n for estimate in findings.summary[variant].values())
         for findings in fair
@@ -126,8 +126,8 @@ def _seeds(fair: Sequence[Findings]) -> str:
     for (name, variant), count in counts.items():
         if count < most:
             fewer.setdefault((name, count), []).append(variant)
-    exceptions = "; ".join(f"{name}: {', '.join(variants)} from {count}" for (name, count), variants in fewer.items())
-    return f"from {most} seeds" + (f" ({exceptions})" if exceptions else "")
+    exceptions = "; ".join(f"{name}: {', '.join(variants)} with {count}" for (name, count), variants in fewer.items())
+    return f"with {most} seeds" + (f" ({exceptions})" if exceptions else "")
 
 
 def _outcomes(fair: Sequence[Findings]) -> list[str]:
@@ -181,28 +181,28 @@ def _final(findings: Findings) -> list[str]:
     if not estimates:
         return []
     texts = [
-        f"{tables.SHOWN[name]} {tables.interval(estimate, STATISTICS[name].decimals)}"
+        f"{tables.SHORT_LABELS[name]} {tables.interval(estimate, STATISTICS[name].decimals)}"
         for name, estimate in estimates.items()
     ]
     seeds = max(estimate.n for estimate in estimates.values())
-    start = f"The final model, `{findings.baseline}`, trained on all training samples from {seeds} seeds"
+    start = f"The final model, `{findings.baseline}`, trained on all training samples with {seeds} seeds"
     return [f"{start}: {', '.join(texts)}.\n\n"]
 
 
 def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
-    """The section on a dataset under both protocols: statistics of the variants and verdicts."""
+    """The section that compares both protocols on a dataset: statistics of the variants, and verdicts."""
     slides = lecture.dataset.training.lecture
     on_test = [variant for variant in lecture.variants if slides and variant in slides.validated_on_test]
-    fixed = [variant for variant in lecture.variants if variant not in on_test]
+    on_fixed_split = [variant for variant in lecture.variants if variant not in on_test]
     text = f"Trained on all training samples and validated on the test samples: {', '.join(on_test) or 'none'}."
-    text += f" Validated on the fixed split from the slides: {', '.join(fixed)}." if fixed else ""
-    both = {
+    text += f" Validated on the fixed split from the slides: {', '.join(on_fixed_split)}." if on_fixed_split else ""
+    summary = {
         f"{variant}, {protocol}": findings.summary[variant]
         for variant in lecture.variants
         for protocol, findings in (("fair", fair), ("lecture", lecture))
     }
     parts = [f"### {lecture.name}\n\n{text}\n\n"]
-    parts += [tables.markdown(*tables.cells(both, tables.REPLICA)), "\n"] if both else []
+    parts += [tables.markdown(*tables.cells(summary, tables.REPLICA)), "\n"] if summary else []
     rows = [
         (verdict.claim.text, before.outcome, _outcome(verdict), tables.sides(verdict))
         for before, verdict in zip(fair.verdicts, lecture.verdicts, strict=True)
@@ -219,9 +219,9 @@ def _components_section(findings: Findings, runs_by_source: RunsBySource, images
     if not components:
         return []
     rows = [
-        (variant, tables.SHOWN[name], *(_deviation(by_source.get(source), name) for source in runs))
+        (variant, tables.SHORT_LABELS[name], *(_deviation(by_source.get(source), name) for source in runs))
         for variant in findings.variants
-        for name in COMPARED
+        for name in COMPONENT_STATISTICS
         if (by_source := components.get(name, {}).get(variant))
     ]
     text = "Standard deviation of each statistic by variant and source of variation, with 95 % intervals"
@@ -241,7 +241,7 @@ def _decision(dataset: str, images: Path) -> list[str]:
 def _components(variants: Sequence[str], runs_by_source: RunsBySource) -> Components:
     """Components for the replicas of each variant that has runs in which only one source varied."""
     components: Components = {}
-    for name in COMPARED:
+    for name in COMPONENT_STATISTICS:
         for variant in variants:
             runs = {
                 source: [run for run in runs if run.variant == variant and run.role == "replica"]
@@ -256,7 +256,7 @@ def _components(variants: Sequence[str], runs_by_source: RunsBySource) -> Compon
 def _draw(components: Components, dataset: str) -> bytes:
     from feedforward.reports import figures  # matplotlib takes a second to import
 
-    panels = {tables.SHOWN[name]: by_variant for name, by_variant in components.items()}
+    panels = {tables.SHORT_LABELS[name]: by_variant for name, by_variant in components.items()}
     return figures.png(figures.variance_components(panels, f"{dataset}: what varies, and by how much"))
 
 

@@ -1,4 +1,4 @@
-"""A sweep: trials of different values for some fields, each trained with several seeds, and their runs in the store."""
+"""A sweep: trials of different values for some fields, each trial with several seeds; and their runs in the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 STATISTIC: StatisticName = "best_val_cross_entropy"  # the default statistic for comparing trials
 PROTOCOL = "fair"
-FRESH = 1000  # first seed of the confirmation; the seeds of sweeps, comparisons and decisions are below it
+FIRST_FRESH_SEED = 1000  # first seed of the confirmation; the seeds of sweeps, comparisons and decisions are below it
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Values to try for some fields of a variant on a dataset.
+    """Values to try for some fields of a variant or of training on a dataset.
 
-    trials: number of trials in a search; 0 for a grid. statistic: by which trials are compared. confirm: how many of
-    the best trials are trained again, with `fresh_seeds` seeds each. test: whether to evaluate the confirmed winner on
-    the test split.
+    seeds: number of seeds for each trial. trials: number of trials in a search; 0 for a grid. statistic: the statistic
+    by which trials are compared. confirm: how many of the best trials are trained again, with `fresh_seeds` seeds each.
+    test: whether to evaluate the confirmed winner on the test split.
     """
 
     params: Params
@@ -63,7 +63,7 @@ class Sweep:
         return manifest_file.load(self.dataset)
 
     def tags(self, role: Any, variant: str) -> RunTags:
-        """The tags of the sweep's run, or of a trial's run nested under it."""
+        """The tags of the sweep's run, or of a run that is nested under it."""
         base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
         identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         digest = atomic_files.digest(identity)
@@ -102,7 +102,7 @@ def trials(
 def _groups(
     sweep: Sweep, points: Sequence[search_space.Point]
 ) -> Iterable[tuple[Params, Mapping[str, search_space.Point]]]:
-    """One group per distinct dataset entry: params with a variant for each of its points, and these points by name."""
+    """One group per distinct `datasets` entry: params with a variant for each of its points, and the points by name."""
     groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
     for point in points:
         changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)

@@ -1,8 +1,8 @@
-"""After a sweep: the best trials are trained again with fresh seeds, and the winner is tested once.
+"""After a search: the best trials of the sweep are trained again with fresh seeds, and the winner is tested once.
 
-The best trials look better in the search than they are, because the search chose them; results with seeds that it
-never used have no such bias. The test split is used once for a sweep: the store keeps the result, and every later
-request returns it.
+The best trials look better in the search than they are, because the search chose them; results with seeds that the
+search never used have no such bias. The test split is used once for a sweep: the store keeps the result, and every
+later request returns it.
 """
 
 import json
@@ -18,8 +18,8 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.experiments import parent_runs, plan, search_space, sweep
 from feedforward.experiments.plan import Pack
-from feedforward.experiments.sweep import FRESH, PROTOCOL, Sweep, Trial
-from feedforward.experiments.sweep_outcome import ONCE, Outcome, Tested
+from feedforward.experiments.sweep import FIRST_FRESH_SEED, PROTOCOL, Sweep, Trial
+from feedforward.experiments.sweep_outcome import TESTED_ONCE, Outcome, WinnerTest
 from feedforward.tracking import Run
 from feedforward.tracking.experiment_pages import bounds
 
@@ -31,11 +31,11 @@ Packs = Sequence[tuple[Pack, Params]]
 
 def fresh_seeds(requested: Sweep) -> range:
     """The seeds of the confirmation."""
-    return range(FRESH, FRESH + requested.fresh_seeds)
+    return range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + requested.fresh_seeds)
 
 
 def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
-    """The best trials of the search, with fresh seeds, and the packs that train them."""
+    """The best trials of the search, planned again with fresh seeds, and their packs."""
     points = [outcome.points[name] for name in outcome.chosen]
     return sweep.trials(outcome.sweep, points, fresh_seeds(outcome.sweep))
 
@@ -43,8 +43,8 @@ def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
 def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
     """Close the run of a confirmation with its search result and selection bias; return the updated outcome."""
     runs = parent_runs.results_of_members(trial.members, results)
-    complete = runs if len(runs) == len(trial.members) else []
-    outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})
+    complete_runs = runs if len(runs) == len(trial.members) else []
+    outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete_runs})
     entry = next((entry for entry in outcome.confirmed if entry.name == trial.name), None)
     metrics = {}
     if entry:
@@ -63,7 +63,7 @@ def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Out
 # --- test --------------------------------------------------------------------------------------
 
 
-def stored_test(requested: Sweep, store: "Store") -> Tested | None:
+def stored_test(requested: Sweep, store: "Store") -> WinnerTest | None:
     """The stored result of testing the sweep's winner; None if there has been no test.
 
     Raises:
@@ -102,20 +102,20 @@ def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
     return Trial(point, trial.name, params, members), [(pack, params) for pack in packs]
 
 
-def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> Tested | None:
+def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> WinnerTest | None:
     """Close the run of the test and return the result; None if a final model could not be trained."""
     tags = {"values": atomic_files.canonical_json(trial.point)}
-    runs = sweep.close_trial(run, trial, results, store, tags=tags | {"mlflow.note.content": f"{ONCE}."})
+    runs = sweep.close_trial(run, trial, results, store, tags=tags | {"mlflow.note.content": f"{TESTED_ONCE}."})
     if not runs:
         return None
     [estimates] = statistics.summarize(runs, [trial.name]).values()
     epochs = trial.members[0][0].epochs
-    return Tested(
+    return WinnerTest(
         trial.point, epochs, {name: _stored_part(e.n, e.mean, e.low, e.high) for name, e in estimates.items()}
     )
 
 
-def _read(requested: Sweep, run: "LoggedRun") -> Tested:
+def _read(requested: Sweep, run: "LoggedRun") -> WinnerTest:
     values: search_space.Point = json.loads(run.tags["values"])
     point = {axis.field: values[axis.field] for axis in requested.axes}  # the tag has the fields in alphabetical order
     estimates = {
@@ -123,7 +123,7 @@ def _read(requested: Sweep, run: "LoggedRun") -> Tested:
         for name, statistic in STATISTICS.items()
         if statistic.role == "final" and f"mean_{name}" in run.metrics
     }
-    return Tested(point, int(run.params["epochs"]), estimates)
+    return WinnerTest(point, int(run.params["epochs"]), estimates)
 
 
 def _stored_part(n: int, mean: float, low: float | None, high: float | None) -> Estimate:

@@ -9,7 +9,7 @@ from feedforward.analysis import intervals, selection
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.core import atomic_files, paths
 from feedforward.experiments import search_space
-from feedforward.experiments.optuna_search import INDEPENDENT
+from feedforward.experiments.optuna_search import INDEPENDENT_TRIALS
 from feedforward.experiments.sweep import STATISTIC
 from feedforward.experiments.sweep_outcome import Outcome
 from feedforward.reports import sweep_page, tables
@@ -18,26 +18,23 @@ from feedforward.tracking import Run
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-CHOSEN = "The best of many trials, chosen on the validation split, looks better there than it is."
+BIAS_NOTE = "The best of many trials, chosen on the validation split, looks better there than it is."
 
 
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
-    """Write the files under reports/sweeps, attach them to the sweep's run and close it.
-
-    Return the folder.
-    """
+    """Write the files under reports/sweeps, attach them to the sweep's run and close the run; return the folder."""
     sweep = outcome.sweep
     folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
-    content = {
+    files = {
         "index.html": sweep_page.render(_page(outcome)).encode(),
         "sweep.png": _figure(outcome),
         "table.md": _markdown(outcome).encode(),
         "sweep.json": (atomic_files.canonical_json(outcome.as_json(), indent=2) + "\n").encode(),
     }
     with atomic_files.writing_folder(folder, "sweep") as new_folder:
-        for name, data in content.items():
+        for name, content in files.items():
             with atomic_files.writing(new_folder / name, "sweep.file") as file:
-                file.write(data)
+                file.write(content)
     store.finish(
         parent,
         metrics=_metrics(outcome),
@@ -45,7 +42,7 @@ def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
         params={"dataset": sweep.dataset, "variant": sweep.variant}
         | {axis.field: axis.text.partition("=")[2] for axis in sweep.axes},
         tags=_tags(outcome),
-        files=content,
+        files=files,
     )
     return folder
 
@@ -79,14 +76,14 @@ def command(outcome: Outcome) -> str:
 def _markdown(outcome: Outcome) -> str:
     sweep = outcome.sweep
     header, rows = tables.cells(outcome.table, dict.fromkeys((*tables.REPLICA, sweep.statistic)))
-    text = f"# {sweep.dataset}, {sweep.text}\n\n{tables.markdown(header, rows)}\n{outcome.verdict()}. {CHOSEN}\n"
+    text = f"# {sweep.dataset}, {sweep.text}\n\n{tables.markdown(header, rows)}\n{outcome.verdict()}. {BIAS_NOTE}\n"
     if outcome.confirmed:
-        listed = [
+        rows_of_confirmed = [
             (outcome.text(entry.name), *map(outcome.interval, (entry.search, entry.fresh, entry.bias)))
             for entry in outcome.confirmed
         ]
         titles = (outcome.label, "search", "fresh seeds", "selection bias")
-        text += f"\n{tables.markdown(titles, listed)}"
+        text += f"\n{tables.markdown(titles, rows_of_confirmed)}"
     text += "".join(f"\n{line}.\n" for line in outcome.lines())
     return f"{text}\n    {command(outcome)}\n"
 
@@ -108,7 +105,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         tested=_test(outcome),
         expected=outcome.expected_best,
         so_far=selection.best_so_far(list(outcome.means.values()), sweep.better),
-        drawn="grid" if not sweep.trials else "independent" if sweep.trials <= INDEPENDENT else "adaptive",
+        drawn="grid" if not sweep.trials else "independent" if sweep.trials <= INDEPENDENT_TRIALS else "adaptive",
         importance=outcome.importance,
         command=command(outcome),
         notes=[f"{line}." for line in outcome.suspicions],
@@ -118,19 +115,20 @@ def _page(outcome: Outcome) -> sweep_page.Content:
 def _trials(outcome: Outcome, names: Sequence[str]) -> list[sweep_page.Trial]:
     points = [outcome.points[name] for name in names]
     varied = [field for field in points[0] if len({point[field] for point in points}) > 1] or list(points[0])
-    short = [search_space.text({field: point[field] for field in varied}) for point in points]
+    short_texts = [search_space.text({field: point[field] for field in varied}) for point in points]
     return [
-        sweep_page.Trial(outcome.text(name), text, point, outcome.summary[name])
-        for name, text, point in zip(names, short, points, strict=True)
+        sweep_page.Trial(outcome.text(name), short_text, point, outcome.summary[name])
+        for name, short_text, point in zip(names, short_texts, points, strict=True)
     ]
 
 
 def _test(outcome: Outcome) -> tuple[str, str, str] | None:
+    """Label, value with interval, and description of the winner's test; None if there was no test."""
     if outcome.tested is None:
         return None
     name, estimate = outcome.tested.headline
-    result = tables.interval(estimate, STATISTICS[name].decimals)
-    return STATISTICS[name].label.capitalize(), result, outcome.tested_models()
+    value = tables.interval(estimate, STATISTICS[name].decimals)
+    return STATISTICS[name].label.capitalize(), value, outcome.tested_models()
 
 
 def _figure(outcome: Outcome) -> bytes:

@@ -9,24 +9,24 @@ from typing import Any
 from feedforward.analysis import comparisons, literature, selection, statistics
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import RunResult
-from feedforward.analysis.selection import Confirmed
+from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.experiments import optuna_search
 from feedforward.experiments.search_space import Point
 from feedforward.experiments.search_space import text as text_of
-from feedforward.experiments.sweep import FRESH, STATISTIC, Sweep
+from feedforward.experiments.sweep import FIRST_FRESH_SEED, STATISTIC, Sweep
 from feedforward.reports import tables
 
 BIAS = "selection bias (winner's curse)"
-ONCE = "The test split was used once for this sweep"
+TESTED_ONCE = "The test split was used once for this sweep"
 
 
 @dataclass(frozen=True)
-class Tested:
+class WinnerTest:
     """Test metrics of the winner's final models, which are computed once for a sweep.
 
-    point: the values of the trial that was tested. epochs: how long its final models were trained, on all training
-    samples. estimates: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
+    point: the values of the trial that was tested. epochs: for how many epochs its final models were trained, on all
+    training samples. estimates: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
     """
 
     point: Point
@@ -42,16 +42,18 @@ class Tested:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of all trials, in the order in which they were tried; a trial that failed has an empty list.
+    """What a sweep has found so far.
 
-    fresh: results of the best trials with fresh seeds, by trial, the best of the search first.
+    results: trial → its results, in the order in which the trials were tried; empty for a trial that failed.
+    points: trial → its values. fresh: trial → its results with fresh seeds, for the best trials of the search, the best
+    first. tested: the test of the winner.
     """
 
     sweep: Sweep
     results: Mapping[str, list[RunResult]]
     points: Mapping[str, Point]
     fresh: Mapping[str, list[RunResult]] = field(default_factory=dict)
-    tested: Tested | None = None
+    tested: WinnerTest | None = None
 
     # --- search ------------------------------------------------------------------------------
 
@@ -71,7 +73,7 @@ class Outcome:
     @property
     def failed(self) -> list[str]:
         """Trials that could not be trained."""
-        return [name for runs in (self.results, self.fresh) for name, trained in runs.items() if not trained]
+        return [name for results in (self.results, self.fresh) for name, runs in results.items() if not runs]
 
     @cached_property
     def ranking(self) -> comparisons.Ranking:
@@ -91,7 +93,7 @@ class Outcome:
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean of the sweep's statistic for each trial, in the order in which they were tried."""
+        """The mean of the sweep's statistic for each trial, in the order in which the trials were tried."""
         return {name: self.summary[name][self.sweep.statistic].mean for name in self.results if name in self.summary}
 
     @property
@@ -108,18 +110,18 @@ class Outcome:
     # --- fresh seeds -------------------------------------------------------------------------
 
     @cached_property
-    def confirmed(self) -> list[Confirmed]:
+    def confirmed(self) -> list[ConfirmedTrial]:
         """The results of the best trials, in the search and with fresh seeds; the best of the search comes first."""
-        runs = [run for trained in self.fresh.values() for run in trained]
+        runs = [run for results in self.fresh.values() for run in results]
         summary, statistic = statistics.summarize(runs, self.fresh), self.sweep.statistic
         return [
-            Confirmed(name, self.summary[name][statistic], estimates[statistic], self.sweep.better)
+            ConfirmedTrial(name, self.summary[name][statistic], estimates[statistic], self.sweep.better)
             for name, estimates in summary.items()
         ]
 
     @property
     def winner(self) -> str | None:
-        """The trial with the best mean over fresh seeds; None if none was confirmed."""
+        """The trial with the best mean over fresh seeds; None if no trial was confirmed."""
         sign = 1 if self.sweep.better == "lower" else -1
         best = min(self.confirmed, key=lambda entry: sign * entry.fresh.mean, default=None)
         return best.name if best else None
@@ -148,7 +150,7 @@ class Outcome:
             "test": self._test_json(),
         }
 
-    def _confirmed_json(self, entry: Confirmed) -> dict[str, Any]:
+    def _confirmed_json(self, entry: ConfirmedTrial) -> dict[str, Any]:
         estimates = {"search": entry.search, "fresh": entry.fresh, "selection_bias": entry.bias}
         seeds = [run.seed for run in self.fresh[entry.name]]
         plain = {key: dataclasses.asdict(value) for key, value in estimates.items()}
@@ -179,13 +181,13 @@ class Outcome:
 
     @property
     def suspicions(self) -> list[str]:
-        """Warnings about results of the best trial, or of the winner and its test, that beat all published ones."""
+        """Warnings about results of the best trial, or of the winner and its test, that beat all published results."""
         dataset = self.sweep.params.datasets.get(self.sweep.dataset)
         if dataset is None:
             return []
-        name, trained = self.winner or self.ranking.order[0][0], self.fresh if self.winner else self.results
+        name, results = self.winner or self.ranking.order[0][0], self.fresh if self.winner else self.results
         estimates = {
-            **statistics.summarize(trained[name], [name])[name],
+            **statistics.summarize(results[name], [name])[name],
             **(self.tested.estimates if self.tested else {}),
         }
         return literature.suspicions(self.text(name), estimates, dataset)
@@ -211,15 +213,15 @@ class Outcome:
     @property
     def fresh_seeds(self) -> str:
         """The seeds of the confirmation as text."""
-        last = FRESH + self.sweep.fresh_seeds - 1
-        return f"seeds {FRESH} to {last}" if last > FRESH else f"seed {FRESH}"
+        last = FIRST_FRESH_SEED + self.sweep.fresh_seeds - 1
+        return f"seeds {FIRST_FRESH_SEED} to {last}" if last > FIRST_FRESH_SEED else f"seed {FIRST_FRESH_SEED}"
 
     def tested_text(self) -> str:
         """The result on the test split, and the models that were tested, as text."""
         assert self.tested is not None
         name, estimate = self.tested.headline
         result = tables.interval(estimate, STATISTICS[name].decimals)
-        return f"{STATISTICS[name].label} of the winner: {result}; {self.tested_models()}. {ONCE}"
+        return f"{STATISTICS[name].label} of the winner: {result}; {self.tested_models()}. {TESTED_ONCE}"
 
     def tested_models(self) -> str:
         """The models that were tested, as text."""

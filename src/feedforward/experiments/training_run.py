@@ -28,8 +28,8 @@ Samples = tuple[Subset, Subset | None]
 class TrainedRun:
     """A trained model and the values recorded during its training.
 
-    model: a keras.Model. curves: see RunResult. measured: see trainer.Replica and learning_checks. reliability: see
-    trainer.Replica. Absolute errors are in the unit of the target, although training uses standard deviations.
+    model: a keras.Model. curves, measured, weights_digest, reliability: see RunResult. Absolute errors from `train` are
+    in the unit of the target; those from `train_final` are in standard deviations of the target, as during training.
     """
 
     model: Any
@@ -64,13 +64,13 @@ def train(
         regression = dataset.task == "regression"
         checks = {"constant_val_cross_entropy": constant_loss(training.labels, validation.labels, regression)}
     return [
-        replica if isinstance(replica, TrainingError) else _in_units(_checked(replica, checks, training), unit)
+        replica if isinstance(replica, TrainingError) else _in_units(_with_checks(replica, checks, training), unit)
         for replica in replicas
     ]
 
 
-def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Subset) -> trainer.Replica:
-    """Add the learning checks to the replica, if there is validation."""
+def _with_checks(replica: trainer.Replica, checks: Mapping[str, float], training: Subset) -> trainer.Replica:
+    """The replica with `checks` and its number of dead units in `measured`; unchanged without validation."""
     if not checks:
         return replica
     dead = float(dead_units(trainer.as_arrays(replica.model), training))
@@ -84,18 +84,18 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
         DataError: the data are not vectorized, or are damaged, or no training samples would remain.
     """
     folder = paths.vectorized(pack.dataset)
-    whole = Split.load(folder / "train")
+    split = Split.load(folder / "train")
     seed = pack.seed_of("split")
     if pack.train == "all":
-        watched = Subset(Split.load(folder / "test")) if pack.validate == "test" else None
-        return validation_split.share(Subset(whole), dataset, seed), watched
+        validation = Subset(Split.load(folder / "test")) if pack.validate == "test" else None
+        return validation_split.share(Subset(split), dataset, seed), validation
     if pack.train == "fixed":
-        return validation_split.fixed(whole, dataset, seed)
-    return validation_split.draw(whole, dataset, seed)
+        return validation_split.fixed(split, dataset, seed)
+    return validation_split.draw(split, dataset, seed)
 
 
 def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subset, seed: int) -> TrainedRun:
-    """Train one variant, {name: variant}, on these samples like the final model of that seed, without validation.
+    """Train the only variant in {name: variant} on these samples, like a final model with this seed.
 
     Raises:
         TrainingError: a loss is not finite.
@@ -108,10 +108,12 @@ def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subs
 
 
 def _in_units(replica: trainer.Replica, unit: float) -> TrainedRun:
-    def scaled(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The replica as a TrainedRun, with its absolute errors multiplied by `unit`."""
+
+    def scaled(values_by_name: Mapping[str, Any]) -> dict[str, Any]:
         return {
             name: (np.asarray(values) * unit).tolist() if name.endswith("mae") else values
-            for name, values in figures.items()
+            for name, values in values_by_name.items()
         }
 
     digest = trainer.weights_digest(replica.model)

@@ -1,4 +1,4 @@
-"""Verify that the bytes in DVC's cache are undamaged, and that repeated training produces the recorded bytes."""
+"""Verify that the files in DVC's cache are undamaged, and that repeated training gives exactly the recorded results."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ from feedforward.experiments import plan, runner
 class Difference:
     """A run that differs from the record when it is trained again.
 
-    metric: the metric that differs most, or None if the run is not on record. largest: the size of that difference.
+    metric: the metric that differs most, or None if the run is not on record. largest: by how much that metric differs.
     """
 
     run: str
@@ -37,7 +37,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a verification: damaged files in the DVC cache, and runs that differ when trained again."""
+    """The result of a verification: damaged files in the DVC cache, and runs that differ when trained again.
+
+    objects, runs: how many cached files were rehashed, and how many runs were trained again.
+    """
 
     objects: int
     damaged: list[str]
@@ -48,7 +51,7 @@ class Report:
 
     @property
     def same(self) -> bool:
-        """True if nothing is damaged and another kind of CPU explains all differences."""
+        """True if nothing is damaged, and if there are no differences or another kind of CPU explains them all."""
         return not self.damaged and not self._unexplained
 
     @property
@@ -81,7 +84,7 @@ class Report:
 
 
 def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], seeds: int) -> Report:
-    """Rehash the cache; train the first `seeds` seeds again and compare digests, curves and metrics with the record.
+    """Rehash the cache; train runs with the first `seeds` seeds again and compare their results with those on record.
 
     Raises:
         ParamsError: a name is unknown.

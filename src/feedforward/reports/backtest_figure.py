@@ -1,4 +1,4 @@
-"""Losses of the most recent champions on today's data, with intervals: one panel per set of samples."""
+"""Figure: losses of the most recent champions on today's data, with intervals, one panel per set of samples."""
 
 from collections.abc import Mapping
 

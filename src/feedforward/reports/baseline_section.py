@@ -1,11 +1,11 @@
-"""The part of a dataset's section that puts its results in context, with baselines and published results."""
+"""The part of a dataset's section that puts its results in context: baselines and published results."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
 
-from feedforward.analysis.baselines import COMPARED
+from feedforward.analysis.baselines import COMPARED_STATISTICS
 from feedforward.analysis.comparisons import Difference
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.literature import interval
@@ -36,7 +36,7 @@ def section(findings: Findings, _: object = None) -> Markup:
     panels = [
         _panel(drawn, statistic) for statistic in statistics if len(drawn := list(marks(findings, statistic))) > 1
     ]
-    table = comparison_section.lines(*differences(findings))
+    table = comparison_section.grid(*differences(findings))
     if not panels and not table["rows"] and not findings.suspicions:
         return Markup()
     values = {"findings": findings, "panels": panels, "table": table}
@@ -68,7 +68,7 @@ def differences(findings: Findings) -> tuple[list[str], list[list[str]]]:
     if findings.simple is None:
         return [], []
     by_pair = {(d.right, d.statistic): d for d in findings.simple.differences}
-    statistics = [name for name in COMPARED if any(statistic == name for _, statistic in by_pair)]
+    statistics = [name for name in COMPARED_STATISTICS if any(statistic == name for _, statistic in by_pair)]
     rows = [
         [baseline, *(_difference(by_pair.get((baseline, statistic))) for statistic in statistics)]
         for baseline in findings.simple.summary

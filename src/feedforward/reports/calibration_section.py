@@ -34,7 +34,7 @@ def render(findings: Findings) -> Markup:
     variants = calibrations.summarize(findings.runs, findings.variants)
     if not variants:
         return Markup()
-    page = html_page.render(
+    html = html_page.render(
         "calibration.html",
         name=findings.name,
         epochs=findings.dataset.training.epochs,
@@ -59,18 +59,18 @@ def render(findings: Findings) -> Markup:
         rows=[_row(entry) for entry in variants],
         this_data=THIS_DATA,
     )
-    return Markup(page)  # noqa: S704  made by a template that escapes its values
+    return Markup(html)  # noqa: S704  made by a template that escapes its values
 
 
 def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
-    """How much of the baseline's rise temperature scaling removes, in words."""
+    """How much of the rise of the baseline's validation loss is removed by temperature scaling, in words."""
     entry = next((entry for entry in variants if entry.variant == baseline), variants[0])
-    error = f"Its calibration error there is {number(entry.ece)}, and {number(entry.scaled_ece)} after scaling."
+    error = f"Its calibration error there is {_text(entry.ece)}, and {_text(entry.scaled_ece)} after scaling."
     if entry.removed is None:
         return f"At the last epoch, the validation loss of {entry.variant} is hardly above its minimum. {error}"
     share = tables.interval(Estimate(entry.removed.n, *(_percent(entry.removed))), 0)
     return (
-        f"At the last epoch, the validation loss of {entry.variant} is {number(entry.rise)} above its minimum. Dividing"
+        f"At the last epoch, the validation loss of {entry.variant} is {_text(entry.rise)} above its minimum. Dividing"
         f" the logits by the temperature removes {share} % of this rise: that part is overconfidence. {error}"
     )
 
@@ -81,15 +81,14 @@ def _percent(share: Estimate) -> tuple[float, float | None, float | None, float 
     return 100 * share.mean, None, low, high
 
 
-def number(estimate: Estimate, decimals: int = 4) -> str:
-    """A mean with its interval."""
-    return tables.interval(estimate, decimals)
+def _text(estimate: Estimate) -> str:
+    return tables.interval(estimate, 4)
 
 
 def _row(entry: VariantCalibration) -> list[tuple[str, str]]:
     removed = "–" if entry.removed is None else tables.interval(Estimate(entry.removed.n, *_percent(entry.removed)), 0)
     cells = [entry.ece, entry.scaled_ece, entry.temperature, entry.brier, entry.rise, entry.scaled_rise]
-    texts = [entry.variant, *(number(cell) for cell in cells), removed]
+    texts = [entry.variant, *(_text(cell) for cell in cells), removed]
     cells_split = [text.partition(" [") for text in texts]
     return [(mean, f"[{rest}" if rest else "") for mean, _, rest in cells_split]
 
@@ -106,7 +105,7 @@ def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, A
 
 
 def not_negative(band: Band) -> Band:
-    """The band, cut off at 0, because none of the values in CURVES can be negative."""
+    """The band with its lower end cut off at 0 or, where the mean is negative, at the mean."""
     return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
 
@@ -118,13 +117,13 @@ def _with_calibration_part(run: RunResult) -> RunResult:
 
 
 def diagram(entry: VariantCalibration, dataset: Dataset, name: str) -> Markup:
-    """Draw accuracy by confidence after the stages in STAGES. name: the dataset's name or title."""
+    """Draw accuracy by confidence at the stages in STAGES. name: the dataset's name or title."""
     lines = [
-        Line(label, tone, bins.confidence, bins.correct, bins.low, bins.high, points=True)
+        Line(label, tone, bins.confidence, bins.accuracy, bins.low, bins.high, points=True)
         for stage, (label, tone) in STAGES.items()
         if (bins := entry.diagrams.get(stage))
     ]
     classes = len(dataset.labels) if dataset.task == "multiclass" else 2
     start = 1 / classes if classes == 2 else 0.0
     title = f"{name}, {entry.variant}: accuracy by confidence"
-    return probability_charts.square(lines, title, "confidence", "share correct", (start, start), diagonal=True)
+    return probability_charts.unit_square(lines, title, "confidence", "share correct", (start, start), diagonal=True)

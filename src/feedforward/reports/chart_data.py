@@ -105,7 +105,7 @@ def _differences(findings: Findings) -> list[dict[str, Any]]:
     for d in findings.differences:
         left, right = (statistics.sample(findings.runs, name, d.statistic) for name in (d.left, d.right))
         shared = [seed for seed in sorted(left) if seed in right]
-        values = dict(zip(shared, comparisons.paired(left, right), strict=True))
+        values = dict(zip(shared, comparisons.paired_differences(left, right), strict=True))
         entry = {"statistic": d.statistic, "name": d.left, "tone": tones[d.left], "decided": d.decided}
         entries.append(entry | _estimate(d.estimate) | {"values": _pairs(values)})
     return entries

@@ -29,11 +29,11 @@ def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
         outcome = f"{verdict.outcome} after {verdict.decided_after or verdict.n} seeds"
         axes.set_title(f"{name}\n{outcome}", fontsize=8, loc="left")
         axes.locator_params(axis="x", integer=True)
-        history = [limits for limits in verdict.history if limits.low is not None and limits.high is not None]
+        history = [entry for entry in verdict.history if entry.low is not None and entry.high is not None]
         if not history:
             continue
-        seeds = np.array([limits.n for limits in history])
-        low, high = (np.array([getattr(limits, side) for limits in history], float) for side in ("low", "high"))
+        seeds = np.array([entry.n for entry in history])
+        low, high = (np.array([getattr(entry, side) for entry in history], float) for side in ("low", "high"))
         axes.fill_between(seeds, low, high, color=PALETTE[1], alpha=0.25, linewidth=0, step=None)
         axes.plot(seeds, low, color=PALETTE[1], linewidth=1.2)
         axes.plot(seeds, high, color=PALETTE[1], linewidth=1.2)

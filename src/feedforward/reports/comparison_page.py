@@ -30,8 +30,8 @@ from feedforward.reports.comparison_section import Reference
 class HardSample:
     """A test sample with one of the final model's largest losses.
 
-    prediction: the predicted label. probability: that of `prediction`. picture: an image as PNG, or None. text: a text,
-    or None.
+    prediction: the predicted label. probability: that of `prediction`. picture: the sample as PNG if it is an image.
+    text: the sample if it is a text.
     words: the (word, attribution) pairs with the largest attributions, positive if the word supports `prediction`.
     """
 
@@ -95,7 +95,7 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
         this_data=THIS_DATA,
         new_data=NEW_DATA,
         rule=RULE,
-        explained=tables.EXPLAINED,
+        explained=tables.EXPLANATION,
     )
     return html_page.with_policy(page)
 
@@ -111,9 +111,9 @@ def _section(findings: Findings, lecture: Findings | None, additions: Additions)
         "forest": contents.forest(findings),
         "pairs": contents.pairs(findings),
         "table": contents.table(findings, references),
-        "robust": contents.lines(*tables.robust_cells(findings)),
+        "robust": contents.grid(*tables.robust_cells(findings)),
         "parts": [part for draw in PARTS if (part := draw(findings, additions))],
-        "verdicts": [contents.verdict(verdict) for verdict in findings.verdicts],
+        "verdicts": [contents.verdict_entry(verdict) for verdict in findings.verdicts],
         "outcomes": tables.outcomes(findings),
         "lecture": lecture_figures.figures(findings, lecture),
         "hardest": additions.hardest.get(findings.name, ()),

@@ -1,4 +1,4 @@
-"""A dataset's section of the comparison page: answers, curves, differences, tables, verdicts as plain values."""
+"""A dataset's section of the comparison page: answers, curves, differences, tables and verdicts, for the template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,15 +130,20 @@ def table(findings: Findings, references: Sequence[Reference]) -> dict[str, Any]
     summary |= {reference.name: dict(reference.estimates) for reference in references}
     header, rows = tables.cells(summary, tables.REPLICA)
     final = [
-        (variant, tables.SHOWN[name], tables.interval(estimates[name], STATISTICS[name].decimals), estimates[name].n)
+        (
+            variant,
+            tables.SHORT_LABELS[name],
+            tables.interval(estimates[name], STATISTICS[name].decimals),
+            estimates[name].n,
+        )
         for variant, estimates in findings.summary.items()
         for name in tables.FINAL
         if name in estimates
     ]
-    return {**lines(header, rows), "final": final}
+    return {**grid(header, rows), "final": final}
 
 
-def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Header and rows of cells for the template's macro `grid`."""
     return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows]}
 
@@ -150,10 +155,10 @@ def _two_lines(cell: str) -> tuple[str, str]:
 
 
 def pairs(findings: Findings) -> dict[str, Any]:
-    """Differences from the baseline in the headline statistic: both intervals, and the probability of beating it."""
+    """Headline statistic: differences from the baseline, both intervals of each, and probabilities of a better run."""
     rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
     header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
-    return {**lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
+    return {**grid(header, rows), "label": STATISTICS[tables.HEADLINE].label}
 
 
 def _pair(difference: Difference) -> list[str]:
@@ -163,8 +168,8 @@ def _pair(difference: Difference) -> list[str]:
     return [difference.left, tables.interval(e, decimals), new, *(f"{p:.2f}" for p in beats)]
 
 
-def verdict(verdict: Verdict) -> dict[str, Any]:
-    """A verdict with the color of its outcome, both sides in words, and charts of its interval."""
+def verdict_entry(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with the CSS class of its outcome, both sides in words, and charts of its interval."""
     claim, interval = verdict.claim, verdict.interval
     decimals, tone = STATISTICS[claim.statistic].decimals, TONES[verdict.outcome]
     strip = history = None
@@ -188,7 +193,7 @@ def verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, for variants with runs under both, and which ones the slides validate on test."""
+    """Both protocols side by side, for variants with runs under both, and which of them the slides validate on test."""
     slides = fair.dataset.training.lecture
     on_test = slides.validated_on_test if slides else ()
     names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")
@@ -210,6 +215,6 @@ def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
     return {
         "findings": fair,
         "rows": rows,
-        "labels": [tables.SHOWN[name] for name in names],
+        "labels": [tables.SHORT_LABELS[name] for name in names],
         "on_test": [row["variant"] for row in rows if row["on_test"]],
     }

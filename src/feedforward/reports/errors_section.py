@@ -30,7 +30,7 @@ def render(findings: Findings) -> Markup:
     if errors is None:
         return Markup()
     labels, task = findings.dataset.labels, findings.dataset.task
-    page = html_page.render(
+    html = html_page.render(
         "errors.html",
         name=findings.name,
         baseline=findings.baseline,
@@ -44,7 +44,7 @@ def render(findings: Findings) -> Markup:
         residuals=_residuals(errors, findings),
         this_data=THIS_DATA,
     )
-    return Markup(page)  # noqa: S704  made by a template that escapes its values
+    return Markup(html)  # noqa: S704  made by a template that escapes its values
 
 
 def _matrix(errors: Errors, findings: Findings) -> Markup | None:
@@ -54,7 +54,7 @@ def _matrix(errors: Errors, findings: Findings) -> Markup | None:
 
 
 def _curve_subject(labels: Sequence[str], task: str) -> str:
-    """The label or labels that the curves are about."""
+    """Which labels the curves are about, as text."""
     if task == "binary":
         return f"of {labels[1]}"
     return f"mean over the {len(labels)} {'labels' if task == 'multilabel' else 'classes'}"
@@ -81,7 +81,7 @@ def _rows(errors: Errors, labels: Sequence[str]) -> list[list[tuple[str, str]]]:
 
 def _curves(errors: Errors, findings: Findings) -> list[dict[str, Any]]:
     return [
-        {"title": title, "svg": _square(curve, f"{findings.name}: {title}", *axes)}
+        {"title": title, "svg": _curve_chart(curve, f"{findings.name}: {title}", *axes)}
         for title, curve, axes in (
             ("ROC curve", errors.roc, ("false positive rate", "true positive rate")),
             ("Precision–recall curve", errors.precision_recall, ("recall", "precision")),
@@ -90,10 +90,10 @@ def _curves(errors: Errors, findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _square(curve: Curve, title: str, xlabel: str, ylabel: str) -> Markup:
+def _curve_chart(curve: Curve, title: str, xlabel: str, ylabel: str) -> Markup:
     lowest = min(0.9, math.floor(10 * float(curve.mean.min())) / 10)  # curves near 1 are hard to read on a full scale
     line = Line("mean over seeds", "v0", curve.x, curve.mean, curve.low, curve.high)
-    return probability_charts.square([line], title, xlabel, ylabel, (0, lowest))
+    return probability_charts.unit_square([line], title, xlabel, ylabel, (0, lowest))
 
 
 def _residuals(errors: Errors, findings: Findings) -> Markup | None:

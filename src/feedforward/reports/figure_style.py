@@ -26,7 +26,7 @@ def label(curve: str) -> str:
 
 
 def seeds_subtitle(bands: Iterable[Band | None], suffix: str = "") -> str:
-    """The subtitle: how many seeds the curves are averaged over."""
+    """A subtitle that says how many seeds the curves are averaged over, followed by `suffix`."""
     counts = {band.n for band in bands if band is not None}
     text = seeds_text(counts, ", band: 95 % t interval") if counts else "no run"
     return f"{text}; {suffix}" if suffix else text
@@ -38,7 +38,7 @@ def seeds_text(counts: Collection[int], suffix: str = "") -> str:
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
-    """An empty figure with a title and fixed margins, which are faster than automatic layout. right: margin, inches."""
+    """An empty figure with a title and fixed margins (faster than automatic layout). right: that margin in inches."""
     width, height = size
     figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
     figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))
@@ -68,7 +68,7 @@ def mark_epochs(axes: Axes, epochs: int) -> None:
 
 
 def limit(axes: Axes, bands: Iterable[Band | None]) -> tuple[float, float]:
-    """Set the y axis to `curves.shown_range` plus padding; returns the limits."""
+    """Set the y axis to `curves.shown_range` plus padding; return the limits."""
     low, high = shown_range(entry for entry in bands if entry is not None)
     padding = 0.04 * (high - low) or 0.5
     axes.set_ylim(low - padding, high + padding)

@@ -29,7 +29,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def script(*names: str) -> Markup:
-    """Join the modules `scripts/<name>`, as the content of one <script> element."""
+    """Join the files `scripts/<name>`, as the content of one <script> element."""
     folder = files("feedforward.reports").joinpath("scripts")
     text = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     return Markup(text)  # noqa: S704  files of this package
@@ -71,8 +71,8 @@ def grouped_bars(
             left = i + 0.1 + 0.8 * index / len(series)
             tip = f"{labels[i]}, {name}: {percent(share)}"
             chart.rectangle(f"s{index}", left, left + 0.8 / len(series), 0, share, tip)
-    every = math.ceil(len(labels) / 12)
-    for i in range(0, len(labels), every):
+    step = math.ceil(len(labels) / 12)
+    for i in range(0, len(labels), step):
         chart.label(i + 0.5, labels[i])
     return chart.svg()
 
@@ -114,7 +114,7 @@ def span(low: float, high: float, form: Callable[[float], str] = number) -> str:
 
 
 class _Chart:
-    """An SVG under construction; x counts bars from the left, y is a share from 0 to `top`."""
+    """An SVG under construction; x counts bars from the left; y is a share, from 0 to `top`."""
 
     def __init__(self, title: str, bars: int, top: float) -> None:
         self.bars = max(bars, 1)
@@ -139,7 +139,7 @@ class _Chart:
         return f"{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share / self.top:.1f}"
 
     def rectangle(self, kind: str, left: float, right: float, low: float, high: float, tip: str = "") -> None:
-        """A bar with a tooltip."""
+        """A bar or a band, with a tooltip unless `tip` is empty; `kind` is its CSS class."""
         if high <= low:
             return
         x, y = self._x(left), self._y(high)

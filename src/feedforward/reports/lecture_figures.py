@@ -14,7 +14,7 @@ Line = tuple[str, str, str, Literal["line", "dot", "plus"]]  # name, variant, cu
 
 
 def figures(findings: Findings, lecture: Findings | None) -> list[dict[str, Any]]:
-    """The slides' figures as titles, legends and captioned charts: a single run next to the mean over all seeds."""
+    """The slides' figures with title, legend and captioned charts: a single run next to the mean over all seeds."""
     base, slides = findings.baseline, findings.dataset.training.lecture
     contents: list[tuple[str, str, list[Line]]] = [
         (f"Training and validation {ylabel} of {base}", ylabel,
@@ -61,6 +61,7 @@ def _final_figure(findings: Findings) -> dict[str, Any]:
 
 
 def _first_seed(findings: Findings) -> Findings:
+    """The findings with only the runs of the first seed: that of the replicas, and that of the final runs."""
     first = {
         role: min((run.seed for run in findings.runs if run.role == role), default=0) for role in ("replica", "final")
     }

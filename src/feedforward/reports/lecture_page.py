@@ -31,7 +31,7 @@ class Story:
 
     findings: the findings for the variants. points: text of a combination → its size, L2 and dropout as on the command
     line. variants: text of a combination → the variant that has it. base: the combination of the baseline, one of the
-    points. runs: replicas, each with the text of its combination as variant. others: how many of them were trained with
+    points. runs: replicas, each with the text of its combination as variant. others: how many runs were trained with
     other code or libraries, or on another kind of CPU, than new runs would be.
     """
 
@@ -58,7 +58,7 @@ def render(stories: Sequence[Story], command: str) -> str:
         script=html_page.script("charts.js", "lecture.js"),
         command=command,
         this_data=THIS_DATA,
-        wrong=single_runs.WRONG,
+        wrong=single_runs.RULE,
     )
     return html_page.with_policy(page)
 

@@ -11,7 +11,7 @@ from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number
 
 WIDTH = 360
-LABEL = 14  # maximum number of characters of a label next to a matrix
+LABEL_LENGTH = 14  # maximum number of characters of a label next to a matrix
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Line:
     points: bool = False
 
 
-def square(
+def unit_square(
     lines: Sequence[Line],
     title: str,
     xlabel: str,
@@ -78,7 +78,7 @@ def _point(canvas: Canvas, x: float, y: float) -> str:
 def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
     """Number of samples by true class (rows) and predicted class (columns), shaded by their share of the row."""
     classes = len(labels)
-    short = [label if len(label) <= LABEL else label[: LABEL - 1] + "…" for label in labels]
+    short = [label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…" for label in labels]
     left = 20 + 7 * max(map(len, short))
     side = min(96.0, (WIDTH - left - 4) / classes)
     canvas = Canvas(WIDTH, round(44 + side * classes + 4), (left, 0, 40, 0), title)
@@ -112,12 +112,15 @@ def _cell(
     canvas.add(cell, "good" if row == column else "bad", x, y, side - 1, side - 1, 0.06 + 0.34 * shade, tip)
     text = f"{count:.0f}"
     if count >= 0.5 and side >= 7.5 * len(text):
-        middle = '<text class="middle ink" x="{:.1f}" y="{:.1f}" pointer-events="none">{}</text>'
-        canvas.add(middle, x + side / 2, y + side / 2 + 4, text)
+        label = '<text class="middle ink" x="{:.1f}" y="{:.1f}" pointer-events="none">{}</text>'
+        canvas.add(label, x + side / 2, y + side / 2 + 4, text)
 
 
 def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
-    """Residuals against predictions: samples, the mean of each bin, and bands with 50 % and 90 % of its samples."""
+    """Residuals against predictions: samples, the mean of each bin, and bands with 50 % and 90 % of its samples.
+
+    errors: the result of error_analysis.residuals.
+    """
     canvas = Canvas(WIDTH, 300, (56, 12, 24, 38), title)
     bins, points = errors["bins"], errors["points"]
     xs = [x for x, _ in points]
@@ -125,7 +128,7 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
     x_ticks, y_ticks = ticks(min(xs), max(xs), 4), ticks(min([0.0, *lows]), max([0.0, *highs]), 5)
     (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1])
     _axes(canvas, x_ticks, y_ticks, xlabel)
-    for low, high in ((3, 7), (4, 6)):
+    for low, high in ((3, 7), (4, 6)):  # columns of the quantiles: 5 % and 95 %, 25 % and 75 %
         edge = [_point(canvas, row[1], row[high]) for row in bins] + [
             _point(canvas, row[1], row[low]) for row in bins[::-1]
         ]

@@ -1,7 +1,7 @@
 """The plots that are logged with runs, as SVG documents: curves, calibration, confusion matrix.
 
-With matplotlib, plotting would take a large part of the time for logging a small run: 60 ms per figure, and 0.4 s to
-import the library.
+They are made without matplotlib, which would take much of the time for logging a small run: 60 ms per figure, and 0.4 s
+for importing it.
 """
 
 import re
@@ -19,7 +19,7 @@ from feedforward.reports import calibration_section, probability_charts, svg_cha
 from feedforward.reports.palette import PALETTE
 from feedforward.reports.svg_charts import Series
 
-TOP, GAP, WIDTH = 70, 24, 360  # px: above the charts, around them, and the width of each
+TOP, GAP, WIDTH = 70, 24, 360  # pixels: space above the charts and around them, and the width of a chart
 DOT, LINE = "●", "―"  # keys in a legend
 SPLITS: tuple[tuple[str, Literal["dot", "line"], str], ...] = (("training", "dot", ""), ("validation", "line", "val_"))
 STYLE = (

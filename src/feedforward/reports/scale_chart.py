@@ -9,15 +9,15 @@ from markupsafe import Markup
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number, span
 
-ROW, TALL_ROW = 34, 48  # pixels, with names next to the axis, and with two lines of text above each value
+ROW, TALL_ROW = 34, 48  # height in pixels: with names next to the axis, and with two lines of text above each value
 FAR = 1.5  # a baseline whose distance from the other values exceeds this multiple of their range is put at the edge
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A value with its interval. kind: a baseline, a variant of the page, or a published result. tone: CSS class.
+    """A value with its interval. kind: a baseline, a variant on the page, or a published result.
 
-    source: where a result was published.
+    tone: CSS class. source: where a result was published.
     """
 
     name: str
@@ -73,8 +73,8 @@ def _row(canvas: Canvas, mark: Mark, middle: int, decimals: int, is_far: bool) -
     text = number(mark.value, decimals)
     if is_far:
         left = mark.value < canvas.x0
-        x, words = (canvas.left + 2, f"◂ {text}") if left else (canvas.right - 2, f"{text} ▸")
-        canvas.add('<text class="{}" x="{}" y="{}">{}</text>', "" if left else "end", x, middle + 5, words)
+        x, label = (canvas.left + 2, f"◂ {text}") if left else (canvas.right - 2, f"{text} ▸")
+        canvas.add('<text class="{}" x="{}" y="{}">{}</text>', "" if left else "end", x, middle + 5, label)
         return
     tip = f"{mark.name}{f' ({mark.source})' if mark.source else ''}: {text}"
     if mark.low is not None and mark.high is not None:
@@ -86,9 +86,9 @@ def _row(canvas: Canvas, mark: Mark, middle: int, decimals: int, is_far: bool) -
     canvas.add(shape, fill, mark.tone, canvas.x(mark.value), middle, tip)
 
 
-def _name(canvas: Canvas, mark: Mark, baseline: int, wide: bool) -> None:
+def _name(canvas: Canvas, mark: Mark, y: int, wide: bool) -> None:
     style = f"name {mark.tone}" if mark.kind == "variant" else "ink" if mark.kind == "published" else ""
     source = f"({mark.source})" if mark.source else ""
     lines = [" ".join(filter(None, (mark.name, source)))] if wide else [mark.name, source]
     for i, line in enumerate(lines):
-        canvas.add('<text class="{}" x="2" y="{}">{}</text>', style, baseline + 14 * i, line)
+        canvas.add('<text class="{}" x="2" y="{}">{}</text>', style, y + 14 * i, line)

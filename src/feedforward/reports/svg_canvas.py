@@ -33,7 +33,7 @@ class Canvas:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers, at most `most` + 1, that enclose low and high."""
+    """Equally spaced round numbers that enclose low and high: at most `most` + 2."""
     span = high - low if high - low > 1e-9 else 1.0  # equal values, or equal but for rounding
     step = nice_step(span / most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

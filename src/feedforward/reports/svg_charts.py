@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Row:
-    """An interval to draw; its point is filled if it is `decided`."""
+    """An interval to draw; its point is filled if `decided`, otherwise hollow."""
 
     name: str
     mean: float
@@ -67,8 +67,8 @@ def curves(
 ) -> Markup:
     """Curves by epoch with their bands.
 
-    ends: label each curve at its end and mark its lowest point. same_scale: curves of a chart with the same scale.
-    levels: gray lines; those farther from the curves than half of the curves' range are left out.
+    ends: label each curve at its end and mark its lowest point. same_scale: curves of a chart that shares the scale.
+    levels: gray lines; a line is left out if its distance from the curves exceeds half of their range.
     """
     width, height = (1000, 400) if wide else (360, 250)
     margin = 12 + (7 * max((len(curve.name) for curve in series), default=0) if ends else 0)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from feedforward.analysis.intervals import Estimate
-from feedforward.analysis.selection import Confirmed
+from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import interval, number
 
 Value = int | float | str
 LOG_FROM = 20.0
-CLOSE = 0.08  # minimum distance between labels, as a share of the axis
-COLORS = 6  # in addition to the color of the baseline
+LABEL_DISTANCE = 0.08  # minimum distance between labels, as a share of the axis
+COLORS = 6  # number of colors for trials: `v1` to `v6`
 ROW = 44  # height of a confirmed trial, in pixels
 SPREAD = 7.0  # height over which lines through the same value are spread, in pixels
 
@@ -28,8 +28,8 @@ SPREAD = 7.0  # height over which lines through the same value are spread, in pi
 class Scale:
     """An axis for the values of a field, one per trial: names at equal distances, numbers to scale.
 
-    The scale is logarithmic if the numbers differ by a factor of at least LOG_FROM; if one of them is 0, they are
-    placed at equal distances.
+    The scale is logarithmic if the numbers above 0 differ by a factor of at least LOG_FROM; but if there are others as
+    well, such as 0, all are placed at equal distances.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Scale:
         """The values to label: all if they are few and not too close, otherwise the ends."""
         marks = self.distinct
         gaps = [self.position(b) - self.position(a) for a, b in itertools.pairwise(marks)]
-        return marks if len(marks) <= most and min(gaps, default=1.0) >= CLOSE else [marks[0], marks[-1]]
+        return marks if len(marks) <= most and min(gaps, default=1.0) >= LABEL_DISTANCE else [marks[0], marks[-1]]
 
 
 def tone(rank: int) -> str:
-    """The class of the trial with this rank in the search, from 0; all ranks past the last color share it."""
+    """The class of the trial with this rank in the search, from 0; the ranks beyond COLORS share the last color."""
     return f"v{min(rank + 1, COLORS)}"
 
 
@@ -70,7 +70,7 @@ def _value_text(value: Value) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
-def confirmed(rows: Sequence[tuple[str, Confirmed]], title: str, decimals: int) -> Markup:
+def confirmation(rows: Sequence[tuple[str, ConfirmedTrial]], title: str, decimals: int) -> Markup:
     """For each confirmed trial: the result in the search (hollow) and the one with fresh seeds, with its interval."""
     canvas = Canvas(360, ROW * len(rows) + 30, (20, 20, 2, 28), title)
     estimates = [estimate for _, entry in rows for estimate in (entry.search, entry.fresh)]
@@ -138,7 +138,9 @@ def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
     return canvas.svg()
 
 
-def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str], title: str, wide: bool) -> Markup:
+def parallel_coordinates(
+    scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str], title: str, wide: bool
+) -> Markup:
     """All trials as lines across vertical axes: one for each field, and the last one for the results of the trials.
 
     tones: the class of each trial; trials with class `rest` are drawn first, in gray.
@@ -166,16 +168,18 @@ def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str],
 
 
 def _points(canvas: Canvas, scales: Sequence[Scale], k: int, trials: int) -> str:
-    """The line of trial k; where trials share a value, lines are kept apart."""
+    """The points of the line of trial k; on axes where trials share a value, their lines are kept apart."""
     points = []
     for i, scale in enumerate(scales):
-        apart = SPREAD * ((k + 0.5) / trials - 0.5) if len(scale.distinct) < trials else 0.0
-        points.append(f"{canvas.x(i)},{float(canvas.y(scale.position(scale.values[k]))) + apart:.1f}")
+        offset = SPREAD * ((k + 0.5) / trials - 0.5) if len(scale.distinct) < trials else 0.0
+        points.append(f"{canvas.x(i)},{float(canvas.y(scale.position(scale.values[k]))) + offset:.1f}")
     return " ".join(points)
 
 
-def against(scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int, joined: bool) -> Markup:
-    """The result of each trial, with its interval, against the values of one field; joined: as a curve."""
+def against_field(
+    scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int, joined: bool
+) -> Markup:
+    """The results of the trials, with intervals, against the values of one field; joined: with a line through them."""
     canvas = Canvas(360, 250, (56, 14, 26, 34), title)
     canvas.x0, canvas.x1 = -0.06, 1.06
     means = [e.mean for e in estimates]

@@ -1,4 +1,4 @@
-"""matplotlib figures of sweeps: losses against the values of one or more fields."""
+"""matplotlib figures of sweeps: the results of trials against the values of one or more fields."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,16 +29,16 @@ def against_values(
     for index, (field, values) in enumerate(columns.items(), start=1):
         axes = styled(figure.add_subplot(1, len(columns), index), field, ylabel if index == 1 else "")
         x, are_numbers = _positions(axes, values, ticks=len(columns) == 1)
-        _losses(axes, sorted(zip(x, samples, strict=True)), joined=are_numbers and len(columns) == 1)
+        _trials(axes, sorted(zip(x, samples, strict=True)), joined=are_numbers and len(columns) == 1)
         axes.set_ylim(lowest - padding, highest + padding)
     return figure
 
 
-def _losses(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined: bool) -> None:
-    """Losses of seeds by x, with means and intervals; joined: draw them as a curve with a band."""
-    for x, losses in trials:
-        axes.plot([x] * len(losses), losses, ".", color=GRAY, markersize=4, alpha=0.7)
-    means = [(x, entry) for x, losses in trials if (entry := estimate(losses))]
+def _trials(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined: bool) -> None:
+    """The values of all seeds by x, with means and intervals; joined: draw these as a curve with a band."""
+    for x, values in trials:
+        axes.plot([x] * len(values), values, ".", color=GRAY, markersize=4, alpha=0.7)
+    means = [(x, entry) for x, values in trials if (entry := estimate(values))]
     axes.plot([x for x, _ in means], [entry.mean for _, entry in means], "o-" if joined else "o", color=PALETTE[1])
     sides = [(x, e.low, e.high) for x, e in means if e.low is not None and e.high is not None]
     if joined and sides:
@@ -87,7 +87,7 @@ def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int, b
 def _positions(axes: Axes, values: Sequence[int | float | str], ticks: bool) -> tuple[list[float], bool]:
     """Positions of values on the x axis, and whether they are numbers; a wide range gets a logarithmic axis.
 
-    ticks: label every value, if they are few.
+    ticks: whether to label every value if there are only a few.
     """
     numbers = [float(value) for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from feedforward.analysis.intervals import THIS_DATA, Estimate
-from feedforward.analysis.selection import Better, Confirmed
+from feedforward.analysis.selection import Better, ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports import html_page, sweep_charts, tables
 from feedforward.reports.sweep_charts import Scale, Value
@@ -32,10 +32,11 @@ class Trial:
 class Content:
     """What the page shows.
 
-    text: the sweep as text. trials: in the order in which they were tried.
-    confirmed: by the text of the trial, the best of the search first. winner: the text of the best on fresh seeds.
+    text: the sweep as text. trials: in the order in which they were tried. tied, failed: texts of trials.
+    confirmed: (text of the trial, its results), the best of the search first. winner: the text of the trial that is
+    best on fresh seeds.
     tested: label, value with interval, and description of the winner's test. expected, so_far: see `selection`.
-    drawn: how the trials were chosen; `adaptive`: later ones based on the results of earlier ones.
+    drawn: how the trials were chosen; `adaptive`: later trials depend on the results of earlier ones.
     notes: warnings, one sentence each.
     """
 
@@ -47,7 +48,7 @@ class Content:
     trials: Sequence[Trial]
     tied: Sequence[str]
     failed: Sequence[str]
-    confirmed: Sequence[tuple[str, Confirmed]]
+    confirmed: Sequence[tuple[str, ConfirmedTrial]]
     fresh_seeds: str
     winner: str | None
     tested: tuple[str, str, str] | None
@@ -80,7 +81,7 @@ class Content:
         return [f for f in fields if len({trial.values[f] for trial in self.trials}) > 1] or fields
 
     def ranked(self) -> list[int]:
-        """Numbers of the trials, from best to worst."""
+        """Indices of the trials, from best to worst."""
         sign = 1 if self.better == "lower" else -1
         return sorted(range(len(self.trials)), key=lambda k: sign * self.results[k].mean)
 
@@ -94,12 +95,12 @@ def render(content: Content) -> str:
         best=content.trials[best],
         best_result=_text(content, content.results[best]),
         confirmed=_confirmation(content),
-        parallel=_parallels(content),
+        parallel=_parallel_charts(content),
         table=_table(content),
         expected=_expected_best(content),
         importance=_importance(content),
         unexplained=f"{100 * max(0.0, 1 - sum(content.importance.values())):.0f} %",
-        against=_field_charts(content),
+        field_charts=_field_charts(content),
         population=THIS_DATA,
     )
 
@@ -122,10 +123,10 @@ def _confirmation(content: Content) -> dict[str, Any] | None:
         for text, e in content.confirmed
     ]
     short = {trial.text: trial.short for trial in content.trials}
-    named = [(short[text], entry) for text, entry in content.confirmed]
+    short_rows = [(short[text], entry) for text, entry in content.confirmed]
     title = f"{content.label}: search and fresh seeds"
     return {
-        "chart": sweep_charts.confirmed(named, title, content.decimals),
+        "chart": sweep_charts.confirmation(short_rows, title, content.decimals),
         "rows": rows,
         "sentence": _sentence(content.confirmed[0][1].bias),
     }
@@ -150,19 +151,19 @@ def _scales(content: Content) -> list[Scale]:
     return [Scale(field, [trial.values[field] for trial in content.trials]) for field in content.varied]
 
 
-def _parallel(content: Content, wide: bool) -> Markup:
+def _parallel_chart(content: Content, wide: bool) -> Markup:
     means = [round(result.mean, content.decimals) for result in content.results]
     scales = [*_scales(content), Scale(content.label if wide else "result", means)]
     tips = [
         f"{trial.text}: {_text(content, result)}" for trial, result in zip(content.trials, content.results, strict=True)
     ]
-    return sweep_charts.parallel(scales, _tones(content), tips, "All trials", wide)
+    return sweep_charts.parallel_coordinates(scales, _tones(content), tips, "All trials", wide)
 
 
-def _parallels(content: Content) -> list[Markup]:
+def _parallel_charts(content: Content) -> list[Markup]:
     """All trials in a wide and a narrow chart; empty if there is only one trial or one field."""
     several = len(content.trials) > 1 and len(content.varied) > 1
-    return [_parallel(content, wide) for wide in (True, False)] if several else []
+    return [_parallel_chart(content, wide) for wide in (True, False)] if several else []
 
 
 def _expected_best(content: Content) -> Markup:
@@ -180,12 +181,12 @@ def _importance(content: Content) -> Markup:
 def _field_charts(content: Content) -> list[dict[str, Any]]:
     """One chart for each field with more than one value."""
     scales = _scales(content)
-    alone = len(scales) == 1 and not isinstance(scales[0].values[0], str)
+    joined = len(scales) == 1 and not isinstance(scales[0].values[0], str)
     return [
         {
             "field": scale.name,
-            "svg": sweep_charts.against(
-                scale, content.results, content.label, f"{content.label} against {scale.name}", content.decimals, alone
+            "svg": sweep_charts.against_field(
+                scale, content.results, content.label, f"{content.label} against {scale.name}", content.decimals, joined
             ),
         }
         for scale in scales
@@ -194,7 +195,7 @@ def _field_charts(content: Content) -> list[dict[str, Any]]:
 
 
 def _table(content: Content) -> dict[str, Any]:
-    """All trials, the best first, with their fields and the usual statistics."""
+    """All trials, the best first, with their fields, the statistic of the sweep, and COLUMNS."""
     names = [name for name in dict.fromkeys((content.statistic, *COLUMNS)) if name in content.trials[0].estimates]
     tones = _tones(content)
     rows = [
@@ -213,5 +214,5 @@ def _table(content: Content) -> dict[str, Any]:
         }
         for k in content.ranked()
     ]
-    header = [*content.trials[0].values, *(tables.SHOWN.get(name, STATISTICS[name].label) for name in names)]
+    header = [*content.trials[0].values, *(tables.SHORT_LABELS.get(name, STATISTICS[name].label) for name in names)]
     return {"header": header, "rows": rows}

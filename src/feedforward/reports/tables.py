@@ -12,11 +12,11 @@ from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, THIS_DATA, Estimate
-from feedforward.analysis.sequential import MOST_SEEDS, Interval
+from feedforward.analysis.sequential import MOST_SEEDS
 from feedforward.analysis.statistics import STATISTICS, Summary
 
-# the statistics that tables for people show; the CSV has all of them
-SHOWN = {
+# short labels of the statistics that tables for people show; the CSV has all statistics
+SHORT_LABELS = {
     "best_val_cross_entropy": "lowest validation loss",
     "best_epoch": "overfit epoch",
     "best_val_accuracy": "accuracy there",
@@ -31,19 +31,19 @@ SHOWN = {
     "test_mae": "test MAE",
     "test_r2": "R²",
 }
-HEADLINE = next(iter(SHOWN))  # tables also show its median, interquartile mean and interval for new data
-REPLICA, FINAL = ([name for name in SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
+HEADLINE = next(iter(SHORT_LABELS))  # tables also show its median, interquartile mean and interval for new data
+REPLICA, FINAL = ([name for name in SHORT_LABELS if STATISTICS[name].role == role] for role in ("replica", "final"))
 PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
 INTERVAL = f"mean [{PERCENT} t interval over seeds]"
 POPULATION = f"Each interval is a {THIS_DATA}."
-EXPLAINED = (
+EXPLANATION = (
     "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
-    f"claims about its dataset: with {PERCENT} probability, all of them hold at every number of seeds, so you may add "
-    "seeds and check as often as you like. A claim is supported or contradicted when its interval lies entirely on one "
-    "side of the border of the claimed region; there is no difference that matters when the interval lies within the "
-    "margin set in params.yaml; otherwise, the claim is undecided. Verdicts are about this data (weights, batch order "
-    "and split vary); “for new data” is the verdict from the interval for new data of this kind, corrected for "
-    "overlapping splits."
+    f"claims about its dataset: with at least {PERCENT} probability, all these intervals hold at every number of "
+    "seeds, so you may add seeds and check as often as you like. A claim is supported or contradicted when its "
+    "interval lies entirely on one side of the border of the claimed region; there is no difference that matters when "
+    "the interval lies within the margin set in params.yaml; otherwise, the claim is undecided. Verdicts are about "
+    "this data (weights, batch order and split vary); “for new data” is the verdict from the interval for new data of "
+    "this kind, corrected for overlapping splits."
 )
 
 
@@ -73,7 +73,7 @@ def span(low: float | None, high: float | None, decimals: int) -> str:
 
 
 def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str:
-    """`0.2921 [0.2890, 0.2952]`, or only the mean for one seed; adds the number of seeds if it differs from `seeds`."""
+    """`0.2921 [0.2890, 0.2952]`, or only the mean for one seed; then the number of seeds if it is not `seeds`."""
     text = number(estimate.mean, decimals)
     if estimate.low is not None and estimate.high is not None:
         text += f" {span(estimate.low, estimate.high, decimals)}"
@@ -97,17 +97,12 @@ def sides(verdict: Verdict) -> str:
     other = claim.right or "claimed"
     both = f"{claim.left} {number(verdict.left, decimals)}, {other} {number(verdict.right, decimals)}"
     within = f" (allowed ± {claim.tolerance:g})" if claim.tolerance else ""
-    limits = f" {sequence(verdict.interval, decimals)}" if verdict.interval else ""
+    limits = f" {span(verdict.interval.low, verdict.interval.high, decimals)}" if verdict.interval else ""
     return f"{both}; difference {number(verdict.difference.mean, decimals)}{limits}{within}"
 
 
-def sequence(limits: Interval | None, decimals: int) -> str:
-    """An anytime-valid interval as text; empty if there is none."""
-    return "" if limits is None else span(limits.low, limits.high, decimals)
-
-
 def wins(verdict: Verdict) -> str:
-    """The probability that a run of the left side beats one of the right side, in words; empty for a constant."""
+    """The probability that a run of the left side beats one of the right side, in words; empty if it is a constant."""
     if verdict.wins is None or verdict.claim.right is None:
         return ""
     better = STATISTICS[verdict.claim.statistic].better
@@ -153,7 +148,7 @@ def differences_csv(findings: Iterable[Findings]) -> str:
         )
         for entry in findings
         for d in [*entry.differences, *(entry.simple.differences if entry.simple else ())]
-        for e, s in [(d.estimate, d.sequence)]
+        for e, s in [(d.estimate, d.anytime)]
     ]
     fixed = ("n", "mean", "low", "high", "p", "p_holm", "new_low", "new_high")
     anytime = ("anytime_low", "anytime_high", "p_above_paired", "p_above_unpaired")
@@ -192,12 +187,12 @@ def mean_curves_csv(findings: Iterable[Findings], of_score: bool) -> str:
     return csv_text(("dataset", "variant", "epoch", "seeds", "mean", "low", "high"), rows)
 
 
-def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:
+def verdicts_json(findings: Iterable[Findings]) -> list[dict[str, Any]]:
     """The verdicts as JSON-serializable values, with floats rounded to six significant digits."""
-    return [verdict_plain(verdict) for entry in findings for verdict in entry.verdicts]
+    return [verdict_json(verdict) for entry in findings for verdict in entry.verdicts]
 
 
-def verdict_plain(verdict: Verdict) -> dict[str, Any]:
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """One verdict as JSON-serializable values, with floats rounded to six significant digits."""
     plain: dict[str, Any] = _plain(asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)})
     return plain
@@ -229,7 +224,10 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def cells(
     summary: Summary, names: Iterable[str], form: Callable[[Estimate, int, int], str] = interval
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a readable table: variant, seeds, and the statistics that at least one variant has."""
+    """Header and rows of a readable table: variant, seeds, and the statistics that at least one variant has.
+
+    form: makes the text of a cell from an estimate, the number of decimals and the number of seeds.
+    """
     names = [name for name in names if any(name in estimates for estimates in summary.values())]
     rows = []
     for variant, estimates in summary.items():
@@ -238,7 +236,7 @@ def cells(
             form(estimates[name], STATISTICS[name].decimals, seeds) if name in estimates else "–" for name in names
         ]
         rows.append([variant, str(seeds), *values])
-    return ["variant", "seeds", *(SHOWN.get(name, STATISTICS[name].label) for name in names)], rows
+    return ["variant", "seeds", *(SHORT_LABELS.get(name, STATISTICS[name].label) for name in names)], rows
 
 
 def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:
@@ -252,8 +250,8 @@ def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:
         new = "–" if e.new_low is None else span(e.new_low, e.new_high, decimals)
         numbers = [number(value, decimals) for value in (e.median, e.iqm)]
         rows.append([variant, interval(e, decimals), new, *numbers, str(failed.get(variant, "none"))])
-    header = [f"{SHOWN[HEADLINE]}: mean [this data]", "[new data]", "median", "interquartile mean", "never learned"]
-    return ["variant", *header], rows
+    mean = f"{SHORT_LABELS[HEADLINE]}: mean [this data]"
+    return ["variant", mean, "[new data]", "median", "interquartile mean", "never learned"], rows
 
 
 def heading(findings: Findings) -> str:
@@ -263,11 +261,11 @@ def heading(findings: Findings) -> str:
 
 
 def summary_markdown(findings: Iterable[Findings]) -> str:
-    """A section with two tables for each dataset."""
+    """For each dataset, a section with a table of all statistics and one of the headline statistic."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; an interval needs at least two seeds.\n"]
     parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for entry in findings:
-        parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHOWN))]
+        parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHORT_LABELS))]
         if entry.variants:
             parts += ["\n", markdown(*robust_cells(entry))]
     return "".join(parts)
@@ -275,7 +273,7 @@ def summary_markdown(findings: Iterable[Findings]) -> str:
 
 def verdicts_markdown(findings: Iterable[Findings]) -> str:
     """A section with a table of claims for each dataset that has any."""
-    parts = ["# Verdicts on the claims\n\n", textwrap.fill(EXPLAINED, 110), "\n"]
+    parts = ["# Verdicts on the claims\n\n", textwrap.fill(EXPLANATION, 110), "\n"]
     header = (
         "claim",
         "verdict (this data)",

@@ -17,7 +17,7 @@ from feedforward.reports import tables
 
 INTERVAL = f"Each cell: mean over seeds ± half the width of its interval. Interval: {THIS_DATA}"
 BASELINES = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae", "test_accuracy", "test_mae")
-SWEPT = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
+SWEEP_STATISTICS = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
 COLORS = {
     "supported": "green",
     "contradicted": "red",
@@ -27,7 +27,7 @@ COLORS = {
 
 
 def show(findings: Sequence[Findings]) -> Group:
-    """Show, for each dataset, a table, seeds that never learned, the final model's test results, and the verdicts."""
+    """Show for each dataset: a table, seeds that never learned, test results, baselines, warnings, and the verdicts."""
     parts: list[Any] = []
     for entry in findings:
         parts += [
@@ -47,12 +47,12 @@ def show(findings: Sequence[Findings]) -> Group:
 def show_sweep(title: str, summary: Summary, statistic: str, lines: Sequence[str]) -> Group:
     """The trials of a sweep as a table, followed by `lines`, the conclusions."""
     folded = {textwrap.fill(name, 30, break_on_hyphens=False): estimates for name, estimates in summary.items()}
-    table = _table(title, folded, tuple(dict.fromkeys((statistic, *SWEPT))))
+    table = _table(title, folded, tuple(dict.fromkeys((statistic, *SWEEP_STATISTICS))))
     return Group(table, *(Text(f" {line}") for line in lines), Text(INTERVAL, style="dim"))
 
 
 def _table(title: str, summary: Summary, names: Sequence[str] = tables.REPLICA) -> Table:
-    header, rows = tables.cells(summary, names, short)
+    header, rows = tables.cells(summary, names, multiline_cell)
     heading = Text(title, style="bold")
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
     for column, name in enumerate(header):
@@ -76,14 +76,13 @@ def _failures(findings: Findings) -> list[Text]:
 def _final_lines(findings: Findings) -> list[Text]:
     lines = []
     for variant, estimates in findings.summary.items():
-        tested = [
-            f"{tables.SHOWN[name]} {short(estimates[name], STATISTICS[name].decimals, findings.seeds)}".replace(
-                "\n", " "
-            )
+        cells = {
+            name: multiline_cell(estimates[name], STATISTICS[name].decimals, findings.seeds)
             for name in tables.FINAL
             if name in estimates
-        ]
-        lines += [Text(f" final model ({variant}): {', '.join(tested)}")] if tested else []
+        }
+        texts = [f"{tables.SHORT_LABELS[name]} {cell}".replace("\n", " ") for name, cell in cells.items()]
+        lines += [Text(f" final model ({variant}): {', '.join(texts)}")] if texts else []
     return lines
 
 
@@ -92,7 +91,7 @@ def _baseline_lines(findings: Findings) -> list[Text]:
     lines = []
     for name, estimates in (findings.simple.summary if findings.simple else {}).items():
         values = [
-            f"{tables.SHOWN[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
+            f"{tables.SHORT_LABELS[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
             for key in BASELINES
             if key in estimates
         ]
@@ -101,7 +100,7 @@ def _baseline_lines(findings: Findings) -> list[Text]:
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> Table:
-    """Verdicts on claims: outcome, claim, number of seeds."""
+    """Verdicts on claims: outcome, claim, number of seeds, and how many more are needed."""
     return _verdict_lines(verdicts)
 
 
@@ -115,8 +114,8 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     return lines
 
 
-def short(estimate: Estimate, decimals: int, seeds: int) -> str:
-    """The mean and, on a second line, half the width of its interval."""
+def multiline_cell(estimate: Estimate, decimals: int, seeds: int) -> str:
+    """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`."""
     number = tables.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
     if estimate.low is None or estimate.high is None:

@@ -36,11 +36,11 @@ def over_time(points: Sequence[Point], bound: float, title: str) -> Markup:
         canvas.add('<text class="end" x="{}" y="{:.1f}">{:g}</text>', canvas.left - 5, float(y) + 4, mark)
     y = canvas.y(bound)
     canvas.add('<line class="limit" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
-    line = " ".join(f"{canvas.x(at)},{canvas.y(point.value)}" for at, point in zip(seconds, points, strict=True))
-    canvas.add('<polyline class="line" points="{}"/>', line)
+    positions = [(canvas.x(x), canvas.y(point.value)) for x, point in zip(seconds, points, strict=True)]
+    canvas.add('<polyline class="line" points="{}"/>', " ".join(f"{x},{y}" for x, y in positions))
     shape = '<circle class="dot{}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
-    for at, point in zip(seconds, points, strict=True):
-        canvas.add(shape, " bad" if point.alarm else "", canvas.x(at), canvas.y(point.value), point.tip)
+    for position, point in zip(positions, points, strict=True):
+        canvas.add(shape, " bad" if point.alarm else "", *position, point.tip)
     ends = [(canvas.left, "", points[0]), (canvas.right, "end", points[-1])]
     for x, anchor, point in ends if len(points) > 1 else ends[1:]:
         text = f"{point.time:%Y-%m-%d %H:%M}"

@@ -41,9 +41,9 @@ def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_d
     summary = calibrations.summarize(runs(), ["original"])[0]
     assert summary.scaled_ece.mean < summary.ece.mean / 3
     last, scaled = summary.diagrams["last"], summary.diagrams["last_scaled"]
-    assert np.abs(scaled.correct - scaled.confidence).mean() < np.abs(last.correct - last.confidence).mean() / 2
+    assert np.abs(scaled.accuracy - scaled.confidence).mean() < np.abs(last.accuracy - last.confidence).mean() / 2
     assert scaled.low is not None
-    assert (scaled.low <= scaled.correct).all()
+    assert (scaled.low <= scaled.accuracy).all()
 
 
 def test_runs_without_calibration_or_errors_have_no_summary() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from feedforward.analysis import selection
 from feedforward.analysis.intervals import estimate
-from feedforward.analysis.selection import Better, Confirmed
+from feedforward.analysis.selection import Better, ConfirmedTrial
 
 
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8), better=st.sampled_from(["lower", "higher"]))
@@ -34,7 +34,7 @@ def test_an_optimistic_search_result_has_a_positive_bias_for_losses_and_scores()
     for better, search in (("lower", 0.25), ("higher", 0.39)):
         chosen = estimate([search])
         assert chosen is not None
-        bias = Confirmed("a", chosen, fresh, better).bias  # type: ignore[arg-type]
+        bias = ConfirmedTrial("a", chosen, fresh, better).bias  # type: ignore[arg-type]
         assert bias.mean == pytest.approx(0.07)
         assert bias.low is not None
         assert bias.high is not None
@@ -50,7 +50,7 @@ def test_fresh_seeds_measure_the_selection_bias_of_the_best_of_equal_trials() ->
         fresh = estimate(random.normal(0.3, 0.01, 3))
         assert best is not None
         assert fresh is not None
-        biases.append(Confirmed("a", best, fresh, "lower").bias.mean)
+        biases.append(ConfirmedTrial("a", best, fresh, "lower").bias.mean)
     assert np.mean(biases) == pytest.approx(1.87 * 0.01 / np.sqrt(3), rel=0.1)  # 1.87: mean maximum of 20 normal values
 
 

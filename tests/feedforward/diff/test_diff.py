@@ -102,7 +102,7 @@ def train(root: Path, message: str) -> tuple[str, str]:
     run_result.save(paths.trained("fair"), results, "cpu")
     judged = findings.find(results, params)
     atomic_files.write_text(root / COMPARISON / "table.csv", tables.summary_csv(judged))
-    atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_plain(judged))
+    atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_json(judged))
     atomic_files.write_json(root / COMPARISON / "metrics.json", reports.metrics(judged))
     assert workspace.run(root, *workspace.DVC, "commit", "--force", "--quiet").returncode == 0
     git(root, "add", "--force", "reports/comparison/metrics.json")

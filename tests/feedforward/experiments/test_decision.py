@@ -51,13 +51,13 @@ def step() -> int:
 def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     params = with_claims(*CLAIMS)
     first = decision.find_needed(params, "notes", [])
-    assert first == decision.Needed(("l2", "original", "larger"), ("replica", "final"))
+    assert first == decision.NeededRuns(("l2", "original", "larger"), ("replica", "final"))
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001), "larger": Shape(0.401, 1.0, 0.1)}
     seeds = {"l2": 12, "original": 12, "larger": 2}
     runs = [replica_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
     verdicts = decision.judge(runs, params, "notes")
     assert [verdict.outcome for verdict in verdicts] == ["supported", "undecided", "undecided"]
-    assert decision.find_needed(params, "notes", verdicts) == decision.Needed(
+    assert decision.find_needed(params, "notes", verdicts) == decision.NeededRuns(
         ("larger", "original"), ("replica", "final")
     )
 

@@ -53,7 +53,7 @@ def test_study_page_states_seeds_command_and_machine(folder: Path, params: Param
     page = (folder / "study.md").read_text()
     assert f"    {COMMAND}\n" in page
     assert "on a machine with two cores;" in page
-    assert re.search(r"trained from 6 seeds \(.*larger from 3", page)
+    assert re.search(r"trained with 6 seeds \(.*larger with 3", page)
     drawn = "the validation split, the order of the batches, the initial weights and the dropout masks"
     assert f"A seed determines {drawn}" in page
 
@@ -157,6 +157,6 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
 
 def test_a_variant_larger_than_half_a_pack_counts_as_wide(params: Params) -> None:
     for name, dataset in params.datasets.items():
-        wide = study.wide(params, name)
+        wide = study.wide_variants(params, name)
         first = {name: dataset.network.sizes[variant.size][0] for name, variant in params.variants.items()}
         assert all((variant in wide) == (2 * units > params.pack_units) for variant, units in first.items())

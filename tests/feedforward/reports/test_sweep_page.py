@@ -9,7 +9,7 @@ import pytest
 from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis import selection
-from feedforward.analysis.selection import Confirmed
+from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS, summarize
 from feedforward.reports import sweep_charts, sweep_page
 from feedforward.reports.sweep_charts import Scale
@@ -43,7 +43,7 @@ def content(**changes: Any) -> Content:
         trials=trials,
         tied=[trials[1].text],
         failed=[],
-        confirmed=[(text, Confirmed(text, trials[i].estimates[STATISTIC], f, "lower"))
+        confirmed=[(text, ConfirmedTrial(text, trials[i].estimates[STATISTIC], f, "lower"))
                    for i, (text, f) in enumerate(fresh.items())],
         fresh_seeds="seeds 1000 to 1002",
         winner=trials[0].text,
@@ -96,7 +96,8 @@ def test_page_says_if_the_winner_is_untested_and_names_failures() -> None:
 @pytest.mark.parametrize("wide", [True, False])
 def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_trial(wide: bool) -> None:
     scales = [Scale("size", ["a", "b", "a"]), Scale("l2", [1e-4, 1e-2, 1e-3]), Scale("loss", [3, 1, 2])]
-    svg = ElementTree.fromstring(sweep_charts.parallel(scales, ["v1", "rest", "rest"], ["x", "y", "z"], "t", wide))
+    chart = sweep_charts.parallel_coordinates(scales, ["v1", "rest", "rest"], ["x", "y", "z"], "t", wide)
+    svg = ElementTree.fromstring(chart)
     lines = [e for e in svg.iter() if "trial" in str(e.get("class"))]
     assert [e.get("data-trial") for e in lines] == ["1", "2", "0"]  # the highlighted one is on top
     assert all(len(str(e.get("points")).split()) == 3 for e in lines)
