@@ -1,6 +1,6 @@
 "use strict";
-// Explorable charts for the JSON data in the element #chart-data. Without this script, a page shows the same charts as
-// static images. Names enter the page as text nodes and attributes, never as markup.
+// Explorable charts for the JSON data in the element #chart-data. Without this script, a page shows static charts
+// instead. Names enter the page as text nodes and attributes, never as markup.
 
 
 const DATA = JSON.parse(document.getElementById("chart-data").textContent);
@@ -44,7 +44,7 @@ function interval({ mean, low, high }, decimals) {
   return number(mean, decimals) + limits;
 }
 
-function ticks(low, high, most) { // same as reports.svg_canvas.ticks: round numbers that enclose low and high
+function ticks(low, high, most) { // like reports.svg_canvas.ticks: round numbers that enclose low and high
   const least = Math.max(high - low, 1e-9) / most, power = 10 ** Math.floor(Math.log10(least));
   const step = power * [1, 2, 2.5, 5, 10].find((digit) => power * digit >= least * (1 - 1e-9));
   const first = Math.floor(low / step + 1e-9), last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
@@ -68,19 +68,19 @@ function digits(marks) { // the fewest decimals that show all marks exactly
 const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
 
 // --- curves by epoch ---------------------------------------------------------------------------
-// view: { lines: [{ name, tone, mark, mean, low, high, runs }], levels: [{ name, value }], first, last, epoch, log,
+// view: { lines: [{ name, tone, mark, falls, mean, low, high, runs }], levels: [{ name, value }], first, last, epoch, log,
 //   runs (whether to draw them), label, decimals, summary, sameScale (lines of another chart, to share its scale) }
 
-function rangeOf(view) { // same as analysis.curves.shown_range, for the epochs shown
+function rangeOf(view) { // analysis.curves.shown_range for the epochs shown, extended by single runs and near levels
   const { levels, first, last, runs, log } = view, lines = [...view.lines, ...(view.sameScale || [])];
   const cut = (values) => (values || []).slice(first - 1, last);
   const [low, high] = extent(lines.flatMap((line) => cut(line.mean)));
   const pad = 0.15 * (high - low);
   let [bottom, top] = extent(lines.flatMap((line) => [...cut(line.low), ...cut(line.high), low, high]));
   [bottom, top] = [Math.max(bottom, low - pad), Math.min(top, high + pad)];
-  const further = runs ? lines.flatMap((line) => (line.runs || []).flatMap(cut)) : [];
+  const single = runs ? lines.flatMap((line) => (line.runs || []).flatMap(cut)) : [];
   const near = levels.map(({ value }) => value).filter((v) => v >= low - (high - low) / 2 && v <= high + (high - low) / 2);
-  [bottom, top] = extent([bottom, top, ...further, ...near]);
+  [bottom, top] = extent([bottom, top, ...single, ...near]);
   if (!Number.isFinite(bottom)) return [0, 1];
   if (!log) return [bottom, top];
   const least = extent(lines.flatMap((line) => cut(line.mean)).filter((v) => v > 0))[0];
@@ -175,7 +175,7 @@ function plotArea(width, height, right, view) { // the rectangle for the curves,
 
 function axes({ label, first, last, log }, { left, right, top, bottom, marks, x, y }) {
   const decimals = digits(marks), most = (right - left) / 34;
-  const step = [1, 2, 5, 10, 20, 50, 100, 500].find((each) => (last - first) / each <= most) || 1000;
+  const step = [1, 2, 5, 10, 20, 50, 100, 500].find((candidate) => (last - first) / candidate <= most) || 1000;
   const following = Array.from({ length: last - first }, (_, k) => first + k + 1);
   const epochs = [first, ...following.filter((epoch) => epoch % step === 0 && epoch - first >= step / 2)];
   return [
@@ -350,12 +350,12 @@ function explore(figure, data) { // selectable curves, and statistics in the ele
 
   const visible = () => data.variants.filter((variant) => !state.off.has(variant.name));
   function viewOf() {
-    const { key: curve, label, decimals, falls } = data.curves.find((each) => each.key === state.curve);
+    const { key: curve, label, decimals, falls } = data.curves.find((entry) => entry.key === state.curve);
     const lines = visible().filter((variant) => variant.curves[curve])
       .map((variant) => ({ name: variant.name, tone: variant.tone, falls, ...variant.curves[curve] }));
     const most = Math.max(2, ...lines.map((line) => line.mean.length));
     const last = Math.min(Math.max(state.last, 2), most), first = Math.max(Math.min(state.first, last - 1), 1);
-    const levels = data.references.filter((each) => curve in each.levels).map((each) => ({ name: each.name, value: each.levels[curve] }));
+    const levels = data.references.filter((entry) => curve in entry.levels).map((entry) => ({ name: entry.name, value: entry.levels[curve] }));
     const epoch = Math.min(Math.max(state.epoch, first), last);
     return { lines, levels, first, last, epoch, log: state.log, runs: state.runs, label, decimals };
   }
@@ -382,9 +382,9 @@ function explore(figure, data) { // selectable curves, and statistics in the ele
     if (!off.delete(variant.name)) off.add(variant.name);
     change({ off }, () => `${visible().length} of ${data.variants.length} variants shown`);
   }, { class: `toggle ${variant.tone}` }));
-  const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]),
+  const [pick, curve] = choice("Curve", data.curves.map((entry) => [entry.key, entry.label]),
     (value) => change({ curve: value }, (view) => view.label));
-  const counts = data.variants.flatMap((variant) => Object.values(variant.curves).map((each) => [each.runs.length, variant.seeds.length]));
+  const counts = data.variants.flatMap((variant) => Object.values(variant.curves).map((entry) => [entry.runs.length, variant.seeds.length]));
   const shortened = counts.find(([included, all]) => included < all); // a large page has only the first seeds' curves
   const runs = button(shortened ? `First ${shortened[0]} seeds` : "Single seeds",
     () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
@@ -412,7 +412,7 @@ function explore(figure, data) { // selectable curves, and statistics in the ele
         .filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]);
     },
     read: (get) => {
-      const valid = (name, entries) => (entries.some((each) => each.key === get(key(name))) ? get(key(name)) : initial[name]);
+      const valid = (name, entries) => (entries.some((entry) => entry.key === get(key(name))) ? get(key(name)) : initial[name]);
       const span = /^(\d{1,6})-(\d{1,6})$/.exec(get(key("epochs")) || "");
       const off = new Set((get(key("off")) || "").split(",").filter((name) => data.variants.some((variant) => variant.name === name)));
       state = { ...initial, off, curve: valid("curve", data.curves), statistic: valid("statistic", data.statistics),
@@ -436,8 +436,8 @@ function explore(figure, data) { // selectable curves, and statistics in the ele
 function explorable(data, change) { // a chart of one statistic by variant: values, or differences from the baseline
   const place = document.querySelector(`[data-statistics="${CSS.escape(data.name)}"]`);
   if (!place || !data.statistics.length) return { draw: () => {} };
-  const named = (key) => data.statistics.find((each) => each.key === key), chart = make("div"), caption = make("figcaption");
-  const [pick, statistic] = choice("Statistic", data.statistics.map((each) => [each.key, each.label]),
+  const named = (key) => data.statistics.find((entry) => entry.key === key), chart = make("div"), caption = make("figcaption");
+  const [pick, statistic] = choice("Statistic", data.statistics.map((entry) => [entry.key, entry.label]),
     (value) => change({ statistic: value }, () => named(value).label));
   const [how, mode] = choice("Show", [["difference", `difference from ${data.baseline}`], ["value", "value"]],
     (value) => change({ difference: value === "difference" }, () => mode.selectedOptions[0].textContent));
@@ -446,9 +446,9 @@ function explorable(data, change) { // a chart of one statistic by variant: valu
   function draw(state, variants) {
     last = [state, variants];
     const { key, label, decimals } = named(state.statistic), names = new Set(variants.map((variant) => variant.name));
-    const differences = data.differences.filter((each) => each.statistic === key && names.has(each.name));
-    const values = [...variants, ...data.references].filter((each) => key in each.statistics)
-      .map((each) => ({ name: each.name, tone: each.tone || "reference", ...each.statistics[key] }));
+    const differences = data.differences.filter((entry) => entry.statistic === key && names.has(entry.name));
+    const values = [...variants, ...data.references].filter((entry) => key in entry.statistics)
+      .map((entry) => ({ name: entry.name, tone: entry.tone || "reference", ...entry.statistics[key] }));
     statistic.value = key;
     mode.value = state.difference ? "difference" : "value";
     caption.textContent = `${label[0].toUpperCase()}${label.slice(1)}${state.difference ? `, difference from ${data.baseline}` : ""}`;

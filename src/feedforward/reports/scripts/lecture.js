@@ -9,16 +9,16 @@ function showStory(place, data) {
   const key = (name) => `${data.name}.${name}`;
   const named = new Map(data.settings.map((setting) => [setting.at.join("."), setting]));
   const current = () => named.get(state.at.join(".")), base = named.get(data.base.join("."));
-  const score = data.curves.map((each) => each.key).find((each) => !each.endsWith("cross_entropy"));
+  const score = data.curves.map((entry) => entry.key).find((entry) => !entry.endsWith("cross_entropy"));
   const draws = [["loss", "training and validation loss"], ["score", `training and validation ${label(score)}`],
     ["beside", `validation loss, compared with ${base.shown}`]];
-  function label(curve) { return data.curves.find((each) => each.key === curve).label.replace(/^(validation|training) /, ""); }
+  function label(curve) { return data.curves.find((entry) => entry.key === curve).label.replace(/^(validation|training) /, ""); }
 
   // sliders
   const sliders = data.axes.map((axis, k) => {
     const input = make("input", { type: "range", min: 0, max: axis.values.length - 1, step: 1, id: key(axis.field) });
     const output = make("output", { for: input.id });
-    input.oninput = () => change({ at: state.at.map((each, i) => (i === k ? Number(input.value) : each)) });
+    input.oninput = () => change({ at: state.at.map((entry, i) => (i === k ? Number(input.value) : entry)) });
     return { axis, input, output, row: make("div", { class: "slider" }, make("label", { for: input.id }, axis.label), output, input,
       make("span", { class: "ends small soft" }, make("span", {}, axis.shown[0]), make("span", {}, axis.shown.at(-1)))) };
   });
@@ -31,13 +31,13 @@ function showStory(place, data) {
   const link = make("a", { class: "permalink small", href: `#${data.name}`, "data-section": data.name }, "Link to this view");
 
   // charts
-  const both = ["One run", "All runs"].map(() => {
+  const panels = ["One run", "All runs"].map(() => {
     const caption = make("h4"), host = make("div"), list = make("ul", { class: "readout small" });
     const chart = curveChart(host, { move: (epoch) => { state.epoch = epoch; charts(); },
       zoom: (first, last) => { Object.assign(state, { first, last }); charts(); } });
     return { caption, list, chart, box: make("div", {}, caption, host, list) };
   });
-  const pair = make("div", { class: "pair" }, ...both.map((each) => each.box)), claims = make("div");
+  const pair = make("div", { class: "pair" }, ...panels.map((entry) => entry.box)), claims = make("div");
   place.replaceChildren(make("div", { class: "sliders" }, ...sliders.map((slider) => slider.row)), status, missing,
     make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "One run" }, another, pick), link), pair, claims);
 
@@ -48,9 +48,9 @@ function showStory(place, data) {
 
   function lines(single) { // the curves to draw: those of the chosen seed, or means with intervals
     const line = (setting, curve, name, mark) => {
-      const all = setting.curves[curve], at = setting.seeds.indexOf(state.seed), tone = "lecture";
-      if (!all || (single && !all.runs[at])) return [];
-      const values = single ? { mean: all.runs[at], low: null, high: null } : { ...all, runs: [] };
+      const curves = setting.curves[curve], index = setting.seeds.indexOf(state.seed), tone = "lecture";
+      if (!curves || (single && !curves.runs[index])) return [];
+      const values = single ? { mean: curves.runs[index], low: null, high: null } : { ...curves, runs: [] };
       return [{ name, tone, mark, falls: curve !== "val_accuracy", ...values }];
     };
     const setting = current();
@@ -67,7 +67,7 @@ function showStory(place, data) {
     const last = Math.min(Math.max(state.last, 2), most), first = Math.max(Math.min(state.first, last - 1), 1);
     const view = { levels: [], first, last, epoch: Math.min(Math.max(state.epoch, first), last), log: false, runs: false, decimals: 4,
       label: state.draw === "score" ? label(score) : state.draw === "loss" ? "loss" : "validation loss" };
-    both.forEach(({ list, chart }, k) => {
+    panels.forEach(({ list, chart }, k) => {
       const side = { ...view, lines: sides[k], sameScale: sides[1 - k] };
       side.summary = readout(list, side);
       chart.show(side);
@@ -96,15 +96,15 @@ function showStory(place, data) {
     }
     let wrong = 0;
     const items = COMPARED.flatMap(([statistic, less, more]) => {
-      const known = data.statistics.find((each) => each.key === statistic), all = known && comparison(setting, statistic);
-      if (!all || !all.n || all.difference === undefined) return [];
-      const word = (d) => (d < 0 ? less : d > 0 ? more : "equal"), contradicts = all.wrong.includes(state.seed), { decimals } = known;
-      const [chosen, reference] = [all.chosen, all.reference].map((each) => number(each.get(state.seed), decimals));
+      const definition = data.statistics.find((entry) => entry.key === statistic), result = definition && comparison(setting, statistic);
+      if (!result || !result.n || result.difference === undefined) return [];
+      const word = (d) => (d < 0 ? less : d > 0 ? more : "equal"), contradicts = result.wrong.includes(state.seed), { decimals } = definition;
+      const [chosen, reference] = [result.chosen, result.reference].map((entry) => number(entry.get(state.seed), decimals));
       wrong += contradicts;
       return [make("li", {}, make("div", {}, make("span", { class: `tag ${contradicts ? "bad" : "good"}` }, contradicts ? "✗ contradicts" : "✓ agrees")),
-        make("div", {}, make("p", {}, make("strong", {}, `${known.label}: ${word(all.difference)}`), ` (${chosen}; ${base.shown} ${reference})`),
-          make("p", { class: "small soft" }, `Mean difference over ${all.n} seeds: ${interval(all, decimals)}, ${word(all.mean)}. `,
-            `${all.wrong.length} of ${all.n} single runs contradict it.`)))];
+        make("div", {}, make("p", {}, make("strong", {}, `${definition.label}: ${word(result.difference)}`), ` (${chosen}; ${base.shown} ${reference})`),
+          make("p", { class: "small soft" }, `Mean difference over ${result.n} seeds: ${interval(result, decimals)}, ${word(result.mean)}. `,
+            `${result.wrong.length} of ${result.n} single runs contradict it.`)))];
     });
     claims.replaceChildren(make("h4", {}, `What seed ${state.seed} alone would have claimed about ${setting.shown}`),
       make("ul", { class: "claims" }, ...items), make("p", { class: "small soft" }, "Differences are paired by seed; in brackets: ",
@@ -134,15 +134,15 @@ function showStory(place, data) {
       return;
     }
     if (!drawable().includes(state.seed)) [state.seed] = drawable();
-    both[0].caption.textContent = `One run (seed ${state.seed}), as on the slides`;
-    both[1].caption.textContent = setting.seeds.length > 1 ? `Mean of ${setting.seeds.length} seeds, 95 % t interval` : "One seed";
+    panels[0].caption.textContent = `One run (seed ${state.seed}), as on the slides`;
+    panels[1].caption.textContent = setting.seeds.length > 1 ? `Mean of ${setting.seeds.length} seeds, 95 % t interval` : "One seed";
     charts();
     const name = setting.variant ? `Variant ${setting.shown}` : "A combination from a sweep", n = setting.seeds.length;
     status.textContent = `${name}: ${n} seed${n > 1 ? "s" : ""}.${claim()}`;
   }
 
   const nearest = () => [...data.settings].sort((a, b) => distance(a.at) - distance(b.at))[0].at;
-  const distance = (at) => at.reduce((sum, each, k) => sum + Math.abs(each - state.at[k]), 0);
+  const distance = (at) => at.reduce((sum, entry, k) => sum + Math.abs(entry - state.at[k]), 0);
 
   function mark(seed) { // the chosen seed among the claims of the slides
     for (const dot of document.querySelectorAll(`[data-claims="${CSS.escape(data.name)}"] [data-seed]`)) {
@@ -162,8 +162,8 @@ function showStory(place, data) {
       .filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]),
     read: (get) => {
       const at = (get(key("at")) || "").split(".").map(Number);
-      const on = (each, k) => Number.isInteger(each) && each >= 0 && each < data.axes[k].values.length;
-      const inside = at.length === data.axes.length && at.every(on);
+      const isPosition = (entry, k) => Number.isInteger(entry) && entry >= 0 && entry < data.axes[k].values.length;
+      const inside = at.length === data.axes.length && at.every(isPosition);
       const drawn = draws.some(([value]) => value === get(key("draw"))) ? get(key("draw")) : initial.draw;
       state = { ...initial, at: inside ? at : initial.at, seed: Number(get(key("seed")) ?? base.seeds[0]), draw: drawn };
       show();
