@@ -206,7 +206,9 @@ def epoch(
         params = load_params()
         dataset = params.datasets[name]
         units = [*dataset.network.sizes[params.variants[variant].size], floors.output_units(dataset)]
-        train, held_out = validation_split.fixed(_load(name, int(times)), _with_larger_validation(dataset, int(times)))
+        train, held_out = validation_split.hold_out(
+            _load(name, int(times)), _with_larger_validation(dataset, int(times))
+        )
         variants = {f"{variant} {k}": params.variants[variant] for k in range(int(seeds))}
 
         def fit(validation: Subset | None) -> tuple[list[float], list[trainer.Replica]]:
@@ -237,8 +239,8 @@ def epoch(
         "whole": total,
         "peak": measure.own_peak(),
         "samples": len(train),
-        "train_work": asdict(floors.epoch(train.copied(), units, batch, int(seeds))),
-        "evaluation_work": asdict(floors.evaluation(held_out.copied(), units, int(seeds))),
+        "train_work": asdict(floors.epoch(train.to_split(), units, batch, int(seeds))),
+        "evaluation_work": asdict(floors.evaluation(held_out.to_split(), units, int(seeds))),
     }
 
 

@@ -120,4 +120,4 @@ def _signature() -> str:
     from feedforward.data.readers import sharded_text
 
     versions = [provenance.installed_version(name) for name in LIBRARIES]
-    return " ".join([code_digest(sharded_text.DECIDING), platform.python_version(), *versions])
+    return " ".join([code_digest(sharded_text.DIGESTED_MODULES), platform.python_version(), *versions])

@@ -86,7 +86,7 @@ def repair(root: Path) -> list[str]:
     lock = root / "dvc.lock"
     if _is_complete(lock):
         return []
-    lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
+    lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY_SUFFIX))
     outcome = "it was renamed, and DVC will write a new one from its run cache"
     return [f"{lock}: incomplete, because DVC was killed; {outcome}"]
 

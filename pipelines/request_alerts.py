@@ -48,7 +48,7 @@ def alert(params: Params) -> list[str]:
     lines = []
     reported = _last_reported()
     for name in params.datasets:
-        window = next(iter(request_windows.recorded(name)[-1:]), None)
+        window = next(iter(request_windows.load_distances(name)[-1:]), None)
         if window is None or not window["drifted"] or reported.get(name) == window["time"]:
             continue
         line = redact(f"{name}: the requests to version {window['version']} have drifted: {window['farthest']}")

@@ -112,7 +112,7 @@ def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split"
     from feedforward.data import validation_split
 
     training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
-    return training.copied(), validation.copied()
+    return training.to_split(), validation.to_split()
 
 
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:

@@ -57,7 +57,7 @@ def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     for folder in FOLDERS:
         candidates += sorted((root / folder).rglob("*"))
     for path in candidates:
-        if path.is_file() and not path.is_symlink() and not path.name.endswith(atomic_files.TEMPORARY):
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(atomic_files.TEMPORARY_SUFFIX):
             yield path.relative_to(root).as_posix(), path.read_bytes()
 
 

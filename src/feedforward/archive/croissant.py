@@ -9,7 +9,7 @@ from typing import Any
 
 from feedforward.config.readers import IdxReader, TableReader
 from feedforward.config.schema import Dataset, SourceFile
-from feedforward.config.sources import FOLDERS
+from feedforward.config.sources import MULTI_FILE_ARCHIVES
 from feedforward.core import atomic_files, paths
 from feedforward.core.redaction import redact
 
@@ -88,7 +88,8 @@ def _file(name: str, key: str, file: SourceFile) -> dict[str, Any]:
     """The description of a file in data/raw; empty if the digest of its content is unknown."""
     stored = file.stored_as(key)
     path = paths.raw(name) / stored
-    digest = atomic_files.file_digest(path) if path.is_file() else None if file.archive in FOLDERS else file.sha256
+    known = None if file.archive in MULTI_FILE_ARCHIVES else file.sha256
+    digest = atomic_files.file_digest(path) if path.is_file() else known
     if digest is None:
         return {}
     suffix = next((suffix for suffix in FORMATS if stored.endswith(suffix)), "")
@@ -126,7 +127,7 @@ def _records(dataset: Dataset, described: Collection[str]) -> list[dict[str, Any
     stored = file.stored_as(reader.file)
     if stored not in described:
         return []
-    if file.archive in FOLDERS:
+    if file.archive in MULTI_FILE_ARCHIVES:
         columns = TYPES
     elif isinstance(reader, TableReader):
         numbers = dict.fromkeys(reader.numeric, "sc:Float")

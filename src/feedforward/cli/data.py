@@ -93,7 +93,7 @@ def _show_columns(guess: "Guess") -> None:
             if column.name in features
             else f"{column.role}, left out"
         )
-        cells = (column.name, role, column.how, " · ".join(column.examples))
+        cells = (column.name, role, column.explanation, " · ".join(column.examples))
         table.add_row(*(escape(one_line(cell)[:50]) for cell in cells))
     Console(highlight=False, width=120).print(table)
 
@@ -111,13 +111,13 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     statistics = description.describe(dataset, config)
     if as_json:
         summary = {"dataset": dataset, "task": config.task, "samples": statistics.samples}
-        print(json.dumps({**summary, "features": statistics.features, "labels": statistics.shares}, indent=2))
+        print(json.dumps({**summary, "features": statistics.features, "labels": statistics.distribution}, indent=2))
         return
     console = Console(highlight=False)
     counts = ", ".join(f"{count:,} {part}" for part, count in statistics.samples.items())
     console.print(f"[bold]{escape(config.title)}[/bold]: {config.task}, {counts}, {statistics.features:,} features")
-    table = Table("", *description.PARTS, box=None, pad_edge=False)
-    for label, shares in statistics.shares.items():
+    table = Table("", *description.SPLITS, box=None, pad_edge=False)
+    for label, shares in statistics.distribution.items():
         table.add_row(escape(label), *(f"{share:,.6g}" for share in shares))
     console.print(table)
     _show_examples(console, dataset, statistics.examples)
@@ -190,9 +190,9 @@ def _show_examples(console: "Console", dataset: str, examples: "Sequence[tuple[s
     pictures = [(label, sample) for label, sample in examples if not isinstance(sample, str)]
     for label, sample in examples:
         if isinstance(sample, str):
-            excerpt = one_line(" ".join(sample.split()))[: description.TEXT]
+            excerpt = one_line(" ".join(sample.split()))[: description.EXAMPLE_CHARACTERS]
             console.print(f"{escape(label)}: {escape(excerpt)}")
     if pictures:
         target = paths.root() / "reports" / "examples" / f"{dataset}.png"
-        description.picture(pictures, target)
+        description.save_examples(pictures, target)
         console.print(f"{escape(', '.join(label for label, _ in pictures))}: {target.relative_to(paths.root())}")

@@ -199,7 +199,7 @@ def _nothing_is_reachable(params: "Params") -> bool:
     demo_params = load_params(paths.root() / "demo" / "params.yaml") if _has_demo() else None
     return demo_params is not None and all(
         f"{name}-sample" in demo_params.datasets
-        and len(download.missing(dataset.files, paths.raw(name), params.mirrors)) == len(dataset.files)
+        and len(download.find_unavailable(dataset.files, paths.raw(name), params.mirrors)) == len(dataset.files)
         for name, dataset in params.datasets.items()
     )
 

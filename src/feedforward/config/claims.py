@@ -31,9 +31,9 @@ Margins = dict[StatisticName, Annotated[float, Field(gt=0)]]
 
 
 class Claim(Strict):
-    """A claim to judge: `left` is lower than, higher than, or equal to (within `tolerance`) `right` or `value`.
+    """A claim to judge: the statistic of `left` is lower than, higher than, or equal to that of `right`, or to `value`.
 
-    left, right: variants; value: a constant in the statistic's unit, instead of `right`.
+    "Equal" means that the difference is at most `tolerance`.
     """
 
     text: Annotated[Line, Field(min_length=1)]  # the statement in words
@@ -49,14 +49,14 @@ class Claim(Strict):
 
     @field_validator("right")
     @classmethod
-    def _check_other(cls, right: str | None, info: ValidationInfo) -> str | None:
+    def _check_right(cls, right: str | None, info: ValidationInfo) -> str | None:
         if right is not None and right == info.data.get("left"):
             raise ValueError("must differ from `left`")
         return right
 
     @field_validator("value")
     @classmethod
-    def _check_reference(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _check_value(cls, value: float | None, info: ValidationInfo) -> float | None:
         if "right" in info.data and (info.data["right"] is None) == (value is None):
             raise ValueError("a claim needs either `right` (a variant) or `value` (a number)")
         return value

@@ -16,26 +16,26 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def _check_distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
         raise ValueError("must not contain duplicates")
     return values
 
 
-def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+def _check_order(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError("must be the lowest value, then the highest")
     return pair
 
 
-def _known_zone(name: str) -> str:
+def _check_time_zone(name: str) -> str:
     try:
         return zoneinfo.ZoneInfo(name).key
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("must be a time zone, for instance Europe/Berlin") from None
 
 
-def _valid_cron(expression: str) -> str:
+def _check_cron(expression: str) -> str:
     """Return the cron expression, after checking that it matches at least one point in time."""
     from cronsim import CronSim, CronSimError
 
@@ -48,10 +48,10 @@ def _valid_cron(expression: str) -> str:
     return expression
 
 
-def _valid_key(text: str) -> str:
-    """Return the text, after checking that it is a P-256 public key.
+def _check_public_key(text: str) -> str:
+    """Return the text, after checking that it has the form of a P-256 public key.
 
-    The form is base64 of the DER (SubjectPublicKeyInfo, RFC 5480), which always starts with the same characters.
+    That is the base64 of a DER-encoded SubjectPublicKeyInfo (RFC 5480), which always starts with the same characters.
     """
     if not re.fullmatch(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==", text):
         raise ValueError("must be a public key as printed by `feedforward keys`")
@@ -68,10 +68,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Bytes = Annotated[int, Field(gt=0, le=2**50)]
-Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
-Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both inclusive
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_valid_cron)]
+Distinct = Annotated[tuple[T, ...], AfterValidator(_check_distinct)]
+Span = Annotated[tuple[T, T], AfterValidator(_check_order)]  # lowest and highest, both inclusive
+TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
+Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_check_cron)]
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
-PublicKey = Annotated[str, AfterValidator(_valid_key)]
+PublicKey = Annotated[str, AfterValidator(_check_public_key)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -8,12 +8,12 @@ from typing import Any
 from feedforward.config import yaml_reader
 
 
-def current(path: Path) -> dict[Any, Any]:
-    """A copy of the values that `yaml_reader.read` returns, safe to change; raises the same errors, or OSError."""
+def read_cached(path: Path) -> dict[Any, Any]:
+    """A copy, which the caller may change, of what `yaml_reader.read` returns; raises the same errors, or OSError."""
     status = path.stat()
     return copy.deepcopy(_read(path, status.st_mtime_ns, status.st_size))
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, *_: int) -> dict[Any, Any]:
+def _read(path: Path, _modified: int, _size: int) -> dict[Any, Any]:
     return yaml_reader.read(path)

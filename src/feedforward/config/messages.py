@@ -33,24 +33,25 @@ _WORDING = {
     "union_tag_invalid": "{discriminator} must be one of {expected_tags}, got {tag}",
     "value_error": "{error}",
 }
+# Errors whose messages do not show the value
 _WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_found", "union_tag_invalid")
 
 
 def explain(error: ValidationError) -> Iterator[str]:
-    """Yield one line per mistake: the key, the bound, the value and, for an unknown key, the most similar known key."""
+    """Yield one line per mistake: the key, what it must be, the value, and for an unknown key, the most similar key."""
     keys = {key for model in _models(Strict) for key in model.model_fields}
     for problem in error.errors(include_url=False):
-        kind, path, message = problem["type"], problem["loc"], problem["msg"]
+        error_type, path, message = problem["type"], problem["loc"], problem["msg"]
         if not path:
-            continue  # `schema.check` repeats the cross-checks, on the values as read
+            continue  # an error of `_check_across_keys`; `schema.check` repeats these checks on the values as read
         if path[0] == "datasets" and path[2:3] == ("reader",):
-            path = path[:3] + path[4:]  # pydantic inserts the kind of reader, which is not a key in the file
+            path = path[:3] + path[4:]  # pydantic inserts `reader.kind`, which is not part of the path in the file
         bounds = {
             key: f"{value:.15g}" if isinstance(value, float) else value for key, value in problem.get("ctx", {}).items()
         }
-        wording = _WORDING[kind].format(**bounds) if kind in _WORDING else message[:1].lower() + message[1:]
-        got = "" if kind in _WITHOUT_VALUE else f", got {shown(problem['input'])}"
-        hint = cross_checks.nearest(str(path[-1]), keys) if kind == "extra_forbidden" else ""
+        wording = _WORDING[error_type].format(**bounds) if error_type in _WORDING else message[:1].lower() + message[1:]
+        got = "" if error_type in _WITHOUT_VALUE else f", got {shown(problem['input'])}"
+        hint = cross_checks.nearest(str(path[-1]), keys) if error_type == "extra_forbidden" else ""
         yield f"{'.'.join(shown(part) for part in path if part != '[key]')}: {shown(wording)}{got}{hint}"
 
 

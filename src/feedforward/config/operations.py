@@ -15,7 +15,7 @@ class ShadowRule(Strict):
 
 
 class Promotion(Strict):
-    """When a challenger replaces the champion. The defaults accept every sound model that is not worse."""
+    """When a challenger replaces the champion. By default, a sound model only has to be significantly better."""
 
     # minimum reduction of validation cross-entropy, in nats, for the lower bound of its confidence interval
     minimum_gain: Annotated[float, Field(ge=0)] = 0.0
@@ -32,7 +32,7 @@ class Promotion(Strict):
 
 
 class Serving(Strict):
-    """Settings and limits of the service."""
+    """Settings and limits of the prediction service."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # port of the service on 127.0.0.1
     refresh: Annotated[float, Field(gt=0, le=3600)] = 2.0  # seconds between checks of the model registry

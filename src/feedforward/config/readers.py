@@ -1,4 +1,7 @@
-"""`datasets.*.reader` and `datasets.*.expectations`: how bytes become features, and which bounds the data must meet."""
+"""`datasets.*.reader` and `datasets.*.expectations`: how bytes become features, and which bounds the data must meet.
+
+A key that several kinds of reader have is described once, in the first of them, for all of them.
+"""
 
 from typing import Annotated, Literal
 
@@ -25,10 +28,10 @@ class IdxReader(Strict):
     shuffle_seed: Seed | None = None  # seed for shuffling the training samples; null: keep the file order
 
 
-class Drawn(Strict):
-    """If there is no test file or folder, the test split is drawn at random: roughly `test_share` of each class.
+class RandomSplitReader(Strict):
+    """Draws roughly `test_share` of each class at random as the test split if there is no test file or folder.
 
-    A hash of sample and seed decides which samples are drawn, so adding samples never moves others between splits.
+    A hash of sample and seed decides which samples are drawn, so adding samples does not move others between splits.
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples to draw for the test split
@@ -36,8 +39,8 @@ class Drawn(Strict):
     shuffle_seed: Seed | None = 0  # seed for shuffling the training samples; null: keep the file order
 
 
-class TextReader(Drawn):
-    """Texts in class folders or in a column of a CSV or JSONL file; the features are multi-hot words (and pairs).
+class TextReader(RandomSplitReader):
+    """Texts in class folders or in a column of a CSV or JSONL file; the features are multi-hot words (and word pairs).
 
     Class folders: `train` and `test` are folders in the archive (empty: its top level), and `classes` are their
     subfolders. Columns: `text` and `label` are columns of `file` (and `test_file`), and `classes` are label values.
@@ -58,8 +61,8 @@ class TextReader(Drawn):
     ngrams: Annotated[int, Field(ge=1, le=2)] = 1
 
 
-class ImageReader(Drawn):
-    """Images in class folders (`train` and `test` as for texts); the features are gray levels (uint8), row by row.
+class ImageReader(RandomSplitReader):
+    """Images in class folders (`train` and `test` as in TextReader); the features are gray levels (uint8), row by row.
 
     An image of a different size is scaled to fit `height` x `width`; the rest is filled with the color of its corners.
     """
@@ -73,7 +76,7 @@ class ImageReader(Drawn):
     width: Annotated[int, Field(gt=0, le=1024)]  # width of the scaled images, in pixels
 
 
-class TableReader(Drawn):
+class TableReader(RandomSplitReader):
     """Rows of a CSV or Parquet file; the features are standardized numbers and one-hot categories.
 
     Means, standard deviations and categories come from the training rows. `target`: the column to predict; for

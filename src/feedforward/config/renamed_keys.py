@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# Dotted path of the old key (* is any key) and the new key
+# Dotted path of the old key (* stands for any key) → new key
 RENAMED_KEYS = {
     "promotion.witnesses": "holdout_models",
     "promotion.explained": "minimum_r2",
@@ -14,9 +14,9 @@ RENAMED_KEYS = {
     "datasets.*.files.*.members": "file_count",
     "datasets.*.expectations.ones": "nonzero_features",
 }
-# Dotted path of a removed key, and what replaces it
+# Dotted path of a removed key → why it is not needed, and what to do
 REMOVED_KEYS = {"data_order_seed": "each seed draws its own order of the batches; delete the line"}
-# Dotted path of the key, the old value and the new value
+# Dotted path of the key → {old value: new value}
 RENAMED_VALUES = {"datasets.*.reader.kind": {"labelled_text": "labeled_text"}}
 
 
@@ -31,12 +31,12 @@ def rename(values: Any) -> tuple[Any, list[str]]:
 
 
 def _rename(value: Any, path: tuple[str, ...], pattern: tuple[str, ...], problems: list[str]) -> Any:
-    """path: the path of `value` in the file. pattern: the same path, with * where the tables above have it."""
+    """path: the path of `value` in the file. pattern: the same path, with * for keys that the user chooses."""
     if not isinstance(value, dict):
-        new = RENAMED_VALUES.get(".".join(pattern), {}).get(value) if isinstance(value, str) else None
-        if new is not None:
-            problems.append(f"{'.'.join(path)}: `{value}` was renamed; write `{new}`")
-        return value if new is None else new
+        new_value = RENAMED_VALUES.get(".".join(pattern), {}).get(value) if isinstance(value, str) else None
+        if new_value is not None:
+            problems.append(f"{'.'.join(path)}: `{value}` was renamed; write `{new_value}`")
+        return value if new_value is None else new_value
     renamed = {}
     for key, item in value.items():
         part = "*" if pattern in (("datasets",), ("datasets", "*", "files")) else str(key)

@@ -1,6 +1,6 @@
 """params.yaml as frozen, strict objects: all settings of an experiment, checked before any work starts.
 
-Datasets and variants are data: two datasets, or two variants, differ in nothing but their entries in params.yaml.
+No code is specific to a dataset or variant; two of them differ only in their entries in params.yaml.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from feedforward.config.fields import Distinct, FileName, Line, Location, Name, 
 from feedforward.config.literature import Published
 from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving, ShadowRule
 from feedforward.config.readers import (
-    Drawn,
     Expectations,
     IdxPair,
     IdxReader,
     ImageReader,
+    RandomSplitReader,
     Reader,
     TableReader,
     TextReader,
@@ -29,8 +29,8 @@ from feedforward.core import paths, redaction
 from feedforward.core.errors import ParamsError
 
 __all__ = [
-    "DIGESTS", "Claim", "Dataset", "Drawn", "Drift", "EarlyStopping", "Expectations", "IdxPair", "IdxReader",
-    "ImageReader", "Network", "Optimizer", "Params", "Promotion", "Published", "Reader", "Retraining", "Schedule",
+    "DIGESTS", "Claim", "Dataset", "Drift", "EarlyStopping", "Expectations", "IdxPair", "IdxReader", "ImageReader",
+    "Network", "Optimizer", "Params", "Promotion", "Published", "RandomSplitReader", "Reader", "Retraining", "Schedule",
     "Serving", "ShadowRule", "SourceFile", "StatisticName", "Strict", "TableReader", "TextReader", "Training",
     "Variant", "check", "load_params",
 ]  # fmt: skip
@@ -78,10 +78,10 @@ class Params(Strict):
     serving: Serving = Serving()  # settings and limits of the prediction service
     retraining: Retraining = Retraining()  # what triggers retraining, and where it runs
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # the datasets, by name
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # settings that differ from `original`, by variant
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # what each variant changes, by name of the variant
 
     @model_validator(mode="after")
-    def _check_across(self) -> "Params":
+    def _check_across_keys(self) -> "Params":
         if problems := list(cross_checks.find(self.model_dump(), Variant().size)):
             raise ValueError("\n".join(problems))
         return self
@@ -92,7 +92,7 @@ class Params(Strict):
         Raises:
             ParamsError: the name is unknown; the message lists the valid names and the most similar one.
         """
-        return _named("dataset", name, self.datasets)
+        return _lookup("dataset", name, self.datasets)
 
     def variant(self, name: str) -> Variant:
         """The variant with this name.
@@ -100,10 +100,10 @@ class Params(Strict):
         Raises:
             ParamsError: the name is unknown; the message lists the valid names and the most similar one.
         """
-        return _named("variant", name, self.variants)
+        return _lookup("variant", name, self.variants)
 
 
-def _named(kind: str, name: str, known: dict[str, T]) -> T:
+def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
     if name in known:
         return known[name]
     hint = cross_checks.nearest(name, known)

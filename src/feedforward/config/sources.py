@@ -8,18 +8,18 @@ from feedforward.config.fields import Bytes, Distinct, Location, Positive, Sha25
 from feedforward.core import atomic_files
 
 DIGESTS = "digests.json"  # next to the raw files: SHA-256 of each file's content, as first fetched
-FOLDERS = ("tar", "folder")  # kinds of archive that contain several files
+MULTI_FILE_ARCHIVES = ("tar", "folder")  # kinds of archive that contain several files
 
 
 class SourceFile(Strict):
-    """One file to fetch; `sha256` is the digest of its content, so any source may provide it.
+    """One file to fetch. Any source may provide it, because `sha256` identifies its content.
 
     archive:
         gzip: the content is the unpacked file.
-        tar: the content is all regular files directly in `folders` whose names end with `suffix` (or with one of
-            several suffixes); its digest is computed over one line `NAME NUL HEX LF` per file, in the order of
-            `folders` and, within each folder, of file names.
-        folder: the same as for `tar`, from a folder on a disk or in S3.
+        tar: the content is all regular files directly in `folders` whose names end with `suffix` (or one of several
+            suffixes); its digest is computed over one line `NAME NUL HEX LF` per file, sorted by the order of
+            `folders` and, within each folder, by file name.
+        folder: like `tar`, but from a folder on a disk or in S3.
         none: the content is the file itself.
     """
 
@@ -34,14 +34,14 @@ class SourceFile(Strict):
     @field_validator("folders")
     @classmethod
     def _check_folders(cls, folders: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if "archive" in info.data and (info.data["archive"] in FOLDERS) != bool(folders):
+        if "archive" in info.data and (info.data["archive"] in MULTI_FILE_ARCHIVES) != bool(folders):
             raise ValueError("is required with `archive: tar` or `folder`, and not allowed otherwise")
         return folders
 
     @field_validator("suffix", "file_count")
     @classmethod
-    def _check_members(cls, value: object, info: ValidationInfo) -> object:
-        if value and info.data.get("archive", "tar") not in FOLDERS:
+    def _check_archive(cls, value: object, info: ValidationInfo) -> object:
+        if value and info.data.get("archive", "tar") not in MULTI_FILE_ARCHIVES:
             raise ValueError("is allowed only with `archive: tar` or `folder`")
         return value
 
@@ -60,13 +60,13 @@ def check_stored_names(files: dict[str, SourceFile]) -> dict[str, SourceFile]:
     Raises:
         ValueError: two files would be stored under the same name, or a file under a reserved name.
     """
-    users = {DIGESTS: "feedforward itself"}
+    owners = {DIGESTS: "feedforward itself"}
     for key, file in files.items():
         name = file.stored_as(key)
-        if name in users or name.endswith(atomic_files.TEMPORARY):
+        if name in owners or name.endswith(atomic_files.TEMPORARY_SUFFIX):
             raise ValueError(
                 f"the content of {key} would be stored as {name}, which belongs to"
-                f" {users.get(name, 'files that are being written')}; give it another key"
+                f" {owners.get(name, 'files that are being written')}; give it another key"
             )
-        users[name] = key
+        owners[name] = key
     return files

@@ -1,4 +1,4 @@
-"""The table of tasks from the lecture: last layer, loss, and kind of prediction."""
+"""The lecture's table of tasks: last layer, loss, and kind of prediction."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,36 +6,36 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table; activation and loss have their Keras names.
+    """A row of the table. activation, loss: names that Keras uses.
 
     answers: what is predicted: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number; the
-    only label is its name). most_labels: None means no limit. standardized: targets are standardized for training.
+    only label is its name). max_labels: None means no limit. standardized: targets are standardized for training.
     """
 
     activation: str
     loss: str
     answers: Literal["class", "labels", "value"]
-    least_labels: int
-    most_labels: int | None = None
+    min_labels: int
+    max_labels: int | None = None
     standardized: bool = False
 
     def outputs(self, labels: int) -> int:
-        """Units of the last layer: one for two classes or for a value, otherwise one per label.
+        """Number of units in the last layer: 1 for two classes or a value, otherwise the number of `labels`.
 
         >>> TASKS["binary"].outputs(2), TASKS["multiclass"].outputs(10)
         (1, 10)
         """
         return 1 if self.activation != "softmax" and self.answers != "labels" else labels
 
-    def wants(self, labels: int) -> str:
-        """The expected number of labels, in words; empty if `labels` is valid.
+    def required_count(self, labels: int) -> str:
+        """The number of labels that the task requires, in words; empty if `labels` is such a number.
 
-        >>> TASKS["binary"].wants(3), TASKS["multilabel"].wants(1), TASKS["multiclass"].wants(10)
-        ('2', 'at least 2', '')
+        >>> TASKS["binary"].required_count(3), TASKS["binary"].required_count(2), TASKS["multilabel"].required_count(1)
+        ('2', '', 'at least 2')
         """
-        if self.least_labels <= labels <= (self.most_labels or labels):
+        if self.min_labels <= labels <= (self.max_labels or labels):
             return ""
-        return f"{self.least_labels}" if self.most_labels == self.least_labels else f"at least {self.least_labels}"
+        return f"{self.min_labels}" if self.max_labels == self.min_labels else f"at least {self.min_labels}"
 
 
 TASKS = {

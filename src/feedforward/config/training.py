@@ -15,7 +15,7 @@ class Decay(Strict):
 
     @field_validator("factor")
     @classmethod
-    def _check_exponential(cls, factor: float, info: ValidationInfo) -> float:
+    def _check_factor(cls, factor: float, info: ValidationInfo) -> float:
         if info.data.get("kind") == "cosine" and factor != cls.model_fields["factor"].default:
             raise ValueError("is allowed only with `kind: exponential`")
         return factor
@@ -31,7 +31,7 @@ _PARAMETERS = {
 
 
 class Optimizer(Strict):
-    """A Keras optimizer, by name; parameters that are not given have Keras's defaults."""
+    """A Keras optimizer and its parameters; those not given have Keras's default values."""
 
     name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # name of the Keras optimizer
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # initial learning rate
@@ -46,14 +46,14 @@ class Optimizer(Strict):
 
     @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
     @classmethod
-    def _check_belongs(cls, value: T, info: ValidationInfo) -> T:
+    def _check_parameter(cls, value: T, info: ValidationInfo) -> T:
         name, key = info.data.get("name"), str(info.field_name)
         if name is not None and key not in _PARAMETERS[name] and value != cls.model_fields[key].default:
             raise ValueError(f"is not a parameter of {name}, which has learning_rate, {', '.join(_PARAMETERS[name])}")
         return value
 
     def settings(self) -> dict[str, Any]:
-        """The parameters that this optimizer has, with their values."""
+        """The name of the optimizer, and the values of the parameters that it has."""
         keys = ("name", "learning_rate", *_PARAMETERS[self.name])
         return {key: getattr(self, key) for key in keys}
 
@@ -73,7 +73,7 @@ HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Fiel
 
 
 class Network(Strict):
-    """Hidden layers by size name; a variant picks a size. The model itself divides the features by `scale`."""
+    """The hidden layers, in several sizes; a variant picks one by name. The model divides the features by `scale`."""
 
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
     activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # activation of the hidden layers
@@ -95,17 +95,14 @@ class Final(Strict):
 
 
 class Lecture(Strict):
-    """Training as on the slides.
-
-    validated_on_test: variants that train on all samples and validate on the test split.
-    """
+    """Training as on the slides of the lecture."""
 
     variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants shown on the slides
     validated_on_test: Distinct[Name] = ()  # variants that train on all samples and validate on the test split
 
 
 class Training(Strict):
-    """How the variants of a dataset are trained. `variants`: the variants to compare; None means all."""
+    """How the variants of a dataset are trained."""
 
     variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants to compare; null: all
     epochs: Positive  # passes over the training samples

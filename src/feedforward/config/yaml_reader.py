@@ -10,17 +10,17 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from feedforward.core.errors import ParamsError
 from feedforward.core.redaction import shown
 
-MAX_BYTES = 2**18  # thirty times the size of a params.yaml with two datasets; read in one second
+MAX_BYTES = 2**18  # twenty times the size of a commented params.yaml with two datasets; read in one second
 MAX_VALUES = 20_000  # an alias counts as all values that it refers to
 MAX_DEPTH = 20
 MAX_CHARACTERS = 2000  # in one key or value
 
 
 def read(path: Path) -> dict[Any, Any]:
-    """The keys and values of a file in YAML 1.2, the version that DVC reads; lists become tuples.
+    """The keys and values of a YAML 1.2 file (the version of YAML that DVC reads); lists become tuples.
 
     Raises:
-        ParamsError: the file cannot be read, is not valid, or is larger or deeper than allowed.
+        ParamsError: the file cannot be read, is not valid YAML, or exceeds a limit.
     """
     try:
         with path.open("rb") as file:
@@ -29,7 +29,7 @@ def read(path: Path) -> dict[Any, Any]:
             raise _TooLarge(f"must have at most {MAX_BYTES} bytes")
         text = content.decode("utf-8")
         _check_size(YAML(typ="safe").parse(text))
-        values = frozen(YAML(typ="safe", pure=True).load(text))
+        values = freeze(YAML(typ="safe", pure=True).load(text))
     except _TooLarge as error:
         raise ParamsError([f"{path.name}: {error}"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -44,21 +44,21 @@ def read(path: Path) -> dict[Any, Any]:
     return values
 
 
-def frozen(value: Any) -> Any:
+def freeze(value: Any) -> Any:
     """The same value with tuples instead of lists.
 
-    >>> frozen({"labels": ["negative", "positive"]})
+    >>> freeze({"labels": ["negative", "positive"]})
     {'labels': ('negative', 'positive')}
     """
     if isinstance(value, dict):
-        return {key: frozen(item) for key, item in value.items()}
+        return {key: freeze(item) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(frozen(item) for item in value)
+        return tuple(freeze(item) for item in value)
     return value
 
 
 class _TooLarge(Exception):
-    """The file exceeds a bound."""
+    """The file exceeds a limit."""
 
 
 def _check_size(events: Iterable[Event]) -> None:
@@ -69,15 +69,15 @@ def _check_size(events: Iterable[Event]) -> None:
     Raises:
         _TooLarge: as soon as a limit is exceeded; the message gives the line.
     """
-    branches: list[tuple[str | None, int]] = []  # open collections: (anchor, number of values before it)
-    sizes: dict[str, int] = {}  # anchor → number of values in its collection
+    branches: list[tuple[str | None, int]] = []  # open collections: (anchor, number of values before the collection)
+    sizes: dict[str, int] = {}  # anchor → number of values in the collection that it names
     values = 0
     for event in events:
         line = f"line {event.start_mark.line + 1}"
         if isinstance(event, CollectionEndEvent):
-            anchor, before = branches.pop()
+            anchor, values_before = branches.pop()
             if anchor:
-                sizes[anchor] = values - before
+                sizes[anchor] = values - values_before
         elif isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in branches):
                 raise _TooLarge(f"{line}: *{shown(event.anchor)} refers to a value that contains it")

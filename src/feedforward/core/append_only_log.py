@@ -13,12 +13,12 @@ from feedforward.core import atomic_files
 
 
 def append(path: Path, entry: Mapping[str, Any], max_bytes: int | None = None) -> bool:
-    """Append one line and wait until it is on disk. Writes nothing and returns False if the file would be too large."""
+    """Append one line and wait until it is on disk; see `extend`."""
     return extend(path, [entry], max_bytes)
 
 
 def extend(path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | None = None) -> bool:
-    """Append lines and wait until they are on disk. Writes nothing and returns False if the file would be too large.
+    """Append lines and wait until they are on disk. Write nothing and return False if this would exceed `max_bytes`.
 
     All lines are appended in a single write, under a lock. If a power failure has cut off the last line, a line break
     is written first.
@@ -42,13 +42,13 @@ def extend(path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | No
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries, oldest first; incomplete lines, and lines with text that is not Unicode, are skipped."""
+    """Yield the entries, oldest first; skip lines that are incomplete or not valid Unicode. A missing file has none."""
     try:
         with path.open("rb") as file:
             for line in file:
                 try:
                     entry = json.loads(line)
-                    if b"\\ud" in line.lower():  # an escape; encoding an unpaired surrogate raises ValueError
+                    if b"\\ud" in line.lower():  # an escaped surrogate; encoding raises ValueError if it is unpaired
                         json.dumps(entry, ensure_ascii=False).encode()
                 except (ValueError, RecursionError):
                     continue

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-TEMPORARY = ".partial"
+TEMPORARY_SUFFIX = ".partial"
 
 
 def crash_point(name: str) -> None:
@@ -30,10 +30,10 @@ def crash_point(name: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` if the block ends without an exception. Other writers wait their turn."""
+    """Yield a binary file that becomes `path` if the block ends without an exception. Other writers of `path` wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + TEMPORARY)
-    with _exclusive(temporary) as file:
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    with _open_exclusively(temporary) as file:
         try:
             yield file
             file.flush()
@@ -45,14 +45,14 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
             raise
 
 
-def _exclusive(temporary: Path) -> IO[bytes]:
-    """Open an empty file that no other process or thread can write to until it is closed.
+def _open_exclusively(temporary: Path) -> IO[bytes]:
+    """Open an empty file that no other writer can open like this until it is closed.
 
-    The lock belongs to the file, not to its name. If another writer has renamed the file in the meantime, open the
-    name again.
+    The lock belongs to the file, not to its name. While this writer waits for the lock, the writer that holds it
+    may rename the file; if so, open the name again.
     """
     while True:
-        file = open(temporary, "wb", opener=_open_untouched)  # noqa: SIM115  unlike fdopen, keeps the file name
+        file = open(temporary, "wb", opener=_open_untruncated)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
@@ -64,34 +64,34 @@ def _exclusive(temporary: Path) -> IO[bytes]:
         file.close()
 
 
-def _open_untouched(path: str, _: int) -> int:
+def _open_untruncated(path: str, _: int) -> int:
     """Open or create a temporary file without truncating it.
 
-    The name is predictable, so in a folder where others can write, somebody could create a link to another file there.
+    The name is predictable, so another user who can write to the folder could put a link to any file there.
 
     Raises:
-        OSError: there is a link, a pipe, or a file of another user.
+        OSError: the name belongs to a link, a pipe, or a file of another user.
     """
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: do not wait for the reader of a pipe
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: if this is a pipe, do not wait for a reader
     while True:
         with contextlib.suppress(FileExistsError):
             return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             file = os.open(path, flags)
-        except FileNotFoundError:  # another writer has renamed it
+        except FileNotFoundError:  # another writer has renamed the file
             continue
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise _foreign(path) from None
+                raise _unsafe_file(path) from None
             raise
         status = os.fstat(file)
         if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and status.st_uid == os.geteuid():
             return file
         os.close(file)
-        raise _foreign(path)
+        raise _unsafe_file(path)
 
 
-def _foreign(path: str) -> OSError:
+def _unsafe_file(path: str) -> OSError:
     return OSError(errno.EEXIST, "is a link, a pipe or a file of another user, so nothing is written; remove it", path)
 
 
@@ -102,30 +102,31 @@ def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
     A folder cannot be replaced atomically, so the old one is renamed first. If the process is killed between the two
     renames, there is no folder `path` until the next writer restores the old one.
     """
-    temporary, outdated = temporary_folders(path)
-    _tidy(path, temporary, outdated)
+    temporary, old_folder = temporary_folders(path)
+    _restore_and_delete(path, temporary, old_folder)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         crash_point(f"{point}.before_rename")
         if path.exists():
-            path.replace(outdated)
+            path.replace(old_folder)
         crash_point(f"{point}.between_renames")
         temporary.replace(path)
     finally:
-        _tidy(path, temporary, outdated)
+        _restore_and_delete(path, temporary, old_folder)
 
 
 def temporary_folders(path: Path) -> tuple[Path, Path]:
     """The temporary folders of `writing_folder(path)`: the new one, and the old one until it is deleted."""
-    return path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
+    return path.with_name(path.name + TEMPORARY_SUFFIX), path.with_name(path.name + ".old" + TEMPORARY_SUFFIX)
 
 
-def _tidy(path: Path, temporary: Path, outdated: Path) -> None:
-    if outdated.exists() and not path.exists():
-        outdated.replace(path)
-    for folder in (temporary, outdated):
-        if folder.is_symlink():  # a user may keep the folder `path` elsewhere; rmtree would refuse the link
+def _restore_and_delete(path: Path, temporary: Path, old_folder: Path) -> None:
+    """Restore the old folder if no folder `path` exists, and delete the temporary folders."""
+    if old_folder.exists() and not path.exists():
+        old_folder.replace(path)
+    for folder in (temporary, old_folder):
+        if folder.is_symlink():  # `path` may have been a link to a folder elsewhere; rmtree does not delete links
             folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -150,7 +151,7 @@ def read_json(path: Path) -> Any:
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:
-    """JSON text that is the same for equal values: sorted keys, no NaN.
+    """JSON text that is the same for equal values: sorted keys, no NaN or infinity.
 
     >>> canonical_json({"b": 1, "a": [0.5]})
     '{"a": [0.5], "b": 1}'

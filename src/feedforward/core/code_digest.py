@@ -1,7 +1,7 @@
 """A digest of a module's code, including all modules of this project that it imports, directly or indirectly.
 
-The digest follows the import statements, so it covers all code that can change a result, except modules loaded with
-`importlib`. Comments, docstrings and layout are ignored.
+The digest follows the import statements, so it covers all code of this project that can change a result, except modules
+loaded with `importlib`. Comments, docstrings and layout are ignored.
 """
 
 import ast
@@ -13,8 +13,8 @@ from typing import Any
 
 from feedforward.core import atomic_files
 
-OURS = ("feedforward", "pipelines")
-SOURCE = Path(__file__).parents[2]  # contains `feedforward`; `pipelines` is next to this folder
+PACKAGES = ("feedforward", "pipelines")
+SOURCE = Path(__file__).parents[2]  # the folder `src`, which contains `feedforward`; `pipelines` is next to `src`
 
 
 class UnresolvedImport(Exception):
@@ -22,18 +22,16 @@ class UnresolvedImport(Exception):
 
 
 def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
-    """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules that they import.
+    """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules in their `closure`.
 
     Raises:
         UnresolvedImport: a module, or a name that one of them imports from this project, does not exist.
     """
-    return atomic_files.digest(
-        {name: _parsed(path, _stamp(path))[0] for name, path in closure(modules, source).items()}
-    )
+    return atomic_files.digest({name: _parse(path, _stamp(path))[0] for name, path in closure(modules, source).items()})
 
 
 def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
-    """The files of `modules` and of all modules of this project that they import, keyed and sorted by dotted name.
+    """The files of `modules` and of all modules of this project that they import, directly or not, by dotted name.
 
     Imports inside functions are included; imports under `TYPE_CHECKING` are not, because they never run. A module's
     parent packages are included, because their `__init__` runs first.
@@ -47,29 +45,29 @@ def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
         name = pending.pop()
         if name in files:
             continue
-        path = _file(name, source)
+        path = _find_file(name, source)
         if path is None:
             raise UnresolvedImport(f"{name}: no such module below {source}")
         files[name] = path
         pending += [name.rpartition(".")[0]] if "." in name else []
-        for module, attribute in _parsed(path, _stamp(path))[1]:
-            pending += [_imported(module, attribute, path, source)]
+        for module, attribute in _parse(path, _stamp(path))[1]:
+            pending += [_imported_module(module, attribute, path, source)]
     return dict(sorted(files.items()))
 
 
-def _imported(module: str, attribute: str | None, importer: Path, source: Path) -> str:
+def _imported_module(module: str, attribute: str | None, importer: Path, source: Path) -> str:
     """The module that `from module import attribute` (or `import module`) loads."""
-    if attribute and _file(f"{module}.{attribute}", source):
+    if attribute and _find_file(f"{module}.{attribute}", source):
         return f"{module}.{attribute}"
-    path = _file(module, source)
-    if path is None or (attribute and path.name == "__init__.py" and attribute not in _parsed(path, _stamp(path))[2]):
+    path = _find_file(module, source)
+    if path is None or (attribute and path.name == "__init__.py" and attribute not in _parse(path, _stamp(path))[2]):
         raise UnresolvedImport(
             f"{importer}: cannot resolve the import of {module}{f'.{attribute}' if attribute else ''}"
         )
     return module
 
 
-def _file(name: str, source: Path) -> Path | None:
+def _find_file(name: str, source: Path) -> Path | None:
     bases = [folder.joinpath(*name.split(".")) for folder in (source, source.parent)]
     candidates = (path for base in bases for path in (base.with_suffix(".py"), base / "__init__.py"))
     return next((path for path in candidates if path.is_file()), None)
@@ -81,8 +79,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, str | None], ...], frozenset[str]]:
-    """(digest, imports from this project, names that the module defines); the stamp is part of the cache key.
+def _parse(path: Path, _: tuple[int, int]) -> tuple[str, tuple[tuple[str, str | None], ...], frozenset[str]]:
+    """(digest, imports from this project, names that the module defines or imports), cached by path and `_stamp`.
 
     Raises:
         UnresolvedImport: the module contains a relative import, or `import *` from this project.
@@ -99,30 +97,30 @@ def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, 
         | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         | {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     )
-    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest(), imports, names
+    return hashlib.sha256(repr(_as_tuples(tree)).encode()).hexdigest(), imports, names
 
 
 def _imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, str | None]]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for other in node.orelse:
-                yield from _imports(other, path)
+            for statement in node.orelse:
+                yield from _imports(statement, path)
             continue
         if isinstance(node, ast.Import):
-            yield from ((name.name, None) for name in node.names if _is_ours(name.name))
+            yield from ((name.name, None) for name in node.names if _is_in_project(name.name))
         elif isinstance(node, ast.ImportFrom):
-            if node.level or (_is_ours(node.module or "") and any(name.name == "*" for name in node.names)):
+            if node.level or (_is_in_project(node.module or "") and any(name.name == "*" for name in node.names)):
                 raise UnresolvedImport(f"{path}, line {node.lineno}: write the import with full names")
-            if _is_ours(node.module or ""):
+            if _is_in_project(node.module or ""):
                 yield from ((node.module or "", name.name) for name in node.names)
         yield from _imports(node, path)
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] in OURS
+def _is_in_project(module: str) -> bool:
+    return module.partition(".")[0] in PACKAGES
 
 
-def _plain(node: Any) -> Any:
+def _as_tuples(node: Any) -> Any:
     """The syntax tree as nested tuples, without docstrings, positions or empty fields: equal on all Python versions.
 
     `ast.dump` is no substitute, because it shows fields that older versions do not have.
@@ -132,8 +130,8 @@ def _plain(node: Any) -> Any:
         fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [], "")}
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
             fields["body"] = body[1:] if _is_docstring(body[0]) else body
-        return (type(node).__name__, *((name, _plain(value)) for name, value in sorted(fields.items())))
-    return tuple(_plain(item) for item in node) if isinstance(node, list) else repr(node)
+        return (type(node).__name__, *((name, _as_tuples(value)) for name, value in sorted(fields.items())))
+    return tuple(_as_tuples(item) for item in node) if isinstance(node, list) else repr(node)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

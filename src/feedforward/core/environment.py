@@ -12,14 +12,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def prepare() -> None:
-    """Set the variables: no proxy for loopback, this environment's programs first on PATH, MPLBACKEND, and a valid TZ.
+    """Set the variables: no proxy for loopback, this environment's programs first on PATH, MPLBACKEND, a valid TZ.
 
     Call this before importing libraries. Child processes inherit the variables.
     """
     for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = _joined(os.environ.get(name, ""), LOOPBACK, ",")
+        os.environ[name] = _with_required(os.environ.get(name, ""), LOOPBACK, ",")
     programs = str(Path(sys.executable).parent)  # DVC starts stages as `python`, even if no venv is active
-    os.environ["PATH"] = os.pathsep.join([programs, *_without(os.environ.get("PATH", ""), programs, os.pathsep)])
+    os.environ["PATH"] = os.pathsep.join([programs, *_split_without(os.environ.get("PATH", ""), programs, os.pathsep)])
     os.environ["MPLBACKEND"] = "agg"  # figures are written to files; importing matplotlib fails for an unknown backend
     zone = os.environ.get("TZ")
     if zone and not _is_zone(zone):
@@ -28,17 +28,17 @@ def prepare() -> None:
         time.tzset()
 
 
-def _joined(value: str, required: tuple[str, ...], separator: str) -> str:
+def _with_required(value: str, required: tuple[str, ...], separator: str) -> str:
     parts = [part.strip() for part in value.split(separator) if part.strip()]
     return separator.join([*parts, *(part for part in required if part not in parts)])
 
 
-def _without(value: str, entry: str, separator: str) -> list[str]:
+def _split_without(value: str, entry: str, separator: str) -> list[str]:
     return [part for part in value.split(separator) if part and part != entry]
 
 
 def _is_zone(name: str) -> bool:
-    """Whether the time zone database has this name; Great Expectations reads TZ and accepts no others."""
+    """Whether the time zone database has this name; Great Expectations reads TZ and accepts no other names."""
     try:
         zoneinfo.ZoneInfo(name.removeprefix(":"))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

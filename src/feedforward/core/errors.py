@@ -19,12 +19,12 @@ class FeedforwardError(Exception):
         super().__init__("\n".join(map(one_line, lines)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the finished message, because __init__ of a subclass takes other arguments."""
+        """Pickle the finished message, because the __init__ of a subclass may take other arguments."""
         return _restore, (type(self), self.args, vars(self))
 
 
-def _restore(kind: type[FeedforwardError], args: tuple[Any, ...], state: dict[str, Any]) -> FeedforwardError:
-    error = kind.__new__(kind, *args)
+def _restore(cls: type[FeedforwardError], args: tuple[Any, ...], state: dict[str, Any]) -> FeedforwardError:
+    error = cls.__new__(cls, *args)
     vars(error).update(state)
     return error
 
@@ -50,7 +50,7 @@ class InputError(FeedforwardError):
 
 
 class SourceError(FeedforwardError):
-    """No source has the file with the expected content."""
+    """No source provides a file with the expected content."""
 
 
 class DataError(FeedforwardError):
@@ -85,9 +85,9 @@ class Busy(FeedforwardError):
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, with escapes for unprintable characters.
+    """Put `text` on one line and escape unprintable characters.
 
-    Column names, file names, and library messages that mention them may contain any character.
+    Column names, file names, and library messages that mention such names may contain any character.
 
     >>> one_line("two\\nlines")
     'two lines'
@@ -103,10 +103,10 @@ def os_error_line(error: OSError) -> str:
     return one_line(f"{path}{problem}; fix it, then run again")
 
 
-def run_reporting_errors(work: Callable[[], int | None], during: str = "") -> int:
-    """Run `work` as the entry point of a stage or child process, with logging and environment; return its exit code.
+def run_reporting_errors(work: Callable[[], int | None], title: str = "") -> int:
+    """Set up logging and the environment, and run `work`, the body of a stage or child process; return the exit code.
 
-    A failure that a user can fix is printed without a traceback, prefixed with `during`.
+    A failure that a user can fix is printed after the `title`, if given, without a traceback.
     """
     logs.configure()
     environment.prepare()
@@ -116,5 +116,5 @@ def run_reporting_errors(work: Callable[[], int | None], during: str = "") -> in
         line, code = str(error), error.exit_code
     except OSError as error:
         line, code = os_error_line(error), FeedforwardError.exit_code
-    print(f"{during}: {line}" if during else line, file=sys.stderr)
+    print(f"{title}: {line}" if title else line, file=sys.stderr)
     return code

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from feedforward.core.errors import ParamsError
 
-UNSUPPORTED = '%?#"\\\n'
+UNSUPPORTED_CHARACTERS = '%?#"\\\n'
 
 
 def root() -> Path:
@@ -15,20 +15,21 @@ def root() -> Path:
         ParamsError: there is no such folder, or its path contains a character that MLflow misreads in database and
             artifact addresses.
     """
-    named = os.environ.get("FEEDFORWARD_ROOT")
-    here = Path(named) if named else Path.cwd()
-    for folder in [here] if named else [here, *here.parents]:
+    override = os.environ.get("FEEDFORWARD_ROOT")
+    start = Path(override) if override else Path.cwd()
+    for folder in [start] if override else [start, *start.parents]:
         if (folder / "params.yaml").is_file():
-            return _checked(folder.resolve())
+            return _require_supported(folder.resolve())
     raise ParamsError(
-        [f"params.yaml: not found in {here}{'' if named else ' or above'}; change into a checkout of the project"]
+        [f"params.yaml: not found in {start}{'' if override else ' or above'}; change into a checkout of the project"]
     )
 
 
-def _checked(folder: Path) -> Path:
-    if wrong := [character for character in UNSUPPORTED if character in str(folder)]:
+def _require_supported(folder: Path) -> Path:
+    if unsupported := [character for character in UNSUPPORTED_CHARACTERS if character in str(folder)]:
+        characters = " ".join(unsupported)
         raise ParamsError(
-            [f"{folder}: the path of a workspace must not contain {' '.join(wrong)}, which MLflow misreads; rename it"]
+            [f"{folder}: the path of a workspace must not contain {characters}, which MLflow misreads; rename it"]
         )
     return folder
 
@@ -44,7 +45,7 @@ def raw(dataset: str) -> Path:
 
 
 def shards(location: str) -> str:
-    """URL or path of the folder with shards; a relative `location` is resolved against the workspace."""
+    """URL or path of the folder with text shards; a relative `location` is resolved against the workspace."""
     return location if "://" in location else str(root() / location)
 
 
@@ -89,21 +90,21 @@ def backtest(dataset: str) -> Path:
 
 
 def sweep(dataset: str, fields: str) -> Path:
-    """Folder with the figure and the table of the last sweep over these fields."""
+    """Folder with the figure and the table of the last sweep. fields: names of the swept fields, joined by hyphens."""
     return root() / "reports" / "sweeps" / f"{dataset}-{fields}"
 
 
 def dvc_cache() -> Path:
-    """Folder of the cached files of the nearest DVC project: the workspace or one of its parents."""
+    """Folder of the cached files of the DVC project, which is the workspace or its nearest parent with a `.dvc`."""
     start = root()
     project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
     return project / ".dvc" / "cache" / "files" / "md5"
 
 
 def store() -> Path:
-    """Folder of the MLflow store: $FEEDFORWARD_STORE, or mlruns."""
-    named = os.environ.get("FEEDFORWARD_STORE")
-    return Path(named).resolve() if named else root() / "mlruns"
+    """Folder of the MLflow store: $FEEDFORWARD_STORE, or else `mlruns` in the workspace."""
+    override = os.environ.get("FEEDFORWARD_STORE")
+    return Path(override).resolve() if override else root() / "mlruns"
 
 
 def audit() -> Path:

@@ -1,4 +1,4 @@
-"""Process management: job locks, exit of orphaned processes, usable cores, and silenced output of native code."""
+"""Process management: imports, usable cores, threads, locks, output of native code, and exit of orphaned processes."""
 
 import atexit
 import contextlib
@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from feedforward.core import atomic_files
 from feedforward.core.errors import Busy
 
-CGROUP = Path("/sys/fs/cgroup/cpu.max")
-MOST_THREADS = 4  # more threads would wait for each other at Python's global lock
+CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
+MAX_THREADS = 4  # more threads would only wait for the global interpreter lock
 STARTERS = ("python", "dvc")  # name prefixes of the programs that start stages, servers and DVC
 
 T = TypeVar("T")
@@ -31,9 +31,9 @@ R = TypeVar("R")
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Turn off garbage collection during the block, in which heavy libraries are imported.
+    """Disable garbage collection while the block imports heavy libraries.
 
-    They create half a million objects that live as long as the process. After the block, the collector ignores these
+    These create half a million objects that live as long as the process. After the block, the collector ignores the
     objects, even at exit. This saves a fifth of the run time of a process that trains one small network.
     """
     modules_before = len(sys.modules)
@@ -50,17 +50,17 @@ def importing() -> Iterator[None]:
 
 def cores() -> int:
     """Number of cores that this process may use, given its CPU affinity and its container's limit."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, quota(CGROUP) or allowed))
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, cgroup_limit(CPU_LIMIT_FILE) or affinity))
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def map_in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Call `function` for each item, on several threads, and yield the results in the order of the items.
 
-    The function should spend most of its time outside Python's global lock. Only a few items and results are in memory
+    Most of the function's work should release the global interpreter lock. Only a few items and results are in memory
     at a time.
     """
-    threads = min(cores(), MOST_THREADS)
+    threads = min(cores(), MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
         pending = deque[Future[R]]()
         for item in items:
@@ -71,10 +71,10 @@ def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             yield pending.popleft().result()
 
 
-def quota(cpu_max: Path) -> int | None:
-    """The CPU limit of a cgroup (version 2) in cores, rounded up; None if there is no limit.
+def cgroup_limit(cpu_max: Path) -> int | None:
+    """The CPU limit of a cgroup (version 2), in cores, rounded up; None if there is no limit.
 
-    cpu_max: a file with two values, quota (or `max`) and period, in microseconds.
+    cpu_max: a file with two values, limit (or `max`) and period, in microseconds.
     """
     try:
         limit, period = cpu_max.read_text(encoding="ascii").split()
@@ -90,18 +90,18 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
     Raises:
         Busy: another process holds the lock; the message names that process and its job.
     """
-    holder, file_lock = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
+    holder_file, file_lock = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         file_lock.acquire()
     except Timeout:
-        process = _holder_name(holder) or "another process"  # the holder may be about to write or remove its name
+        process = _holder(holder_file) or "another process"  # the holder may be about to write or delete the file
         raise Busy(f"{lock.parent}: {process} is running here; wait until it ends, then run again") from None
     try:
-        atomic_files.write_text(holder, f"process {os.getpid()} ({job})", "holder")
+        atomic_files.write_text(holder_file, f"process {os.getpid()} ({job})", "holder")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        holder_file.unlink(missing_ok=True)
         file_lock.release()
 
 
@@ -116,37 +116,37 @@ def locked_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _holder_name(holder: Path) -> str:
+def _holder(holder_file: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8")
+        return holder_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
 
-_silenced: list[int] = []  # for each `silent` block that is running: a descriptor of the real standard error
+_silenced: list[int] = []  # for each `silent` block that is running: a descriptor of what was standard error before it
 
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Discard what native code writes to standard error during the block, unless the block fails."""
-    real_stderr = os.dup(2)
+    """Hold back what is written to standard error during the block, even by native code; show it if the block fails."""
+    previous_stderr = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
-        _silenced.append(real_stderr)
+        _silenced.append(previous_stderr)
         try:
             yield
         except BaseException:
             file.seek(0)
-            os.write(real_stderr, file.read())
+            os.write(previous_stderr, file.read())
             raise
         finally:
-            _silenced.remove(real_stderr)
-            os.dup2(real_stderr, 2)
-            os.close(real_stderr)
+            _silenced.remove(previous_stderr)
+            os.dup2(previous_stderr, 2)
+            os.close(previous_stderr)
 
 
 def unsilence() -> None:
-    """Restore standard error despite a `silent` block in another thread, so that a last message before exit is seen."""
+    """Restore standard error during a `silent` block in another thread, so that a last message before exit is shown."""
     if _silenced:
         os.dup2(_silenced[0], 2)
 

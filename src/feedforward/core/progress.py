@@ -1,4 +1,4 @@
-"""Progress as a bar on a terminal and as one line every 30 seconds elsewhere, such as in a job's log."""
+"""Show progress: on a terminal as a bar, elsewhere (such as in a job's log) as one line every 30 seconds."""
 
 import contextlib
 import threading
@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Advance = Callable[[int, str], None]
-INTERVAL = 30.0  # seconds between two lines
+INTERVAL = 30.0  # minimum time between two lines, in seconds
 
 
 @contextlib.contextmanager
 def bar(label: str, total: int, console: Console | None = None, interval: float = INTERVAL) -> Iterator[Advance]:
-    """Yield a function advance(steps, note), which any thread may call. The bar disappears at the end; lines remain."""
+    """Yield a function advance(steps, note), which any thread may call. At the end, a bar disappears; lines remain."""
     console = console or Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

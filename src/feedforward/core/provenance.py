@@ -1,6 +1,6 @@
-"""Provenance of a run: commit, library versions, kind of CPU, and a fingerprint of what determines its bits.
+"""Provenance of a run: commit, library versions, kind of CPU, and a fingerprint of all that determines its results.
 
-Two runs with the same fingerprint produce the same bits, so the second one need not be trained.
+Two runs with the same fingerprint have the same results, bit for bit, so the second one need not be trained.
 """
 
 import functools
@@ -19,8 +19,8 @@ from typing import Any
 from feedforward.core import atomic_files
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
-# Stage outputs do not count as changes to the tree; otherwise every run would make its own tree dirty.
-WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
+# These do not count as changes to the working tree; otherwise every run would make its own tree dirty.
+STAGE_OUTPUTS = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class GitState:
 
 
 def git_state(folder: Path) -> GitState:
-    """The commit checked out in `folder`; dirty if files have changed or new files are not ignored by git."""
+    """The commit checked out in `folder`; dirty if `git status` shows changed or new files outside STAGE_OUTPUTS."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return GitState(None, False)
-    outputs = [f":(top,exclude){path}" for path in WRITTEN_BY_STAGES]
+    outputs = [f":(top,exclude){path}" for path in STAGE_OUTPUTS]
     return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # do not take git's lock
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["git", "-C", str(folder), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
@@ -53,7 +53,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return completed.stdout.strip() if completed.returncode == 0 else None
 
 
 @functools.cache
@@ -78,13 +78,13 @@ def requirement(name: str) -> str:
 
 @functools.cache
 def cpu_kind() -> dict[str, str | bool]:
-    """The CPU properties that affect kernel selection: vendor, family, model and vector units; no host name."""
+    """What determines which compute kernels run: the CPU's architecture, vendor, family, model and vector units."""
     fields: dict[str, str] = {}
     try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
+        first_core = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
     except OSError:  # not Linux
-        first = ""
-    for line in first.splitlines():
+        first_core = ""
+    for line in first_core.splitlines():
         key, _, value = line.partition(":")
         fields[key.strip()] = value.strip()
     flags = fields.get("flags", fields.get("Features", "")).split()
@@ -127,8 +127,8 @@ def device() -> str:
     ):
         return "cpu"
     gpus = _gpus()
-    first = visible.split(",")[0].strip() if visible else "0"
-    return next((name for index, uuid, name in gpus if first == index or uuid.startswith(first)), "cpu")
+    first_visible = visible.split(",")[0].strip() if visible else "0"  # an index, or the start of a UUID
+    return next((name for index, uuid, name in gpus if first_visible == index or uuid.startswith(first_visible)), "cpu")
 
 
 @functools.cache
@@ -136,10 +136,10 @@ def _gpus() -> tuple[tuple[str, str, str], ...]:
     """(index, UUID, model) of each GPU in the machine."""
     command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    rows = [line.split(", ", 2) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    rows = [line.split(", ", 2) for line in completed.stdout.splitlines()] if completed.returncode == 0 else []
     return tuple((row[0], row[1], row[2]) for row in rows if len(row) == 3)
 
 
@@ -155,16 +155,16 @@ def host_digest() -> str:
 
 
 def bits_depend_on_threads() -> bool:
-    """Whether the bits of a run depend on the number of threads that compute a matrix product.
+    """Whether the bits of a run may depend on the number of CPU threads that compute a matrix product.
 
-    With AVX-512, oneDNN always adds in the same order, however the work is divided among threads. Without AVX-512,
-    oneDNN does not, and Eigen never does; their products must run in one thread.
+    With AVX-512, oneDNN adds in the same order however the work is divided among threads. Without AVX-512 it does not,
+    and neither does Eigen, which TensorFlow uses if oneDNN is turned off. With a GPU, the answer is always True.
     """
     return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
 
 
 def _onednn() -> str:
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # the default of training/keras_backend.py
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # the default that training/keras_backend.py sets
 
 
 def fingerprint(
@@ -179,7 +179,7 @@ def fingerprint(
 ) -> str:
     """SHA-256 (hex) of everything that determines the bits of a run.
 
-    resolved: the variant, network and training parameters as JSON values, including defaults.
+    resolved: the variant, network and training parameters, with defaults filled in, as JSON values.
     device: the result of `device()`.
     code: the digest of the modules that determine the bits; see code_digest.
     """

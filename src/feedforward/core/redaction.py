@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 MASK = "***"
-SHORTEST = 6  # characters; masking shorter values would damage ordinary words
+MIN_LENGTH = 6  # of a secret, in characters; masking shorter values would damage ordinary words
 
 _SECRET_NAME = re.compile(
     r"((^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASS|PASSPHRASE|PWD|PAT|CREDENTIALS?)|PASSWORDS?|PASSWD)([._-]|$)",
@@ -23,8 +23,8 @@ _URL_FIELD = re.compile(
 _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
 
 
-# Texts that are never treated as secrets: tag and metric values, and names from params.yaml (see `allow`)
-_public = {
+# Texts that are never redacted, not even in part: tag and metric values, and names from params.yaml (see `allow`)
+_public_texts = {
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",
 }  # fmt: skip
@@ -32,7 +32,7 @@ _public = {
 
 def allow(names: Iterable[str]) -> None:
     """Never redact these names or parts of them, even if one is the value of a secret environment variable."""
-    _public.update(names)
+    _public_texts.update(names)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -65,11 +65,11 @@ def redact_values(values: Mapping[str, object]) -> dict[str, str]:
     return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}
 
 
-def shown(value: object, most: int = 200) -> str:
-    """`value` as text for a message: redacted, on one line, and at most `most` characters long."""
+def shown(value: object, max_length: int = 200) -> str:
+    """`value` as text for a message: redacted, on one line, and at most `max_length` characters long."""
     text = redact(str(value))
     text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return text if len(text) <= max_length else text[: max_length - 3] + "..."
 
 
 def _secrets() -> list[str]:
@@ -77,6 +77,6 @@ def _secrets() -> list[str]:
     values = {
         value
         for name, value in os.environ.items()
-        if is_secret_name(name) and len(value) >= SHORTEST and not any(value in public for public in _public)
+        if is_secret_name(name) and len(value) >= MIN_LENGTH and not any(value in text for text in _public_texts)
     }
     return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

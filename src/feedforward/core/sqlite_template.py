@@ -1,8 +1,9 @@
-"""Create SQLite databases of MLflow and Prefect by copying templates that their own migrations create.
+"""Create the SQLite databases of MLflow and Prefect by copying templates.
 
-MLflow and Prefect create a database by replaying all migrations in their history, which takes 3.5 s and 9 s of CPU.
-Copying the result takes a few milliseconds. A template is created once per environment, is stored in
-`sys.prefix`, and is named after library and version, so upgrading a library creates a new one.
+To create a database, each library replays all migrations in its history, which takes 3.5 s (MLflow) or 9 s (Prefect) of
+CPU time; copying the result takes a few milliseconds. So each environment keeps, below `sys.prefix`, one template per
+library, created by the library's own migrations. Its name contains the library's version, so that an upgrade creates a
+new template.
 """
 
 import sqlite3
@@ -22,8 +23,8 @@ Migrate = Callable[[Path], None]
 def create(database: Path, name: str, migrate: Migrate) -> None:
     """Create the new `database`, atomically, as a copy of the template `name`.
 
-    name: library and version, such as `mlflow-3.17.2`.
-    migrate: writes a new database at the given path; called only if the environment has no such template yet.
+    name: name and version of the library, such as `mlflow-3.17.2`.
+    migrate: creates a database at the given path; called only if the environment has no such template yet.
     """
     template = folder() / f"{name}.db"
     try:
@@ -40,7 +41,7 @@ def folder() -> Path:
 
 
 def _create_template(template: Path, migrate: Migrate) -> bytes:
-    """Return the bytes of a migrated database, after storing it as `template` if the environment is writable."""
+    """Create a database and store it as `template` if the environment is writable; return its bytes."""
     try:
         template.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(template.with_suffix(".lock"))

@@ -1,4 +1,4 @@
-"""Store archive members in one Parquet file with the columns `path` and `content`, read a few megabytes at a time."""
+"""Store archive members in a Parquet file with the columns `path` and `content`; read it a few megabytes at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import IO
 from feedforward.core.errors import DataError
 
 COLUMNS = ("path", "content")
-ROW_GROUP_BYTES = 4 * 2**20  # bytes of content; a reader holds one row group in memory at a time
+ROW_GROUP_BYTES = 4 * 2**20  # of content; a reader holds one row group in memory at a time
 
 
 def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str], bytes], target: IO[bytes]) -> None:
@@ -17,15 +17,15 @@ def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str]
 
     schema = pa.schema([(COLUMNS[0], pa.string()), (COLUMNS[1], pa.binary())])
     with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
-        first = collected = 0
+        start = group_bytes = 0
         for row, size in enumerate(sizes):
-            collected += size
-            if collected >= ROW_GROUP_BYTES or row == len(sizes) - 1:
-                group = names[first : row + 1]
+            group_bytes += size
+            if group_bytes >= ROW_GROUP_BYTES or row == len(sizes) - 1:
+                group = names[start : row + 1]
                 writer.write_batch(
                     pa.record_batch([pa.array(group), pa.array(map(content_of, group), pa.binary())], schema=schema)
                 )
-                first, collected = row + 1, 0
+                start, group_bytes = row + 1, 0
 
 
 def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:

@@ -16,23 +16,23 @@ from feedforward.data.readers import reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Split
 
-PARTS = ("train", "test")
-EXAMPLES = 8
-TEXT = 100  # characters shown of an example
-CELL, GAP = 64, 4  # pixels in the image of examples: side of an example, space between two
+SPLITS = ("train", "test")
+EXAMPLE_COUNT = 8
+EXAMPLE_CHARACTERS = 100  # shown of an example text
+CELL, GAP = 64, 4  # in the image of the examples, in pixels: side of an example, space between two examples
 
 
 @dataclass(frozen=True)
 class Description:
     """What `describe` shows.
 
-    shares: for each label, the number of samples in train and in test; for regression, quantiles of the target instead.
-    examples: (label, sample).
+    distribution: label → number of samples in train and in test; for regression, name of a quantile → its value in
+    train and in test. examples: (label, sample).
     """
 
     samples: dict[str, int]
     features: int
-    shares: dict[str, tuple[float, float]]
+    distribution: dict[str, tuple[float, float]]
     examples: list[tuple[str, str | npt.NDArray[np.uint8]]]
 
 
@@ -40,23 +40,24 @@ def describe(name: str, dataset: Dataset) -> Description:
     """Describe the vectorized splits and some raw test samples.
 
     Raises:
-        DataError: the dataset has not been fetched or vectorized.
+        DataError: the dataset has not been fetched and vectorized.
     """
     manifest = manifest_file.load(name)
-    splits = {part: Split.load(paths.vectorized(name) / part) for part in PARTS}
+    splits = {split: Split.load(paths.vectorized(name) / split) for split in SPLITS}
     test = splits["test"]
     target = manifest.get("target", {"mean": 0.0, "scale": 1.0})
-    rows = np.linspace(0, len(test) - 1, min(EXAMPLES, len(test))).astype(int).tolist()
+    rows = np.linspace(0, len(test) - 1, min(EXAMPLE_COUNT, len(test))).astype(int).tolist()
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
-    raw = reading.samples(dataset.reader, files, rows)
+    raw_samples = reading.samples(dataset.reader, files, rows)
     labels = [_label_text(test.labels[row], dataset, target) for row in rows]
-    shares = _quantiles(splits, target) if TASKS[dataset.task].answers == "value" else _counts(splits, dataset.labels)
+    is_value = TASKS[dataset.task].answers == "value"
+    distribution = _quantiles(splits, target) if is_value else _counts(splits, dataset.labels)
     return Description(
-        dict(manifest["samples"]), int(manifest["features"]), shares, list(zip(labels, raw, strict=True))
+        dict(manifest["samples"]), int(manifest["features"]), distribution, list(zip(labels, raw_samples, strict=True))
     )
 
 
-def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
+def save_examples(examples: Sequence[tuple[str, Any]], path: Path) -> None:
     """Write the example images side by side to a PNG file."""
     from PIL import Image
 
@@ -80,16 +81,16 @@ def _label_text(label: Any, dataset: Dataset, target: dict[str, float]) -> str:
 
 def _counts(splits: dict[str, Split], labels: Sequence[str]) -> dict[str, tuple[float, float]]:
     counts = []
-    for part in PARTS:
-        array = np.asarray(splits[part].labels, np.int64)
+    for split in SPLITS:
+        array = np.asarray(splits[split].labels, np.int64)
         counts.append(array.sum(axis=0) if array.ndim == 2 else np.bincount(array, minlength=len(labels)))
     return {label: (float(train), float(test)) for label, train, test in zip(labels, *counts, strict=True)}
 
 
 def _quantiles(splits: dict[str, Split], target: dict[str, float]) -> dict[str, tuple[float, float]]:
     levels = {"lowest": 0.0, "lower quarter": 0.25, "middle": 0.5, "upper quarter": 0.75, "highest": 1.0}
-    arrays = [np.asarray(splits[part].labels, np.float64) * target["scale"] + target["mean"] for part in PARTS]
+    arrays = [np.asarray(splits[split].labels, np.float64) * target["scale"] + target["mean"] for split in SPLITS]
     return {
-        text: (float(np.quantile(arrays[0], level)), float(np.quantile(arrays[1], level)))
-        for text, level in levels.items()
+        name: (float(np.quantile(arrays[0], level)), float(np.quantile(arrays[1], level)))
+        for name, level in levels.items()
     }

@@ -2,9 +2,9 @@
 
 Class shares are compared by the Jensen–Shannon distance, everything else by the Kolmogorov–Smirnov distance; for a
 binary feature, the latter is the difference between its shares of ones. A distance counts as drift if it exceeds its
-bound and is statistically significant, because a few samples always differ from thousands. Requests have no labels, so
-the outputs of a model are compared instead of class shares; that model must have seen neither the requests nor the
-validation samples.
+bound and is statistically significant, because a few samples always differ somewhat from thousands. Requests have no
+labels, so the outputs of a model are compared instead of class shares; that model must have seen neither the requests
+nor the validation samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +25,9 @@ FEATURES, PREDICTED, OUTPUTS = "features", "predicted classes", "outputs"  # add
 class Distance:
     """The distance between training and incoming samples in one measurement.
 
-    column: the feature's column; None for other measurements. p: probability of a distance at least this large without
-    drift. means: the feature's means in training and incoming samples, relative to the largest feature value.
+    column: the column of the feature that was measured; None for other measurements. p: probability, without drift, of
+    a distance at least this large. means: the feature's means in training and incoming samples, relative to the largest
+    feature value.
     """
 
     name: str
@@ -39,16 +40,16 @@ class Distance:
 
 @dataclass(frozen=True)
 class Distances:
-    """All distances. drifted: those that count as drift, largest first."""
+    """The distances between training and incoming samples. drifted: those that count as drift, largest first."""
 
     classes: Distance
     others: tuple[Distance, ...]  # NONZERO, LENGTH, then one per feature
     drifted: tuple[Distance, ...]
 
-    def farthest(self, number: int) -> list[Distance]:
-        """The features with the largest distances."""
+    def farthest(self, count: int) -> list[Distance]:
+        """The `count` largest distances of features, largest first."""
         features = [distance for distance in self.others if distance.column is not None]
-        return sorted(features, key=lambda distance: (-distance.value, distance.column or 0))[:number]
+        return sorted(features, key=lambda distance: (-distance.value, distance.column or 0))[:count]
 
 
 def measure(
@@ -63,21 +64,21 @@ def measure(
 
     lengths: bytes of each raw sample, training and incoming. name_of: returns the name of a feature column.
     """
-    shares = _classes(train.labels, incoming.labels, classes, bounds)
+    class_distance = _class_distance(train.labels, incoming.labels, classes, bounds)
     inverse_sizes = 1 / len(train) + 1 / len(incoming)
     others = [
         _distance(NONZERO, _ks(nonzero(train.features), nonzero(incoming.features)), inverse_sizes, bounds),
         _distance(LENGTH, _ks(*lengths), inverse_sizes, bounds),
-        *_features(train.features, incoming.features, inverse_sizes, bounds, name_of),
+        *_feature_distances(train.features, incoming.features, inverse_sizes, bounds, name_of),
     ]
-    return Distances(shares, tuple(others), drifted([shares, *others], bounds))
+    return Distances(class_distance, tuple(others), find_drifted([class_distance, *others], bounds))
 
 
-def drifted(distances: Sequence[Distance], bounds: Drift) -> tuple[Distance, ...]:
+def find_drifted(distances: Sequence[Distance], bounds: Drift) -> tuple[Distance, ...]:
     """The distances that exceed their bounds and are significant, largest first.
 
-    The significance level is Bonferroni-corrected: without drift, the probability of reporting any distance is at most
-    `false_alarm_rate`, however the distances depend on one another.
+    The significance level is Bonferroni-corrected: without drift, the probability that any distance is returned is at
+    most `false_alarm_rate`, however the distances depend on one another.
     """
     level = bounds.false_alarm_rate / len(distances)
     significant = [distance for distance in distances if distance.value > distance.bound and distance.p < level]
@@ -101,19 +102,20 @@ def measure_requests(
     inverse_sizes = 1 / len(train) + 1 / len(requests)
     distances = {
         NONZERO: [_distance(NONZERO, _ks(nonzero(train), nonzero(requests)), inverse_sizes, bounds)],
-        FEATURES: list(_features(train, requests, inverse_sizes, bounds, name_of)),
+        FEATURES: list(_feature_distances(train, requests, inverse_sizes, bounds, name_of)),
     }
     if outputs is None:
         return distances
-    before, now = outputs
-    inverse_sizes = 1 / len(before) + 1 / len(now)
-    if before.shape[1] > 1 and np.allclose(before.sum(axis=1), 1):
-        classes = before.argmax(axis=1), now.argmax(axis=1)
-        distances[PREDICTED] = [replace(_classes(*classes, before.shape[1], bounds), name=PREDICTED)]
-    first = 1 if before.shape[1] == 2 and PREDICTED in distances else 0  # a second probability adds no information
+    validation, requested = outputs
+    inverse_sizes = 1 / len(validation) + 1 / len(requested)
+    columns = validation.shape[1]
+    if columns > 1 and np.allclose(validation.sum(axis=1), 1):
+        classes = validation.argmax(axis=1), requested.argmax(axis=1)
+        distances[PREDICTED] = [replace(_class_distance(*classes, columns, bounds), name=PREDICTED)]
+    first = 1 if columns == 2 and PREDICTED in distances else 0  # the other of two probabilities adds no information
     distances[OUTPUTS] = [
-        _distance(f"output for {names[column]}", _ks(before[:, column], now[:, column]), inverse_sizes, bounds)
-        for column in range(first, before.shape[1])
+        _distance(f"output for {names[k]}", _ks(validation[:, k], requested[:, k]), inverse_sizes, bounds)
+        for k in range(first, columns)
     ]
     return distances
 
@@ -129,12 +131,12 @@ def nonzero(features: Features) -> npt.NDArray[np.int64]:
     return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
 
 
-def _classes(
+def _class_distance(
     train: npt.NDArray[np.generic], incoming: npt.NDArray[np.generic], classes: int, bounds: Drift
 ) -> Distance:
-    before, now = shares_of(train, classes), shares_of(incoming, classes)
-    value = float(spatial.distance.jensenshannon(before.tolist(), now.tolist(), base=2))
-    counts = np.array([before * len(train), now * len(incoming)])
+    train_shares, incoming_shares = shares_of(train, classes), shares_of(incoming, classes)
+    value = float(spatial.distance.jensenshannon(train_shares.tolist(), incoming_shares.tolist(), base=2))
+    counts = np.array([train_shares * len(train), incoming_shares * len(incoming)])
     counts = counts[:, counts.any(axis=0)]
     p = float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
     return Distance(CLASSES, value, bounds.label, p)
@@ -155,20 +157,20 @@ def _distance(
     return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / inverse_sizes**0.5)), column, means)
 
 
-def _features(
+def _feature_distances(
     train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
-    means = np.stack([_means(train), _means(incoming)], axis=1)
+    means = np.stack([_feature_means(train), _feature_means(incoming)], axis=1)
     values: Sequence[float] = np.abs(means[:, 0] - means[:, 1]).tolist()
     if not isinstance(train, MultiHot) and not isinstance(incoming, MultiHot):
         means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
         values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
-    for column, (value, (before, now)) in enumerate(zip(values, means.tolist(), strict=True)):
+    for column, (value, (train_mean, incoming_mean)) in enumerate(zip(values, means.tolist(), strict=True)):
         name = name_of(column) if value else f"column {column}"  # a word that never occurs may have no name
-        yield _distance(name, value, inverse_sizes, bounds, column, (before, now))
+        yield _distance(name, value, inverse_sizes, bounds, column, (train_mean, incoming_mean))
 
 
-def _means(features: Features) -> npt.NDArray[np.float64]:
+def _feature_means(features: Features) -> npt.NDArray[np.float64]:
     """The mean of each feature, float64; for a binary feature, its share of ones."""
     if isinstance(features, MultiHot):
         counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)

@@ -1,9 +1,9 @@
 """Labeled samples that users submitted: validated, deduplicated, stored in a snapshot, and added to the training split.
 
-The service appends samples to `paths.incoming`. `take` adds the valid samples that nobody has rejected to
-`paths.collected`, which DVC tracks and vectorize reads. A sample is valid if its label and digest are correct, it is
-within the bounds that the dataset's expectations set for each sample, nobody has given it a different label, and it is
-in neither split, so no test sample is ever used for training.
+The service appends samples to `paths.incoming`. `take` adds the valid ones that nobody has rejected (or, with
+`retraining.review`, that somebody has accepted) to `paths.collected`, which DVC tracks and `vectorize` reads. A sample
+is valid if its label is known and its digest correct, it is within the bounds that the dataset's expectations set for
+each sample, nobody has given it a different label, and it is in neither split, so no test sample is used for training.
 """
 
 import base64
@@ -29,14 +29,14 @@ from feedforward.data.splits import Features, MultiHot, Split
 if TYPE_CHECKING:
     from feedforward.data.readers.text_encoder import TextEncoder
 
-HEAD = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
+FIRST_LINE = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
 TWO_LABELS = "given two labels"
 STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry that the snapshot keeps
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as a user submitted it. problem: why training cannot use it. used: whether it is in the snapshot."""
+    """A sample as a user submitted it. problem: why training cannot use it. used: whether the snapshot contains it."""
 
     id: str
     entry: Mapping[str, Any]
@@ -52,24 +52,24 @@ class Sample:
 
 
 class Counts:
-    """A cache of the number of non-zero features of each sample, by digest; counting requires encoding the sample."""
+    """A cache: digest of a sample → its number of non-zero features. Counting them requires encoding the sample."""
 
     def __init__(self) -> None:
-        self._vectorized, self._by_digest = "", dict[str, int]()
+        self._data_digest, self._by_digest = "", dict[str, int]()
 
-    def of(self, vectorized: str) -> dict[str, int]:
-        """The cached numbers. vectorized: digest of the vectorized data; if it has changed, the cache is emptied."""
-        if vectorized != self._vectorized:
-            self._vectorized, self._by_digest = vectorized, {}
+    def of(self, data_digest: str) -> dict[str, int]:
+        """The cached counts for the vectorized data with this digest; a new digest empties the cache."""
+        if data_digest != self._data_digest:
+            self._data_digest, self._by_digest = data_digest, {}
         return self._by_digest
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What to do with incoming samples. new: valid samples that are not in the snapshot yet. refused: counts by reason.
+    """How the snapshot should change. new: samples to add. refused: reason → number of samples that are not added.
 
-    waiting: number of valid samples that nobody has accepted yet. withdrawn: IDs of samples in the snapshot that are no
-    longer wanted.
+    waiting: number of valid samples that are not added because nobody has accepted them yet. withdrawn: IDs of samples
+    to remove, because training no longer wants them.
     """
 
     new: list[dict[str, Any]]
@@ -86,7 +86,7 @@ def read(name: str) -> list[dict[str, Any]]:
     """
     entries = [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
     for entry in entries:
-        raw = _raw(entry, "text" in entry)
+        raw = _raw_bytes(entry, "text" in entry)
         if raw is None or hashlib.sha256(raw).hexdigest() != entry["digest"] or not isinstance(entry.get("label"), str):
             raise DataError(f"{paths.collected(name)}: a sample was changed; restore the file with `dvc checkout`")
     return entries
@@ -95,15 +95,15 @@ def read(name: str) -> list[dict[str, Any]]:
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
     """Add new, valid samples to the snapshot, and remove those that are no longer wanted; return the number added.
 
-    The snapshot is created if it does not exist. An existing one does not change without `collect`, or before the
-    dataset is vectorized. review: only samples that somebody has accepted are wanted.
+    The snapshot is created if it does not exist. Without `collect`, or before the dataset is vectorized, an existing
+    snapshot does not change. review: only samples that somebody has accepted are wanted.
     """
-    intake, kept = Intake([], {}), read(name)
+    intake, snapshot = Intake([], {}), read(name)
     if collect and (paths.vectorized(name) / "manifest.json").is_file():
         intake = examine(name, dataset, review)
-        kept = [entry for entry in kept if sample_id(entry) not in intake.withdrawn]
+        snapshot = [entry for entry in snapshot if sample_id(entry) not in intake.withdrawn]
     if intake.new or intake.withdrawn or not paths.collected(name).is_file():
-        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [HEAD, *kept, *intake.new])
+        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [FIRST_LINE, *snapshot, *intake.new])
         atomic_files.write_text(paths.collected(name), lines, "collect")
     return len(intake.new)
 
@@ -133,24 +133,24 @@ def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[S
 
     counts: a cache, for callers that call this function repeatedly.
     """
-    kept = read(name)
-    entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}
+    snapshot = read(name)
+    entries = {sample_id(entry): entry for entry in [*snapshot, *append_only_log.read(paths.incoming(name))]}
     if not entries:
         return []
-    used, decisions = {sample_id(entry) for entry in kept}, feedback_decisions.read(name)
+    used, decisions = {sample_id(entry) for entry in snapshot}, feedback_decisions.read(name)
     labels = _labels(entries, decisions)
-    known = _known(name) - {entry["digest"] for entry in kept}
+    vectorized = _vectorized_digests(name) - {entry["digest"] for entry in snapshot}
     manifest = manifest_file.load(name)
-    counted = (counts or Counts()).of(str(manifest["data_digest"]))
+    nonzero_counts = (counts or Counts()).of(str(manifest["data_digest"]))
     features, encoder = int(manifest["features"]), encoder_of(name, dataset)
     examined = []
     for id_, entry in entries.items():
         digest, decision = str(entry.get("digest")), decisions.get(id_)
         candidates, is_decided = labels.get(digest, (set(), False))
-        problem = None if id_ in used else _problem(entry, dataset, encoder, features, counted)
+        problem = None if id_ in used else _problem(entry, dataset, encoder, features, nonzero_counts)
         if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
             problem = TWO_LABELS
-        if problem is None and digest in known:
+        if problem is None and digest in vectorized:
             problem = "already in the data"
         examined.append(Sample(id_, entry, problem, decision, id_ in used))
     return examined
@@ -161,13 +161,13 @@ def _labels(
 ) -> dict[str, tuple[set[str], bool]]:
     """Digest → (its accepted labels, True), or (its undecided labels, False) if none of its labels is accepted."""
     accepted: dict[str, set[str]] = {}
-    others: dict[str, set[str]] = {}
+    undecided: dict[str, set[str]] = {}
     for id_, entry in entries.items():
         decision = decisions.get(id_)
         if decision is None or decision.verdict == ACCEPTED:
-            group = others if decision is None else accepted
+            group = undecided if decision is None else accepted
             group.setdefault(str(entry.get("digest")), set()).add(str(entry.get("label")))
-    return {digest: (labels, False) for digest, labels in others.items()} | {
+    return {digest: (labels, False) for digest, labels in undecided.items()} | {
         digest: (labels, True) for digest, labels in accepted.items()
     }
 
@@ -177,12 +177,12 @@ def _problem(
     dataset: Dataset,
     encoder: "TextEncoder | None",
     features: int,
-    counted: dict[str, int],
+    nonzero_counts: dict[str, int],
 ) -> str | None:
-    """Why an entry is invalid, regardless of all other samples; None if it is valid. counted: see Counts."""
+    """Why an entry is invalid, regardless of all other samples; None if it is valid. nonzero_counts: see Counts."""
     if entry.get("label") not in dataset.labels:
         return "unknown label"
-    raw = _raw(entry, encoder is not None)
+    raw = _raw_bytes(entry, encoder is not None)
     if raw is None or hashlib.sha256(raw).hexdigest() != entry.get("digest"):
         return "damaged"
     bounds = dataset.expectations
@@ -192,13 +192,13 @@ def _problem(
         return None
     if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]:
         return "too short or too long"
-    if (ones := counted.get(entry["digest"])) is None:
+    if (ones := nonzero_counts.get(entry["digest"])) is None:
         encoded = encoder.encode([entry["text"]]).indices if encoder else np.flatnonzero(np.frombuffer(raw, "u1"))
-        ones = counted[entry["digest"]] = len(encoded)
+        ones = nonzero_counts[entry["digest"]] = len(encoded)
     return None if bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1] else "too short or too long"
 
 
-def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
+def _raw_bytes(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
     """The bytes that the digest refers to; None if they are missing or damaged."""
     content = entry.get("text" if is_text else "pixels")
     if not isinstance(content, str):
@@ -211,7 +211,7 @@ def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
         return None
 
 
-def _known(name: str) -> set[str]:
+def _vectorized_digests(name: str) -> set[str]:
     """The digests of the raw samples in both splits."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -227,7 +227,7 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
     """The encoder of a text dataset; None for images, which arrive in the form that the network takes."""
     if dataset.reader.kind != "labeled_text":
         return None
-    from feedforward.data.readers import tokenizer  # imports pyarrow, which takes a third of a second
+    from feedforward.data.readers import tokenizer
     from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 
     return TextEncoder(tokenizer.load_vocabulary(paths.vectorized(name) / VOCABULARY, dataset.reader.num_words))
@@ -237,8 +237,8 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
 
 
 def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Encode entries (at least one) as a part of the training split, with the columns of the existing vocabulary."""
-    raws = [_raw(entry, encoder is not None) or b"" for entry in entries]
+    """Encode at least one entry as a part of the training split. encoder: see `encoder_of`."""
+    raws = [_raw_bytes(entry, encoder is not None) or b"" for entry in entries]
     features: Features
     if encoder is None:
         features = np.stack([np.frombuffer(raw, np.uint8) for raw in raws])
@@ -250,9 +250,9 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
 
 
 def join(raw: Part, collected: Part, held_out: str) -> Part:
-    """Join the parts; `collected` goes at the end from which no validation samples are held out.
+    """Join the parts so that the fixed validation split does not change.
 
-    So the fixed validation split does not change.
+    held_out: which samples of the training split it consists of, `first` or `last`; `collected` goes to the other end.
     """
     parts = [raw, collected] if held_out == "first" else [collected, raw]
     splits = [item.split for item in parts]

@@ -3,8 +3,8 @@
     {"time": …, "sample": …, "digest": …, "label": …, "decision": "accepted" or "rejected",
      "by": …, "via": "command" or "page", "reason": …}
 
-`sample` identifies a sample together with its label; only its last line counts. A line is on disk before the decision
-is reported.
+`sample` identifies a sample together with its label; only the last line about a sample counts. A decision is reported
+only after its line is on disk.
 """
 
 import getpass
@@ -49,7 +49,7 @@ def read(name: str) -> dict[str, Decision]:
 
 
 def append(name: str, entries: Iterable[Mapping[str, Any]], verdict: Verdict, via: str, reason: str) -> None:
-    """Record the same verdict on several samples; if the process is killed, complete lines are kept."""
+    """Record the same verdict on several samples; if the process is killed, only complete lines count."""
     time = datetime.now(UTC).isoformat(timespec="seconds")
     common = {"decision": verdict, "by": user(), "via": via, "reason": reason}
     lines = [

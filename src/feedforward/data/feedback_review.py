@@ -15,14 +15,14 @@ from feedforward.data.feedback_decisions import ACCEPTED, REJECTED
 
 State = Literal["waiting", "accepted", "rejected", "invalid"]
 STATES: tuple[State, ...] = ("waiting", "accepted", "rejected", "invalid")
-SHORTEST_ID = 4  # digits
+SHORTEST_ID = 4  # digits of an ID that must be given
 SHOWN_FIELDS = ("time", "label", "answer", "version", "text", "pixels", "height", "width")
-RESOLVED_BY_DECISION = feedback.TWO_LABELS  # accepting one of the labels resolves it
+RESOLVED_BY_DECISION = feedback.TWO_LABELS  # accepting the sample with one of the labels resolves it
 
 
 @dataclass(frozen=True)
-class Done:
-    """How many samples a review accepted and rejected, and how many still wait for a decision."""
+class ReviewResult:
+    """How many decisions a review changed to accepted or rejected, and how many samples still wait for a decision."""
 
     accepted: int
     rejected: int
@@ -56,8 +56,8 @@ def review(
     via: str = "command",
     reason: str = "",
     counts: Counts | None = None,
-) -> Done:
-    """Record decisions.
+) -> ReviewResult:
+    """Record decisions to accept or reject samples.
 
     accept, reject: sample IDs or unique prefixes. accept_all: also accept every valid sample that is waiting.
 
@@ -66,21 +66,22 @@ def review(
             cannot use; nothing is recorded.
         DataError: the dataset has not been vectorized.
     """
-    known = samples(name, dataset, counts)
-    accepted, rejected = (_choose(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
+    all_samples = samples(name, dataset, counts)
+    accepted, rejected = (_choose(option, ids, all_samples) for option, ids in (("accept", accept), ("reject", reject)))
     if accept_all:
-        others = {sample.id for sample in rejected}
-        accepted += [s for s in known if state_of(s) == "waiting" and s.problem is None and s.id not in others]
+        undecided = [s for s in all_samples if state_of(s) == "waiting" and s.problem is None]
+        rejected_ids = {sample.id for sample in rejected}
+        accepted += [sample for sample in undecided if sample.id not in rejected_ids]
     if problems := [*_contradictions(accepted, rejected)]:
         raise ParamsError(problems)
-    changed: dict[str, int] = {}
+    counts_by_verdict: dict[str, int] = {}
     for verdict, chosen in ((ACCEPTED, accepted), (REJECTED, rejected)):
         new = {s.id: s.entry for s in chosen if s.decision is None or s.decision.verdict != verdict}
         feedback_decisions.append(name, new.values(), verdict, via, reason)
-        changed[verdict] = len(new)
+        counts_by_verdict[verdict] = len(new)
     decided = {sample.id for sample in (*accepted, *rejected)}
-    waiting = sum(state_of(sample) == "waiting" and sample.id not in decided for sample in known)
-    return Done(**changed, waiting=waiting)
+    waiting = sum(state_of(sample) == "waiting" and sample.id not in decided for sample in all_samples)
+    return ReviewResult(**counts_by_verdict, waiting=waiting)
 
 
 def as_json(sample: Sample) -> dict[str, Any]:
@@ -92,20 +93,21 @@ def as_json(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _choose(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
-    """The samples with these IDs or unique prefixes of IDs."""
-    by_id = {sample.id: sample for sample in known}
-    ordered = sorted(by_id)
+def _choose(option: str, prefixes: Sequence[str], all_samples: Sequence[Sample]) -> list[Sample]:
+    """The samples whose IDs start with these prefixes, each of which must belong to a single sample."""
+    by_id = {sample.id: sample for sample in all_samples}
+    sorted_ids = sorted(by_id)
     chosen, problems = [], []
-    for start in given:
-        at = bisect.bisect_left(ordered, start)
-        matches = [id_ for id_ in ordered[at : at + 2] if len(start) >= SHORTEST_ID and id_.startswith(start)]
+    for prefix in prefixes:
+        first = bisect.bisect_left(sorted_ids, prefix)
+        candidates = sorted_ids[first : first + 2] if len(prefix) >= SHORTEST_ID else []
+        matches = [id_ for id_ in candidates if id_.startswith(prefix)]
         if len(matches) == 1:
             chosen.append(by_id[matches[0]])
         else:
             problem = "is ambiguous" if matches else "matches no sample"
             problems.append(
-                f"--{option}: {start[:40]!r} {problem}; give at least {SHORTEST_ID} digits of an ID from the list"
+                f"--{option}: {prefix[:40]!r} {problem}; give at least {SHORTEST_ID} digits of an ID from the list"
             )
     if problems:
         raise ParamsError(problems)

@@ -7,7 +7,7 @@ from feedforward.core.errors import DataError
 
 
 def load(name: str) -> dict[str, Any]:
-    """Read the manifest that vectorize wrote.
+    """Read the manifest of the vectorized dataset `name`.
 
     Raises:
         DataError: the manifest is missing or damaged.
@@ -15,7 +15,7 @@ def load(name: str) -> dict[str, Any]:
     path = paths.vectorized(name) / "manifest.json"
     try:
         manifest: dict[str, Any] = atomic_files.read_json(path)
-        [manifest[key] for key in ("data_digest", "features", "train", "test")]
+        [manifest[key] for key in ("data_digest", "features", "train", "test")]  # KeyError if one is missing
         [int(manifest["samples"][part]) for part in ("train", "test")]
         return manifest
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -19,15 +19,15 @@ from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Features, MultiHot, Split
 
-PROFILE_ROWS = 8192  # per batch
+PROFILE_ROWS = 8192  # rows of the profile that are written at a time
 
 Read = Callable[[Reader, Mapping[str, Path]], Reading]
 
 
 def fetch(name: str, dataset: Dataset, params: Params) -> None:
-    """Fetch the files of a dataset into `paths.raw(name)`; files that are already there and correct are kept.
+    """Fetch the files of a dataset into `paths.raw(name)`, unless they are already there with the expected content.
 
-    If params.yaml enables it, also add users' samples to `paths.collected(name)`, which is created in any case.
+    If params.yaml enables it, also add users' samples to `paths.collected(name)`, a file that is created in any case.
 
     Raises:
         SourceError: no source provides a file with the expected content.
@@ -37,10 +37,10 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
 
 
 def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
-    """Fetch the files that have no digest in params.yaml again, even if their content has changed.
+    """Like `fetch`, but accept changed content of the files that have no `sha256` in params.yaml.
 
     Raises:
-        SourceError: no source provides a file.
+        SourceError: see `fetch`.
     """
     sources = {key: file for key, file in dataset.files.items() if file.sha256 is None}
     download.forget(sources, paths.raw(name))
@@ -51,7 +51,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
     """Write the splits, vocabulary, profile and manifest into `paths.vectorized(name)`, atomically.
 
     collect: whether to add the collected user samples to the training split.
-    read: the function that reads the files, for instance on a cluster; the result is the same.
+    read: function that reads the files, for instance on a cluster; it must return the same as `reading.read`.
 
     Raises:
         DataError: the raw files are missing or damaged.
@@ -113,7 +113,7 @@ class _Scaling:
         """Convert the labels of a part; the first call must be for the training split.
 
         Raises:
-            DataError: the task does not support such values.
+            DataError: the task requires targets from 0 to 1, and there are others.
         """
         if self.task.answers != "value":
             return part
@@ -145,9 +145,9 @@ def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:
-    """Write a split and its profile rows; return the split's name, digest and shape."""
+    """Write a split and its profile rows; return the split's name and digest, and the shape of its features."""
     part.split.save(target / part.name)
-    for rows in _rows(part):
+    for rows in _profile_rows(part):
         profile.write_batch(rows)
     return part.name, part.split.digest(), part.split.features.shape
 
@@ -182,14 +182,14 @@ def _profile_writer(path: Path, dataset: Dataset) -> Any:
     return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
 
 
-def _rows(part: Part) -> Iterator[Any]:
+def _profile_rows(part: Part) -> Iterator[Any]:
     """The rows of the profile, one per sample, in the order of the split."""
     import pyarrow as pa
 
     for start in range(0, len(part.split), PROFILE_ROWS):
         rows = part.split.rows(start, min(start + PROFILE_ROWS, len(part.split)))
         stop = start + len(rows)
-        ones, minimum, maximum = _describe(rows.features)
+        ones, minimum, maximum = _row_ranges(rows.features)
         yield pa.record_batch(
             {
                 "split": [part.name] * len(rows),
@@ -215,8 +215,8 @@ def _label_column(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return labels.astype(np.int64) if labels.ndim == 1 else np.count_nonzero(labels, axis=1)
 
 
-def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The number of non-zero features, the smallest value and the largest value of each sample."""
+def _row_ranges(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """For each sample: its number of non-zero features, its smallest value and its largest value."""
     if isinstance(features, MultiHot):
         ones = np.diff(features.indptr)
         return ones, (ones == features.columns).astype(np.float64), (ones > 0).astype(np.float64)

@@ -1,8 +1,8 @@
-"""Store encoded requests from a time window, and the drift distances measured on the latest windows.
+"""Store the latest window of a dataset's encoded requests, and the drift distances of its latest windows.
 
 A window is an .npz file without pickled objects, readable only by its owner. It holds features, never raw samples, but
-the words of a short text can be recovered from its features. The window and the distances are each stored in one file,
-which has a size limit and is replaced atomically.
+the words of a short text can be recovered from its features. The window and the distances are stored in one file each;
+both files have a size limit and are replaced atomically.
 """
 
 import io
@@ -21,15 +21,16 @@ from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Features, MultiHot
 
-MAX_BYTES = 2**27  # bytes, of each file
-KEPT = 500  # windows whose distances are kept
+MAX_BYTES = 2**27  # of each file
+MAX_WINDOWS = 500  # number of windows whose distances are kept
 
 
 @dataclass(frozen=True)
 class Window:
-    """A uniform random selection from the samples that clients sent during a period.
+    """Features of samples drawn uniformly at random from those that clients sent during a period.
 
-    version, digest: the champion that encoded them. began, ended: ISO 8601, UTC. asked: number of samples sent.
+    version, digest: the champion that encoded the samples. began, ended: the period, in ISO 8601, UTC. asked: number of
+    samples that clients sent.
     """
 
     version: int
@@ -87,19 +88,22 @@ def _window(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Window:
     return Window(int(head["version"]), str(head["digest"]), began, ended, int(head["asked"]), features)
 
 
-def record(dataset: str, entry: Mapping[str, Any]) -> None:
-    """Add a window's distances to the file of the latest KEPT windows; only one process may write it at a time."""
-    entries = [*recorded(dataset)[-(KEPT - 1) :], entry]
+def append_distances(dataset: str, entry: Mapping[str, Any]) -> None:
+    """Append a window's distances, and drop those of the oldest window if there are more than MAX_WINDOWS.
+
+    Only one process may do this at a time.
+    """
+    entries = [*load_distances(dataset)[-(MAX_WINDOWS - 1) :], entry]
     lines = "".join(f"{atomic_files.canonical_json(line)}\n" for line in entries)
     atomic_files.write_text(paths.request_drift(dataset), lines, "request_drift")
 
 
-def recorded(dataset: str) -> list[dict[str, Any]]:
+def load_distances(dataset: str) -> list[dict[str, Any]]:
     """The distances of the latest windows, oldest first.
 
-    Keys of an entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`,
-    `bound`, `p` and `drift` of its largest distance); `drifted` (number of distances that count as drift); `farthest`
-    (a line of text or null).
+    Keys of an entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (kind of distance → `name`, `value`,
+    `bound`, `p` and `drift` (whether it counts as drift) of the largest distance); `drifted` (number of distances that
+    count as drift); `farthest` (a line of text about the largest of these, or null).
 
     Raises:
         DataError: the file is too large or damaged.
@@ -107,7 +111,7 @@ def recorded(dataset: str) -> list[dict[str, Any]]:
     path = paths.request_drift(dataset)
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: has more than {MAX_BYTES} bytes; remove it")
-    entries = [entry for entry in append_only_log.read(path) if "distances" in entry][-KEPT:]
+    entries = [entry for entry in append_only_log.read(path) if "distances" in entry][-MAX_WINDOWS:]
     try:
         for entry in entries:
             _check_entry(entry)
@@ -117,7 +121,7 @@ def recorded(dataset: str) -> list[dict[str, Any]]:
 
 
 def _check_entry(entry: Mapping[str, Any]) -> None:
-    """Raise an exception unless the entry has the keys that `recorded` names, with values of their types."""
+    """Raise an exception unless the entry has the keys that `load_distances` lists, with values of valid types."""
     moments = [datetime.fromisoformat(entry[key]) for key in ("time", "began")]
     numbers = [entry[key] for key in ("version", "asked", "samples", "drifted")]
     texts = [entry["farthest"] or ""]

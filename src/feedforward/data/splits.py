@@ -1,4 +1,4 @@
-"""Split: features and labels of one part of a dataset, validated once, on creation."""
+"""Arrays of features and labels: a split of a dataset, and a subset of a split. They are validated on creation."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from feedforward.core.errors import DataError
 class MultiHot:
     """Multi-hot rows, stored as CSR without values: row i has a 1 in `indices[indptr[i]:indptr[i + 1]]`.
 
-    indptr: int64, shape (rows + 1,), starting at 0, nondecreasing. indices: unsigned integers, shape (ones,), strictly
-    increasing within each row (checked by `load`) and below `columns`.
+    indptr: int64, shape (rows + 1,), starting at 0, nondecreasing. indices: unsigned integers, shape (ones,), below
+    `columns`, strictly increasing within each row (which only `Split.load` checks).
 
     Raises:
         DataError: the arrays do not describe such a matrix.
@@ -77,8 +77,8 @@ class Split:
     """Features and labels of one part of a dataset.
 
     features: dense, uint8 or float32, or MultiHot; shape (samples, features).
-    labels: class numbers, uint8 or wider, shape (samples,); zeros and ones, shape (samples, outputs), for multilabel;
-    float32 for regression.
+    labels: class numbers, uint8 or wider, shape (samples,); for multilabel, zeros and ones, shape (samples, labels);
+    for regression, float32, shape (samples,).
 
     Raises:
         DataError: there are no samples, or the numbers of feature rows and labels differ.
@@ -109,7 +109,7 @@ class Split:
         return Split(features, self.labels[order])
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
-        """Yield the name (which is also its file's name, without .npy) and the content of each array of the split."""
+        """Yield the name of each array of the split, which is also its file's name without .npy, and the array."""
         if isinstance(self.features, MultiHot):
             yield "indptr", self.features.indptr
             yield "indices", self.features.indices
@@ -126,11 +126,11 @@ class Split:
 
     def digest(self) -> str:
         """SHA-256 (hex) over the name, dtype, shape and bytes of each array."""
-        total = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for name, array in self.arrays():
-            total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-            total.update(np.ascontiguousarray(array).data)
-        return total.hexdigest()
+            sha256.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            sha256.update(np.ascontiguousarray(array).data)
+        return sha256.hexdigest()
 
     @classmethod
     def load(cls, folder: Path) -> "Split":
@@ -140,7 +140,7 @@ class Split:
             DataError: a file is missing or damaged.
         """
 
-        def array(name: str) -> npt.NDArray[np.generic]:
+        def load_array(name: str) -> npt.NDArray[np.generic]:
             path = folder / f"{name}.npy"
             try:
                 loaded: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -151,14 +151,14 @@ class Split:
             return loaded
 
         if not (folder / "indptr.npy").exists():
-            return cls(array("features"), array("labels"))
-        columns, indptr, indices = array("columns"), array("indptr"), array("indices")
+            return cls(load_array("features"), load_array("labels"))
+        columns, indptr, indices = load_array("columns"), load_array("indptr"), load_array("indices")
         if columns.shape != (1,) or columns.dtype.kind not in "ui":
             raise DataError(f"{folder / 'columns.npy'}: must hold one number; run `dvc repro vectorize`")
         features = MultiHot(indptr, indices, int(columns[0]))  # type: ignore[arg-type]
         if not features.is_increasing():
             raise DataError(f"{folder / 'indices.npy'}: must increase within each row; run `dvc repro vectorize`")
-        return cls(features, array("labels"))
+        return cls(features, load_array("labels"))
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,10 @@ class Subset:
         """The labels of these samples; see Split."""
         return self.split.labels if self.rows is None else self.split.labels[self.rows]
 
-    def numbers(self, order: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-        """Convert positions within this subset (int64) to row numbers of the split."""
-        return order if self.rows is None else self.rows[order]
+    def row_numbers(self, positions: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """Convert positions in this subset to row numbers of the split."""
+        return positions if self.rows is None else self.rows[positions]
 
-    def copied(self) -> Split:
-        """These samples as a separate split; dense features are copied, so use it for small parts."""
+    def to_split(self) -> Split:
+        """These samples as a split of their own; unless they are all samples, they are copied, which takes memory."""
         return self.split if self.rows is None else self.split.take(self.rows)

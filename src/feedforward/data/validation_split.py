@@ -1,4 +1,4 @@
-"""Divide the training samples into training and validation samples: drawn with a run's seed, or fixed.
+"""Divide the training samples into training and validation samples; the split depends on a run's seed, or is fixed.
 
 Runs that are compared draw the split with their seed, like the batch order, the initial weights and the dropout masks,
 so that an interval over seeds also covers the choice of the split (Bouthillier et al. 2021, "Accounting for variance in
@@ -21,46 +21,47 @@ SPLIT, ORDER, SHARE = 0, 1, 2
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:
-    """The random numbers that a run with this seed uses for one purpose (SPLIT, ORDER or SHARE)."""
+    """The generator that a run with this seed uses for one purpose (SPLIT, ORDER or SHARE)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
 
 
-def draw(whole: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
+def draw(split: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
     """Draw `training.validation.samples` validation samples with `seed`; return (training, validation).
 
     The draw is stratified: up to rounding, each class has the same share of the validation samples as of all samples.
-    For multilabel data and regression, it is a plain random draw. Row numbers increase in both parts, so that
+    For multilabel data and regression, it is a plain random draw. Row numbers increase in both results, so that
     memory-mapped features are read from front to back.
 
     Raises:
         DataError: no samples would be left for training.
     """
-    count = _count(whole, dataset)
-    random = generator(seed, SPLIT)
-    labels = _strata(whole.labels)
-    chosen = np.zeros(len(whole), bool)
+    count = _validation_count(split, dataset)
+    rng = generator(seed, SPLIT)
+    labels = _strata(split.labels)
+    is_validation = np.zeros(len(split), bool)
     classes, sizes = np.unique(labels, return_counts=True)
-    for label, samples in zip(classes, _shares(sizes, count), strict=True):
-        chosen[random.permutation(np.flatnonzero(labels == label))[:samples]] = True
-    return share(Subset(whole, np.flatnonzero(~chosen)), dataset, seed), Subset(whole, np.flatnonzero(chosen))
+    for label, samples in zip(classes, _apportion(sizes, count), strict=True):
+        is_validation[rng.permutation(np.flatnonzero(labels == label))[:samples]] = True
+    training = Subset(split, np.flatnonzero(~is_validation))
+    return draw_share(training, dataset, seed), Subset(split, np.flatnonzero(is_validation))
 
 
-def fixed(whole: Split, dataset: Dataset, seed: int = 0) -> tuple[Subset, Subset]:
+def hold_out(split: Split, dataset: Dataset, seed: int = 0) -> tuple[Subset, Subset]:
     """Hold out the first or last samples, according to `training.validation`; return (training, validation).
 
-    seed: determines which of the other samples are used if `training.train_share` is below 1.
+    seed: determines which samples are drawn for training if `training.train_share` is below 1.
 
     Raises:
         DataError: no samples would be left for training.
     """
-    count = _count(whole, dataset)
-    rows = np.arange(len(whole))
+    count = _validation_count(split, dataset)
+    rows = np.arange(len(split))
     if dataset.training.validation.take == "first":
-        return share(Subset(whole, rows[count:]), dataset, seed), Subset(whole, rows[:count])
-    return share(Subset(whole, rows[:-count]), dataset, seed), Subset(whole, rows[-count:])
+        return draw_share(Subset(split, rows[count:]), dataset, seed), Subset(split, rows[:count])
+    return draw_share(Subset(split, rows[:-count]), dataset, seed), Subset(split, rows[-count:])
 
 
-def share(training: Subset, dataset: Dataset, seed: int) -> Subset:
+def draw_share(training: Subset, dataset: Dataset, seed: int) -> Subset:
     """Draw the share `training.train_share` of these samples with `seed`, stratified as in `draw`.
 
     Each class is shuffled once and spread evenly over one sequence, and a share is the start of that sequence. So a
@@ -70,13 +71,13 @@ def share(training: Subset, dataset: Dataset, seed: int) -> Subset:
     fraction = dataset.training.train_share
     if fraction == 1:
         return training
-    random, labels = generator(seed, SHARE), _strata(training.labels)
+    rng, labels = generator(seed, SHARE), _strata(training.labels)
     position = np.empty(len(labels))
     for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
+        members = rng.permutation(np.flatnonzero(labels == label))
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    kept = np.sort(np.argsort(position, kind="stable")[: share_size(len(labels), fraction)])
-    return Subset(training.split, kept if training.rows is None else training.rows[kept])
+    selected = np.sort(np.argsort(position, kind="stable")[: share_size(len(labels), fraction)])
+    return Subset(training.split, selected if training.rows is None else training.rows[selected])
 
 
 def share_size(samples: int, fraction: float) -> int:
@@ -94,8 +95,8 @@ def _strata(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return np.zeros(len(labels), np.uint8) if labels.ndim > 1 or labels.dtype.kind == "f" else labels
 
 
-def _count(whole: Split, dataset: Dataset) -> int:
-    count, total = dataset.training.validation.samples, len(whole)
+def _validation_count(split: Split, dataset: Dataset) -> int:
+    count, total = dataset.training.validation.samples, len(split)
     if count >= total:
         raise DataError(
             f"{dataset.title}: training.validation.samples must be below the {total} training samples, got {count}"
@@ -103,7 +104,7 @@ def _count(whole: Split, dataset: Dataset) -> int:
     return count
 
 
-def _shares(sizes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def _apportion(sizes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """Split `count` in proportion to `sizes` by largest remainders (Hamilton's method): int64, shape (classes,)."""
     exact = sizes * (count / sizes.sum())
     shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)

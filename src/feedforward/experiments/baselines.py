@@ -75,7 +75,7 @@ def measure(params: Params, name: str) -> list[RunResult]:
 
 def _validate(data: _Data, seed: int) -> dict[str, list[RunResult]]:
     """For each baseline, the result of each of its settings on this seed's validation split."""
-    training, validation = (part.copied() for part in validation_split.draw(data.split, data.dataset, seed))
+    training, validation = (part.to_split() for part in validation_split.draw(data.split, data.dataset, seed))
     training_data, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
     return {
         baseline.name: [
@@ -97,7 +97,7 @@ def _measure(data: _Data, baseline: Baseline, network: Network, validation: Spli
 
 def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
     """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
-    all_samples = validation_split.share(Subset(data.split), data.dataset, seed=0).copied()
+    all_samples = validation_split.draw_share(Subset(data.split), data.dataset, seed=0).to_split()
     training_data, results = problem(all_samples, data.dataset), []
     for baseline in data.baselines:
         by_setting = zip(*(by_baseline[baseline.name] for by_baseline in by_seed), strict=True)

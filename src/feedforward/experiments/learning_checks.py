@@ -37,7 +37,7 @@ def dead_units(network: Network, samples: Subset) -> int:
 
     Only activations that are constant below 0 (relu) have such units.
     """
-    rows = samples.numbers(np.arange(min(ROWS, len(samples))))
+    rows = samples.row_numbers(np.arange(min(ROWS, len(samples))))
     sums = network.first_sums(samples.split.take(rows).features)
     dead = 0
     for layer, following in itertools.pairwise(network.layers):

@@ -88,9 +88,9 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
     seed = pack.seed_of("split")
     if pack.train == "all":
         validation = Subset(Split.load(folder / "test")) if pack.validate == "test" else None
-        return validation_split.share(Subset(split), dataset, seed), validation
+        return validation_split.draw_share(Subset(split), dataset, seed), validation
     if pack.train == "fixed":
-        return validation_split.fixed(split, dataset, seed)
+        return validation_split.hold_out(split, dataset, seed)
     return validation_split.draw(split, dataset, seed)
 
 

@@ -159,8 +159,8 @@ def _validation_evidence(
     name: str, dataset: Dataset, versions: Sequence[_Loaded], current: _Loaded, skipped: dict[int, str]
 ) -> Measured:
     """Evidence from the holdout models; a version for which the features cannot be translated is added to `skipped`."""
-    _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
-    validation, target = held_out.copied(), manifest_file.load(name).get("target")
+    _, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), dataset)
+    validation, target = held_out.to_split(), manifest_file.load(name).get("target")
     description = dataclasses.replace(
         current.served.description, target=(target["mean"], target["scale"]) if target else None
     )

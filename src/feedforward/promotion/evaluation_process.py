@@ -47,8 +47,8 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
     """
     _, served, model = _load(name, number)
-    training, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
-    validation = held_out.copied()
+    training, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
+    validation = held_out.to_split()
     measured = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
     measured |= measure(served, validation)
     for seed in candidate.holdout_seeds(params, served.description.seed):

@@ -149,8 +149,8 @@ def _decide(
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
     dataset = params.datasets[name]
-    _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
-    validation = held_out.copied()
+    _, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), dataset)
+    validation = held_out.to_split()
     models = evaluation.holdout_models(version)
     metrics = version.metrics()
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}

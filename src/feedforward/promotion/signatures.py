@@ -50,7 +50,7 @@ def required() -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _key_in(path: Path, *_: int) -> str | None:
-    return check_params(file_values.current(path), path.name).promotion.key
+    return check_params(file_values.read_cached(path), path.name).promotion.key
 
 
 def sign(name: str, digests: Mapping[str, str]) -> bytes | None:

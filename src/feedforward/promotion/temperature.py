@@ -58,9 +58,9 @@ def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, n
     for part in range(min(MAX_PARTS, -(-ENOUGH // size))):
         held_out = np.zeros(len(all_samples), bool)
         held_out[order[part * size : (part + 1) * size]] = True
-        training = validation_split.share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)
+        training = validation_split.draw_share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)
         trained = training_run.train_final(dataset, {variant: params.variant(variant)}, training, seed)
-        samples = Subset(all_samples, np.flatnonzero(held_out)).copied()
+        samples = Subset(all_samples, np.flatnonzero(held_out)).to_split()
         logits.append(trainer.as_arrays(trained.model).logits(samples.features))
         labels.append(np.asarray(samples.labels))
     return np.concatenate(logits), np.concatenate(labels)

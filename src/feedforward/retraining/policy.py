@@ -105,7 +105,7 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
 
 def request_drift(name: str) -> str | None:
     """What drifted in the latest window of requests to the current champion; None if nothing did."""
-    last = next(iter(request_windows.recorded(name)[-1:]), None)
+    last = next(iter(request_windows.load_distances(name)[-1:]), None)
     if last is None or not last["drifted"]:
         return None
     current = model_versions.find(name)

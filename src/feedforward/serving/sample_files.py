@@ -117,8 +117,8 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
     try:
         with _open(path) as opened:
             file = cast(io.BufferedReader, opened)
-            wide = encodings.wide(file.peek(4))
-            decoded = io.TextIOWrapper(file, wide) if wide else None
+            encoding = encodings.detect_wide(file.peek(4))
+            decoded = io.TextIOWrapper(file, encoding) if encoding else None
 
             def line_of() -> bytes:
                 return decoded.readline(MAX_BYTES + 1).encode() if decoded else file.readline(MAX_BYTES + 1)

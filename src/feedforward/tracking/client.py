@@ -279,7 +279,7 @@ class Store:
             sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
 
         self._connection.attempt(f"send {record.run.name}", deliver)
-        sent_folder = folder.with_name(folder.name + atomic_files.TEMPORARY)
+        sent_folder = folder.with_name(folder.name + atomic_files.TEMPORARY_SUFFIX)
         folder.replace(sent_folder)  # atomic, so that a half-removed folder is never mistaken for a record
         shutil.rmtree(sent_folder)
 
@@ -321,9 +321,9 @@ class Store:
 
     def _remove_partial_records(self) -> None:
         """Remove incomplete records of processes that were killed."""
-        for partial in records.spool().glob(f"*{atomic_files.TEMPORARY}"):
+        for partial in records.spool().glob(f"*{atomic_files.TEMPORARY_SUFFIX}"):
             with (
                 contextlib.suppress(Timeout),
-                self._locked(partial.name.removesuffix(atomic_files.TEMPORARY), timeout=0),
+                self._locked(partial.name.removesuffix(atomic_files.TEMPORARY_SUFFIX), timeout=0),
             ):
                 shutil.rmtree(partial, ignore_errors=True)

@@ -18,4 +18,4 @@ def registered_model(dataset: str) -> str:
 
 
 def _project() -> str:
-    return str(file_values.current(paths.params()).get("project") or "")
+    return str(file_values.read_cached(paths.params()).get("project") or "")

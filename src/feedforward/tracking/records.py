@@ -251,7 +251,7 @@ def waiting_records() -> Iterator[tuple[Path, Record]]:
     """The records in the spool; runs without a parent come first, and earlier runs before later ones."""
     entries = []
     for path in spool().glob("*/record.json"):
-        if not path.parent.name.endswith(atomic_files.TEMPORARY):
+        if not path.parent.name.endswith(atomic_files.TEMPORARY_SUFFIX):
             try:
                 entries.append((path.parent, Record.load(path.parent)))
             except FileNotFoundError:

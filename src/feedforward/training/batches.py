@@ -43,7 +43,7 @@ class Batches:
         """Yield consecutive plans of about SECTION samples each: one epoch over the samples in the given order."""
         section = max(1, SECTION // batch_size) * batch_size
         for start in range(0, len(order), section):
-            yield self._plan(self.samples.numbers(order[start : start + section]), batch_size)
+            yield self._plan(self.samples.row_numbers(order[start : start + section]), batch_size)
 
     def _plan(self, rows: npt.NDArray[np.integer], batch_size: int) -> Plan:
         # All tensors are arguments of the graph: TensorFlow keeps captured tensors for the lifetime of the process.

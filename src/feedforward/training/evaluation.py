@@ -24,7 +24,7 @@ class Evaluation:
     def __init__(self, pack: PackedModel, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
         self.plans = list(_plans(self.batches)) if len(samples) <= SECTION else None
-        self.labels = samples.split.labels[samples.numbers(np.arange(len(samples)))]
+        self.labels = samples.split.labels[samples.row_numbers(np.arange(len(samples)))]
         self.logits: list[npt.NDArray[np.float32]] = []
         batches = self.batches
 

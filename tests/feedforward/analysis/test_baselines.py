@@ -100,7 +100,7 @@ def test_only_a_loss_below_the_published_value_is_flagged(params: Params) -> Non
 
 
 def test_a_published_statistic_undefined_for_the_task_is_rejected(params: Params) -> None:
-    values = yaml_reader.frozen(params.model_dump(mode="json"))
+    values = yaml_reader.freeze(params.model_dump(mode="json"))
     values["datasets"]["imdb"]["literature"][0]["statistic"] = "test_mae"
     with pytest.raises(ParamsError, match=r"datasets\.imdb\.literature\.0\.statistic: test_mae is not defined"):
         check(values, "params.yaml")

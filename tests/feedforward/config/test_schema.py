@@ -154,7 +154,7 @@ def test_arbitrary_values_are_accepted_or_reported(changes: list[tuple[str, Any]
     values: Any = VALUES
     for key, value in changes:
         try:
-            values = mistakes.with_value(values, key, yaml_reader.frozen(value))
+            values = mistakes.with_value(values, key, yaml_reader.freeze(value))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # an earlier change removed this key
     with contextlib.suppress(ParamsError):

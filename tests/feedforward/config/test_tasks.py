@@ -156,7 +156,7 @@ def test_params_that_contradict_the_task_or_reader_are_rejected(changes: dict[st
     plain = values()
     plain["datasets"]["tones"] |= changes
     with pytest.raises(ParamsError, match=problem):
-        check(yaml_reader.frozen(plain), "params.yaml")
+        check(yaml_reader.freeze(plain), "params.yaml")
 
 
 def test_a_parameter_of_another_optimizer_is_rejected() -> None:

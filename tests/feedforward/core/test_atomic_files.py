@@ -93,7 +93,7 @@ def test_values_that_json_cannot_represent_keep_the_old_content(tmp_path: Path) 
 def test_a_planted_link_is_not_followed(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
     victim, path = tmp_path / "victim", tmp_path / "text.txt"
     victim.write_text("precious")
-    plant(tmp_path / f"text.txt{atomic_files.TEMPORARY}", victim)
+    plant(tmp_path / f"text.txt{atomic_files.TEMPORARY_SUFFIX}", victim)
     with pytest.raises(OSError, match=r"is a link, .* remove it: '.*text\.txt\.partial'"):
         atomic_files.write_text(path, "new")
     assert victim.read_text() == "precious"
@@ -101,7 +101,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, plant: Callable[[Path, P
 
 
 def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
-    temporary = tmp_path / f"text.txt{atomic_files.TEMPORARY}"
+    temporary = tmp_path / f"text.txt{atomic_files.TEMPORARY_SUFFIX}"
     temporary.symlink_to(tmp_path / "new")
     with pytest.raises(OSError, match="is a link"):
         atomic_files.write_text(tmp_path / "text.txt", "new")
@@ -114,7 +114,7 @@ def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That user could keep the file open, and change it after its digest was checked."""
-    (tmp_path / f"text.txt{atomic_files.TEMPORARY}").touch()
+    (tmp_path / f"text.txt{atomic_files.TEMPORARY_SUFFIX}").touch()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(OSError, match="a file of another user"):
         atomic_files.write_text(tmp_path / "text.txt", "new")
@@ -158,7 +158,7 @@ def test_the_old_folder_remains_if_the_new_one_cannot_be_renamed(tmp_path: Path)
 
 
 def test_files_of_a_killed_writer_are_not_mixed_into_the_next_folder(tmp_path: Path) -> None:
-    half = tmp_path / f"split{atomic_files.TEMPORARY}"
+    half = tmp_path / f"split{atomic_files.TEMPORARY_SUFFIX}"
     half.mkdir()
     (half / "stale").write_text("x")
     write_folder(tmp_path / "split", "a")

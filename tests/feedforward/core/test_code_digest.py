@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def digest(source: Path) -> str:
-    module._parsed.cache_clear()  # because two writes may get the same timestamp
+    module._parse.cache_clear()  # because two writes may get the same timestamp
     return code_digest(["feedforward.trainer"], source)
 
 

@@ -187,6 +187,6 @@ def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
 )
 def test_cpu_limit_of_a_container_is_read(tmp_path: Path, content: str, expected: int | None) -> None:
     (tmp_path / "cpu.max").write_text(content)
-    assert processes.quota(tmp_path / "cpu.max") == expected
-    assert processes.quota(tmp_path / "nowhere") is None
+    assert processes.cgroup_limit(tmp_path / "cpu.max") == expected
+    assert processes.cgroup_limit(tmp_path / "nowhere") is None
     assert processes.cores() >= 1

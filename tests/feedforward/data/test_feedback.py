@@ -87,7 +87,7 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
     dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": held_out})})
     raw = Split.load(prepare("reviews", dataset) / "train")
-    before = validation_split.fixed(raw, dataset)[1].copied()
+    before = validation_split.hold_out(raw, dataset)[1].to_split()
     store_correction("reviews", "positive", "good fun, unheard of")
     store_correction("reviews", "negative", "bad a a")
     feedback.take("reviews", dataset, collect=True)
@@ -97,7 +97,7 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     assert manifest["collected"] == 2
     assert manifest["samples"] == {"train": 5, "test": 2}
     assert manifest["train"] == train.digest() != raw.digest()
-    learned, validation = (part.copied() for part in validation_split.fixed(train, dataset))
+    learned, validation = (part.to_split() for part in validation_split.hold_out(train, dataset))
     assert validation.digest() == before.digest()
     added = slice(-2, None) if take == "first" else slice(0, 2)
     assert isinstance(learned.features, MultiHot)

@@ -77,14 +77,14 @@ def test_damaged_distances_are_reported(small: Params, change: dict[str, Any]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**ENTRY, **change}))
     with pytest.raises(DataError, match="remove it; the service will write a new one"):
-        request_windows.recorded(NAME)
+        request_windows.load_distances(NAME)
 
 
 def test_only_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_windows, "KEPT", 3)
+    monkeypatch.setattr(request_windows, "MAX_WINDOWS", 3)
     for number in range(5):
-        request_windows.record(NAME, {**ENTRY, "version": number})
-    assert [entry["version"] for entry in request_windows.recorded(NAME)] == [2, 3, 4]
+        request_windows.append_distances(NAME, {**ENTRY, "version": number})
+    assert [entry["version"] for entry in request_windows.load_distances(NAME)] == [2, 3, 4]
 
 
 def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
@@ -96,7 +96,7 @@ def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
     for number in range(100):
         outputs = (np.stack([1 - s, s], axis=1) for s in (shares, random.beta(2, 2, 100)))
         measured = drift.measure_requests(train, multihot(100, 1 + number), tuple(outputs), ["a", "b"], bounds, str)
-        alarms += bool(drift.drifted([distance for distances in measured.values() for distance in distances], bounds))
+        alarms += bool(drift.find_drifted([one for distances in measured.values() for one in distances], bounds))
         assert set(measured) == {drift.NONZERO, drift.FEATURES, drift.PREDICTED, drift.OUTPUTS}
         assert (len(measured[drift.FEATURES]), len(measured[drift.OUTPUTS])) == (WORDS, 1)
     assert alarms <= 13, "four standard deviations above 5 % of 100 are 13.7"

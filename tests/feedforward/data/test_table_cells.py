@@ -143,7 +143,7 @@ def test_numbers_that_can_be_read_in_two_ways_are_reported(tmp_path: Path) -> No
     prices = [f"{'$€'[k % 2]}{k % 7}.5" for k in range(60)]
     guess = config_inference.guess(table(tmp_path / "a.csv", ";", size=sizes, price=prices, label=LABELS))
     assert "column size: 1.100 is read as 1.1; if that is wrong, change `decimal`" in guess.reasons
-    assert guess.columns[1].how.endswith("$, € ignored")
+    assert guess.columns[1].explanation.endswith("$, € ignored")
 
 
 def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prepare: Prepare) -> None:

@@ -67,7 +67,7 @@ def test_regression_and_multilabel_samples_are_drawn_without_strata(labels: np.n
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
 def test_fixed_split_holds_out_the_first_or_the_last_samples(name: str) -> None:
-    train, validation = validation_split.fixed(split(name), params().datasets[name])
+    train, validation = validation_split.hold_out(split(name), params().datasets[name])
     numbers = np.arange(TRAIN)
     held_out = numbers[:HELD_OUT] if name == "notes" else numbers[-HELD_OUT:]  # `take` of the small params
     np.testing.assert_array_equal(validation.rows, held_out)
@@ -75,7 +75,7 @@ def test_fixed_split_holds_out_the_first_or_the_last_samples(name: str) -> None:
 
 
 def test_at_least_one_training_sample_must_remain() -> None:
-    for function in (validation_split.fixed, lambda samples, entry: validation_split.draw(samples, entry, 0)):
+    for function in (validation_split.hold_out, lambda samples, entry: validation_split.draw(samples, entry, 0)):
         with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
             function(split("notes", HELD_OUT), params().datasets["notes"])
 
@@ -93,7 +93,7 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
     everything = Subset(labeled(labels))
     larger = set(range(len(labels)))
     for fraction in sorted(shares, reverse=True):
-        part = validation_split.share(everything, dataset(1, fraction), seed)
+        part = validation_split.draw_share(everything, dataset(1, fraction), seed)
         assert part.rows is not None
         assert len(part) == max(1, round(fraction * len(labels)))
         assert (np.diff(part.rows) > 0).all()
@@ -105,15 +105,15 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
 
 def test_a_train_share_changes_only_the_training_samples() -> None:
     samples = split("notes")
-    for function in (validation_split.draw, validation_split.fixed):
+    for function in (validation_split.draw, validation_split.hold_out):
         training, validation = function(samples, dataset(HELD_OUT), 3)
         part, same = function(samples, dataset(HELD_OUT, 0.5), 3)
         np.testing.assert_array_equal(validation.rows, same.rows)
         assert set(part.rows) < set(training.rows)
         assert len(part) == (TRAIN - HELD_OUT) // 2
-    assert validation_split.share(training, dataset(HELD_OUT), 3) is training
-    other = validation_split.share(Subset(samples), dataset(HELD_OUT, 0.5), 4).rows
-    assert not np.array_equal(validation_split.share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other)
+    assert validation_split.draw_share(training, dataset(HELD_OUT), 3) is training
+    other = validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 4).rows
+    assert not np.array_equal(validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other)
 
 
 def test_split_order_and_share_use_independent_random_numbers() -> None:

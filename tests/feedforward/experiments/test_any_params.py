@@ -75,7 +75,7 @@ def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change removed it
     try:
-        return check(yaml_reader.frozen(json.loads(json.dumps(plain))), "params.yaml")
+        return check(yaml_reader.freeze(json.loads(json.dumps(plain))), "params.yaml")
     except ParamsError:
         return None
 

@@ -108,7 +108,7 @@ def test_all_listed_fields_can_be_swept() -> None:
         kind = kind or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")
         plain = values()
         plain["datasets"]["notes"]["training"]["optimizer"] = {"name": kind}
-        params = check(yaml_reader.frozen(plain), "params.yaml")
+        params = check(yaml_reader.freeze(plain), "params.yaml")
         text = f"{field}={(names | valid_fields).get(field, '0.1,0.2')}"
         [axis] = search_space.parse([text], params, "notes", "original", search=False)
         assert len(axis.values) == 2

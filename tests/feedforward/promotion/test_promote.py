@@ -76,7 +76,7 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert [model.description.seed for model in models] == [int(champion.tags["seed"]), 1 - int(champion.tags["seed"])]
     of_seed_0 = next(model for model in models if model.description.seed == 0)
     # the holdout model is the final model of its seed, trained again without the validation split
-    training, _ = validation_split.fixed(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
+    training, _ = validation_split.hold_out(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
     repeated = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
     assert of_seed_0.description.weights_digest == repeated.weights_digest
     assert of_seed_0.description.samples == len(training)

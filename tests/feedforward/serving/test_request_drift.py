@@ -117,4 +117,4 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     other = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
     registry.set_alias(other, "champion")
     assert policy.request_drift(NAME) is None, "the window is about another champion"
-    assert len(request_windows.recorded(NAME)) == 2
+    assert len(request_windows.load_distances(NAME)) == 2

@@ -72,4 +72,4 @@ def test_order_indexes_rows_of_the_subset() -> None:
     subset = Subset(data, np.array([40, 7, 12]))
     [plan] = Batches(subset).plans(np.array([2, 0]), 2)
     np.testing.assert_array_equal(plan["labels"], data.labels[[12, 40]])
-    assert (len(subset), subset.copied().labels.tolist()) == (3, data.labels[[40, 7, 12]].tolist())
+    assert (len(subset), subset.to_split().labels.tolist()) == (3, data.labels[[40, 7, 12]].tolist())

@@ -92,10 +92,10 @@ def test_curves_and_weights_match_keras_fit_on_the_same_batches(dataset: str, va
     train, validation = training_and_validation(dataset)
     (replica,) = fit(dataset, [variant], params, seed=4)
     model = compiled(params.datasets[dataset], params.variants[variant], train.split.features.shape[1], 4)
-    held_out = dense(validation.copied().features), validation.labels
+    held_out = dense(validation.to_split().features), validation.labels
     order = np.random.default_rng(3)
     for epoch in range(EPOCHS):
-        chosen = train.copied().take(order.permutation(len(train)))
+        chosen = train.to_split().take(order.permutation(len(train)))
         size = params.datasets[dataset].training.batch_size
         history = model.fit(
             dense(chosen.features), chosen.labels, size, shuffle=False, validation_data=held_out, verbose=0
@@ -155,7 +155,7 @@ def test_training_can_overfit_a_small_dataset() -> None:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_calibration_is_measured_after_each_epoch_on_the_validation_samples(dataset: str) -> None:
     (replica,) = trained(dataset, "original")
-    validation = training_and_validation(dataset)[1].copied()
+    validation = training_and_validation(dataset)[1].to_split()
     expected = calibration.measure(trainer.as_arrays(replica.model).logits(validation.features), validation.labels)
     for name in calibration.FIGURES:
         curve = replica.curves[f"calibration/{name}"]

@@ -17,23 +17,23 @@ from feedforward.data.readers.cells import Decimal
 
 Role = Literal["number", "category", "text", "date", "id", "one value", "empty", "inconsistent"]
 MOST_CLASSES = 50  # most classes of a target, and most categories of a column
-MOST_NUMBERED = 20  # most distinct whole numbers that a column of classes may contain
+MAX_CLASS_NUMBERS = 20  # most distinct whole numbers that a column of classes may contain
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
-LONG = 30.0  # average number of characters at which cells start to count as texts rather than categories
-EXACT = 2**53  # larger whole numbers are not exact as floats
-CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
+LONG_TEXT = 30.0  # average number of characters at which cells start to count as texts rather than categories
+MAX_EXACT = 2**53  # larger whole numbers are not exact as float64
+MAX_CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
 ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
 CODE = re.compile(r"0\d+", re.ASCII)
-UNCLEAR = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
+AMBIGUOUS = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A classified column. how: how its cells are read. counts: rows by category. odd: cells that are not numbers."""
+    """A classified column. explanation: describes its cells. counts: rows by value. odd: cells that are not numbers."""
 
     name: str
     role: Role
-    how: str
+    explanation: str
     examples: list[str]
     distinct: int
     missing: int
@@ -41,13 +41,13 @@ class Column:
     odd: tuple[str, ...] = ()
     lowest: float = 0.0
     highest: float = 0.0
-    whole: bool = False
+    is_whole: bool = False
     length: float = 0.0
 
     @property
-    def numbered(self) -> bool:
-        """Whether the column contains whole numbers that may be classes."""
-        return self.role == "number" and self.whole and self.distinct <= MOST_NUMBERED and not self.odd
+    def may_be_classes(self) -> bool:
+        """Whether the column contains few enough whole numbers that these may be class numbers."""
+        return self.role == "number" and self.is_whole and self.distinct <= MAX_CLASS_NUMBERS and not self.odd
 
 
 def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
@@ -56,28 +56,29 @@ def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
     for column in columns.values():
         if not pa.types.is_large_string(column.type):
             continue
-        listed = column.unique().slice(0, CHECKED).to_pylist()
+        listed = column.unique().slice(0, MAX_CHECKED).to_pylist()
         points, commas = ([cells.is_number(cell, sign) for cell in listed] for sign in (".", ","))
         if max(sum(points), sum(commas)) >= NEARLY_ALL * len(listed):
             votes["."] += sum(p and not c for p, c in zip(points, commas, strict=True))
             votes[","] += sum(c and not p for p, c in zip(points, commas, strict=True))
             if separator == ";":
-                votes[","] += not any(p and not c for p, c in zip(points, commas, strict=True)) and _ambiguous(listed)
+                has_point = any(p and not c for p, c in zip(points, commas, strict=True))
+                votes[","] += not has_point and _has_ambiguous_number(listed)
     return "," if votes[","] > votes["."] else "."
 
 
-def _ambiguous(listed: Sequence[str]) -> bool:
+def _has_ambiguous_number(listed: Sequence[str]) -> bool:
     """Whether any cell is a number with either decimal sign, such as 10,421."""
     return any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed)
 
 
-def unclear(column: pa.Array) -> str | None:
-    """The first cell with a point or comma, if in all such cells it may separate thousands or decimals, as in 1.125."""
+def ambiguous_cell(column: pa.Array) -> str | None:
+    """The first cell with a point or comma, if in every such cell this may separate thousands or decimals (1.125)."""
     if not pa.types.is_large_string(column.type):
         return None
-    marked = column.filter(pc.match_substring_regex(column, "[.,]"))
-    alike = pc.all(pc.match_substring_regex(marked, UNCLEAR)).as_py()
-    return marked[0].as_py() if alike and len(marked) else None
+    with_sign = column.filter(pc.match_substring_regex(column, "[.,]"))
+    all_ambiguous = pc.all(pc.match_substring_regex(with_sign, AMBIGUOUS)).as_py()
+    return with_sign[0].as_py() if all_ambiguous and len(with_sign) else None
 
 
 def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
@@ -100,14 +101,14 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     if len(counts) == 1:
         return Column(name, "one value", "the same value in every row", *common)
     length = float(np.mean([len(value) for value in counts]))
-    if length >= LONG and len(counts) > known / 2:
+    if length >= LONG_TEXT and len(counts) > known / 2:
         return Column(name, "text", "long texts", *common, length=length)
     if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= 10):
         codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
         return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
     if _has_both_signs(counts):
         return Column(name, "inconsistent", "numbers with decimal points and with decimal commas", *common)
-    role: Role = "text" if length >= LONG else "id"
+    role: Role = "text" if length >= LONG_TEXT else "id"
     return Column(name, role, f"{len(counts)} different texts", *common, length=length)
 
 
@@ -121,13 +122,13 @@ def _has_both_signs(counts: Mapping[str, int]) -> bool:
 
 
 def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:
-    """The numbers (NaN if missing or not a number), the other cells, and the number of rows with such a cell."""
+    """The numbers (NaN if missing or not a number), the distinct other cells, and the number of rows with these."""
     if not pa.types.is_large_string(column.type):
         return column_values.numbers(column, decimal, ()), (), 0
-    others = pc.invert(column_values.plain(column, decimal))
-    rest = Counter(map(cells.text, column.filter(others).to_pylist()))
-    odd = tuple(cell for cell in rest if not cells.is_number(cell, decimal))
-    lost = sum(rest[cell] for cell in odd)
+    others = pc.invert(column_values.is_plain_number(column, decimal))
+    counts = Counter(map(cells.text, column.filter(others).to_pylist()))
+    odd = tuple(cell for cell in counts if not cells.is_number(cell, decimal))
+    lost = sum(counts[cell] for cell in odd)
     if lost > (1 - NEARLY_ALL) * len(column):
         return np.full(len(column), np.nan), odd, lost
     return column_values.numbers(column, decimal, odd), odd, lost
@@ -147,19 +148,19 @@ def _describe_numbers(
     whole = bool(np.all(finite == np.round(finite)))
     missing = len(values) - len(finite)
     role: Role = "number"
-    how = f"numbers from {lowest:g} to {highest:g}"
+    explanation = f"numbers from {lowest:g} to {highest:g}"
     if distinct == 1:
-        role, how = "one value", "the same number in every row"
+        role, explanation = "one value", "the same number in every row"
     elif whole and _is_id(name, finite, max(distinct, len(counts) - len(odd))):
-        role, how = "id", "whole numbers that differ in every row"
-    signs = (sign for value in itertools.islice(counts, CHECKED) for sign in cells.SYMBOL.finditer(value))
+        role, explanation = "id", "whole numbers that differ in every row"
+    signs = (sign for value in itertools.islice(counts, MAX_CHECKED) for sign in cells.SYMBOL.finditer(value))
     symbols = sorted({sign.group().strip("+- ") for sign in signs})
     notes = [f"{missing} missing"] if missing else []
     notes += [f"{', '.join(symbols)} ignored"] if symbols else []
     notes += [f"{', '.join(odd[:5])} count as missing"] if odd else []
     notes += ["decimal comma"] if decimal == "," and not whole else []
-    how = "; ".join([how, *notes])
-    return Column(name, role, how, examples, distinct, missing, counts, odd, lowest, highest, whole)
+    explanation = "; ".join([explanation, *notes])
+    return Column(name, role, explanation, examples, distinct, missing, counts, odd, lowest, highest, whole)
 
 
 def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
@@ -169,6 +170,6 @@ def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
     is_named = (
         ID_NAMES.fullmatch(name.strip().lower() if name.islower() or name.isupper() else name.strip()) is not None
     )
-    rises = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))
+    is_monotonic = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))
     has_no_gaps = values.max() - values.min() == len(values) - 1
-    return is_named or rises or bool(has_no_gaps) or float(np.abs(values).max()) >= EXACT
+    return is_named or is_monotonic or bool(has_no_gaps) or float(np.abs(values).max()) >= MAX_EXACT

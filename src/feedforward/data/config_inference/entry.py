@@ -17,14 +17,14 @@ from feedforward.core import atomic_files, processes
 from feedforward.core.errors import InputError, ParamsError, one_line
 from feedforward.data.config_inference.column_roles import Column
 
-SHORT = 90  # maximum characters of a mapping on one line
+FLOW_WIDTH = 90  # maximum characters of a mapping that is written on one line
 UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # read as text without quotes by every YAML parser
-WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"}
+RESERVED_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"}
 
 
 @dataclass(frozen=True)
 class Guess:
-    """An entry for `datasets` in params.yaml. reasons: one sentence each. columns: a table's columns, with roles."""
+    """An entry for `datasets` in params.yaml. reasons: a line per decision. columns: the table's columns, if any."""
 
     entry: dict[str, Any]
     reasons: list[str]
@@ -60,7 +60,7 @@ def complete_guess(
 ) -> Guess:
     """Build the whole entry from what was inferred. rows: the approximate number of training samples."""
     held_out = max(1, rows // 5)
-    # a small dataset needs more epochs for the same number of steps; early stopping ends training
+    # a small dataset needs more epochs for the same number of steps; early stopping may end training sooner
     epochs = int(np.clip(200_000 // max(1, rows), 10, 100))
     training: dict[str, Any] = {
         "epochs": epochs,
@@ -115,9 +115,9 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     if name in (values.get("datasets") or {}):
         raise InputError(name, f"already exists in {file.name}; choose another --name, or remove the entry")
     if variants := values.get("variants"):
-        entry = _with_final(entry, str(next(iter(variants))))
+        entry = _with_final(entry, str(next(iter(variants))))  # the first variant in params.yaml
     extended = {**values, "datasets": {**(values.get("datasets") or {}), name: entry}}
-    params = check(yaml_reader.frozen(extended), file.name)
+    params = check(yaml_reader.freeze(extended), file.name)
     yaml, text = YAML(), StringIO()
     yaml.width = 120
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
@@ -125,16 +125,16 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     yaml.dump({"datasets": {_quote(name): _to_flow_style(entry)}}, text)
     joined = _insert(file.read_text(encoding="utf-8"), text.getvalue())
     _check_parsers(joined, params, file)
-    _check_bounds(joined, file)
-    linked = file.resolve()  # a link stays a link
-    mode = linked.stat().st_mode
-    atomic_files.write_text(linked, joined, "init")
-    linked.chmod(stat.S_IMODE(mode))
+    _check_limits(joined, file)
+    target = file.resolve()  # if `file` is a link, it remains one
+    mode = target.stat().st_mode
+    atomic_files.write_text(target, joined, "init")
+    target.chmod(stat.S_IMODE(mode))
     return params
 
 
 def _with_final(entry: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """The entry with `variant`, the first in params.yaml, as its final model."""
+    """The entry with `variant` as its final model."""
     training = entry["training"]
     return {**entry, "training": {**training, "final": {**training["final"], "variant": variant}}}
 
@@ -143,27 +143,27 @@ def _check_parsers(text: str, params: Params, file: Path) -> None:
     """Check that libyaml, which DVC uses, and ruamel's own parser, which this package uses, read the same values.
 
     Raises:
-        InputError: they do not.
+        InputError: the parsers disagree, or one cannot read the text.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        read = [YAML(typ="safe", pure=pure).load(text) for pure in (False, True)]
+        parsed = [YAML(typ="safe", pure=pure).load(text) for pure in (False, True)]
         from feedforward.config import yaml_reader
 
-        if any(check(yaml_reader.frozen(values), file.name) != params for values in read):
+        if any(check(yaml_reader.freeze(values), file.name) != params for values in parsed):
             raise ValueError("parsers disagree on its values")
     except (YAMLError, ValueError) as error:
         reason = one_line(str(error).splitlines()[0])
         raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
 
 
-def _check_bounds(text: str, file: Path) -> None:
-    """Check that every other command can read the new file, which has bounds on its size and on each name.
+def _check_limits(text: str, file: Path) -> None:
+    """Check that the new file is within the limits on its size and on each name, so that other commands can read it.
 
     Raises:
-        InputError: it cannot.
+        InputError: it exceeds a limit.
     """
     from feedforward.config import yaml_reader
 
@@ -183,11 +183,11 @@ def _check_bounds(text: str, file: Path) -> None:
 def _insert(text: str, block: str) -> str:
     """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml."""
     lines = [f"{line}\n" for line in text.splitlines()]
-    heads = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
-    start = next((number for number in heads if lines[number].startswith("datasets:")), None)
+    key_lines = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
+    start = next((number for number in key_lines if lines[number].startswith("datasets:")), None)
     if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # such as `datasets: {}`
         return "".join(line for number, line in enumerate(lines) if number != start) + block
-    end = next((number for number in heads if number > start), len(lines))
+    end = next((number for number in key_lines if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
         end -= 1
     first = next((line for line in lines[start + 1 : end] if re.match(r"\s*[^\s#]", line)), "  ")
@@ -201,7 +201,7 @@ def _quote(text: str) -> str:
     """Quote a string if needed, so that every YAML parser reads it back unchanged."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    is_plain = UNQUOTED.fullmatch(text) and text.lower() not in WORDS
+    is_plain = UNQUOTED.fullmatch(text) and text.lower() not in RESERVED_WORDS
     return text if is_plain else DoubleQuotedScalarString(text)
 
 
@@ -218,6 +218,7 @@ def _to_flow_style(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     mapping = CommentedMap({_quote(key): _to_flow_style(item) for key, item in value.items()})
-    if mapping and not any(isinstance(item, Mapping) for item in value.values()) and len(str(dict(value))) <= SHORT:
+    is_innermost = not any(isinstance(item, Mapping) for item in value.values())
+    if mapping and is_innermost and len(str(dict(value))) <= FLOW_WIDTH:
         mapping.fa.set_flow_style()
     return mapping

@@ -15,19 +15,19 @@ from feedforward.core.errors import DataError, InputError
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, name_of, text_network
 from feedforward.data.readers import idx
 
-PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
-LARGEST_SIDE = 64  # pixels
-MAX_BYTES = 2**30  # most unpacked bytes of an idx file; the default of `files.*.max_bytes`
+IMAGE_SUFFIXES, TEXT_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
+LARGEST_SIDE = 64  # of the scaled images, in pixels
+MAX_BYTES = 2**30  # of an unpacked idx file; the same as the default of `files.*.max_bytes`
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
-SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
+NO_TEST_NOTE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
 
 
 # --- idx -----------------------------------------------------------------------------------------
 
 
-def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
-    """The entry for four idx files; None if the folder has none.
+def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
+    """The entry for four idx files; None if the folder does not contain them.
 
     Raises:
         InputError: a file cannot be read.
@@ -83,7 +83,7 @@ def _idx_array(path: Path) -> Any:
 # --- class folders -------------------------------------------------------------------------------
 
 
-def of_classes(path: Path) -> Guess:
+def guess_class_folders(path: Path) -> Guess:
     """The entry for class folders.
 
     Raises:
@@ -97,38 +97,39 @@ def of_classes(path: Path) -> Guess:
     top = path / train if is_split and train else path
     by_class = {folder.name: _files(folder) for folder in _visible(top)}
     suffixes = Counter(file.suffix for files in by_class.values() for file in files)
-    pictures = sum(count for suffix, count in suffixes.items() if suffix.lower() in PICTURES)
-    texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXTS)
+    pictures = sum(count for suffix, count in suffixes.items() if suffix.lower() in IMAGE_SUFFIXES)
+    texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXT_SUFFIXES)
     if len(by_class) >= 2 and not pictures + texts:
-        raise InputError(str(path), f"its class folders must contain files of type {' or '.join((*PICTURES, *TEXTS))}")
+        expected = " or ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES))
+        raise InputError(str(path), f"its class folders must contain files of type {expected}")
     is_picture = pictures >= texts
-    kept = sorted(s for s in suffixes if s.lower() in (PICTURES if is_picture else TEXTS))
-    by_class = {name: [file for file in files if file.suffix in kept] for name, files in by_class.items()}
+    suffixes_read = sorted(s for s in suffixes if s.lower() in (IMAGE_SUFFIXES if is_picture else TEXT_SUFFIXES))
+    by_class = {name: [file for file in files if file.suffix in suffixes_read] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
     if len(classes) < 2:
         raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
-    reasons, tested = _test_part(path, test, validation, classes, kept) if is_split else ([], None)
-    single = [] if tested else [name for name in classes if len(by_class[name]) == 1]
-    others = _visible(path / tested) if tested else []
+    reasons, test_folder = _choose_test(path, test, validation, classes, suffixes_read) if is_split else ([], None)
+    single_file_classes = [] if test_folder else [name for name in classes if len(by_class[name]) == 1]
+    others = _visible(path / test_folder) if test_folder else []
     ignored = {
         f"classes without {'images' if is_picture else 'texts'}": sorted({*by_class} - {*classes}),
-        "classes with a single file": single,
-        f"classes of {tested} without training samples": [o.name for o in others if o.name not in by_class],
+        "classes with a single file": single_file_classes,
+        f"classes of {test_folder} without training samples": [o.name for o in others if o.name not in by_class],
     }
     reasons += [f"{kind} are left out: {', '.join(names[:5])}" for kind, names in ignored.items() if names]
-    classes = [name for name in classes if name not in single]
+    classes = [name for name in classes if name not in single_file_classes]
     if len(classes) < 2:
         raise InputError(str(path), "must contain at least two classes with at least two files each")
     files = [file for name in classes for file in by_class[name]]
-    return _of_files(path, train if is_split else None, tested, classes, kept, is_picture, files, reasons)
+    return _complete(path, train if is_split else None, test_folder, classes, suffixes_read, is_picture, files, reasons)
 
 
 def _visible(path: Path) -> list[Path]:
     try:
-        listed = sorted(entry for entry in path.iterdir() if entry.is_dir())
+        folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
-    return [folder for folder in listed if is_visible(folder.name)]
+    return [folder for folder in folders if is_visible(folder.name)]
 
 
 def is_visible(name: str) -> bool:
@@ -139,58 +140,59 @@ def is_visible(name: str) -> bool:
 def _files(folder: Path) -> list[Path]:
     """The files in a folder and its subfolders, including links to files."""
     files = []
-    for top, folders, names in os.walk(folder, onerror=_refuse):
+    for top, folders, names in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = sorted(filter(is_visible, folders))
         files += [Path(top) / name for name in sorted(names) if is_visible(name) and (Path(top) / name).is_file()]
     return files
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise InputError(str(error.filename), f"cannot be read ({error.strerror})")
 
 
-def _test_part(
-    path: Path, test: str | None, validation: str | None, classes: Sequence[str], kept: Sequence[str]
+def _choose_test(
+    path: Path, test: str | None, validation: str | None, classes: Sequence[str], suffixes_read: Sequence[str]
 ) -> tuple[list[str], str | None]:
-    """The reasons for the choice of a test folder, and its name (None if no folder is suitable)."""
+    """Reasons for the choice of the test folder, and its name (None if no folder is suitable)."""
     reasons = []
     for name in filter(None, (test, validation)):
-        lacking = [c for c in classes if not any(file.suffix in kept for file in _files(path / name / c))]
-        if not lacking:
+        empty_classes = [c for c in classes if not any(f.suffix in suffixes_read for f in _files(path / name / c))]
+        if not empty_classes:
             other = [f"{validation} is left out: validation samples come from train"] if validation and test else []
             return [f"the folder {name} is the test split", *other], name
-        reasons.append(f"{name} is left out: it has no samples in {', '.join(lacking[:5])}")
+        reasons.append(f"{name} is left out: it has no samples in {', '.join(empty_classes[:5])}")
     return reasons, None
 
 
-def _of_files(
+def _complete(
     path: Path,
     train: str | None,
     test: str | None,
     classes: Sequence[str],
-    kept: Sequence[str],
+    suffixes_read: Sequence[str],
     is_picture: bool,
     files: Sequence[Path],
     reasons: Sequence[str],
 ) -> Guess:
-    tests = [file for name in classes for file in _files(path / test / name) if file.suffix in kept] if test else []
-    folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *tests)})
+    test_folders = [path / test / name for name in classes] if test else []
+    test_files = [file for folder in test_folders for file in _files(folder) if file.suffix in suffixes_read]
+    folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *test_files)})
     key = name_of(path)
-    source = {"archive": "folder", "folders": folders, "suffix": list(kept), "urls": [str(path)]}
+    source = {"archive": "folder", "folders": folders, "suffix": list(suffixes_read), "urls": [str(path)]}
     reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labeled_text", "file": key}
     reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
-    shown = "images" if is_picture else "texts"
-    count = len(files) + len(tests)
+    plural = "images" if is_picture else "texts"
+    count = len(files) + len(test_files)
     lines = [
-        f"{len(classes)} class folders contain {count} {shown} ({', '.join(kept)}): `kind: {reader['kind']}`",
+        f"{len(classes)} class folders contain {count} {plural} ({', '.join(suffixes_read)}): `kind: {reader['kind']}`",
         *reasons,
     ]
     nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])
     lines += [f"{nested} folders inside class folders are also read"] if nested else []
-    lines += [] if test else [SHARE]
+    lines += [] if test else [NO_TEST_NOTE]
     if is_picture:
-        height, width = _size([*files, *tests])
+        height, width = _size([*files, *test_files])
         reader |= {"height": height, "width": width}
         lines.append(f"median size (at most {LARGEST_SIDE}): {height} × {width} pixels; colors become gray levels")
     else:
@@ -200,11 +202,11 @@ def _of_files(
     network = dense_network(128, 255) if is_picture else text_network()
     rows = len(files) if test else round(0.8 * len(files))
     return complete_guess(
-        path, task, classes, {key: source}, reader, rows, [*lines, *_rare(files, classes, path, train)], network
+        path, task, classes, {key: source}, reader, rows, [*lines, *_rare_classes(files, classes, path, train)], network
     )
 
 
-def _rare(files: Iterable[Path], classes: Sequence[str], path: Path, train: str | None) -> list[str]:
+def _rare_classes(files: Iterable[Path], classes: Sequence[str], path: Path, train: str | None) -> list[str]:
     depth = len(path.parts) + bool(train)
     counts: Mapping[str, int] = Counter(file.parts[depth] for file in files)
     rare = [f"{name} ({counts[name]})" for name in classes if counts[name] < 10]

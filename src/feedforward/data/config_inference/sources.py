@@ -23,7 +23,7 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
     if not path.exists():
         raise InputError(str(path), "no such file or folder")
     if path.is_dir():
-        return _of_folder(path)
+        return _guess_folder(path)
     suffix = path.name.lower().removesuffix(".gz")
     if path.is_file() and suffix.endswith(TABLES):
         return tables.guess(path, tuple(targets))
@@ -34,19 +34,20 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
     raise InputError(str(path), f"expected a folder of idx files or class folders, or a file ({', '.join(TABLES)})")
 
 
-def _of_folder(path: Path) -> Guess:
+def _guess_folder(path: Path) -> Guess:
     try:
         names = sorted(entry.name for entry in path.iterdir())
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
-    if (idx := folders.of_idx(path, names)) is not None:
+    if (idx := folders.guess_idx(path, names)) is not None:
         return idx
-    listed = [name for name in names if name.lower().removesuffix(".gz").endswith(TABLES) and not name.startswith(".")]
-    is_text = all(name.lower().endswith(".txt") for name in listed)
-    if listed and not is_text and not any((path / name).is_dir() for name in names):
+    visible = [name for name in names if not name.startswith(".")]
+    tabular = [name for name in visible if name.lower().removesuffix(".gz").endswith(TABLES)]
+    is_text = all(name.lower().endswith(".txt") for name in tabular)
+    if tabular and not is_text and not any((path / name).is_dir() for name in names):
         raise InputError(
             str(path),
-            f"contains tables ({', '.join(listed)[:100]}): run init on the training table; then add any test table"
+            f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add any test table"
             " to files and reader.test_file",
         )
-    return folders.of_classes(path)
+    return folders.guess_class_folders(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.core.errors import DataError, InputError, one_line
-from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, decimal_of, describe, unclear
+from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, ambiguous_cell, decimal_of, describe
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, text_network
 from feedforward.data.readers import cells, table_file
 from feedforward.data.readers.cells import Decimal
@@ -14,8 +14,8 @@ from feedforward.data.readers.table import NO, YES
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
-RARE = 10  # rows; a class with fewer is reported
-SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
+RARE_ROWS = 10  # rows; a class with fewer rows is reported
+NO_TEST_NOTE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
 
 
 def guess(path: Path, targets: tuple[str, ...]) -> Guess:
@@ -40,7 +40,7 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     if unknown := [name for name in map(cells.text, targets) if name not in columns]:
         raise InputError("--target", f"must be among {', '.join(columns)}, got {unknown[0]}")
     reasons = list(table.notes) + (["numbers have a decimal comma: `decimal: ','`"] if decimal == "," else [])
-    reasons += _unclear(table, columns, decimal)
+    reasons += _ambiguity_notes(table, columns, decimal)
     targets, target_reasons = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
     task, classes, left_out, task_reasons = _task(targets, columns)
     reasons += [*target_reasons, *task_reasons]
@@ -69,24 +69,24 @@ def _entry(
 ) -> Guess:
     (task, classes), [key] = task_and_classes, files
     labels = classes or list(targets)
-    known = min(sum(columns[name].counts.values()) for name in targets)
-    train = round(0.8 * known)
-    rest = [column for name, column in columns.items() if name not in targets]
-    texts = [column.name for column in rest if column.role == "text"]
-    numeric = [column.name for column in rest if column.role == "number"]
-    categorical = [column.name for column in rest if column.role == "category"]
-    reasons.append(SHARE)
-    shown = list(columns.values())
-    is_lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
-    if classes and len(texts) == 1 and (is_lines or not numeric or columns[texts[0]].length >= 30):
+    labeled = min(sum(columns[name].counts.values()) for name in targets)
+    train = round(0.8 * labeled)
+    others = [column for name, column in columns.items() if name not in targets]
+    texts = [column.name for column in others if column.role == "text"]
+    numeric = [column.name for column in others if column.role == "number"]
+    categorical = [column.name for column in others if column.role == "category"]
+    reasons.append(NO_TEST_NOTE)
+    all_columns = list(columns.values())
+    is_json_lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    if classes and len(texts) == 1 and (is_json_lines or not numeric or columns[texts[0]].length >= 30):
         reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
         reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
         reasons.append(f"column {texts[0]} contains long texts: `kind: labeled_text`")
-        reasons += _left_out(column for column in rest if column.name != texts[0])
-        return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), shown)
+        reasons += _left_out_reasons(column for column in others if column.name != texts[0])
+        return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), all_columns)
     if not numeric and not categorical:
         raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
-    _refuse_lost_cells(path, missing, targets[0], [columns[name] for name in (*numeric, *categorical)])
+    _reject_lost_cells(path, missing, targets[0], [columns[name] for name in (*numeric, *categorical)])
     odd = {cell: name for name in (*numeric, *targets) for cell in columns[name].odd}
     for cell in (cell for cell in odd if cell in (classes or ())):
         raise InputError(
@@ -108,15 +108,15 @@ def _entry(
     reasons.append(
         f"{len(numeric)} columns of numbers are standardized, {len(categorical)} of categories one-hot encoded"
     )
-    reasons += _left_out(column for column in rest if column.name not in (*numeric, *categorical))
-    return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), shown)
+    reasons += _left_out_reasons(column for column in others if column.name not in (*numeric, *categorical))
+    return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), all_columns)
 
 
-def _refuse_lost_cells(path: Path, missing: Sequence[str], target: str, features: Sequence[Column]) -> None:
-    """Refuse to leave out a class by listing it under `missing` if features contain it, because they would lose it too.
+def _reject_lost_cells(path: Path, missing: Sequence[str], target: str, features: Sequence[Column]) -> None:
+    """Check that no feature column contains a class that `missing` is to leave out, or it would be lost there, too.
 
     Raises:
-        InputError: a feature contains one of the spellings.
+        InputError: a feature column contains one.
     """
     lost = next(((value, column.name) for value in missing for column in features if value in column.counts), None)
     if lost:
@@ -128,11 +128,11 @@ def _refuse_lost_cells(path: Path, missing: Sequence[str], target: str, features
         )
 
 
-def _unclear(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
-    """Notes on columns of numbers such as 1.125; none if commas separate cells, because a point is decimal then."""
+def _ambiguity_notes(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
+    """Notes on columns of numbers such as 1.125; none if commas separate cells, because then a point is decimal."""
     if not any("cells are separated" in note for note in table.notes):
         return []
-    found = {name: unclear(table.columns[name]) for name, column in columns.items() if column.role == "number"}
+    found = {name: ambiguous_cell(table.columns[name]) for name, column in columns.items() if column.role == "number"}
     return [
         f"column {name}: {cell} is read as {cells.number(cell, decimal):g}; if that is wrong, change `decimal`"
         for name, cell in found.items()
@@ -140,8 +140,8 @@ def _unclear(table: table_file.Table, columns: Mapping[str, Column], decimal: De
     ]
 
 
-def _left_out(columns: Any) -> list[str]:
-    why = {
+def _left_out_reasons(columns: Any) -> list[str]:
+    reasons = {
         "date": "dates are not used; to use days since 1970 (ISO dates), list it under `numeric`",
         "id": "it seems to identify rows; to use it, list it under `numeric` or `categorical`",
         "text": "it contains texts",
@@ -151,14 +151,14 @@ def _left_out(columns: Any) -> list[str]:
         "number": "it does not contain texts",
         "category": "it does not contain texts",
     }
-    return [f"column {column.name} is left out: {why[column.role]}" for column in columns]
+    return [f"column {column.name} is left out: {reasons[column.role]}" for column in columns]
 
 
 # --- what to predict -----------------------------------------------------------------------------
 
 
 def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...], list[str]]:
-    prefixed = tuple(name for name in columns if name.startswith(("label_", "target_")) and _is_hot(columns[name]))
+    prefixed = tuple(name for name in columns if name.startswith(("label_", "target_")) and _is_yes_no(columns[name]))
     if len(prefixed) > 1:
         return prefixed, [f"{len(prefixed)} columns with two values are named label_… or target_…: the targets"]
     named = next((name for name in columns if name.lower() in TARGETS), None)
@@ -175,13 +175,13 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
         return (categories[0],), [f"column {categories[0]} is the target: the only one with few categories"]
     raise InputError(
         str(path),
-        f"the last column, {last}, cannot be predicted ({columns[last].how}); name the column to predict with"
+        f"the last column, {last}, cannot be predicted ({columns[last].explanation}); name the column to predict with"
         f" --target, for instance {', '.join(candidates[:5]) or 'none is suitable'}",
     )
 
 
-def _is_hot(column: Column) -> bool:
-    """Whether a column can be one of several labels: each cell says yes or no."""
+def _is_yes_no(column: Column) -> bool:
+    """Whether a column can be one of several labels: it has two values, which mean yes or no."""
     return column.distinct == 2 and _not_yes_or_no(column) is None
 
 
@@ -191,7 +191,7 @@ def _not_yes_or_no(column: Column) -> str | None:
 
 
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
-    """The task, its classes (None if it has none), the labels to leave out, and reasons."""
+    """The task, its classes (None if it has none), the classes to leave out, and reasons."""
     if len(targets) > 1:
         for column in map(columns.__getitem__, targets):
             if (odd := _not_yes_or_no(column)) is not None:
@@ -201,7 +201,7 @@ def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, l
         return "multilabel", None, [], [f"{len(targets)} columns to predict: `task: multilabel`"]
     [name], column = targets, columns[targets[0]]
     unlabeled = [f"{column.missing} rows have no label and are left out"] if column.missing else []
-    if column.role in ("number", "id") and column.lowest != column.highest and not column.numbered:
+    if column.role in ("number", "id") and column.lowest != column.highest and not column.may_be_classes:
         if column.lowest >= 0 and column.highest <= 1:
             return (
                 "unit_regression",
@@ -216,17 +216,17 @@ def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, l
 
 
 def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list[str], list[str], list[str]]:
-    single = sorted(value for value, count in column.counts.items() if count == 1)
-    classes = _sorted([value for value in column.counts if value not in single])
+    single_row_classes = sorted(value for value, count in column.counts.items() if count == 1)
+    classes = _sorted([value for value in column.counts if value not in single_row_classes])
     if not 2 <= len(classes) <= MOST_CLASSES:
         got = f"{len(column.counts)} different values, {len(classes)} of them in at least two rows"
         raise InputError(name, f"expected 2 to {MOST_CLASSES} classes, or numbers, to predict, got {got}; see --target")
     task = "binary" if len(classes) == 2 else "multiclass"
     reasons = [f"{name} contains {len(classes)} different values: `task: {task}`", *unlabeled]
-    if single:
-        shown = ", ".join(map(one_line, single[:5]))
-        reasons.append(f"{len(single)} classes with a single row are left out (`missing`): {shown}")
-    rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE]
+    if single_row_classes:
+        shown = ", ".join(map(one_line, single_row_classes[:5]))
+        reasons.append(f"{len(single_row_classes)} classes with a single row are left out (`missing`): {shown}")
+    rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE_ROWS]
     if rare:
         reasons.append(
             f"few rows: {', '.join(rare[:5])}; estimates for these classes are rough. Collect more data, try another"
@@ -235,7 +235,7 @@ def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list
     lower = {value.lower() for value in classes}
     if len(lower) < len(classes):
         reasons.append(f"{name}: some classes differ only in case; they are treated as different classes")
-    return task, classes, single, reasons
+    return task, classes, single_row_classes, reasons
 
 
 def _sorted(values: list[str]) -> list[str]:

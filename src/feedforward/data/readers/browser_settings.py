@@ -1,4 +1,4 @@
-"""Settings that let the script of a web page encode samples exactly as they were encoded for training.
+"""Settings for the script of the playground page, so that it encodes samples exactly as in training.
 
 They contain the encoder's data, and the constants and regular expressions of `tokenizer`, `cells`, `columns` and
 `image_preprocessing`, so that the script does not duplicate them.
@@ -18,7 +18,7 @@ def script_settings(encoder: Encoder) -> dict[str, Any]:
         return _text_settings(encoder)
     if isinstance(encoder, RowEncoder):
         return _row_settings(encoder)
-    thresholds = {"contrast": image_preprocessing.MIN_CONTRAST, "share": image_preprocessing.BOX_THRESHOLD}
+    thresholds = {"contrast": image_preprocessing.MIN_CONTRAST, "boxThreshold": image_preprocessing.BOX_THRESHOLD}
     return {**encoder.settings(), **thresholds}
 
 
@@ -30,7 +30,7 @@ def _text_settings(encoder: TextEncoder) -> dict[str, Any]:
         "first": tokenizer.RANK_OFFSET + 1,
         "start": tokenizer.START,
         "dropped": tokenizer.DROPPED,
-        "patterns": [tokenizer.BLANK.pattern, tokenizer.UNSPACED.pattern, f"[{filters}]"],
+        "patterns": [tokenizer.SEPARATORS.pattern, tokenizer.CHARACTER_WORDS.pattern, f"[{filters}]"],
     }
 
 
@@ -52,8 +52,8 @@ def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
         "missingCategories": sorted(cells.missing_categories(measured.missing, measured.decimal)),
         "missingNumbers": sorted(cells.missing_numbers(measured.missing, measured.decimal)),
         "largest": columns.LARGEST,
-        "nothing": sorted(cells.MISSING),
-        "noNumber": sorted(cells.NO_NUMBER),
+        "alwaysMissing": sorted(cells.MISSING),
+        "missingInNumbers": sorted(cells.MISSING_IN_NUMBERS),
         "infinite": sorted(cells.INFINITE),
         "invisible": cells.INVISIBLE,
         "patterns": patterns,

@@ -21,27 +21,28 @@ from feedforward.core import atomic_files
 
 Decimal = Literal[".", ","]
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column; case is ignored
-# These also count as missing in columns of numbers.
-NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
+# These count as missing in columns of numbers.
+MISSING_IN_NUMBERS = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
-LONGEST = 500  # characters of a number: 1e100 written out has 101 digits
-LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents, such as a minute for 128,000
+MAX_NUMBER_CHARACTERS = 500  # 1e100 written out has 101 digits
+MAX_NFC_CHARACTERS = 1000  # NFC takes quadratic time for a run of accents, such as a minute for 128,000
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
-TWICE = "occurs twice (blanks around a name do not count)"  # follows the name of a column
+OCCURS_TWICE = "occurs twice (blanks around a name do not count)"  # follows the name of a column
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+# A currency or percent sign before or after a number
 SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
-PLAIN = {
+PLAIN = {  # numbers without group separators
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
-GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # other separators; Indian groups: 1,10,000
-GROUPED = {  # no leading zero: 0,125 has a decimal comma
+GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # more group separators; Indian groups: 1,10,000
+GROUPED = {  # numbers with them; no leading zero, because 0,125 has a decimal comma
     ".": re.compile(rf"[+-]?(?:[1-9]\d?\d?([,{GROUP}])\d{{3}}(?:\1\d{{3}})*|{INDIAN})(?:\.\d*)?", re.ASCII),
     ",": re.compile(rf"[+-]?[1-9]\d?\d?([.{GROUP}])\d{{3}}(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
 }
-CANONICAL = {
+CANONICAL = {  # numbers that `category` normalizes
     ".": re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.(\d+))?", re.ASCII),
     ",": re.compile(r"([+-]?)(0|[1-9]\d*)(?:,(\d+))?", re.ASCII),
 }
@@ -52,7 +53,7 @@ _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d
 
 
 class RepeatedKey(ValueError):
-    """An object in JSON has the same key twice."""
+    """A JSON object has the same key twice."""
 
 
 def text(value: Any) -> str:
@@ -81,25 +82,25 @@ def _text(value: str) -> str:
     if value.isascii():
         return value.strip()
     value = value.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
-    if len(value) <= LONGEST_COMPOSED:
+    if len(value) <= MAX_NFC_CHARACTERS:
         value = unicodedata.normalize("NFC", value)
     return value.strip().strip(INVISIBLE).strip()
 
 
 def parse_json(content: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or nested too deeply. RepeatedKey: an object has a key twice, so one of the values
-            would be ignored.
+        ValueError: the text is not JSON, or nested too deeply. RepeatedKey: an object has a key twice, so that one of
+            the values would be ignored.
     """
     try:
-        return json.loads(content, object_pairs_hook=_unique)
+        return json.loads(content, object_pairs_hook=_reject_repeated_keys)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
@@ -113,11 +114,11 @@ def by_name(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: two names have the same spelling.
     """
-    named = {text(name): value for name, value in row.items()}
-    if len(named) < len(row):
+    values_by_name = {text(name): value for name, value in row.items()}
+    if len(values_by_name) < len(row):
         [(name, _)] = Counter(map(text, row)).most_common(1)
-        raise ValueError(f"column {name!r} {TWICE}")
-    return named
+        raise ValueError(f"column {name!r} {OCCURS_TWICE}")
+    return values_by_name
 
 
 def is_missing(value: Any) -> bool:
@@ -154,9 +155,9 @@ def _category(plain: str, decimal: Decimal) -> str:
     match = CANONICAL[decimal].fullmatch(plain)
     if match is None:
         return plain
-    sign, whole, fraction = match.groups()
+    sign, integer, fraction = match.groups()
     fraction = (fraction or "").rstrip("0")
-    digits = f"{whole}.{fraction}" if fraction else whole
+    digits = f"{integer}.{fraction}" if fraction else integer
     return f"-{digits}" if sign == "-" and digits != "0" else digits
 
 
@@ -178,7 +179,7 @@ def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> f
         raise ValueError(f"not a number: {plain[:40]!r}")
     if plain in missing:
         return math.nan
-    if len(plain) > LONGEST:  # keep long texts out of the cache
+    if len(plain) > MAX_NUMBER_CHARACTERS:  # keep long texts out of the cache
         raise ValueError(f"not a number: {plain[:40]!r}")
     return _unless_missing(_number(plain, decimal), decimal, missing)
 
@@ -202,7 +203,7 @@ def missing_numbers(missing: tuple[str, ...], decimal: Decimal) -> frozenset[flo
 @functools.lru_cache(maxsize=4096)
 def _number(plain: str, decimal: Decimal) -> float:
     lower = plain.lower()
-    if lower in NO_NUMBER or lower.lstrip("+-") in INFINITE:
+    if lower in MISSING_IN_NUMBERS or lower.lstrip("+-") in INFINITE:
         return math.nan
     if ISO_DATE.fullmatch(plain):
         return _days(plain)

@@ -2,7 +2,7 @@
 
 Means, deviations and categories come from the training rows and are stored with the model as JSON, together with the
 spellings of cells, so that a row sent years later is read and encoded like the training rows. A missing number becomes
-the mean; an unknown category sets no feature.
+the mean; for an unknown category, all features of its column are 0.
 """
 
 import json
@@ -39,26 +39,26 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """The names of the features."""
-        shown = [name for name, _, _ in self.numeric]
-        return shown + [f"{name}={value or '(missing)'}" for name, values in self.categorical for value in values]
+        numeric = [name for name, _, _ in self.numeric]
+        return numeric + [f"{name}={value or '(missing)'}" for name, values in self.categorical for value in values]
 
     def encode(self, numbers: Numbers, texts: Texts, rows: int) -> npt.NDArray[np.float32]:
         """Encode rows: float32, shape (rows, features)."""
         features = np.zeros((rows, len(self.names)), np.float32)
         for k, (name, mean, scale) in enumerate(self.numeric):
-            standard = np.clip((numbers[name] - mean) / scale, -LARGEST, LARGEST)
-            features[:, k] = np.where(np.isnan(standard), 0.0, standard)
+            standardized = np.clip((numbers[name] - mean) / scale, -LARGEST, LARGEST)
+            features[:, k] = np.where(np.isnan(standardized), 0.0, standardized)
         start = len(self.numeric)
         for name, values in self.categorical:
             codes = {value: k for k, value in enumerate(values)}
-            known = np.fromiter((codes.get(value, -1) for value in texts[name]), np.int64, rows)
-            row = np.flatnonzero(known >= 0)
-            features[row, start + known[row]] = 1
+            indices = np.fromiter((codes.get(value, -1) for value in texts[name]), np.int64, rows)
+            known = np.flatnonzero(indices >= 0)
+            features[known, start + indices[known]] = 1
             start += len(values)
         return features
 
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
-        """Inverse of `encode`: numbers and texts, as far as the features determine them."""
+        """Inverse of `encode`: the numbers and texts, as far as features determine them."""
         matrix = np.asarray(features, np.float64)
         numbers = {name: matrix[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
         texts, start = {}, len(self.numeric)
@@ -75,7 +75,7 @@ class Columns:
 
 
 def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Columns:
-    """Measure the columns of the training rows.
+    """Measure means, deviations and categories on the training rows.
 
     Raises:
         ValueError: a column has no number at all, or more than MAX_CATEGORIES categories.
@@ -88,8 +88,8 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
         mean, scale = float(known.mean()), float(known.std())
         numeric.append((name, mean, scale if scale > 1e-12 * max(1.0, abs(mean)) else 1.0))
     categorical = []
-    for name, listed in texts.items():
-        distinct = tuple(sorted(set(listed)))
+    for name, categories in texts.items():
+        distinct = tuple(sorted(set(categories)))
         if len(distinct) > MAX_CATEGORIES:
             raise ValueError(
                 f"column {name!r} has {len(distinct)} categories; at most {MAX_CATEGORIES} can be one-hot encoded"

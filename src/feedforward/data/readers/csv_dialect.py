@@ -12,10 +12,10 @@ from typing import IO, Any
 from feedforward.core.errors import DataError
 from feedforward.data.readers import cells, encodings
 
-HEAD = 2**20  # characters to examine
-ROWS = 1000  # most rows to examine
+HEAD_CHARACTERS = 2**20  # to examine
+MAX_ROWS = 1000  # to examine
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
-AGREE = 0.9  # share of the rows that must have as many cells as the header
+MIN_AGREEMENT = 0.9  # share of the rows that must have as many cells as the header
 
 Rows = Sequence[list[str]]
 Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
@@ -23,7 +23,7 @@ Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written. skipped: rows before the first data row. unnamed: columns whose header cell is empty."""
+    """How a file is written. skipped: number of rows before the first data row. unnamed: columns without a header."""
 
     encoding: str
     separator: str
@@ -41,8 +41,8 @@ class Dialect:
 
 def _options(separator: str, quote: str | None, escape: str | None) -> dict[str, Any]:
     quoting = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote, "doublequote": escape is None}
-    strict = {"strict": quote is not None, "skipinitialspace": separator != "\t"}
-    return {"delimiter": separator, "escapechar": escape, **strict, **quoting}
+    parsing = {"strict": quote is not None, "skipinitialspace": separator != "\t"}
+    return {"delimiter": separator, "escapechar": escape, **parsing, **quoting}
 
 
 def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -50,8 +50,8 @@ def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     return (row for row in reader if any(map(str.strip, row)))
 
 
-def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
-    """Detect the dialect of a file. wanted: column names that it should have.
+def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
+    """Detect the dialect of a file. requested: names of columns that it should have.
 
     Raises:
         DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, has no rows, or most of its rows are
@@ -60,38 +60,38 @@ def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
     encoding, notes = detect_encoding(file)
     file.seek(0)
     head = io.TextIOWrapper(file, encoding, newline="")
-    text = head.read(HEAD)
-    is_complete = len(text) < HEAD
+    text = head.read(HEAD_CHARACTERS)
+    is_complete = len(text) < HEAD_CHARACTERS
     head.detach()
     if not is_complete and "\n" not in text and "\r" not in text:
-        raise DataError(f"the first line has more than {HEAD} characters; put each row on a line of its own")
-    separator, quote, escape = chosen = _quoting(text, is_complete, wanted)
-    listed, _ = _head_rows(text, is_complete, chosen)
-    if not listed:
+        raise DataError(f"the first line has more than {HEAD_CHARACTERS} characters; put each row on a line of its own")
+    separator, quote, escape = quoting = _quoting(text, is_complete, requested)
+    head_rows, _ = _head_rows(text, is_complete, quoting)
+    if not head_rows:
         raise DataError("contains no rows")
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
     notes += ["quotes are escaped with backslashes"] if escape else []
-    first = _first_row(listed)
+    first = _first_row(head_rows)
     notes += [f"{first} lines above the header are skipped"] if first else []
-    header = [cells.text(cell) for cell in listed[first]]
+    header = [cells.text(cell) for cell in head_rows[first]]
     header[0] = header[0].lstrip("# ")
-    named, below = len(header), listed[first + 1 :]
-    width = max(named, _width(listed[first:]))
-    header += [""] * (width - named)
-    if not _is_header(header, below, wanted):
+    header_width, below = len(header), head_rows[first + 1 :]
+    width = max(header_width, _width(head_rows[first:]))
+    header += [""] * (width - header_width)
+    if not _is_header(header, below, requested):
         notes.append(f"the first line looks like data, so the columns are named column_1 to column_{width}")
-        return Dialect(encoding, separator, quote, escape, first, _numbered(width), [], notes)
-    if width > named and any(cell.strip() for row in below for cell in row[named:]):
+        return Dialect(encoding, separator, quote, escape, first, _numbered_names(width), [], notes)
+    if width > header_width and any(cell.strip() for row in below for cell in row[header_width:]):
         raise DataError(
-            f"most rows have {width} cells, but the header has {named}; add the missing column name to the header, or"
-            " put quotes around cells that contain the separator"
+            f"most rows have {width} cells, but the header has {header_width}; add the missing column name to the"
+            " header, or put quotes around cells that contain the separator"
         )
     unnamed = [f"column_{k}" for k, name in enumerate(header, start=1) if not name]
     names = [name or f"column_{k}" for k, name in enumerate(header, start=1)]
     return Dialect(encoding, separator, quote, escape, first + 1, names, unnamed, notes)
 
 
-def _numbered(width: int) -> list[str]:
+def _numbered_names(width: int) -> list[str]:
     return [f"column_{k}" for k in range(1, width + 1)]
 
 
@@ -102,20 +102,20 @@ def detect_encoding(file: IO[bytes]) -> tuple[str, list[str]]:
         DataError: see `sniff`.
     """
     start = file.read(4)
-    if wide := encodings.wide(start):
-        return wide, [f"the encoding is {wide.upper()}"]
+    if encoding := encodings.detect_wide(start):
+        return encoding, [f"the encoding is {encoding.upper()}"]
     if start.startswith(codecs.BOM_UTF8):
         return "utf-8-sig", []
     file.seek(0)
     decoders = {name: codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252")}
-    position, bad, is_utf8 = 0, dict[str, str](), False
+    position, invalid, has_utf8 = 0, dict[str, str](), False
     while chunk := file.read(2**20):
         for name in list(decoders):
             try:
-                is_utf8 |= not decoders[name].decode(chunk).isascii() and name == "utf-8"
+                has_utf8 |= not decoders[name].decode(chunk).isascii() and name == "utf-8"
             except UnicodeDecodeError as error:
-                is_utf8 |= not error.object[: error.start].isascii() and name == "utf-8"
-                bad[name] = f"byte 0x{error.object[error.start]:02x} near position {position + error.start}"
+                has_utf8 |= not error.object[: error.start].isascii() and name == "utf-8"
+                invalid[name] = f"byte 0x{error.object[error.start]:02x} near position {position + error.start}"
                 del decoders[name]
         position += len(chunk)
     try:
@@ -123,72 +123,74 @@ def detect_encoding(file: IO[bytes]) -> tuple[str, list[str]]:
             decoders["utf-8"].decode(b"", final=True)
             return "utf-8", []
     except UnicodeDecodeError:
-        bad["utf-8"] = f"the last byte, at position {position - 1}"
-    if is_utf8:
-        raise DataError(f"is UTF-8 except for {bad['utf-8']}; correct it, or save the file as UTF-8")
+        invalid["utf-8"] = f"the last byte, at position {position - 1}"
+    if has_utf8:
+        raise DataError(f"is UTF-8 except for {invalid['utf-8']}; correct it, or save the file as UTF-8")
     if "cp1252" not in decoders:
-        raise DataError(f"neither UTF-8 nor Windows-1252: {bad['cp1252']}; save it as UTF-8")
+        raise DataError(f"neither UTF-8 nor Windows-1252: {invalid['cp1252']}; save it as UTF-8")
     return "cp1252", ["the file is not UTF-8 and was read as Windows-1252"]
 
 
-def _quoting(text: str, is_complete: bool, wanted: Sequence[str]) -> Quoting:
+def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
     """The separator, quote and escape characters that fit the beginning of the file best."""
     singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
     is_single = '"' not in text and singles > text.count("\n") and text.count("'") % 2 == 0
     quote, escapes = "'" if is_single else '"', (None, "\\") if '\\"' in text else (None,)
     quotings = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
     candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
-    named = [quoting for quoting, (listed, _) in candidates.items() if wanted and _has_names(listed, wanted)]
+    with_names = [
+        quoting for quoting, (head_rows, _) in candidates.items() if requested and _has_names(head_rows, requested)
+    ]
     # `max` returns the first of equally good candidates; the comma comes last, because cells often contain commas
-    best = max(named or candidates, key=lambda quoting: _fit(*candidates[quoting]))
-    return best if named or _fit(*candidates[best])[0] else (",", quote, None)
+    best = max(with_names or candidates, key=lambda quoting: _fit(*candidates[quoting]))
+    return best if with_names or _fit(*candidates[best])[0] else (",", quote, None)
 
 
 def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bool]:
-    """The first rows (if some quotes do not fit the separator, those before them), and whether all quotes fit it."""
+    """The first rows, up to the first quote that does not fit the separator, and whether there is no such quote."""
     reader = csv.reader(io.StringIO(text, newline=""), **_options(*quoting))
-    listed: list[list[str]] = []
+    head_rows: list[list[str]] = []
     try:
-        for row in itertools.islice(rows(reader), ROWS):
-            listed.append(row)
+        for row in itertools.islice(rows(reader), MAX_ROWS):
+            head_rows.append(row)
     except csv.Error as error:
-        return listed, not is_complete and "unexpected end" in str(error)
-    return (listed if is_complete or len(listed) in (1, ROWS) else listed[:-1]), True
+        return head_rows, not is_complete and "unexpected end" in str(error)
+    return (head_rows if is_complete or len(head_rows) in (1, MAX_ROWS) else head_rows[:-1]), True
 
 
-def _has_names(listed: Rows, wanted: Sequence[str]) -> bool:
-    return any({*wanted} <= {cells.text(cell).lstrip("# ") for cell in row} for row in listed[:20])
+def _has_names(head_rows: Rows, requested: Sequence[str]) -> bool:
+    return any({*requested} <= {cells.text(cell).lstrip("# ") for cell in row} for row in head_rows[:20])
 
 
-def _fit(listed: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
+def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
     """How well the separator and quotes fit; a greater result is a better fit."""
-    if not listed or (width := _width(listed)) < 2:
+    if not head_rows or (width := _width(head_rows)) < 2:
         return False, False, 0.0
-    first = _first_row(listed)
-    agree = sum(len(row) == width for row in listed[first:]) / len(listed[first:])
-    is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
-    return is_first and agree >= AGREE, is_consistent, agree
+    first = _first_row(head_rows)
+    agreement = sum(len(row) == width for row in head_rows[first:]) / len(head_rows[first:])
+    has_full_header = abs(len(head_rows[first]) - width) <= 1 and len(head_rows[first]) > 1
+    return has_full_header and agreement >= MIN_AGREEMENT, is_consistent, agreement
 
 
-def _width(listed: Sequence[list[str]]) -> int:
-    return Counter(map(len, listed)).most_common(1)[0][0]
+def _width(head_rows: Sequence[list[str]]) -> int:
+    return Counter(map(len, head_rows)).most_common(1)[0][0]
 
 
-def _first_row(listed: Sequence[list[str]]) -> int:
-    """The index of the header or first data row: the first row that is as wide as most rows."""
-    width = _width(listed)
-    least = width - 1 if width > 2 else width
-    wide = (k for k, row in enumerate(listed) if len(row) >= least and not row[0].lower().startswith("sep="))
-    return next(wide, 0)  # Excel reads the separator from a first line such as `sep=;`
+def _first_row(head_rows: Sequence[list[str]]) -> int:
+    """The index of the header or first data row: the first row that is about as wide as most rows."""
+    width = _width(head_rows)
+    min_width = width - 1 if width > 2 else width
+    indices = (k for k, row in enumerate(head_rows) if len(row) >= min_width and not row[0].lower().startswith("sep="))
+    return next(indices, 0)  # Excel reads the separator from a first line such as `sep=;`
 
 
-def _is_header(header: Sequence[str], below: Sequence[list[str]], wanted: Sequence[str]) -> bool:
-    if wanted:
-        return {*wanted} <= {*header} or not {*wanted} <= {*_numbered(len(header))}
+def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Sequence[str]) -> bool:
+    if requested:
+        return {*requested} <= {*header} or not {*requested} <= {*_numbered_names(len(header))}
     numbers = [name for name in header if name and not cells.is_missing(name) and _is_number(name)]
     if numbers and not _is_rising(numbers):
         return False
-    others = [cut for row in below if (cut := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
+    others = [texts for row in below if (texts := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
     for k, name in enumerate(header):
         if name and any(len(row) > k and row[k] == name for row in others) and not _is_number(name):
             return False
@@ -201,5 +203,5 @@ def _is_number(name: str) -> bool:
 
 def _is_rising(names: Sequence[str]) -> bool:
     """Whether the names are years or positions: at least three whole numbers that increase by one."""
-    whole = [int(name) for name in names if name.isdecimal()]
-    return len(whole) == len(names) > 2 and all(b - a == 1 for a, b in itertools.pairwise(whole))
+    integers = [int(name) for name in names if name.isdecimal()]
+    return len(integers) == len(names) > 2 and all(b - a == 1 for a, b in itertools.pairwise(integers))

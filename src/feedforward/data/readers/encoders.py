@@ -18,8 +18,8 @@ from feedforward.data.readers.row_encoder import COLUMNS, RowEncoder
 from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 from feedforward.data.splits import Features, MultiHot, Split
 
-MEASURED_IMAGES = 5000  # enough images to measure the geometry of all
-LEFT_OUT = -1  # stands for the column of a word pair that is left out
+MEASURED_IMAGES = 5000  # enough to measure the geometry of all training images
+LEFT_OUT = -1  # in place of a column: the word pair is left out
 
 
 class Encoder(Protocol):
@@ -61,7 +61,7 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
     The image geometry is measured on the training split.
 
     Raises:
-        DataError: the files are missing or damaged, or the features are not pixels.
+        DataError: a file is missing or damaged, or the features of idx images are not pixels.
     """
     if reader.kind == "labeled_text":
         return TextEncoder(tokenizer.load_vocabulary(vectorized / VOCABULARY, reader.num_words), reader.text or "")
@@ -98,7 +98,7 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
     """Restore an encoder from its settings and files.
 
     Raises:
-        DataError: they do not describe an encoder.
+        DataError: settings and files do not describe an encoder.
     """
     try:
         if settings["kind"] == "words":
@@ -120,38 +120,38 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None
 
 
-def lacks_pairs(made_by: Encoder, wanted: Encoder) -> bool:
-    """Whether the features of one encoder lack the word pairs that another encoder uses."""
-    if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder)):
+def lacks_pairs(source: Encoder, target: Encoder) -> bool:
+    """Whether the features of the encoder `source` lack word pairs, which the encoder `target` uses."""
+    if not (isinstance(source, TextEncoder) and isinstance(target, TextEncoder)):
         return False
-    return wanted.vocabulary.pairs is not None and made_by.vocabulary.pairs is None
+    return target.vocabulary.pairs is not None and source.vocabulary.pairs is None
 
 
-def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
-    """Convert features of one encoder to those that another would have produced from the same samples.
+def translate(features: Features, source: Encoder, target: Encoder) -> Features:
+    """Convert features from the encoder `source` to those that `target` would have produced from the same samples.
 
-    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them; word
-    pairs that it does not contain are left out. Words that only the other vocabulary contains stay dropped. Table
-    rows: they are encoded again with the other encoder's means, deviations and categories.
+    Texts: each word moves to its column in the vocabulary of `target`, or counts as dropped if it has none; word pairs
+    without a column there are left out. Words that only the vocabulary of `target` contains stay dropped. Table rows:
+    they are encoded again with the means, deviations and categories of `target`.
 
     Raises:
-        DataError: the encoders take different kinds of samples.
+        DataError: the encoders take different kinds of samples, or `target` needs a column that `source` lacks.
     """
-    if made_by == wanted:
+    if source == target:
         return features
-    if isinstance(made_by, RowEncoder) and isinstance(wanted, RowEncoder) and not isinstance(features, MultiHot):
-        numbers, texts = made_by.measured.decode(features)
-        absent = {n for n, *_ in (*wanted.measured.numeric, *wanted.measured.categorical)} - {*numbers, *texts}
-        if not absent:
-            return wanted.measured.encode(numbers, texts, len(features))
-    if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder) and isinstance(features, MultiHot)):
+    if isinstance(source, RowEncoder) and isinstance(target, RowEncoder) and not isinstance(features, MultiHot):
+        numbers, texts = source.measured.decode(features)
+        missing_columns = {n for n, *_ in (*target.measured.numeric, *target.measured.categorical)} - {*numbers, *texts}
+        if not missing_columns:
+            return target.measured.encode(numbers, texts, len(features))
+    if not (isinstance(source, TextEncoder) and isinstance(target, TextEncoder) and isinstance(features, MultiHot)):
         raise DataError("features from different preprocessing cannot be compared; promote a run on the same data")
-    column_of = np.full(made_by.columns, tokenizer.DROPPED)
+    column_of = np.full(source.columns, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
-    for word, column in made_by.vocabulary.column_of.items():
+    for word, column in source.vocabulary.column_of.items():
         otherwise = LEFT_OUT if word_pairs.SPACE in word else tokenizer.DROPPED
-        column_of[column] = wanted.vocabulary.column_of.get(word, otherwise)
+        column_of[column] = target.vocabulary.column_of.get(word, otherwise)
     rows, columns = np.repeat(np.arange(len(features)), np.diff(features.indptr)), column_of[features.indices]
-    keys = np.unique((rows * wanted.columns + columns)[columns != LEFT_OUT])
-    indptr = np.searchsorted(keys, np.arange(len(features) + 1) * wanted.columns)
-    return MultiHot(indptr, (keys % wanted.columns).astype(np.uint16), wanted.columns)
+    keys = np.unique((rows * target.columns + columns)[columns != LEFT_OUT])
+    indptr = np.searchsorted(keys, np.arange(len(features) + 1) * target.columns)
+    return MultiHot(indptr, (keys % target.columns).astype(np.uint16), target.columns)

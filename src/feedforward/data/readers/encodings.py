@@ -5,25 +5,25 @@ import gzip
 from pathlib import Path
 from typing import IO, cast
 
-MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # begins like the mark of UTF-16
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # must come first: it begins with the mark of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
 
 
-def wide(start: bytes) -> str | None:
-    """The encoding, if the text begins with its byte-order mark, or with two ASCII characters in UTF-16; else None.
+def detect_wide(start: bytes) -> str | None:
+    """UTF-32 or UTF-16 if a text starts with such a byte-order mark or with two ASCII characters in UTF-16, else None.
 
-    >>> wide("ab".encode("utf-16-le")), wide("ab".encode("utf-16")), wide(b"abcd")
-    ('utf-16-le', 'utf-16', None)
+    >>> [detect_wide(start) for start in ("ab".encode("utf-16-le"), "ab".encode("utf-16"), b"abcd")]
+    ['utf-16-le', 'utf-16', None]
     """
-    if b"\0" not in start[:4] and start[:2] not in MARKS:  # nearly always
+    if b"\0" not in start[:4] and start[:2] not in BYTE_ORDER_MARKS:  # nearly always
         return None
     zeros = bytes(byte == 0 for byte in start[:4])
-    unmarked = {b"\0\1\0\1": "utf-16-le", b"\1\0\1\0": "utf-16-be"}.get(zeros)
-    return next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), unmarked)
+    without_mark = {b"\0\1\0\1": "utf-16-le", b"\1\0\1\0": "utf-16-be"}.get(zeros)
+    return next((encoding for mark, encoding in BYTE_ORDER_MARKS.items() if start.startswith(mark)), without_mark)
 
 
 def open_unpacked(path: Path) -> IO[bytes]:

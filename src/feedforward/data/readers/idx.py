@@ -32,7 +32,7 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """The test images in the given rows, shape (height, width); a single row of pixels if the shape is unknown."""
+    """The test images in the given rows, shape (height, width), or (1, pixels) if the file does not give the shape."""
     images = read_array(files[config.test.features])
     shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
     return [np.asarray(images[row]).reshape(shape) for row in rows]
@@ -76,16 +76,16 @@ def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]
     if len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in OTHER_TYPES:
         raise DataError(f"{path}: has elements of type {OTHER_TYPES[magic[2]]}, expected unsigned bytes; convert it")
     if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
-        shown = "a web page" if header.lstrip()[:1] == b"<" else magic.hex() or "nothing"
+        found = "a web page" if header.lstrip()[:1] == b"<" else magic.hex() or "nothing"
         raise DataError(
-            f"{path}: not an idx file of unsigned bytes: begins with {shown},"
+            f"{path}: not an idx file of unsigned bytes: begins with {found},"
             f" expected 000008 and the number of dimensions; {remedy}"
         )
     start = 4 + 4 * magic[3]
-    sides = header[4:start]
-    shape = tuple(int.from_bytes(sides[at : at + 4], "big") for at in range(0, len(sides), 4))
+    dimensions = header[4:start]
+    shape = tuple(int.from_bytes(dimensions[k : k + 4], "big") for k in range(0, len(dimensions), 4))
     expected = start + int(np.prod(shape, dtype=object))
-    if len(sides) != 4 * magic[3] or size != expected:
+    if len(dimensions) != 4 * magic[3] or size != expected:
         raise DataError(f"{path}: expected {expected} bytes according to the header, got {size}; {remedy}")
     if not all(shape):
         raise DataError(f"{path}: contains no samples (shape {shape}); {remedy}")
@@ -104,18 +104,18 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
         )
     if config.classes is not None:
         labels = _renumber(labels, config.classes, files[pair.labels])
-    wanted = order(len(labels), config.shuffle_seed if name == "train" else None)
-    pixels = images.reshape(len(images), -1)[wanted]
+    rows = order(len(labels), config.shuffle_seed if name == "train" else None)
+    pixels = images.reshape(len(images), -1)[rows]
     digests = np.frombuffer(b"".join(hashlib.sha256(row.data).digest() for row in pixels), np.uint8)
     lengths = np.full(len(pixels), pixels.shape[1], np.int64)
-    return Part(name, Split(pixels, labels[wanted]), lengths, digests.reshape(-1, 32))
+    return Part(name, Split(pixels, labels[rows]), lengths, digests.reshape(-1, 32))
 
 
 def _renumber(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
     """Convert labels to class numbers, which count from 0 in the order of `classes`."""
-    numbers = np.full(256, -1)
-    numbers[list(classes)] = np.arange(len(classes))
-    renumbered = numbers[labels]
+    class_of_label = np.full(256, -1)
+    class_of_label[list(classes)] = np.arange(len(classes))
+    renumbered = class_of_label[labels]
     if renumbered.min() < 0:
         raise DataError(f"{path}: label {int(labels[renumbered.argmin()])} is not among reader.classes in params.yaml")
     return renumbered.astype(np.uint8)

@@ -38,15 +38,15 @@ class ImageEncoder:
         """Convert an encoded image (bytes, base64 or a data URL), or rows of gray levels 0–255, to a row of pixels.
 
         Raises:
-            InputError: the sample is not an image, or is blank.
+            InputError: the sample is not an image, is too large, or is blank.
         """
         try:
-            return self.row(_gray(sample, field))
+            return self.row(_gray_levels(sample, field))
         except ValueError as error:
             raise InputError(field, str(error)) from None
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
-        """A row of pixels: the foreground, scaled and shifted like the training images."""
+        """A row of pixels: the foreground, scaled and shifted to the geometry of the training images."""
         return image_preprocessing.normalize(image_preprocessing.find_foreground(levels), self.geometry).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
@@ -86,20 +86,20 @@ def picture_pixels(samples: Sequence[Any]) -> int:
     for sample in samples:
         if isinstance(sample, bytes | str):
             with contextlib.suppress(ValueError):  # not an image: `check` reports it
-                total += image_decoding.pixel_count(_encoded(sample))
+                total += image_decoding.pixel_count(_image_bytes(sample))
     return total
 
 
-def _gray(sample: Any, field: str) -> Levels:
+def _gray_levels(sample: Any, field: str) -> Levels:
     """Gray levels, from an encoded image or from rows of levels."""
     if isinstance(sample, bytes | str):
-        return image_decoding.read(_encoded(sample))
+        return image_decoding.read(_image_bytes(sample))
     if isinstance(sample, list | tuple):
-        return _levels(sample)
+        return _levels_from_rows(sample)
     raise InputError(field, f"must be an image (base64, or rows of gray levels), got {kind_of(sample)}")
 
 
-def _encoded(sample: bytes | str) -> bytes:
+def _image_bytes(sample: bytes | str) -> bytes:
     if isinstance(sample, bytes):
         return sample
     text = _DATA_URL.sub("", sample[:64], count=1) + sample[64:]
@@ -109,7 +109,7 @@ def _encoded(sample: bytes | str) -> bytes:
         raise ValueError("expected an image in base64, got invalid base64") from None
 
 
-def _levels(rows: Sequence[Any]) -> Levels:
+def _levels_from_rows(rows: Sequence[Any]) -> Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
     if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_decoding.MAX_PIXELS:
         raise ValueError("must be rows of gray levels, all of the same length")
@@ -123,4 +123,4 @@ def _levels(rows: Sequence[Any]) -> Levels:
     if min(flat) < 0 or max(flat) > 255:
         raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
     levels = np.array(flat, np.float32).reshape(len(rows), -1)
-    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # the type of a decoded image
+    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # the type of most decoded images

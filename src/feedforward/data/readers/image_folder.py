@@ -47,15 +47,15 @@ def column_names(_vectorized: Path) -> Callable[[int], str]:
 
 def _splits(config: ImageReader, files: Mapping[str, Path]) -> tuple[list[Picture], list[Picture]]:
     path = files[config.file]
-    pictures = _labeled(path, config.train, config.classes)
+    pictures = _read_labeled(path, config.train, config.classes)
     if config.test is not None:
-        return pictures, _labeled(path, config.test, config.classes)
+        return pictures, _read_labeled(path, config.test, config.classes)
     labels = np.array([label for _, _, label in pictures])
     train, test = draw_test_split(content_digests(content for _, content, _ in pictures), labels, config)
     return [pictures[row] for row in train], [pictures[row] for row in test]
 
 
-def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
+def _read_labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
     codes = {name: code for code, name in enumerate(classes)}
     pictures = [
         (name, content, label_of_path(name, folder, codes))

@@ -1,8 +1,8 @@
-"""Normalize the image of an object like the training images: size, position and contrast.
+"""Normalize an image to the size, position and contrast of the training images.
 
 MNIST's digits fit into a box of 20 × 20 pixels, with their center of mass in the middle of 28 × 28 pixels, light on
-dark. A network trained on them needs a photographed or drawn digit in the same form. The geometry of a dataset is
-measured on its training images.
+dark. To classify a photographed or drawn digit, a network trained on them needs it in the same form. The geometry of a
+dataset is measured on its training images.
 """
 
 import math
@@ -14,17 +14,17 @@ from PIL import Image
 
 from feedforward.data.readers.image_decoding import Gray, Levels, read
 
-MIN_CONTRAST = 24.0  # of 255; with less contrast an image counts as blank
-BOX_THRESHOLD = 0.2  # share of the strongest pixel; fainter pixels do not extend the bounding box
+MIN_CONTRAST = 24.0  # of 255; an image with less contrast counts as blank
+BOX_THRESHOLD = 0.2  # share of the greatest strength; fainter pixels do not extend the bounding box
 AGREEMENT = 0.95  # share of the training images that must agree on the box size
-ALL = slice(None)
+ALL_LINES = slice(None)
 
 
 @dataclass(frozen=True)
 class ImageGeometry:
     """Size of the images, in pixels, and where their foreground is.
 
-    box: longer side of the foreground's bounding box; None if the images differ in it, or fill the whole frame.
+    box: longer side of the foreground's bounding box; None if it differs between images, or is as long as the images.
     center: (row, column) of the foreground's center of mass.
     """
 
@@ -47,7 +47,7 @@ class Foreground:
     strongest: float
     side: int
 
-    def strength(self, rows: slice = ALL, columns: slice = ALL) -> Levels:
+    def strength(self, rows: slice = ALL_LINES, columns: slice = ALL_LINES) -> Levels:
         """The absolute difference from the background, 0–255, in the given rows and columns; noise becomes 0."""
         part = self.levels[rows, columns]
         if part.dtype == np.uint8 and self.side and not self.noise:  # the background is an integer: uint8 suffices
@@ -61,8 +61,8 @@ class Foreground:
 
     def bounding_box(self, share: float) -> tuple[int, int, int, int]:
         """(first row, first column, height, width) of the pixels whose strength exceeds `share` of the strongest."""
-        least = self.noise + share * (self.strongest - self.noise)
-        low, high = self.background - least, self.background + least
+        threshold = self.noise + share * (self.strongest - self.noise)
+        low, high = self.background - threshold, self.background + threshold
         if self.levels.dtype == np.uint8:  # compare integers with integers: no conversion to float
             low, high = math.ceil(low), math.floor(high)
         rows, columns = (
@@ -79,9 +79,9 @@ def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
     sides = np.array([max(_bounding_box(image > 0)[2:]) for image in nonempty] or [0])
     centers = np.array([_center_of_mass(image) for image in nonempty] or [((height - 1) / 2, (width - 1) / 2)])
     box = int(np.bincount(sides).argmax())
-    agree = np.mean(np.abs(sides - box) <= 1) >= AGREEMENT and 0 < box < max(height, width)
+    is_common = np.mean(np.abs(sides - box) <= 1) >= AGREEMENT and 0 < box < max(height, width)
     center = np.round(np.median(centers, axis=0), 1)
-    return ImageGeometry(height, width, box if agree else None, (float(center[0]), float(center[1])))
+    return ImageGeometry(height, width, box if is_common else None, (float(center[0]), float(center[1])))
 
 
 def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
@@ -97,10 +97,10 @@ def letterbox(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
     """A row of pixels, shape (height × width,): scaled to fit, centered, padded with the median of the corners."""
     if levels.shape != (height, width):
         factor = min(height / levels.shape[0], width / levels.shape[1])
-        small = _resize(np.asarray(levels, np.float32), factor)[:height, :width]
+        scaled = _resize(np.asarray(levels, np.float32), factor)[:height, :width]
         canvas = np.full((height, width), np.median(levels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.float32)
-        top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
-        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+        top, left = (height - scaled.shape[0]) // 2, (width - scaled.shape[1]) // 2
+        canvas[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
         levels = canvas
     row: npt.NDArray[np.uint8] = np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
     return row
@@ -135,15 +135,15 @@ def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np
     if (height, width) == (geometry.height, geometry.width) and _matches(full := foreground.strength(), geometry):
         return np.round(full).astype(np.uint8)
     if geometry.box is None:
-        small = _resize(foreground.strength(), min(geometry.height / height, geometry.width / width))
-        top, left = (geometry.height - small.shape[0]) // 2, (geometry.width - small.shape[1]) // 2
+        scaled = _resize(foreground.strength(), min(geometry.height / height, geometry.width / width))
+        top, left = (geometry.height - scaled.shape[0]) // 2, (geometry.width - scaled.shape[1]) // 2
     else:
         row, column, box_height, box_width = foreground.bounding_box(BOX_THRESHOLD)
         part = foreground.strength(slice(row, row + box_height), slice(column, column + box_width))
-        small = _resize(part, geometry.box / max(box_height, box_width))
-        center = _center_of_mass(small)
+        scaled = _resize(part, geometry.box / max(box_height, box_width))
+        center = _center_of_mass(scaled)
         top, left = round(geometry.center[0] - center[0]), round(geometry.center[1] - center[1])
-    return _paste(small * (255 / max(float(small.max()), 1e-6)), top, left, geometry)
+    return _paste(scaled * (255 / max(float(scaled.max()), 1e-6)), top, left, geometry)
 
 
 def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
@@ -156,20 +156,20 @@ def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
 
 
 def _resize(levels: Levels, factor: float) -> Gray:
-    """Scale with antialiasing, to at least one pixel per side; uint8 levels stay whole, which takes half the time."""
+    """Scale with antialiasing, to at least one pixel per side; integer levels (uint8) take half the time of floats."""
     height, width = (max(1, round(side * factor)) for side in levels.shape)
     picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
 
 
-def _paste(small: Gray, top: int, left: int, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """Paste `small` onto a black canvas, and cut off what extends beyond it."""
+def _paste(scaled: Gray, top: int, left: int, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
+    """Paste `scaled` onto a black canvas, and cut off what extends beyond it."""
     canvas = np.zeros((geometry.height, geometry.width), np.uint8)
-    height, width = small.shape
+    height, width = scaled.shape
     rows = slice(max(top, 0), min(top + height, geometry.height))
     columns = slice(max(left, 0), min(left + width, geometry.width))
     canvas[rows, columns] = np.round(
-        small[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        scaled[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     ).astype(np.uint8)
     return canvas
 
@@ -180,7 +180,7 @@ def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _box_of_lines(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The bounding box, from flags for the rows and columns that contain a pixel of it."""
+    """The bounding box of the foreground, from flags for the rows and columns that contain any of it."""
     top, left = int(rows.argmax()), int(columns.argmax())
     return top, left, len(rows) - int(rows[::-1].argmax()) - top, len(columns) - int(columns[::-1].argmax()) - left
 

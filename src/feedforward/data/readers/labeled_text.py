@@ -17,10 +17,10 @@ from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.readers import column_values, encodings, table_file, tokenizer
 from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
-from feedforward.data.readers.table import class_numbers, spelled_classes, warn_unlabeled
+from feedforward.data.readers.table import class_numbers, normalized_classes, warn_unlabeled
 from feedforward.data.splits import MultiHot, Split
 
-CHUNK = 4096  # rows of a table
+CHUNK = 4096  # rows of a table per chunk
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedChunk:
     """A chunk as rows of features, and properties of its texts (see `Part`). not_utf8: names of texts not in UTF-8."""
 
     features: MultiHot
@@ -59,23 +59,23 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
         DataError: the file is missing or damaged, or has no text for a split.
     """
     train, test = splits(config, files)
-    counts = tokenizer.total(processes.in_order(lambda chunk: tokenizer.count(chunk.texts, config.ngrams), train()))
+    counts = tokenizer.total(processes.map_in_order(lambda chunk: tokenizer.count(chunk.texts, config.ngrams), train()))
     vocabulary = tokenizer.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
         encode_chunk = functools.partial(encode, vocabulary=vocabulary)
         folder = files[config.file].parent
-        yield assemble("train", processes.in_order(encode_chunk, train()), config, folder)
-        yield assemble("test", processes.in_order(encode_chunk, test()), config, folder)
+        yield assemble("train", processes.map_in_order(encode_chunk, train()), config, folder)
+        yield assemble("test", processes.map_in_order(encode_chunk, test()), config, folder)
 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
     """The test texts in the given rows."""
-    wanted, texts, start = set(rows), {}, 0
+    requested, texts, start = set(rows), {}, 0
     for chunk in splits(config, files)[1]():
-        for row in wanted & set(range(start, start + len(chunk.texts))):
+        for row in requested & set(range(start, start + len(chunk.texts))):
             texts[row] = tokenizer.decode(chunk.texts[row - start])
         start += len(chunk.texts)
     return [texts[row] for row in rows]
@@ -89,32 +89,32 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
 
 
 def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
-    """Training and test texts: from two folders or files, or drawn from one."""
+    """Training and test texts: from two folders or files, or from one, of which the test texts are drawn."""
 
     def chunks_of(file: str, folder: str | None) -> Chunks:
         if config.text is not None:
-            return functools.partial(_of_columns, config, files[file])
-        return functools.partial(_of_folders, files[file], folder or "", config.classes)
+            return functools.partial(_read_columns, config, files[file])
+        return functools.partial(_read_folders, files[file], folder or "", config.classes)
 
     chunks = chunks_of(config.file, config.train)
     if config.test is not None or config.test_file is not None:
         return chunks, chunks_of(config.test_file or config.file, config.test)
     digests, labels = zip(*((content_digests(chunk.texts), chunk.labels) for chunk in chunks()), strict=True)
     train, test = draw_test_split(np.concatenate(digests), np.concatenate(labels), config)
-    return functools.partial(_rows_of, chunks, train), functools.partial(_rows_of, chunks, test)
+    return functools.partial(_select_rows, chunks, train), functools.partial(_select_rows, chunks, test)
 
 
-def _rows_of(chunks: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
-    """Yield the texts in the rows `wanted`, which must be in increasing order."""
+def _select_rows(chunks: Chunks, row_numbers: npt.NDArray[np.int64]) -> Iterator[Chunk]:
+    """Yield the texts with these row numbers, which must be in increasing order."""
     start = 0
     for chunk in chunks():
-        rows = wanted[(wanted >= start) & (wanted < start + len(chunk.texts))] - start
+        rows = row_numbers[(row_numbers >= start) & (row_numbers < start + len(chunk.texts))] - start
         start += len(chunk.texts)
         if len(rows):
             yield Chunk([chunk.names[k] for k in rows], [chunk.texts[k] for k in rows], chunk.labels[rows])
 
 
-def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
+def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     """Yield the labeled texts of a CSV, JSON lines or Parquet file.
 
     Raises:
@@ -127,16 +127,16 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     if not table.rows:
         raise DataError(f"{path}: contains no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=config.missing)
-    known = np.flatnonzero(warn_unlabeled(labels != "", position))
-    numbers = class_numbers(labels, spelled_classes(config.classes), position)[known]
-    texts = table.columns[config.text].take(known)
-    for start in range(0, len(known), CHUNK):
-        listed = texts.slice(start, CHUNK).to_pylist()
-        names = [f"row {row + 1}" for row in known[start : start + CHUNK]]
-        yield Chunk(names, [str(text).encode() for text in listed], numbers[start : start + CHUNK])
+    labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", position))
+    numbers = class_numbers(labels, normalized_classes(config.classes), position)[labeled_rows]
+    texts = table.columns[config.text].take(labeled_rows)
+    for start in range(0, len(labeled_rows), CHUNK):
+        chunk = texts.slice(start, CHUNK).to_pylist()
+        names = [f"row {row + 1}" for row in labeled_rows[start : start + CHUNK]]
+        yield Chunk(names, [str(text).encode() for text in chunk], numbers[start : start + CHUNK])
 
 
-def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
+def _read_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
     """Yield the texts in the folders `split`/CLASS and their subfolders, in the order of the file.
 
     Raises:
@@ -144,21 +144,21 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
     """
     codes = {name: code for code, name in enumerate(classes)}
     label_of = functools.cache(lambda folder: label_of_path(f"{folder}/", split, codes))
-    kind = np.min_scalar_type(len(classes) - 1)
+    dtype = np.min_scalar_type(len(classes) - 1)
     is_empty = True
     for names, texts in collected_files.read(path):
         labels = np.array([label_of(name.rpartition("/")[0]) for name in names])
         keep = np.flatnonzero(labels >= 0)
         if len(keep):
             is_empty = False
-            yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(kind))
+            yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(dtype))
     if is_empty:
         raise DataError(f"{path}: no text below {split or 'the top'} in {', '.join(classes)}; check `reader`")
 
 
-def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
+def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> EncodedChunk:
     """Encode a chunk; the features of a text do not depend on the other texts in the chunk."""
-    return Encoded(
+    return EncodedChunk(
         tokenizer.encode(chunk.texts, vocabulary),
         chunk.labels,
         np.array([len(text) for text in chunk.texts], np.int64),
@@ -173,7 +173,7 @@ def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
 
 def assemble(
     name: Literal["train", "test"],
-    encoded: Iterable[Encoded],
+    encoded: Iterable[EncodedChunk],
     config: TextReader,
     folder: Path,
     allocate: Allocate = _in_memory,
@@ -183,18 +183,18 @@ def assemble(
     folder: for an unnamed temporary file, so that no row is in memory twice. allocate: provides the memory for the
     indices.
     """
-    ones, labels, lengths, digests = [], [], [], []
+    row_lengths, labels, lengths, digests = [], [], [], []
     not_utf8: list[str] = []
     with tempfile.TemporaryFile(dir=folder) as rows:
         for chunk in encoded:
             rows.write(chunk.features.indices.data)
-            ones.append(np.diff(chunk.features.indptr))
+            row_lengths.append(np.diff(chunk.features.indptr))
             labels.append(chunk.labels)
             lengths.append(chunk.raw_lengths)
             digests.append(chunk.digests)
             not_utf8 += chunk.not_utf8
-        wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
-        features = _reorder(rows, ones, wanted, config.num_words, allocate)
+        row_order = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
+        features = _reorder(rows, row_lengths, row_order, config.num_words, allocate)
     if not_utf8:
         log.warning(
             "%s: %d texts are not UTF-8, the first is %s; they are read as Windows-1252",
@@ -204,23 +204,27 @@ def assemble(
         )
     return Part(
         name,
-        Split(features, np.concatenate(labels)[wanted]),
-        np.concatenate(lengths)[wanted],
-        np.concatenate(digests)[wanted],
+        Split(features, np.concatenate(labels)[row_order]),
+        np.concatenate(lengths)[row_order],
+        np.concatenate(digests)[row_order],
     )
 
 
 def _reorder(
-    rows: IO[bytes], ones: list[npt.NDArray[np.int64]], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate
+    rows: IO[bytes],
+    row_lengths: list[npt.NDArray[np.int64]],
+    row_order: npt.NDArray[np.int64],
+    columns: int,
+    allocate: Allocate,
 ) -> MultiHot:
-    """The rows in the order `wanted`. rows: a file with the indices. ones: lengths of the rows, chunk by chunk."""
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(ones)[wanted])])
-    positions = np.empty_like(wanted)
-    positions[wanted] = indptr[:-1]
+    """The rows in `row_order`. rows: a file with their indices. row_lengths: numbers of indices, chunk by chunk."""
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(row_lengths)[row_order])])
+    positions = np.empty_like(row_order)
+    positions[row_order] = indptr[:-1]
     indices = allocate(int(indptr[-1]))
     first = 0
     rows.seek(0)
-    for lengths in ones:
+    for lengths in row_lengths:
         chunk = np.frombuffer(rows.read(int(lengths.sum()) * indices.itemsize), indices.dtype)
         shift = positions[first : first + len(lengths)] - (np.cumsum(lengths) - lengths)
         indices[np.arange(len(chunk)) + np.repeat(shift, lengths)] = chunk
@@ -230,6 +234,6 @@ def _reorder(
 
 def _is_unicode(text: bytes) -> bool:
     try:
-        return text.isascii() or encodings.wide(text) is not None or bool(text.decode()) or True
+        return text.isascii() or encodings.detect_wide(text) is not None or bool(text.decode()) or True
     except UnicodeDecodeError:
         return False

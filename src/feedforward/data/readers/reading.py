@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.config.schema import Drawn, Reader
+from feedforward.config.schema import RandomSplitReader, Reader
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Split
 
@@ -41,7 +41,7 @@ class Part:
 class Reading:
     """The result of a reader. The parts are produced one at a time, to save memory.
 
-    vocabulary: the words that have a column, by frequency rank; None if features are not words.
+    vocabulary: the words that have a column, by frequency rank; None if the features are not words.
     facts: additional entries for the manifest (JSON values). files: additional files for the encoder, by name.
     """
 
@@ -70,15 +70,15 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
 
 
 def draw_test_split(
-    digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: Drawn
+    digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: RandomSplitReader
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw a test split from data without one; return the training and test rows, both in increasing order.
+    """Draw a test split from data without one; return the row numbers of both splits, each in increasing order.
 
     A hash of each sample and `split_seed` decides which samples are drawn, so that a sample stays in its split when
     others are added. A class with two or more samples has at least one in each split. digests: see `Part`.
 
     Raises:
-        DataError: fewer than two samples.
+        DataError: there are fewer than two samples.
     """
     if len(digests) < 2:
         raise DataError(f"{len(digests)} samples are too few to draw a test split of {config.test_share:g}")
@@ -115,7 +115,7 @@ def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
 
 
 def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
-    """The class number of a file under `folder`/CLASS, at any depth; otherwise -1. An empty `folder` is the top."""
+    """The class number of a file below `folder`/CLASS, -1 for others. An empty `folder` is the archive's top level."""
     prefix = f"{folder}/" if folder else ""
     name, slash, _ = path.removeprefix(prefix).partition("/") if path.startswith(prefix) else ("", "", "")
     return classes.get(name, -1) if slash else -1
@@ -136,12 +136,12 @@ def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> l
 def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:
     """Column number → name of the feature, for display; `vectorized` is the folder of the vectorized dataset.
 
-    A word is whatever stands between two blanks, so it can be as long as a text; long names are shortened.
+    A word can be as long as a text, because it ends only at a space or filter character; long names are shortened.
     """
     names: Callable[[int], str] = importlib.import_module(READERS[config.kind]).column_names(vectorized)
 
-    def shortened(column: int) -> str:
+    def short_name(column: int) -> str:
         name = names(column)
         return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
-    return shortened
+    return short_name

@@ -13,7 +13,7 @@ from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.sample_kinds import kind_of
 
 COLUMNS = "columns.json"
-SHOWN = 40  # characters of an unknown category in a warning
+MAX_SHOWN = 40  # characters of an unknown category in a warning
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,15 @@ class RowEncoder:
         if not isinstance(sample, dict):
             raise InputError(field, f"expected an object of columns, got {kind_of(sample)}")
         try:
-            named = cells.by_name(sample)
+            values_by_name = cells.by_name(sample)
         except ValueError as error:
             raise InputError(field, str(error)) from None
         row: dict[str, float | str] = {}
         for name, _, _ in self.measured.numeric:
-            row[name] = self._number(_cell(named, name, field), f"{field}.{name}")
+            row[name] = self._number(_cell_of(values_by_name, name, field), f"{field}.{name}")
         for name, _ in self.measured.categorical:
-            row[name] = cells.category(_cell(named, name, field), self.measured.decimal, self.measured.missing)
+            value = _cell_of(values_by_name, name, field)
+            row[name] = cells.category(value, self.measured.decimal, self.measured.missing)
         return row
 
     def _number(self, value: Any, field: str) -> float:
@@ -70,22 +71,22 @@ class RowEncoder:
     def unknown(self, sample: Mapping[str, float | str]) -> list[str]:
         """`COLUMN=CATEGORY` for each category that does not occur in the training rows; long names are shortened."""
         values = [(name, str(sample[name]), known) for name, known in self.measured.categorical]
-        return [f"{name}={_short(value) or '(missing)'}" for name, value, known in values if value not in known]
+        return [f"{name}={_shorten(value) or '(missing)'}" for name, value, known in values if value not in known]
 
     def settings(self) -> dict[str, Any]:
         """The settings of this encoder, as JSON-serializable values."""
         return {"kind": "columns"}
 
     def files(self) -> dict[str, bytes]:
-        """Means, deviations, categories and spellings of the training rows."""
+        """The columns as measured on the training rows, as JSON."""
         return {COLUMNS: self.measured.to_json()}
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _cell(sample: Mapping[str, Any], name: str, field: str) -> Any:
+def _cell_of(sample: Mapping[str, Any], name: str, field: str) -> Any:
     if name not in sample:
         raise InputError(field, f"expected a column {name!r}, got {', '.join(sample)[:200] or 'none'}")
     value = sample[name]

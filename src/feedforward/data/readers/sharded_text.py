@@ -1,4 +1,4 @@
-"""Store labeled texts as Parquet shards in any fsspec store, for many processes to read; see `labeled_text`.
+"""Read labeled texts by way of Parquet shards in any fsspec store, so that many processes can share the work.
 
 Results do not depend on which process works on a shard or when: counts are added up, the features of a text depend
 only on that text, and results are returned in the order of the shards. So the result of `read` equals that of
@@ -28,10 +28,10 @@ from feedforward.core.redaction import redact
 from feedforward.data.readers import labeled_text, tokenizer
 from feedforward.data.readers.reading import Part, Reading
 
-TEXTS = 4096  # per shard: five megabytes of reviews
-INDEX = "shards.json"  # written last
-UNSHARDED = {"num_words", "ngrams", "shuffle_seed"}  # settings of the reader that do not affect the shards
-DECIDING = (__name__,)  # modules whose code, including all imports, determines the bytes
+TEXTS_PER_SHARD = 4096  # five megabytes of reviews
+INDEX = "shards.json"  # written last: a folder that has it is complete
+NOT_IN_SHARDS = {"num_words", "ngrams", "shuffle_seed"}  # settings of the reader that do not affect the shards
+DIGESTED_MODULES = (__name__,)  # modules whose code, including all imports, determines the bytes of the shards
 
 
 class ShardMap(Protocol):
@@ -47,7 +47,7 @@ class ShardMap(Protocol):
 def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: ShardMap, scratch: Path) -> Reading:
     """Read both splits like `labeled_text.read`, using shards in `store`.
 
-    scratch: a folder for the rows, which are kept there in unnamed temporary files instead of memory.
+    scratch: a folder for unnamed temporary files, which hold the encoded rows instead of memory.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
@@ -55,12 +55,12 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
     shards = write(config, files, store)
     counts = tokenizer.total(map_shards(count, shards["train"], config.ngrams))
     vocabulary = tokenizer.rank(counts, config.num_words)
-    published = _publish(vocabulary, store)
+    vocabulary_reference = _publish(vocabulary, store)
     allocate = functools.partial(_on_disk, scratch)
 
     def part(name: Literal["train", "test"]) -> Part:
         scratch.mkdir(parents=True, exist_ok=True)
-        encoded = map_shards(encode, shards[name], *published)
+        encoded = map_shards(encode, shards[name], *vocabulary_reference)
         return labeled_text.assemble(name, encoded, config, scratch, allocate)
 
     def parts() -> Iterator[Part]:
@@ -71,9 +71,8 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
 
 
 def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
-    with tempfile.TemporaryFile(
-        dir=folder
-    ) as file:  # lives as long as the mapping, and is gone if the process is killed
+    # The file lives as long as the mapping, and is gone if the process is killed
+    with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, np.uint16, "w+", shape=(indices,))
 
 
@@ -90,21 +89,21 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
     """
     try:
         sources = {key: atomic_files.file_digest(path) for key, path in sorted(files.items())}
-        reader = config.model_dump(mode="json", exclude=UNSHARDED)
-        content = atomic_files.digest([reader, sources, TEXTS, code_digest(DECIDING)])
-        folder = f"{store.rstrip('/')}/{content[:32]}"
+        reader = config.model_dump(mode="json", exclude=NOT_IN_SHARDS)
+        digest = atomic_files.digest([reader, sources, TEXTS_PER_SHARD, code_digest(DIGESTED_MODULES)])
+        folder = f"{store.rstrip('/')}/{digest[:32]}"
         system, path = fsspec.url_to_fs(folder)
         if system.exists(f"{path}/{INDEX}"):
-            sizes = json.loads(system.cat_file(f"{path}/{INDEX}"))
+            shard_counts = json.loads(system.cat_file(f"{path}/{INDEX}"))
         else:
             system.makedirs(path, exist_ok=True)
-            sizes = dict.fromkeys(("train", "test"), 0)
-            for split, chunks in zip(sizes, labeled_text.splits(config, files), strict=True):
-                for sizes[split], table in enumerate(_tables(chunks()), start=1):
-                    with system.open(f"{path}/{_name(split, sizes[split])}", "wb") as file:
+            shard_counts = dict.fromkeys(("train", "test"), 0)
+            for split, chunks in zip(shard_counts, labeled_text.splits(config, files), strict=True):
+                for shard_counts[split], table in enumerate(_tables(chunks()), start=1):
+                    with system.open(f"{path}/{_name(split, shard_counts[split])}", "wb") as file:
                         pq.write_table(table, file, compression="zstd")
-            system.pipe_file(f"{path}/{INDEX}", atomic_files.canonical_json(sizes).encode())
-        return {split: [f"{folder}/{_name(split, k + 1)}" for k in range(sizes[split])] for split in sizes}
+            system.pipe_file(f"{path}/{INDEX}", atomic_files.canonical_json(shard_counts).encode())
+        return {split: [f"{folder}/{_name(split, k + 1)}" for k in range(n)] for split, n in shard_counts.items()}
     except DataError:
         raise
     except Exception as error:  # every backend of fsspec raises its own exceptions
@@ -136,20 +135,20 @@ def _name(split: str, number: int) -> str:
 
 
 def _tables(chunks: Iterator[labeled_text.Chunk]) -> Iterator[pa.Table]:
-    """Yield the texts in tables of TEXTS rows; the last may be shorter."""
-    rest: list[pa.Table] = []
+    """Yield the texts in tables of TEXTS_PER_SHARD rows; the last may be shorter."""
+    leftover: list[pa.Table] = []
     for chunk in chunks:
         columns = {"name": chunk.names, "text": pa.array(chunk.texts, pa.large_binary()), "label": chunk.labels}
-        table = pa.concat_tables([*rest, pa.table(columns)])
-        full = len(table) - len(table) % TEXTS
-        for start in range(0, full, TEXTS):
-            yield table.slice(start, TEXTS)
-        rest = [table.slice(full)]
-    if rest and len(rest[0]):
-        yield rest[0]
+        table = pa.concat_tables([*leftover, pa.table(columns)])
+        complete_rows = len(table) - len(table) % TEXTS_PER_SHARD
+        for start in range(0, complete_rows, TEXTS_PER_SHARD):
+            yield table.slice(start, TEXTS_PER_SHARD)
+        leftover = [table.slice(complete_rows)]
+    if leftover and len(leftover[0]):
+        yield leftover[0]
 
 
-# --- work on one shard --------------------------------------------------------------------------------
+# --- work on one shard ---------------------------------------------------------------------------
 
 
 def count(shard: str, ngrams: int) -> pa.Table:
@@ -157,8 +156,8 @@ def count(shard: str, ngrams: int) -> pa.Table:
     return tokenizer.count(_load(shard).texts, ngrams)
 
 
-def encode(shard: str, vocabulary: str, columns: int) -> labeled_text.Encoded:
-    """The features of a shard; vocabulary, columns: as returned by `_publish`."""
+def encode(shard: str, vocabulary: str, columns: int) -> labeled_text.EncodedChunk:
+    """Encode a shard. vocabulary, columns: URL and number of columns that `_publish` returned."""
     encoded = labeled_text.encode(_load(shard), _vocabulary(vocabulary, columns))
     atomic_files.crash_point("shard.encoded")
     return encoded

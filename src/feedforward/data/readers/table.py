@@ -21,8 +21,8 @@ from feedforward.data.readers.reading import Part, Reading, draw_test_split, ord
 from feedforward.data.splits import Split
 
 COLUMNS = "columns.json"
-BLOCK = 16_384  # rows as Python objects at a time
-MANY_UNKNOWN = 0.5  # share of the test rows
+BLOCK = 16_384  # rows held as Python objects at a time
+MANY_UNKNOWN = 0.5  # share of the test rows; more rows with unknown categories cause a warning
 YES, NO = ("1", "true", "yes", "t", "y"), ("0", "false", "no", "f", "n")
 
 log = logging.getLogger(__name__)
@@ -39,29 +39,29 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, wanted: npt.NDArray[np.int64]) -> "Rows":
-        """The rows `wanted`, in that order."""
-        numbers = {name: values[wanted] for name, values in self.numbers.items()}
-        return Rows(numbers, {name: texts[wanted] for name, texts in self.texts.items()}, self.labels[wanted])
+    def take(self, row_order: npt.NDArray[np.int64]) -> "Rows":
+        """The rows with the numbers in `row_order`, in that order."""
+        numbers = {name: values[row_order] for name, values in self.numbers.items()}
+        return Rows(numbers, {name: texts[row_order] for name, texts in self.texts.items()}, self.labels[row_order])
 
     def raw(self, row: int) -> dict[str, Any]:
-        """A row as it was read: None for a missing number, "" for a missing text."""
+        """The cells of a row by column: None for a missing number, "" for a missing text."""
         numbers = {name: float(values[row]) for name, values in self.numbers.items()}
-        shown: dict[str, Any] = {name: None if np.isnan(value) else value for name, value in numbers.items()}
-        return shown | {name: texts[row] for name, texts in self.texts.items()}
+        row_cells: dict[str, Any] = {name: None if np.isnan(value) else value for name, value in numbers.items()}
+        return row_cells | {name: texts[row] for name, texts in self.texts.items()}
 
     def encode(self) -> Iterator[bytes]:
         """Yield each row as bytes; equal rows have equal bytes, even if the file spells them differently."""
         for start in range(0, len(self), BLOCK):
             block = self.take(np.arange(start, min(start + BLOCK, len(self))))
-            numbers = {name: _known(values.tolist()) for name, values in block.numbers.items()}
+            numbers = {name: _nan_to_none(values.tolist()) for name, values in block.numbers.items()}
             columns = numbers | {name: texts.tolist() for name, texts in block.texts.items()}
             for row in zip(*columns.values(), strict=True):
                 yield atomic_files.canonical_json(dict(zip(columns, row, strict=True))).encode()
 
 
 @dataclass(frozen=True)
-class Hashed:
+class HashedRows:
     """Rows with their lengths, int64, shape (rows,), and SHA-256 digests, uint8, shape (rows, 32)."""
 
     rows: Rows
@@ -69,7 +69,7 @@ class Hashed:
     digests: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, rows: Rows) -> "Hashed":
+    def of(cls, rows: Rows) -> "HashedRows":
         """Hash each row."""
         lengths, digests = np.empty(len(rows), np.int64), bytearray()
         for row, line in enumerate(rows.encode()):
@@ -77,9 +77,9 @@ class Hashed:
             digests += hashlib.sha256(line).digest()
         return cls(rows, lengths, np.frombuffer(digests, np.uint8).reshape(-1, 32))
 
-    def take(self, wanted: npt.NDArray[np.int64]) -> "Hashed":
-        """The rows `wanted`, in that order."""
-        return Hashed(self.rows.take(wanted), self.lengths[wanted], self.digests[wanted])
+    def take(self, row_order: npt.NDArray[np.int64]) -> "HashedRows":
+        """The rows with the numbers in `row_order`, in that order."""
+        return HashedRows(self.rows.take(row_order), self.lengths[row_order], self.digests[row_order])
 
 
 def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
@@ -102,7 +102,7 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
     """The given test rows, each as a line of `column value` pairs."""
     _, test = _splits(config, files)
-    return [", ".join(f"{name} {_shown(value)}" for name, value in test.rows.raw(row).items()) for row in rows]
+    return [", ".join(f"{name} {_display(value)}" for name, value in test.rows.raw(row).items()) for row in rows]
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
@@ -111,20 +111,20 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
     return lambda column: names[column]
 
 
-def _known(values: list[float]) -> list[float | None]:
+def _nan_to_none(values: list[float]) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values]
 
 
-def _shown(value: Any) -> str:
+def _display(value: Any) -> str:
     return "(missing)" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[Hashed, Hashed]:
-    labeled = Hashed.of(load(config, files[config.file]))
+def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[HashedRows, HashedRows]:
+    all_rows = HashedRows.of(load(config, files[config.file]))
     if config.test_file is not None:
-        return labeled, Hashed.of(load(config, files[config.test_file]))
-    train, test = draw_test_split(labeled.digests, labeled.rows.labels, config)
-    return labeled.take(train), labeled.take(test)
+        return all_rows, HashedRows.of(load(config, files[config.test_file]))
+    train, test = draw_test_split(all_rows.digests, all_rows.rows.labels, config)
+    return all_rows.take(train), all_rows.take(test)
 
 
 def load(config: TableReader, path: Path) -> Rows:
@@ -150,9 +150,9 @@ def load(config: TableReader, path: Path) -> Rows:
     def texts(name: str) -> Texts:
         return column_values.categories(table.columns[name], config.decimal, config.missing)
 
-    labels, known = _labels(config, path, numbers, texts)
+    labels, has_label = _labels(config, path, numbers, texts)
     rows = Rows({name: numbers(name) for name in config.numeric}, {n: texts(n) for n in config.categorical}, labels)
-    return rows if known.all() else rows.take(np.flatnonzero(known))
+    return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
 
 def _labels(
@@ -161,25 +161,25 @@ def _labels(
     numbers: Callable[[str], npt.NDArray[np.float64]],
     texts: Callable[[str], Texts],
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-    """The labels of all rows, and which rows have a label; other rows get a meaningless number."""
+    """The labels of all rows, and which rows have one; for the other rows, the label is meaningless."""
     if config.classes is None and len(config.target) == 1:
         numbered = numbers(config.target[0])
         return numbered, warn_unlabeled(~np.isnan(numbered), f"{path}: column {config.target[0]!r}")
-    listed = [texts(name) for name in config.target]
-    known = np.all([column != "" for column in listed], axis=0)
-    warn_unlabeled(known, f"{path}: column {', '.join(map(repr, config.target))}")
+    label_columns = [texts(name) for name in config.target]
+    has_label = np.all([column != "" for column in label_columns], axis=0)
+    warn_unlabeled(has_label, f"{path}: column {', '.join(map(repr, config.target))}")
     if config.classes is not None:
-        classes = spelled_classes(config.classes, config.decimal)
-        return class_numbers(listed[0], classes, f"{path}: column {config.target[0]!r}"), known
+        classes = normalized_classes(config.classes, config.decimal)
+        return class_numbers(label_columns[0], classes, f"{path}: column {config.target[0]!r}"), has_label
     codes = dict.fromkeys(YES, 1) | dict.fromkeys(NO, 0) | {"": 0}
-    hot = np.zeros((len(known), len(config.target)), np.uint8)
-    for column, (name, values) in enumerate(zip(config.target, listed, strict=True)):
+    multi_hot = np.zeros((len(has_label), len(config.target)), np.uint8)
+    for column, (name, values) in enumerate(zip(config.target, label_columns, strict=True)):
         lower = [value.lower() for value in values]
         odd = next((row for row, value in enumerate(lower) if value not in codes), None)
         if odd is not None:
             raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in row {odd + 1}")
-        hot[:, column] = [codes[value] for value in lower]
-    return hot, known
+        multi_hot[:, column] = [codes[value] for value in lower]
+    return multi_hot, has_label
 
 
 def _warn_of_unknown(texts: Mapping[str, Texts], measured: Columns, path: Path) -> None:
@@ -194,26 +194,27 @@ def _warn_of_unknown(texts: Mapping[str, Texts], measured: Columns, path: Path) 
             )  # fmt: skip
 
 
-def warn_unlabeled(known: npt.NDArray[np.bool_], position: str) -> npt.NDArray[np.bool_]:
-    """Return `known` unchanged; log the number of rows without a label.
+def warn_unlabeled(has_label: npt.NDArray[np.bool_], position: str) -> npt.NDArray[np.bool_]:
+    """Return `has_label` unchanged; log a warning with the number of rows without a label.
 
     Raises:
         DataError: no row has a label.
     """
-    if not known.any():
+    if not has_label.any():
         raise DataError(f"{position} has no label in any row; name another target")
-    if not known.all():
-        log.warning("%s: %d of %d rows have no label and are left out", position, int((~known).sum()), len(known))
-    return known
+    if not has_label.all():
+        unlabeled = int((~has_label).sum())
+        log.warning("%s: %d of %d rows have no label and are left out", position, unlabeled, len(has_label))
+    return has_label
 
 
-def spelled_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> list[str]:
-    """The classes in params.yaml, in the normalized spelling of cells."""
+def normalized_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> list[str]:
+    """The classes in params.yaml, normalized like cells."""
     return [cells.category(name, decimal) or name for name in classes]
 
 
 def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], position: str) -> npt.NDArray[np.generic]:
-    """The number of each value among the classes, uint8 or wider; 0 where the value is empty.
+    """The class number of each value, uint8 or wider; 0 where the value is empty.
 
     Raises:
         DataError: a value is not one of the classes.
@@ -226,10 +227,10 @@ def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], positio
         raise DataError(
             f"{position} must contain one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
         )
-    kind = np.min_scalar_type(len(classes) - 1)
-    return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(kind)
+    dtype = np.min_scalar_type(len(classes) - 1)
+    return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(dtype)
 
 
-def _part(name: Literal["train", "test"], part: Hashed, measured: Columns) -> Part:
+def _part(name: Literal["train", "test"], part: HashedRows, measured: Columns) -> Part:
     features = measured.encode(part.rows.numbers, part.rows.texts, len(part.rows))
     return Part(name, Split(features, part.rows.labels), part.lengths, part.digests)

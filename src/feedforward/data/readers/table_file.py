@@ -2,7 +2,7 @@
 
 Cells of CSV and JSON lines stay text, which `cells` reads later. CSV is parsed with Python's `csv`, because Arrow
 cannot detect dialects. DuckDB detected the separator and the header in 32 of 34 trial files, but it silently renames
-duplicate columns, converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
+duplicate columns, converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and takes 25 MB.
 """
 
 import csv
@@ -23,8 +23,9 @@ from feedforward.data.readers import cells, csv_dialect, encodings
 from feedforward.data.readers.csv_dialect import Dialect
 
 BATCH = 16_384  # rows of a CSV file held as Python objects at a time
+# First cell of a line of totals
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
-JSON_LINES = (".jsonl", ".ndjson")  # suffixes
+JSON_LINES = (".jsonl", ".ndjson")  # suffixes of file names
 LARGEST_CELL = 2**26  # characters; `csv` has one limit for the whole process
 
 T = TypeVar("T")
@@ -39,8 +40,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def read(path: Path, wanted: Sequence[str] = ()) -> Table:
-    """Read the `wanted` columns of a file, or all columns if `wanted` is empty.
+def read(path: Path, requested: Sequence[str] = ()) -> Table:
+    """Read a file. requested: names of the columns to read; if empty, all are read.
 
     Raises:
         DataError: the file or a column cannot be read; one line with the reason.
@@ -49,13 +50,13 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
         with encodings.open_unpacked(path) as file:
             start = file.read(4096)
         if start[:4] == b"PAR1":
-            return _parquet(path, wanted)
+            return _parquet(path, requested)
         first = start.translate(None, b"\0\xef\xbb\xbf\xff\xfe").lstrip()[:1]  # no marks or zeros of UTF-16
         if first == b"{":
-            return _json_lines(path, wanted)
+            return _json_lines(path, requested)
         if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
             raise DataError(f"{path}: is a JSON array; save one JSON object per line")
-        return _csv(path, wanted)
+        return _csv(path, requested)
     except (OSError, EOFError, pa.ArrowException, csv.Error, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read as a table ({one_line(reason)})") from None
@@ -70,36 +71,36 @@ def _examine(path: Path, examine: Callable[[IO[bytes]], T]) -> T:
         raise DataError(f"{path}: {error}") from None
 
 
-def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Check the wanted column names against those of the file; return all names if `wanted` is empty.
+def _select(path: Path, names: Sequence[str], requested: Sequence[str]) -> list[str]:
+    """Check that the file has the requested columns; return their names, or all names if none is requested.
 
     Raises:
         DataError: a name occurs twice or is missing.
     """
     duplicates = [name for name, count in Counter(name for name in names if name).items() if count > 1]
-    if (duplicates and not wanted) or set(duplicates) & set(wanted):
-        raise DataError(f"{path}: column {duplicates[0]!r} {cells.TWICE}; rename one of them in the file")
-    for name in wanted:
+    if (duplicates and not requested) or set(duplicates) & set(requested):
+        raise DataError(f"{path}: column {duplicates[0]!r} {cells.OCCURS_TWICE}; rename one of them in the file")
+    for name in requested:
         if name not in names:
             raise DataError(
                 f"{path}: cannot be read as a table (no column {name!r}; it has {one_line(', '.join(names))[:200]});"
                 " check `reader` in params.yaml"
             )
-    return list(wanted or names)
+    return list(requested or names)
 
 
 # --- Parquet and JSON lines ----------------------------------------------------------------------
 
 
-def _parquet(path: Path, wanted: Sequence[str]) -> Table:
+def _parquet(path: Path, requested: Sequence[str]) -> Table:
     schema = pq.read_schema(path)
     trimmed = [cells.text(name) for name in schema.names]
-    chosen = _select(path, trimmed, wanted)
+    chosen = _select(path, trimmed, requested)
     table = pq.read_table(path, columns=[schema.names[trimmed.index(name)] for name in chosen])
     columns = {}
     for k, name in enumerate(chosen):
         try:
-            columns[name] = _plain(table.column(k))
+            columns[name] = _to_plain_type(table.column(k))
         except (OverflowError, LookupError) as error:  # a year after 9999; an unknown time zone
             raise DataError(
                 f"{path}: column {name!r} has a date or time zone that cannot be read ({error}); leave the column out"
@@ -108,24 +109,24 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Table:
     return Table(columns, table.num_rows)
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
+def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
     """Keep integers; convert other numbers to float64 and everything else to text.
 
     Raises:
         OverflowError: a date is out of Python's range. LookupError: a time zone is unknown.
     """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_decimal(kind) or pa.types.is_floating(kind):
+    arrow_type = column.type
+    if pa.types.is_dictionary(arrow_type):
+        column, arrow_type = column.cast(arrow_type.value_type), arrow_type.value_type
+    if pa.types.is_decimal(arrow_type) or pa.types.is_floating(arrow_type):
         column = column.cast(pa.float64())
-    elif not pa.types.is_integer(kind):
+    elif not pa.types.is_integer(arrow_type):
         return pa.array((cells.text(value) for value in column.to_pylist()), pa.large_string())
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
-    columns: dict[str, list[str]] = {name: [] for name in wanted}
+def _json_lines(path: Path, requested: Sequence[str]) -> Table:
+    columns: dict[str, list[str]] = {name: [] for name in requested}
     rows = 0
     encoding, notes = _examine(path, csv_dialect.detect_encoding)
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
@@ -144,13 +145,13 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
                 fields = cells.by_name(entry)
             except ValueError as error:
                 raise DataError(f"{path}: line {number}: {error}; rename one of them in the file") from None
-            for name in fields if not wanted else ():
+            for name in fields if not requested else ():
                 columns.setdefault(name, [""] * rows)
             for name, values in columns.items():
                 values.append(json_text(fields.get(name)))
             rows += 1
-    if wanted and rows:
-        _select(path, [name for name, values in columns.items() if any(values)] or list(wanted), wanted)
+    if requested and rows:
+        _select(path, [name for name, values in columns.items() if any(values)] or list(requested), requested)
     return Table({name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows, notes)
 
 
@@ -162,13 +163,13 @@ def json_text(value: Any) -> str:
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def _csv(path: Path, wanted: Sequence[str]) -> Table:
+def _csv(path: Path, requested: Sequence[str]) -> Table:
     csv.field_size_limit(LARGEST_CELL)
-    dialect = _examine(path, functools.partial(csv_dialect.sniff, wanted=wanted))
+    dialect = _examine(path, functools.partial(csv_dialect.sniff, requested=requested))
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
         rows = _Rows(path, dialect, file)
         names = dialect.names
-        chosen = _select(path, names, wanted)
+        chosen = _select(path, names, requested)
         indices = [names.index(name) for name in chosen if name]
         chosen = [name for name in chosen if name]
         pieces: list[list[pa.Array]] = [[] for _ in chosen]
@@ -180,13 +181,13 @@ def _csv(path: Path, wanted: Sequence[str]) -> Table:
         name: pa.concat_arrays(piece) if piece else pa.array([], pa.large_string())
         for name, piece in zip(chosen, pieces, strict=True)
     }
-    columns, ignored = _without_empty(columns, [] if wanted else dialect.unnamed)
+    columns, ignored = _drop_empty(columns, [] if requested else dialect.unnamed)
     notes = [*dialect.notes, *rows.notes()]
     notes += [f"{ignored} empty columns without a name are ignored"] if ignored else []
     return Table(columns, rows.count, notes)
 
 
-def _without_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tuple[dict[str, pa.Array], int]:
+def _drop_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tuple[dict[str, pa.Array], int]:
     empty = [name for name in unnamed if not any(cell.strip() for cell in columns[name].unique().to_pylist())]
     return {name: column for name, column in columns.items() if name not in empty}, len(empty)
 
@@ -203,7 +204,7 @@ class _Rows:
         names, previous = self.dialect.names, None
         width = len(names)
         try:
-            for number, row in enumerate(csv_dialect.rows(self._with_empty_counted())):
+            for number, row in enumerate(csv_dialect.rows(self._counting_empty())):
                 if number < self.dialect.skipped:
                     continue
                 if names[0] in row[0] and [*map(cells.text, row)] == names:
@@ -230,17 +231,17 @@ class _Rows:
                 self.count += 1
                 yield previous
 
-    def _with_empty_counted(self) -> Iterator[list[str]]:
-        """All rows; those with separators or quotes but without content are counted, because they will be skipped."""
+    def _counting_empty(self) -> Iterator[list[str]]:
+        """Yield all rows; count those that have separators or quotes but no content, because the caller skips them."""
         for row in self._reader:
             self._empty += bool(row) and not any(map(str.strip, row))
             yield row
 
     def _fit(self, row: list[str], width: int) -> list[str] | None:
-        """Return the row with as many cells as the header, or None to skip it.
+        """Return the row with as many cells as the header; None if it is a comment.
 
         Raises:
-            DataError: the row has more cells.
+            DataError: the row has cells with content beyond the columns of the header.
         """
         if row[0].lstrip().startswith("#") and len(row) != width:
             self._skipped += 1

@@ -14,9 +14,9 @@ from feedforward.data.readers.sample_kinds import kind_of
 from feedforward.data.splits import MultiHot
 
 VOCABULARY = "vocabulary.txt"
-FEW_TEXTS = 1000  # up to this number, importing Arrow takes more time (and memory) than it saves
-_BLANKS = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
-_NO_LETTERS = tokenizer.FILTERS + " "
+FEW_TEXTS = 1000  # up to this number of texts, importing Arrow takes more time (and memory) than it saves
+_FILTERS_TO_SPACES = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
+_BETWEEN_WORDS = tokenizer.FILTERS + " "
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TextEncoder:
         text: str = sample
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
-        if not tokenizer.add_spaces(text).strip(_NO_LETTERS):
+        if not tokenizer.add_spaces(text).strip(_BETWEEN_WORDS):
             raise InputError(field, "must hold at least one word, got an empty text")
         return text
 
@@ -70,23 +70,23 @@ class TextEncoder:
         return columns
 
     def split(self, text: str) -> list[str]:
-        """The words of a text, in order, as tokenizer.encode splits them."""
+        """The words of a text, in order; the same as those that tokenizer.encode finds."""
         lower = text.lower()
         if not lower.isascii():
             lower = tokenizer.add_spaces(lower).encode("utf-8", "replace").decode()
-        return lower.translate(_BLANKS).split()  # `add_spaces` has replaced all other whitespace
+        return lower.translate(_FILTERS_TO_SPACES).split()  # `add_spaces` has replaced all other whitespace
 
-    def columns_of(self, split: Sequence[str]) -> list[int]:
+    def columns_of(self, words: Sequence[str]) -> list[int]:
         """The column of each word; tokenizer.DROPPED for words without one."""
         known = self.vocabulary.column_of
-        return [known.get(word, tokenizer.DROPPED) for word in split]
+        return [known.get(word, tokenizer.DROPPED) for word in words]
 
-    def known_pairs(self, split: Sequence[str]) -> list[str]:
+    def known_pairs(self, words: Sequence[str]) -> list[str]:
         """The distinct pairs of neighboring words that have a column, in order."""
         if self.vocabulary.pairs is None:
             return []
         known = self.vocabulary.column_of
-        return [pair for pair in dict.fromkeys(word_pairs.of_text(split)) if pair in known]
+        return [pair for pair in dict.fromkeys(word_pairs.of_text(words)) if pair in known]
 
     def unknown(self, sample: str) -> list[str]:
         """The distinct words of a text that have no column, in order."""
@@ -95,8 +95,8 @@ class TextEncoder:
 
     def settings(self) -> dict[str, Any]:
         """The settings of this encoder, as JSON-serializable values."""
-        named = {"column": self.column} if self.column else {}
-        return {"kind": "words", "columns": self.columns, **named}
+        column = {"column": self.column} if self.column else {}
+        return {"kind": "words", "columns": self.columns, **column}
 
     def files(self) -> dict[str, bytes]:
         """The vocabulary, one word per line."""

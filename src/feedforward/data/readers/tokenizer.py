@@ -2,10 +2,11 @@
 
 If pairs of neighboring words are used (see `word_pairs`), "word" below includes them.
 
-Keras's index convention: 0 is padding, 1 starts a text, 2 replaces a dropped word, and the word of
-frequency rank r has index r + 3, so that `num_words` columns hold the words up to rank num_words - 4.
+Columns follow Keras's index convention: 0 is padding, 1 starts a text, 2 replaces a dropped word (one without a
+column), and the word of frequency rank r has column r + 3, so `num_words` columns hold the words up to rank
+num_words - 4.
 
-Words are processed in columns (Arrow dictionaries, NumPy sort), because plain Python takes three times as long.
+Words are processed in bulk (Arrow dictionaries, NumPy sort), because plain Python takes three times as long.
 """
 
 import functools
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
 # The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
 # Non-ASCII whitespace, byte-order marks, and the punctuation of languages that are written without spaces
-BLANK = re.compile(
+SEPARATORS = re.compile(
     "[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000-\u3003\u3008-\u3011\ufeff\uff01-\uff0f\uff1a-\uff20]"
 )
-# Thai, Lao, Burmese, Khmer, Japanese, Chinese: each character is a word
-UNSPACED = re.compile(
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese: each character is a word of its own
+CHARACTER_WORDS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 START, DROPPED, RANK_OFFSET = 1, 2, 3
 BATCH_BYTES = 2 * 2**20  # of text at a time, so memory use does not grow with the data
-SPACED_AT_A_TIME = 2**13  # characters
-COUNTS_TO_ADD = 32  # tables of counts that are added up in one step
+CHUNK_CHARACTERS = 2**13  # in which words are separated at a time
+COUNTS_TO_ADD = 32  # number of tables of counts that are added up in one step
 
 Text = str | bytes
 
@@ -66,7 +67,7 @@ class Vocabulary:
 
     @functools.cached_property
     def array(self) -> "pa.LargeStringArray":
-        """The words, for Arrow's functions."""
+        """The words as an Arrow array."""
         import pyarrow as pa
 
         return pa.array(self.words, pa.large_string())
@@ -77,9 +78,9 @@ class Vocabulary:
             return np.array([self.column_of.get(word, DROPPED) for word in words.to_pylist()], np.int64)
         import pyarrow.compute as pc
 
-        first = RANK_OFFSET + 1
-        ranks = pc.index_in(words, value_set=self.array).fill_null(DROPPED - first)
-        columns: npt.NDArray[np.int64] = ranks.to_numpy().astype(np.int64) + first
+        first_column = RANK_OFFSET + 1
+        indices = pc.index_in(words, value_set=self.array).fill_null(DROPPED - first_column)
+        columns: npt.NDArray[np.int64] = indices.to_numpy().astype(np.int64) + first_column
         return columns
 
     @functools.cached_property
@@ -91,10 +92,10 @@ class Vocabulary:
 def count(texts: Iterable[Text], ngrams: int = 1) -> "pa.Table":
     """Count the occurrences of each word: a table with columns `word` and `count`, in no particular order.
 
-    ngrams: 2 also counts pairs of neighboring words.
+    Texts are split as Keras's Tokenizer does: lower case, filter characters replaced by spaces, split at spaces, empty
+    words dropped. For non-ASCII characters, see `add_spaces`. Bytes are decoded by `decode`.
 
-    Texts are split as Keras's Tokenizer does: lower case, filter characters replaced by spaces, split at
-    spaces, empty words dropped. Bytes are decoded by `decode`.
+    ngrams: 2 also counts pairs of neighboring words.
     """
     return total(_count_batch(batch, ngrams) for batch in _batches(texts))
 
@@ -132,16 +133,16 @@ def _sum(tables: Sequence["pa.Table"]) -> "pa.Table":
 
 
 def rank(counts: "pa.Table", num_words: int) -> Vocabulary:
-    """The words that get a column, most frequent first, and equally frequent words in the order of their characters."""
+    """The words that get a column: most frequent first, equally frequent ones in alphabetical order (by code point)."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     vocabulary = Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
-    _warn_of_characters(vocabulary)
+    _warn_of_single_characters(vocabulary)
     return vocabulary
 
 
-def _warn_of_characters(vocabulary: Vocabulary) -> None:
+def _warn_of_single_characters(vocabulary: Vocabulary) -> None:
     """Log a warning if over a tenth of the words are single characters of languages without spaces between words."""
-    characters = sum(UNSPACED.fullmatch(word) is not None for word in vocabulary.words)
+    characters = sum(CHARACTER_WORDS.fullmatch(word) is not None for word in vocabulary.words)
     if characters > len(vocabulary.words) / 10:
         log.warning(
             "%d of %d words are single characters of a language without spaces between words (such as Chinese, Japanese"
@@ -172,10 +173,10 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
 
 
 def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
-    """Encode texts as multi-hot rows, shape (texts, columns), uint16 indices: 1 if the word of the column occurs.
+    """Encode texts as multi-hot rows, shape (texts, columns), uint16 indices: 1 if the column's word occurs.
 
-    Column 1 is set in every row, column 2 if any word has no column; pairs without a column set none. Each row depends
-    only on its text.
+    Column 1 is set in every row, and column 2 if any word has no column; pairs without a column are ignored. Each row
+    depends only on its text.
     """
     parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
     lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
@@ -188,7 +189,7 @@ def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
     column_of = vocabulary.columns_of(words.dictionary)
     every_row, empty = np.arange(len(texts)), np.empty(0, np.int64)
     pair_rows, pairs = word_pairs.find(words, rows, vocabulary.pairs) if vocabulary.pairs else (empty, empty)
-    indptr, indices = _distinct(
+    indptr, indices = _distinct_per_row(
         np.concatenate([rows, pair_rows, every_row]),
         np.concatenate([column_of[words.indices.to_numpy()], pairs, np.full(len(texts), START)]),
         len(texts),
@@ -214,15 +215,15 @@ def _words(texts: list[bytes]) -> tuple["pa.DictionaryArray", npt.NDArray[np.int
     return words.dictionary_encode(), np.repeat(np.arange(len(texts)), words_of_texts)
 
 
-def _distinct(
+def _distinct_per_row(
     rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64], number_of_rows: int, bound: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """The offset of each row, and its distinct values in increasing order; all values must be below `bound`."""
     keys = rows * bound + values
     keys.sort()
-    first = np.ones(len(keys), bool)
-    np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    keys = keys[first]
+    is_first = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    keys = keys[is_first]
     indptr = np.searchsorted(keys, np.arange(number_of_rows + 1) * bound)
     return indptr, (keys % bound).astype(np.uint16)
 
@@ -243,16 +244,16 @@ def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
 
 def _lower_non_ascii(text: Text) -> bytes:
     if isinstance(text, bytes):
-        if text.isascii() and b"\0" not in text[:4]:  # zeros: UTF-16 without a byte-order mark
+        if text.isascii() and b"\0" not in text[:4]:  # zero bytes occur in UTF-16 without a byte-order mark
             return text
         text = decode(text)
     return add_spaces(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
 
 
 def decode(text: bytes) -> str:
-    """Decode as UTF-16 or UTF-32 if the text begins like it, otherwise as UTF-8 or, failing that, as Windows-1252."""
-    if wide := encodings.wide(text):
-        return text.decode(wide, "replace")
+    """Decode as UTF-16 or UTF-32 if `detect_wide` recognizes it, otherwise as UTF-8 or, failing that, Windows-1252."""
+    if encoding := encodings.detect_wide(text):
+        return text.decode(encoding, "replace")
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -260,9 +261,9 @@ def decode(text: bytes) -> str:
 
 
 def add_spaces(text: str) -> str:
-    """Replace non-ASCII whitespace with spaces, and put spaces around each character that counts as a word."""
+    """Replace non-ASCII separators with spaces, and put spaces around each character that is a word of its own."""
     if text.isascii():
         return text
-    # In parts, because no other thread can run during a substitution, which takes 50 ms for 80,000 characters
-    parts = (text[start : start + SPACED_AT_A_TIME] for start in range(0, len(text), SPACED_AT_A_TIME))
-    return "".join(UNSPACED.sub(r" \g<0> ", BLANK.sub(" ", part)) for part in parts)
+    # In chunks, because no other thread can run during a substitution, which takes 50 ms for 80,000 characters
+    parts = (text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS))
+    return "".join(CHARACTER_WORDS.sub(r" \g<0> ", SEPARATORS.sub(" ", part)) for part in parts)

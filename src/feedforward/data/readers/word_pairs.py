@@ -22,13 +22,13 @@ Longs = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Lookup:
-    """The pairs of a vocabulary. parts: a number for each word that occurs in a pair.
+    """The pairs of a vocabulary. word_numbers: a number for each word that occurs in a pair.
 
-    keys: for each pair, number of the first word · len(parts) + number of the second word, in increasing order.
-    columns: the columns of the same pairs.
+    keys: for each pair, number of the first word · len(word_numbers) + number of the second word, in increasing order.
+    columns: the column of each pair, in the same order.
     """
 
-    parts: dict[str, int]
+    word_numbers: dict[str, int]
     keys: Longs
     columns: Longs
 
@@ -68,25 +68,25 @@ def lookup(column_of: Mapping[str, int]) -> Lookup | None:
     if not pairs:
         return None
     words = dict.fromkeys(word for pair, _ in pairs for word in pair)
-    parts = {word: number for number, word in enumerate(words)}
-    keys = np.array([parts[first] * len(parts) + parts[second] for (first, second), _ in pairs], np.int64)
+    numbers = {word: number for number, word in enumerate(words)}
+    keys = np.array([numbers[first] * len(numbers) + numbers[second] for (first, second), _ in pairs], np.int64)
     order = np.argsort(keys)
-    return Lookup(parts, keys[order], np.array([column for _, column in pairs], np.int64)[order])
+    return Lookup(numbers, keys[order], np.array([column for _, column in pairs], np.int64)[order])
 
 
 def find(words: "pa.DictionaryArray", rows: Longs, pairs: Lookup) -> tuple[Longs, Longs]:
     """The row and column of each occurrence of a pair that has a column."""
     first, second, rows = _neighbors(words, rows)
-    part_of = np.array([pairs.parts.get(word, -1) for word in words.dictionary.to_pylist()], np.int64)
-    first, second = part_of[first], part_of[second]
-    keys = np.where((first < 0) | (second < 0), -1, first * len(pairs.parts) + second)
+    number_of_word = np.array([pairs.word_numbers.get(word, -1) for word in words.dictionary.to_pylist()], np.int64)
+    first, second = number_of_word[first], number_of_word[second]
+    keys = np.where((first < 0) | (second < 0), -1, first * len(pairs.word_numbers) + second)
     positions = np.minimum(np.searchsorted(pairs.keys, keys), len(pairs.keys) - 1)
-    known = pairs.keys[positions] == keys
-    return rows[known], pairs.columns[positions[known]]
+    has_column = pairs.keys[positions] == keys
+    return rows[has_column], pairs.columns[positions[has_column]]
 
 
 def _neighbors(words: "pa.DictionaryArray", rows: Longs) -> tuple[Longs, Longs, Longs]:
-    """Dictionary indices of the first and second word of each pair, and its row; pairs do not cross texts."""
+    """Dictionary indices of the first and second word of each pair, and the row of its text; no pair spans texts."""
     codes = words.indices.to_numpy().astype(np.int64)
-    together = rows[1:] == rows[:-1]
-    return codes[:-1][together], codes[1:][together], rows[1:][together]
+    is_same_text = rows[1:] == rows[:-1]
+    return codes[:-1][is_same_text], codes[1:][is_same_text], rows[1:][is_same_text]

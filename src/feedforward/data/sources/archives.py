@@ -12,67 +12,67 @@ from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.sources import tar_stream
 
-CHUNK = 2**20  # unpacked bytes
-MAX_PARTS = 100_000  # most parts of a gzip file; reading a part copies the rest of a packed chunk
+CHUNK = 2**20  # unpacked bytes at a time
+MAX_PARTS = 100_000  # of a gzip file; after each part, the rest of a packed chunk is copied
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
     """Unpack a file as it streams, and write its content to `target`; return the content's SHA-256 (hex).
 
     Raises:
-        DataError: the data is not such an archive, exceeds `max_bytes`, or lacks members that `file` requires.
+        DataError: the data is not such an archive, exceeds `max_bytes`, or lacks the members that `file` requires.
         EOFError: the stream ended early.
     """
     # Limit the packed bytes as well, because an endless gzip stream can unpack to nothing
-    packed = limited(chunks, file.max_bytes + CHUNK)
+    packed = limit_size(chunks, file.max_bytes + CHUNK)
     if file.archive == "tar":
-        unpacked = limited(gunzip(packed), file.max_bytes)
+        unpacked = limit_size(gunzip(packed), file.max_bytes)
         return write_members(tar_stream.members(unpacked, lambda path: is_wanted(path, file)), file, target)
-    total = hashlib.sha256()
-    for chunk in limited(gunzip(packed) if file.archive == "gzip" else packed, file.max_bytes):
-        total.update(chunk)
+    sha256 = hashlib.sha256()
+    for chunk in limit_size(gunzip(packed) if file.archive == "gzip" else packed, file.max_bytes):
+        sha256.update(chunk)
         target.write(chunk)
-    return total.hexdigest()
+    return sha256.hexdigest()
 
 
 def content_digest(path: Path, file: SourceFile) -> str | None:
     """SHA-256 (hex) of content that `write_content` wrote; None if it is missing or unreadable."""
-    total = hashlib.sha256()
+    sha256 = hashlib.sha256()
     try:
         if file.archive in ("none", "gzip"):
             with path.open("rb") as stored:
                 return hashlib.file_digest(stored, "sha256").hexdigest()
         for names, contents in collected_files.read(path):
             for name, content in zip(names, contents, strict=True):
-                total.update(_line(name, hashlib.sha256(content).hexdigest()))
+                sha256.update(_line(name, hashlib.sha256(content).hexdigest()))
     except (OSError, DataError):
         return None
-    return total.hexdigest()
+    return sha256.hexdigest()
 
 
 def source_digest(received: Iterable[Any], file: SourceFile) -> str:
     """SHA-256 (hex) of the current content of a source, without storing it; see `write_content`.
 
-    received: the bytes of a file, or the names and contents of a folder's members.
+    received: the bytes of a file in chunks, or the names and contents of a folder's members.
     """
     if file.archive in ("none", "gzip"):
-        total = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for chunk in gunzip(received) if file.archive == "gzip" else received:
-            total.update(chunk)
-        return total.hexdigest()
+            sha256.update(chunk)
+        return sha256.hexdigest()
     if file.archive == "tar":
         received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))
     digests = {str(path): hashlib.sha256(content).hexdigest() for path, content in received}
-    return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _in_order(digests, file))).hexdigest()
+    return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _sort_paths(digests, file))).hexdigest()
 
 
-def _in_order(paths: Iterable[str], file: SourceFile) -> list[str]:
+def _sort_paths(paths: Iterable[str], file: SourceFile) -> list[str]:
     """Sort paths by folder, in the order of `folders`, then by name."""
     rank = {folder: number for number, folder in enumerate(file.folders)}
     return sorted(paths, key=lambda path: (rank[path.rpartition("/")[0]], path))
 
 
-def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+def limit_size(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Yield the chunks unchanged, up to a limit on their total size.
 
     Raises:
@@ -98,7 +98,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         has_more = True
         while has_more:
             if unpacker is None:
-                packed = packed.lstrip(b"\0") if parts else packed  # padding after a part
+                packed = packed.lstrip(b"\0") if parts else packed  # zeros after a part are padding
                 if not packed:
                     break
                 unpacker, parts = zlib.decompressobj(zlib.MAX_WBITS | 16), parts + 1
@@ -119,13 +119,13 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
-    """Write the members as Parquet, in the order that `file` defines; return their digest.
+    """Write the members as Parquet, in the order described in SourceFile; return their digest.
 
     Raises:
         DataError: a member occurs twice, or there are more or fewer than `file` requires.
     """
     members: dict[str, tuple[int, int, str]] = {}
-    # Members arrive in any order and must be sorted, so buffer them, in an unnamed file instead of memory
+    # Members arrive in any order and must be sorted, so they are buffered, in an unnamed file to save memory
     with tempfile.TemporaryFile(dir=Path(target.name).parent) as buffer:
         for path, content in received:
             if path in members:
@@ -142,7 +142,7 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
                 f" {', '.join(file.folders)},"
                 f" received {len(members):,}"
             )
-        ordered = _in_order(members, file)
+        ordered = _sort_paths(members, file)
 
         def content_of(path: str) -> bytes:
             start, size, _ = members[path]
@@ -158,12 +158,12 @@ def _suffixes(file: SourceFile) -> str:
 
 
 def is_wanted(path: str, file: SourceFile) -> bool:
-    """Whether `file` selects this member."""
+    """Whether the member at `path` belongs to the content of `file`."""
     folder, _, name = path.rpartition("/")
     return bool(
         folder in file.folders
         and name.endswith(file.suffix)
-        and not name.startswith(".")  # hidden, like the files that macOS adds
+        and not name.startswith(".")  # hidden files, such as those that macOS adds
         and name
         and not {"\0", "\n"} & {*path}
     )

@@ -33,7 +33,7 @@ def stored_name(key: str, file: SourceFile) -> str:
 def fetch(
     files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], policy: RetryPolicy | None = None
 ) -> None:
-    """Fetch every file, unless `folder` already contains it unchanged; digests are recorded in the same folder.
+    """Fetch every file that `folder` does not already contain unchanged, and record the digests of all files there.
 
     A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched.
 
@@ -52,38 +52,39 @@ def fetch(
 
 
 def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
-    """Local sources whose content differs from what was fetched into `folder`: key → path.
+    """Local sources whose content has changed since it was fetched into `folder`: key → path.
 
-    Not compared are files with a `sha256` in params.yaml, which cannot change, and files that are missing or have not
-    been fetched.
+    Files with a `sha256` in params.yaml, which cannot change, are skipped, as are missing and not yet fetched files.
     """
-    recorded, differing = _read_digests(folder), {}
+    recorded, changed = _read_digests(folder), {}
     for key, file in files.items():
-        location = next((path for path in map(_absolute, file.urls) if _is_local(path) and Path(path).exists()), None)
+        location = next((path for path in map(_resolve, file.urls) if _is_local(path) and Path(path).exists()), None)
         if location is None or file.sha256 is not None or key not in recorded:
             continue
         try:
             defaults = (RetryPolicy(), Bar())
             received = _members(location, file, *defaults) if file.archive == "folder" else read(location, *defaults)
             if archives.source_digest(received, file) != recorded[key]:
-                differing[key] = location
+                changed[key] = location
         except (Unreachable, DataError, EOFError):
-            differing[key] = location
-    return differing
+            changed[key] = location
+    return changed
 
 
 def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
-    """Delete the recorded digests, so that the next fetch accepts whatever the sources contain."""
-    kept = {key: digest for key, digest in _read_digests(folder).items() if key not in files}
+    """Delete the recorded digests of these files, so that the next fetch accepts whatever their sources contain."""
+    remaining = {key: digest for key, digest in _read_digests(folder).items() if key not in files}
     if (folder / DIGESTS).exists():
-        atomic_files.write_json(folder / DIGESTS, kept, "fetch")
+        atomic_files.write_json(folder / DIGESTS, remaining, "fetch")
 
 
-def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
-    """The keys of files that are not in `folder` and that no source starts to send within `wait_s` seconds."""
+def find_unavailable(
+    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0
+) -> list[str]:
+    """The keys of the files that are not in `folder` and that no source begins to send within `wait_s` seconds."""
     quick = RetryPolicy(stall_s=wait_s, retries=0)
 
-    def reachable(location: str, file: SourceFile) -> bool:
+    def is_reachable(location: str, file: SourceFile) -> bool:
         try:
             if file.archive == "folder":
                 return bool(next(_members(location, file, quick, Bar()), None))
@@ -95,7 +96,7 @@ def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str
         key
         for key, file in files.items()
         if not (folder / stored_name(key, file)).exists()
-        and not any(reachable(location, file) for location in _locations(key, file, mirrors))
+        and not any(is_reachable(location, file) for location in _locations(key, file, mirrors))
     ]
 
 
@@ -108,20 +109,23 @@ def _read_digests(folder: Path) -> dict[str, str]:
 
 
 def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
-    """Yield the locations of a file, in order; relative mirrors and URLs are relative to the workspace root."""
-    extra = os.environ.get(MIRROR)
-    for mirror in [str(Path.cwd() / extra) if extra and _is_local(extra) else extra, *map(_absolute, mirrors)]:
+    """Yield the locations of a file, in order.
+
+    Relative paths in params.yaml start at the workspace, a relative $FEEDFORWARD_MIRROR at the current folder.
+    """
+    first = os.environ.get(MIRROR)
+    for mirror in [str(Path.cwd() / first) if first and _is_local(first) else first, *map(_resolve, mirrors)]:
         if mirror:
             head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
             yield f"{head.rstrip('/')}/{key}{mark}{query}"
-    yield from map(_absolute, file.urls)
+    yield from map(_resolve, file.urls)
 
 
 def _is_local(location: str) -> bool:
     return "://" not in location and "::" not in location
 
 
-def _absolute(location: str) -> str:
+def _resolve(location: str) -> str:
     if not _is_local(location):
         return location
     return os.path.realpath(paths.root() / os.path.expanduser(location))  # noqa: PTH111  # unlike pathlib, never raises
@@ -156,13 +160,13 @@ def _fetch_file(
 
 
 def _with_retries(attempt: Callable[[], str], retries: int, pause_s: float) -> str:
-    for number in range(retries + 1):
+    for retry in range(retries + 1):
         try:
             return attempt()
         except (Unreachable, EOFError) as error:
-            if number == retries or getattr(error, "final", False):
+            if retry == retries or getattr(error, "final", False):
                 raise
-            time.sleep(pause_s * 2**number)
+            time.sleep(pause_s * 2**retry)
     raise AssertionError  # not reached: the last attempt returns or raises
 
 
@@ -171,20 +175,20 @@ def _fetch_once(
 ) -> str:
     with atomic_files.writing(target, "fetch") as output:
         if file.archive == "folder":
-            received = archives.write_members(_bounded(_members(location, file, policy, bar), file), file, output)
+            digest = archives.write_members(_limit_size(_members(location, file, policy, bar), file), file, output)
         else:
-            received = archives.write_content(read(location, policy, bar), file, output)
-        if expected is not None and received != expected:
+            digest = archives.write_content(read(location, policy, bar), file, output)
+        if expected is not None and digest != expected:
             hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` accepts changed data"
-            raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
-    return received
+            raise DataError(f"expected content with SHA-256 {expected}, received {digest}{hint}")
+    return digest
 
 
 def _members(location: str, file: SourceFile, policy: RetryPolicy, bar: Bar) -> Iterator[tuple[str, bytes]]:
     return read_folder(location, file.folders, lambda path: archives.is_wanted(path, file), policy, bar)
 
 
-def _bounded(members: Iterator[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
+def _limit_size(members: Iterator[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
     total = 0
     for name, content in members:
         total += len(content)

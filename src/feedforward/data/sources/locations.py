@@ -1,4 +1,4 @@
-"""Stream files from a folder, an HTTP server, S3, or any other fsspec location, with a limit on every wait."""
+"""Stream files from a folder, an HTTP server, S3, or any other fsspec location, with a time limit on every wait."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ class Unreachable(Exception):
 
 
 def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
-    """Yield the bytes of a source as they arrive; every error of a file system is raised as Unreachable."""
+    """Yield the bytes of a source as they arrive; an error of any kind is raised as Unreachable."""
     import fsspec
 
     try:
@@ -39,23 +39,25 @@ def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
         with system.open(path, "rb", **open_options) as stream:
             size = getattr(stream, "size", None) or getattr(getattr(stream, "r", None), "content_length", None)
             bar.start(location.partition("?")[0].rpartition("/")[2], size)
-            started, received = time.monotonic(), 0
+            start, received = time.monotonic(), 0
             while chunk := stream.read(CHUNK):
                 bar.advance(len(chunk))
                 yield chunk
                 received += len(chunk)
-                if (waited := time.monotonic() - started) > policy.stall_s:
+                if (waited := time.monotonic() - start) > policy.stall_s:
                     if received < SLOWEST * waited:
                         raise TimeoutError
-                    started, received = time.monotonic(), 0
+                    start, received = time.monotonic(), 0
     except Exception as error:  # every backend of fsspec raises its own exceptions
         raise _to_unreachable(error, policy) from None
 
 
 def read_folder(
-    location: str, folders: Sequence[str], wanted: Callable[[str], bool], policy: RetryPolicy, bar: Bar
+    location: str, folders: Sequence[str], is_wanted: Callable[[str], bool], policy: RetryPolicy, bar: Bar
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield names (FOLDER/FILE) and contents of the wanted files directly in each of `folders`, sorted by name.
+    """Yield names (FOLDER/FILE) and contents of the files directly in `folders`, sorted by name within each folder.
+
+    is_wanted: whether a file with this name is read.
 
     Raises:
         Unreachable: a folder does not exist, or this kind of source cannot list folders.
@@ -71,7 +73,7 @@ def read_folder(
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
                 name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
-                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # links too
+                if entry["type"] != "directory" and is_wanted(name) and system.isfile(entry["name"]):  # or a link
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content

@@ -1,6 +1,6 @@
 """Rules for a dataset: each combines a Great Expectations expectation, a split, and bounds.
 
-All bounds come from `dataset.expectations`.
+The bounds come from `dataset.expectations`, except those that hold for every dataset, such as: no missing values.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,8 +23,9 @@ BOTH = "both"  # for a rule on train and test together
 class Rule:
     """An expectation of Great Expectations on a split, and how to describe it.
 
-    expected, explained: what the rule requires, and what it checks, in words. found: describes what the rows, at least
-    one, contain. flaws: the column whose sum is the number of flawed samples.
+    kind, arguments: class and arguments of the expectation. expected, explained: what the rule requires, and what it
+    checks, in words. found: describes what the rows (at least one) contain. flaws: the column whose sum is the number
+    of flawed samples.
     """
 
     name: str
@@ -38,14 +39,14 @@ class Rule:
 
 
 def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
-    """The rules that follow from a dataset's expectations. collected: number of users' samples in training."""
+    """The rules for a dataset. collected: number of users' samples in the training split."""
     return [
         *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
-        _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
-        _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
-        _at_most(
+        _values_rule("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
+        _flaw_rule(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
+        _flaw_rule(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
-            "Distinct raw test samples that are also in train; they make test results look better.", of="test",
+            "Distinct raw test samples that are also in train; they make test results look better.", "test",
         ),
     ]  # fmt: skip
 
@@ -60,27 +61,28 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
     )  # fmt: skip
     if answers == "class":
         labels = dict(enumerate(dataset.labels))
-        yield _values("labels", split, "label", labels, "Samples of each class; all must occur, and no other label.")
-        yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+        explained = "Samples of each class; all must occur, and no other label."
+        yield _values_rule("labels", split, "label", labels, explained)
+        yield _range_rule(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
     elif answers == "labels":
         for index, label in enumerate(dataset.labels):
-            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{index}")
+            yield _mean_rule(bounds.class_share, f"share of {label}", split, f"label_{index}")
     elif bounds.target is not None:
-        yield _within(bounds.target, "target", split, "label", "Value to predict, in the units that training uses.")
-    yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
-    yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
-    yield _within(
+        yield _range_rule(bounds.target, "target", split, "label", "Value to predict, in the units that training uses.")
+    yield _range_rule(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
+    yield _range_rule(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
+    yield _range_rule(
         bounds.nonzero_features, "non-zero features", split, "ones", "Features of each sample that are not zero."
     )
-    yield _within(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
-    yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
-    yield _at_most(
+    yield _range_rule(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
+    yield _flaw_rule(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
+    yield _flaw_rule(
         bounds.duplicates, "duplicates", split, "duplicate",
         "Samples whose raw bytes equal those of an earlier sample in the same split.",
     )  # fmt: skip
 
 
-def _within(
+def _range_rule(
     bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
     form: Callable[[float], str] = number,
 ) -> Rule:  # fmt: skip
@@ -98,7 +100,7 @@ def _within(
     )  # fmt: skip
 
 
-def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
+def _mean_rule(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
     """The rule that the mean of a column of zeros and ones, which is a share, is within the bounds."""
     return Rule(
         name, split, gxe.ExpectColumnMeanToBeBetween,
@@ -107,12 +109,15 @@ def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str
     )  # fmt: skip
 
 
-def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
-    """The rule that at most `bound` samples have a 1, which marks a flaw, in a column of zeros and ones."""
+def _flaw_rule(bound: int, name: str, split: str, column: str, explained: str, flawed_split: str = "") -> Rule:
+    """The rule that at most `bound` samples have a 1, which marks a flaw, in a column of zeros and ones.
+
+    flawed_split: the only split in which samples can have this flaw, if any.
+    """
 
     def found(rows: pd.DataFrame) -> str:
-        samples = int((rows["split"] == of).sum()) if of else len(rows)
-        return _count(int(rows[column].sum()), samples, f" of {of}" if of else "")
+        samples = int((rows["split"] == flawed_split).sum()) if flawed_split else len(rows)
+        return _count(int(rows[column].sum()), samples, f" of {flawed_split}" if flawed_split else "")
 
     return Rule(
         name, split, gxe.ExpectColumnSumToBeBetween, {"column": column, "min_value": 0, "max_value": bound},
@@ -120,8 +125,8 @@ def _at_most(bound: int, name: str, split: str, column: str, explained: str, of:
     )  # fmt: skip
 
 
-def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
-    """The rule that the column contains every known value and no other value. known: value → name."""
+def _values_rule(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
+    """The rule that the column contains every known value and no other. known: value → its name in messages."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
@@ -134,5 +139,5 @@ def _values(name: str, split: str, column: str, known: dict[Any, str], explained
     return Rule(name, split, gxe.ExpectColumnDistinctValuesToEqualSet, arguments, expected, found, explained)
 
 
-def _count(count: int, samples: int, of: str = "") -> str:
-    return f"{number(count)} ({percent(count / samples)}{of})" if count else "none"
+def _count(count: int, samples: int, suffix: str = "") -> str:
+    return f"{number(count)} ({percent(count / samples)}{suffix})" if count else "none"

@@ -15,12 +15,12 @@ from feedforward.core.errors import DataError, ValidationFailed
 from feedforward.reports import html_page
 
 SPLITS = ("train", "test")
-TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
-BINS = 30  # most bins of a histogram; one more if the first bin starts below the lowest value
+TEXT_COLUMNS, NUMBER_COLUMNS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
+BINS = 30  # maximum number of bins of a histogram; one more if the first bin starts below the lowest value
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The profile with the columns that the rules check (see `describe`), and the manifest.
+    """The profile, with the columns that `describe` adds, and the manifest.
 
     Raises:
         DataError: a file cannot be read, or the two do not match.
@@ -32,15 +32,15 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         rows = pd.read_parquet(profile)
         manifest = atomic_files.read_json(folder / "manifest.json")
         expected = {split: manifest["samples"][split] for split in SPLITS}
-        manifest["data_digest"], manifest["features"]
+        manifest["data_digest"], manifest["features"]  # KeyError if one is missing
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: profile.parquet or manifest.json cannot be read ({error}); {remedy}") from None
-    missing = [column for column in (*TEXT, *NUMBERS) if column not in rows]
+    missing = [column for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS) if column not in rows]
     if missing:
         raise ValidationFailed(f"{profile}: columns missing: {', '.join(missing)}; {remedy}")
-    wrong = [column for column in NUMBERS if not pd.api.types.is_numeric_dtype(rows[column])]
-    if wrong:
-        raise ValidationFailed(f"{profile}: columns must be numeric: {', '.join(wrong)}; {remedy}")
+    not_numeric = [column for column in NUMBER_COLUMNS if not pd.api.types.is_numeric_dtype(rows[column])]
+    if not_numeric:
+        raise ValidationFailed(f"{profile}: columns must be numeric: {', '.join(not_numeric)}; {remedy}")
     for split, samples in expected.items():
         count = int((rows["split"] == split).sum())
         if count != samples:
@@ -55,16 +55,16 @@ def describe(rows: pd.DataFrame) -> pd.DataFrame:
     duplicate equals an earlier sample in its split; an overlap is a test sample that is also in train and is not a
     duplicate.
     """
-    described = rows.drop(columns="digest")
+    profile = rows.drop(columns="digest")
     raw = pd.Series(pd.factorize(rows["digest"])[0], index=rows.index)  # numbers compare 30 times faster than text
     label, split = rows["label"], rows["split"]
-    described["class_share"] = label.groupby([split, label]).transform("size") / label.groupby(split).transform("size")
-    described["missing"] = rows.isna().any(axis=1).astype(int)
-    described["empty"] = (rows["ones"] == 0).astype(int)
+    profile["class_share"] = label.groupby([split, label]).transform("size") / label.groupby(split).transform("size")
+    profile["missing"] = rows.isna().any(axis=1).astype(int)
+    profile["empty"] = (rows["ones"] == 0).astype(int)
     duplicate = pd.DataFrame({"split": split, "raw": raw}).duplicated()
-    described["duplicate"] = duplicate.astype(int)
-    described["overlap"] = ((split == "test") & ~duplicate & raw.isin(raw[split == "train"])).astype(int)
-    return described
+    profile["duplicate"] = duplicate.astype(int)
+    profile["overlap"] = ((split == "test") & ~duplicate & raw.isin(raw[split == "train"])).astype(int)
+    return profile
 
 
 def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
@@ -84,14 +84,14 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
 
 def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
     """The number of samples of each class, or with each label; empty for regression."""
-    answers, numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
+    answers, label_numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
     if answers == "labels":
-        return [int(rows[f"label_{i}"].sum()) for i in numbers]
-    return [int((rows["label"] == i).sum()) for i in numbers] if answers == "class" else []
+        return [int(rows[f"label_{i}"].sum()) for i in label_numbers]
+    return [int((rows["label"] == i).sum()) for i in label_numbers] if answers == "class" else []
 
 
 def bounds_of(dataset: Dataset) -> Expectations:
-    """The expectations of a dataset, given in params.yaml or derived.
+    """The expectations of a dataset, from params.yaml or derived.
 
     Raises:
         ValidationFailed: there are no expectations.
@@ -102,10 +102,10 @@ def bounds_of(dataset: Dataset) -> Expectations:
 
 
 def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
-    """Derive bounds for both splits from the training split, widened on both sides by twice the range of its values.
+    """Derive bounds for both splits: the range of the training values, widened on either side by twice its width.
 
-    A class share may be half the lowest or twice the highest one. The current number of flawed samples is accepted, so
-    that any increase is detected.
+    A class share may be as low as half the lowest or as high as twice the highest one. The numbers of samples and of
+    flawed samples are those of the current data, so that any further flaw is detected.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
@@ -132,7 +132,7 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
 
 
 def _widen(pair: tuple[float, float]) -> tuple[float, float]:
-    # a value that is rare in training may be many more standard deviations away in the test split
+    # a wide margin, because a value that is rare in training may be far more extreme in the test split
     margin = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
     return float(f"{pair[0] - margin:.4g}"), float(f"{pair[1] + margin:.4g}")
 
@@ -144,12 +144,12 @@ def _round_outward(pair: tuple[float, float]) -> tuple[int, int]:
 def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:
     """Counts in at most BINS bins of a round width; the last bin also counts values beyond the 99.5th percentile."""
     arrays = {split: np.nan_to_num(column.to_numpy(np.float64), posinf=0, neginf=0) for split, column in values.items()}
-    everything = np.concatenate(list(arrays.values()))
-    lowest, highest = int(everything.min()), int(everything.max())
-    usual = int(np.quantile(everything, 0.995, method="inverted_cdf"))
-    width = math.ceil(html_page.nice_step((usual - lowest + 1) / BINS))
+    all_values = np.concatenate(list(arrays.values()))
+    lowest, highest = int(all_values.min()), int(all_values.max())
+    percentile = int(np.quantile(all_values, 0.995, method="inverted_cdf"))
+    width = math.ceil(html_page.nice_step((percentile - lowest + 1) / BINS))
     first = lowest // width * width
-    bins = max((usual - first) // width + 1, 1)
+    bins = max((percentile - first) // width + 1, 1)
     if lowest == highest:  # center a single bar
         first, bins = lowest - 2, 5
     edges = [first + width * i for i in range(bins + 1)]

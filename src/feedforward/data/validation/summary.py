@@ -13,8 +13,8 @@ from feedforward.reports import html_page
 class Check:
     """An expectation and its result.
 
-    split: train, test or both. expected, found: as text. explained: what is checked. noted: whether the check is met
-    although some samples are flawed.
+    split: train, test or both. expected, found: requirement and observation, as text. explained: what is checked.
+    noted: whether the page points out the check, which is met although some samples are flawed.
     """
 
     name: str
@@ -30,8 +30,8 @@ class Check:
 class Summary:
     """All checks of a dataset, and the distributions that its page shows.
 
-    sample: whether it is demo data. samples: their number by split. distributions: for `label`, `ones` and
-    `raw_length`, counts per class or bin, by split.
+    sample: whether it is demo data. samples: number of samples by split. distributions: for each of `label`, `ones`
+    (number of non-zero features) and `raw_length`, counts per class or bin, by split.
     """
 
     dataset: str
@@ -54,7 +54,7 @@ class Summary:
         return [check for check in self.checks if not check.success]
 
     def groups(self) -> list[tuple[str, list[Check]]]:
-        """The checks grouped by name; one check per split."""
+        """(name, checks with this name, one per split)."""
         order = {check.name: i for i, check in reversed(list(enumerate(self.checks)))}
         ordered = sorted(self.checks, key=lambda check: order[check.name])
         return [(name, list(checks)) for name, checks in groupby(ordered, key=lambda check: check.name)]

@@ -1,7 +1,7 @@
-"""Validate the profile with expectation suites and write a summary.
+"""Validate the profile of a dataset with expectation suites, and write a summary.
 
-Great Expectations does not raise an error if data fails, and both an empty suite and a suite on zero rows pass. So
-results are counted here, and a check without samples fails.
+Great Expectations raises no error if data fails, and both an empty suite and a suite on zero rows pass. So this module
+requires a result for each rule, and a check without samples fails.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ from feedforward.data.validation.expectations import BOTH, Rule, rules_of
 from feedforward.data.validation.profile import SPLITS
 from feedforward.data.validation.summary import Check, Summary
 
-DERIVED = "expectations.yaml"
-STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
-REMOTE = re.compile(
+DERIVED_FILE = "expectations.yaml"
+ALWAYS_ENFORCED = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
+REMOTE_RESOURCE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
 )
 LOGGED_ERROR = re.compile(r"information follows:\s*(.+?)\.\s+Traceback:", re.DOTALL)
@@ -39,22 +39,22 @@ log = logging.getLogger(__name__)
 def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     """Validate the profile in `folder` against `dataset.expectations`.
 
-    Always writes Great Expectations' pages and the summary into `paths.data_docs(name)`. Writes the summary into
-    `paths.validation(name)`, which DVC tracks, only if all expectations are met.
+    Great Expectations' pages and the summary are always written into `paths.data_docs(name)`, but only if all
+    expectations are met is the summary also written into `paths.validation(name)`, which DVC tracks.
 
     Raises:
-        ValidationFailed: an expectation is not met; the message shows expected and observed values, and the page.
+        ValidationFailed: an expectation is not met; the message gives expected and observed values and the page's path.
         DataError: the profile or the manifest cannot be read, or they do not match.
     """
     rows, manifest = profile.load(folder)
-    derived = dataset.expectations is None
-    if derived:
+    is_derived = dataset.expectations is None
+    if is_derived:
         dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset)})
     docs = paths.data_docs(name)
     with atomic_files.writing_folder(docs, "data_docs") as target:
         checks = evaluate(rows, rules_of(dataset, manifest.get("collected", 0)), target)
-        if derived:
-            checks = _accept_test(name, checks)
+        if is_derived:
+            checks = _accept_test_split(name, checks)
         summary = Summary(
             dataset=name,
             title=dataset.title,
@@ -66,31 +66,32 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             distributions=profile.distributions(rows, dataset),
         )
         summary.save(target, "summary.html")
-        if derived:
+        if is_derived:
             _write_derived(name, dataset, target)
     if summary.failed:
+        hint = f" (they were derived; {DERIVED_FILE}, next to that page, contains them for you to edit)"
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
             f"see {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
             f" or change datasets.{name}.expectations in params.yaml if the data is correct"
-            + (f" (they were derived; {DERIVED}, next to that page, contains them for you to edit)" if derived else "")
+            + (hint if is_derived else "")
         )
     with atomic_files.writing_folder(paths.validation(name), "validate") as target:
         summary.save(target)
-        if derived:
+        if is_derived:
             _write_derived(name, dataset, target)
     return summary
 
 
-def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
-    """Accept a test split that violates bounds derived from the training split, but mark and log these checks."""
+def _accept_test_split(name: str, checks: Sequence[Check]) -> list[Check]:
+    """Accept a test split that violates bounds derived from the training split, but mark and log the violations."""
     accepted = []
     for check in checks:
-        if check.split == "test" and not check.success and check.name not in STRUCTURE:
+        if check.split == "test" and not check.success and check.name not in ALWAYS_ENFORCED:
             log.warning(
                 "%s: %s of test: expected %s (derived from train), got %s; accepted. To enforce such bounds, copy"
                 " %s into params.yaml",
-                name, check.name, check.expected, check.found, DERIVED,
+                name, check.name, check.expected, check.found, DERIVED_FILE,
             )  # fmt: skip
             check = replace(check, success=True, noted=True)
         accepted.append(check)
@@ -103,7 +104,7 @@ def _write_derived(name: str, dataset: Dataset, folder: Path) -> None:
     YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
     comment = "# Derived from the training split. To enforce these bounds, edit them and put them below\n"
     atomic_files.write_text(
-        folder / DERIVED,
+        folder / DERIVED_FILE,
         f"{comment}# datasets.{name}.expectations in params.yaml, in place of null.\n{text.getvalue()}",
         "derive",
     )
@@ -128,20 +129,20 @@ def _evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> l
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
     parts = {BOTH: rows, **{split: rows[rows["split"] == split] for split in SPLITS}}
-    met: dict[tuple[str, str], bool] = {}
+    met_by_rule: dict[tuple[str, str], bool] = {}
     for split in dict.fromkeys(rule.split for rule in rules):
-        met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
+        met_by_rule |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
     if docs:
         context.add_data_docs_site("local", _site(docs))
-        with _errors_raised(docs):
+        with _raise_logged_errors(docs):
             context.build_data_docs()
         _check_pages(docs, len({rule.split for rule in rules}))
-    return [_check(rule, parts[rule.split], met) for rule in rules]
+    return [_check(rule, parts[rule.split], met_by_rule) for rule in rules]
 
 
 @contextlib.contextmanager
-def _errors_raised(docs: Path) -> Iterator[None]:
-    """Raise an error that occurs while Great Expectations builds its pages, which it only logs, with a traceback.
+def _raise_logged_errors(docs: Path) -> Iterator[None]:
+    """Raise the first error of the block, in which Great Expectations builds its pages and only logs errors.
 
     Raises:
         ValidationFailed: a page could not be built or written.
@@ -167,9 +168,9 @@ def _errors_raised(docs: Path) -> Iterator[None]:
 
 
 def _check_pages(docs: Path, runs: int) -> None:
-    """Check that all pages exist and are complete.
+    """Check that all pages exist and are complete; remove links to style sheets and scripts on other hosts.
 
-    Pages must not load anything from a network, so links to style sheets and scripts on other hosts are removed.
+    A page must not load anything from a network.
 
     Raises:
         ValidationFailed: a page is missing or incomplete.
@@ -181,19 +182,19 @@ def _check_pages(docs: Path, runs: int) -> None:
         text = page.read_text(encoding="utf-8")
         if "</html>" not in text[-1000:]:
             raise ValidationFailed(f"{page}: is incomplete; check the disk, then run again")
-        page.write_text(REMOTE.sub("", text), encoding="utf-8")
+        page.write_text(REMOTE_RESOURCE.sub("", text), encoding="utf-8")
 
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[None]:
     """Give Great Expectations a separate temporary folder, because it leaves megabytes of temporary files behind."""
-    before = tempfile.tempdir
+    previous = tempfile.tempdir
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
         try:
             yield
         finally:
-            tempfile.tempdir = before
+            tempfile.tempdir = previous
 
 
 def _site(docs: Path) -> dict[str, Any]:
@@ -224,10 +225,10 @@ def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> 
     return {tuple(result.expectation_config.meta["rule"]): result.success is True for result in results}
 
 
-def _check(rule: Rule, rows: pd.DataFrame, met: dict[tuple[str, str], bool]) -> Check:
-    if (rule.split, rule.name) not in met:
+def _check(rule: Rule, rows: pd.DataFrame, met_by_rule: dict[tuple[str, str], bool]) -> Check:
+    if (rule.split, rule.name) not in met_by_rule:
         raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations returned no result; report this")
-    success = met[rule.split, rule.name] and len(rows) > 0  # expectations on a column pass on zero rows
+    success = met_by_rule[rule.split, rule.name] and len(rows) > 0  # expectations on a column pass on zero rows
     found = rule.found(rows) if len(rows) else "no samples"
     noted = success and bool(rule.flaws) and int(rows[rule.flaws].sum()) > 0
     return Check(rule.name, rule.split, rule.expected, found, success, rule.explained, noted)

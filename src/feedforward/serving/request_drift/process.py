@@ -53,9 +53,9 @@ def compare(params: Params, name: str) -> dict[str, Any]:
         reading.column_names(dataset.reader, paths.vectorized(name)),
     )
     all_distances = [distance for distances in by_kind.values() for distance in distances]
-    drifted = drift.drifted(all_distances, params.retraining.drift)
+    drifted = drift.find_drifted(all_distances, params.retraining.drift)
     entry = _entry(window, len(features), by_kind, drifted)
-    request_windows.record(name, entry)
+    request_windows.append_distances(name, entry)
     return entry
 
 
@@ -67,8 +67,8 @@ def _outputs(
         return None
     model = evaluation.holdout_models(version)[0]
     training_encoder = candidate.encoder_of(version.dataset, dataset)
-    _, held_out = validation_split.fixed(train, dataset)
-    validation = encoders.translate(held_out.copied().features, training_encoder, model.encoder)
+    _, held_out = validation_split.hold_out(train, dataset)
+    validation = encoders.translate(held_out.to_split().features, training_encoder, model.encoder)
     return model.ask(validation), model.ask(encoders.translate(requests, served.encoder, model.encoder))
 
 

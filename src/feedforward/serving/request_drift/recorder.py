@@ -86,7 +86,7 @@ class RequestDrift:
 
     def _read(self, name: str) -> None:
         try:
-            entries = request_windows.recorded(name)
+            entries = request_windows.load_distances(name)
         except FeedforwardError as error:
             self.problems[name] = str(error)
             return

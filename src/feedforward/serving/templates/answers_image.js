@@ -66,7 +66,7 @@ function foreground({ height, width, level, whole }) { // how far each pixel dif
   for (const each of level) [lightest, darkest] = [Math.max(lightest, each), Math.min(darkest, each)];
   const strongest = Math.max(lightest - background, background - darkest);
   if (strongest < Math.max(encoder.contrast, 2 * noise)) throw new Error("samples.0: must show something: the image is blank");
-  const stretch = strongest / (strongest - noise), least = noise + encoder.share * (strongest - noise);
+  const stretch = strongest / (strongest - noise), least = noise + encoder.boxThreshold * (strongest - noise);
   const difference = level.map((each) => Math.abs(each - background));
   const strength = noise ? difference.map((each) => Math.min(Math.max((each - noise) * stretch, 0), 255)) : difference;
   const oneSided = lightest <= background || darkest >= background; // all darker or all lighter than the background

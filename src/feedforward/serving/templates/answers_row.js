@@ -40,7 +40,7 @@ function category(value) { // normalized; empty if missing
 
 function normalize(plain) {
   const lower = plain.toLowerCase();
-  if (encoder.nothing.includes(lower)) return "";
+  if (encoder.alwaysMissing.includes(lower)) return "";
   if (lower === "true" || lower === "false") return lower;
   const match = CANONICAL.exec(plain);
   if (!match) return plain;
@@ -51,7 +51,7 @@ function normalize(plain) {
 function number(value, name) { // NaN if it is missing or infinite
   if (typeof value === "number") return finite(value);
   const plain = asText(value), lower = plain.toLowerCase();
-  if (missing.includes(plain) || encoder.noNumber.includes(lower) || encoder.infinite.includes(lower.replace(/^[+-]+/, ""))) return NaN;
+  if (missing.includes(plain) || encoder.missingInNumbers.includes(lower) || encoder.infinite.includes(lower.replace(/^[+-]+/, ""))) return NaN;
   if (DATE.test(plain)) return finite(days(plain));
   const isNegative = plain.startsWith("(") && plain.endsWith(")");
   let bare = (isNegative ? plain.slice(1, -1) : plain).replaceAll("\u2212", "-");

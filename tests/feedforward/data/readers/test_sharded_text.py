@@ -49,7 +49,7 @@ def plain(reading: Reading) -> list[Any]:
 def test_shards_of_any_size_give_the_same_result_as_one_process(
     tmp_path: Path, files: dict[str, Path], size: int, ngrams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharded_text, "TEXTS", size)
+    monkeypatch.setattr(sharded_text, "TEXTS_PER_SHARD", size)
     config = CONFIG.model_copy(update={"ngrams": ngrams})
     values = sharded_text.read(config, files, f"{tmp_path}/store", in_this_process, tmp_path / "scratch")
     assert plain(values) == plain(labeled_text.read(config, files))

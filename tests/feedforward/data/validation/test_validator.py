@@ -104,7 +104,7 @@ def test_rejected_data_are_reported_in_a_table_and_on_a_page(validator, root):
     docs = paths.data_docs("texts")
     assert "Refused:" in (docs / "summary.html").read_text(encoding="utf-8")
     assert json.loads((docs / "summary.json").read_text(encoding="utf-8"))["success"] is False
-    assert not list(root.rglob("*" + atomic_files.TEMPORARY))
+    assert not list(root.rglob("*" + atomic_files.TEMPORARY_SUFFIX))
 
 
 def test_every_value_out_of_bounds_is_detected(evaluate):
