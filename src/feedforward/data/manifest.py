@@ -19,5 +19,5 @@ def load(name: str) -> dict[str, Any]:
         [int(manifest["samples"][part]) for part in ("train", "test")]
         return manifest
     except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = f"no key {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro vectorize`") from None

@@ -102,7 +102,7 @@ def test_two_columns_whose_names_differ_only_by_blanks_are_rejected(tmp_path: Pa
     else:
         columns = [pa.array([1.0, 2.0] * 10), pa.array([1.0, 3.0] * 10), pa.array(["x", "y"] * 10)]
         pq.write_table(pa.Table.from_arrays(columns, ["size", other, "label"]), path)
-    message = r"column 'size' occurs twice \(blanks around a name do not count\); rename one"
+    message = r"column 'size' occurs twice \(whitespace around a name does not count\); rename one"
     for read in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
         with pytest.raises((InputError, DataError), match=message):
             read()

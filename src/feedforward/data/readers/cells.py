@@ -27,7 +27,7 @@ INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as mis
 MAX_NUMBER_CHARACTERS = 500  # 1e100 written out has 101 digits
 MAX_NFC_CHARACTERS = 1000  # NFC takes quadratic time for a run of accents, such as a minute for 128,000
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
-OCCURS_TWICE = "occurs twice (blanks around a name do not count)"  # follows the name of a column
+OCCURS_TWICE = "occurs twice (whitespace around a name does not count)"  # follows the name of a column
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"

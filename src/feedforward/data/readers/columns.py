@@ -107,7 +107,7 @@ def from_json(content: bytes) -> Columns:
     stored: dict[str, Any] = json.loads(content)
     numeric = tuple((str(name), float(mean), float(scale)) for name, mean, scale in stored["numeric"])
     if not all(np.isfinite((mean, scale)).all() and scale > 0 for _, mean, scale in numeric):
-        raise ValueError("means and deviations must be finite")
+        raise ValueError("means and deviations must be finite, and deviations positive")
     decimal, missing = stored.get("decimal", "."), tuple(map(str, stored.get("missing", ())))
     if decimal not in (".", ","):
         raise ValueError("the decimal sign must be a point or a comma")
