@@ -27,7 +27,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with its schema; tests copy it, because creating one takes seconds."""
+    """A tracking database with its schema and no runs; tests copy it, because creating one takes seconds."""
     root = tmp_path_factory.mktemp("template")
     with pytest.MonkeyPatch.context() as patch:
         workspaces.create(root, patch, "seeds: 1\n")
@@ -59,7 +59,7 @@ def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
 
 @pytest.fixture
 def tracking_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Callable[[Path], int]]:
-    """A function that shows a copy of a database on a real `mlflow server`, and returns its port."""
+    """A function that makes a real `mlflow server` show a copy of a database, and returns the server's port."""
     with shared_server(tmp_path_factory.getbasetemp(), empty_database) as show:
         yield show
 
@@ -106,7 +106,7 @@ def browser() -> Iterator["Browser"]:
     from chromium import FOUND, sync
 
     with sync.sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # root cannot use Chromium's sandbox
-        chromium_browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox does not work for root
+        chromium_browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if is_root else [])
         yield chromium_browser
         chromium_browser.close()

@@ -18,8 +18,8 @@ def params() -> Params:
     return load_params()
 
 
-def simple(name: str, seeds: int = 4) -> list[RunResult]:
-    """Return replicas with a loss about 0.02 above that of `original`, and a final run with a standard error."""
+def baseline_runs(name: str, seeds: int = 4) -> list[RunResult]:
+    """Return replicas with a loss about 0.02 above that of `original`, and a final run with test metrics."""
     results = [
         dataclasses.replace(
             run,
@@ -30,13 +30,13 @@ def simple(name: str, seeds: int = 4) -> list[RunResult]:
         for run in synthetic_runs(load_params(), range(seeds))
         if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica")
     ]
-    tested = dataclasses.replace(results[0], role="final", metrics={"test_accuracy": 0.88, "test_accuracy_se": 0.002})
-    return [*results, tested]
+    final = dataclasses.replace(results[0], role="final", metrics={"test_accuracy": 0.88, "test_accuracy_se": 0.002})
+    return [*results, final]
 
 
 def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
     runs = synthetic_runs(params, range(4))
-    mnist, imdb = findings.find(runs, params, simple=simple("logistic regression"))
+    mnist, imdb = findings.find(runs, params, simple=baseline_runs("logistic regression"))
     assert mnist.simple is None
     assert imdb.simple is not None
     assert set(imdb.summary) == set(params.variants)  # baselines are not variants
@@ -55,7 +55,7 @@ def test_loading_without_baseline_files_returns_an_empty_list(small: Params) -> 
     assert baselines.load(small.datasets) == []
 
 
-# --- the ceiling -------------------------------------------------------------------------------
+# --- the ceiling: the best published result ------------------------------------------------------
 
 
 def test_the_ceiling_is_the_best_published_value(params: Params) -> None:
@@ -66,9 +66,9 @@ def test_the_ceiling_is_the_best_published_value(params: Params) -> None:
     assert literature.ceiling(imdb, "best_val_accuracy") == best
     assert literature.ceiling(imdb, "test_loss") is None
     loss = Published(model="m", features="f", statistic="test_loss", value=0.3, standard_error=0.004, source="s")
-    lower = loss.model_copy(update={"value": 0.2})
-    entries = imdb.model_copy(update={"literature": (loss, lower)})
-    assert literature.ceiling(entries, "best_val_cross_entropy") == lower
+    lower_loss = loss.model_copy(update={"value": 0.2})
+    with_losses = imdb.model_copy(update={"literature": (loss, lower_loss)})
+    assert literature.ceiling(with_losses, "best_val_cross_entropy") == lower_loss
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,15 @@ def test_the_ceiling_is_the_best_published_value(params: Params) -> None:
     [
         (Estimate(5, 0.95, 0.001, 0.949, 0.951), True),
         (Estimate(5, 0.95, 0.02, 0.91, 0.99), False),
-        (Estimate(5, 0.95, 0.001, 0.949, 0.951, new_low=0.91, new_high=0.99), False),  # by chance, on other data
+        (Estimate(5, 0.95, 0.001, 0.949, 0.951, new_low=0.91, new_high=0.99), False),  # chance explains it on new data
         (Estimate(1, 0.95), True),
         (Estimate(1, 0.913), False),  # within the sampling error of the published value
         (Estimate(5, 0.85, 0.001, 0.849, 0.851), False),
     ],
 )
-def test_results_far_above_the_ceiling_are_flagged(params: Params, estimate: Estimate, is_suspicious: bool) -> None:
+def test_results_better_than_the_ceiling_by_more_than_chance_are_flagged(
+    params: Params, estimate: Estimate, is_suspicious: bool
+) -> None:
     lines = literature.suspicions(
         "original", {"best_val_accuracy": estimate, "slope": estimate}, params.dataset("imdb")
     )

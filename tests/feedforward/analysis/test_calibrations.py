@@ -1,4 +1,4 @@
-"""Calibration and errors over seeds: means, intervals, and the share of the rising loss that scaling removes."""
+"""Calibration and errors across seeds: means, intervals, and how much of the rising loss scaling removes."""
 
 import dataclasses
 
@@ -18,23 +18,23 @@ def runs(dataset: str = "notes", seeds: int = 3) -> list[RunResult]:
     return [run for run in complete(synthetic_runs(params(), range(seeds)), CLASSES) if run.dataset == dataset]
 
 
-def with_losses(run: RunResult, losses: list[float], refinement: list[float]) -> RunResult:
-    curves = {"val_cross_entropy": losses, "calibration/refinement": refinement}
+def with_losses(run: RunResult, losses: list[float], scaled_losses: list[float]) -> RunResult:
+    curves = {"val_cross_entropy": losses, "calibration/refinement": scaled_losses}
     return dataclasses.replace(run, curves=run.curves | curves)
 
 
 def test_summary_measures_the_share_of_the_loss_rise_that_scaling_removes() -> None:
     originals = [run for run in runs() if run.variant == "original" and run.role == "replica"]
-    changed = [with_losses(run, [0.5, 0.3, 0.5 + k / 10], [0.4, 0.3, 0.35]) for k, run in enumerate(originals)]
-    [summary] = calibrations.summarize(changed, ["original", "absent"])
+    rising = [with_losses(run, [0.5, 0.3, 0.5 + k / 10], [0.4, 0.3, 0.35]) for k, run in enumerate(originals)]
+    [summary] = calibrations.summarize(rising, ["original", "absent"])
     assert summary.rise.mean == pytest.approx(0.3)
     assert summary.scaled_rise.mean == pytest.approx(0.05)
     assert summary.removed is not None
     assert summary.removed.mean == pytest.approx(1 - 0.05 / 0.3)
     assert summary.removed.low is not None
     assert summary.removed.low < summary.removed.mean
-    flat = [with_losses(run, [0.5, 0.4, 0.3], [0.4, 0.35, 0.3]) for run in originals]
-    assert calibrations.summarize(flat, ["original"])[0].removed is None
+    falling = [with_losses(run, [0.5, 0.4, 0.3], [0.4, 0.35, 0.3]) for run in originals]
+    assert calibrations.summarize(falling, ["original"])[0].removed is None
 
 
 def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_diagonal() -> None:

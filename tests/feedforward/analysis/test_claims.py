@@ -99,9 +99,8 @@ def test_claim_without_runs_is_undecided() -> None:
     assert claims.judge([], params) == []
 
 
-def test_claim_is_decided_from_four_seeds_if_all_differences_agree() -> None:
-    epochs = claim("lower", statistic="best_epoch")
-    params, outcomes = with_claims(epochs), []
+def test_claim_needs_four_seeds_even_if_all_differences_are_equal() -> None:
+    params, outcomes = with_claims(claim("lower", statistic="best_epoch")), []
     for seeds in (2, 3, 4, 6):
         runs = runs_of(params, smaller=[4.0] * seeds, original=[9.0] * seeds)
         runs = [dataclasses.replace(run, metrics={"best_epoch": run.metrics["best_val_cross_entropy"]}) for run in runs]
@@ -114,8 +113,8 @@ def test_interval_within_the_margin_gives_no_difference_that_matters() -> None:
     [verdict] = claims.judge(runs_of(params, smaller=LOW, original=HIGH), params)
     assert verdict.outcome == "no difference that matters"
     assert (verdict.margin, verdict.further_seeds) == (0.05, None)
-    narrow = with_claims(claim("lower"), margins={"best_val_cross_entropy": 0.001})
-    assert claims.judge(runs_of(params, smaller=LOW, original=HIGH), narrow)[0].outcome == "supported"
+    narrow_margin = with_claims(claim("lower"), margins={"best_val_cross_entropy": 0.001})
+    assert claims.judge(runs_of(params, smaller=LOW, original=HIGH), narrow_margin)[0].outcome == "supported"
 
 
 def test_verdict_includes_the_outcome_for_new_data() -> None:
@@ -129,7 +128,7 @@ def test_verdict_includes_the_outcome_for_new_data() -> None:
     assert claims.judge(small_validation, params)[0].new_data == "supported"
 
 
-def test_history_has_an_interval_for_every_number_of_seeds() -> None:
+def test_history_has_an_interval_for_every_number_of_seeds_from_two() -> None:
     params = with_claims(claim("lower"))
     [verdict] = claims.judge(runs_of(params, smaller=LOW, original=HIGH), params)
     assert [interval.n for interval in verdict.history] == [2, 3, 4, 5, 6]
@@ -137,8 +136,8 @@ def test_history_has_an_interval_for_every_number_of_seeds() -> None:
 
 
 def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> None:
-    equal = claim("equal", statistic="test_accuracy", left="original", right=None, value=0.88, tolerance=0.005)
-    params, widths = with_claims(equal), []
+    equality = claim("equal", statistic="test_accuracy", left="original", right=None, value=0.88, tolerance=0.005)
+    params, widths = with_claims(equality), []
     for error in ({}, {"test_accuracy_se": 0.002}):
         runs = [
             RunResult(
@@ -153,22 +152,22 @@ def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> 
     assert widths[1] > 1.9 * 1.96 * 0.002 > widths[0]
 
 
-def test_each_claim_is_harder_to_decide_among_more_claims() -> None:
+def test_a_claim_is_harder_to_decide_if_there_are_more_claims() -> None:
     smaller = [loss - shift for loss, shift in zip(HIGH, [0.02, 0.012, 0.014, 0.026, 0.013, 0.02], strict=True)]
     one_claim = with_claims(claim("lower"))
-    among = with_claims(claim("lower"), *[claim("lower", left="l2")] * 9)
+    ten_claims = with_claims(claim("lower"), *[claim("lower", left="l2")] * 9)
     results = runs_of(one_claim, smaller=smaller, original=HIGH, l2=NOISY)
     assert claims.judge(results, one_claim)[0].outcome == "supported"
-    assert claims.judge(results, among)[0].outcome == "undecided"
+    assert claims.judge(results, ten_claims)[0].outcome == "undecided"
 
 
 @pytest.mark.slow
 def test_at_most_five_percent_of_claim_families_have_a_false_verdict() -> None:
     """If no variants differ, at most one family of claims in twenty may contain a decided claim."""
     params = with_claims(*(claim("lower", left=left) for left in ("smaller", "larger", "l2", "dropout")))
-    noise, false_verdicts = np.random.default_rng(0), 0
+    rng, false_verdicts = np.random.default_rng(0), 0
     for _ in range(150):
-        losses = {variant: noise.normal(0.3, 0.01, 12).tolist() for variant in params.variants}
+        losses = {variant: rng.normal(0.3, 0.01, 12).tolist() for variant in params.variants}
         false_verdicts += any(v.outcome != "undecided" for v in claims.judge(runs_of(params, **losses), params))
     assert false_verdicts / 150 <= 0.085  # 0.05 plus two standard errors
 

@@ -9,16 +9,16 @@ from feedforward.analysis import comparisons
 from feedforward.analysis.run_result import RunResult
 
 
-def runs_of(statistic: str = "best_val_cross_entropy", **values: list[float]) -> list[RunResult]:
+def runs_of(statistic: str = "best_val_cross_entropy", **samples: list[float]) -> list[RunResult]:
     return [
         RunResult("d", variant, seed, "fair", "replica", {}, {statistic: value}, "0" * 64)
-        for variant, numbers in values.items()
-        for seed, value in enumerate(numbers)
+        for variant, values in samples.items()
+        for seed, value in enumerate(values)
     ]
 
 
 def test_pairing_removes_variation_shared_by_seeds() -> None:
-    # Each seed shifts both variants by the same amount; without pairing, this would hide the difference of 0.01
+    # Each seed shifts both variants by the same amount; without pairing, this would hide the difference of about 0.01
     seed_effects = np.random.default_rng(0).normal(0, 1, 9)
     b = [seed_effects[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
     [difference] = comparisons.differences(
@@ -33,24 +33,24 @@ def test_pairing_removes_variation_shared_by_seeds() -> None:
 
 
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
-def test_p_value_is_continuous_when_all_best_epochs_agree() -> None:
-    rows = [
-        comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last], b=[5.0] * 5), [("a", "b")], "best_epoch")
-        for last in (12.0, 12.001)
+def test_p_value_is_continuous_when_all_differences_agree() -> None:
+    constant, nearly_constant = [
+        comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last_value], b=[5.0] * 5), [("a", "b")], "best_epoch")
+        for last_value in (12.0, 12.001)
     ]
-    assert rows[0][0].p == pytest.approx(rows[1][0].p, rel=0.01)
+    assert constant[0].p == pytest.approx(nearly_constant[0].p, rel=0.01)
 
 
 def test_ranking_lists_variants_that_cannot_be_distinguished_from_the_best() -> None:
-    noise = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     losses = {"clear": 0.5, "close": 0.3001, "best": 0.3}
-    runs = runs_of(**{variant: (loss + noise.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
+    runs = runs_of(**{variant: (loss + rng.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
     ranking = comparisons.rank(runs, losses, "best_val_cross_entropy")
     assert ranking.order[-1][0] == "clear"
     assert [ranking.order[0][0], *ranking.tied] in (["best", "close"], ["close", "best"])
     assert ranking.equivalent == []
-    wide = comparisons.rank(runs, losses, "best_val_cross_entropy", margin=0.05)
-    assert wide.equivalent == wide.tied
+    with_margin = comparisons.rank(runs, losses, "best_val_cross_entropy", margin=0.05)
+    assert with_margin.equivalent == with_margin.tied
 
 
 def test_ranking_of_accuracy_puts_the_highest_first() -> None:
@@ -65,9 +65,9 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
 )
 def test_ranking_uses_paired_differences_rather_than_unpaired_means() -> None:
     """One variant has 20 seeds, the other 10; only the first variant has the last ten seeds, whose losses are low."""
-    seed_effects = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
-    runs = runs_of(many=seed_effects, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(seed_effects[:10])])
-    assert np.mean(seed_effects) < np.mean(seed_effects[:10]) - 0.01
+    losses = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
+    runs = runs_of(many=losses, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(losses[:10])])
+    assert np.mean(losses) < np.mean(losses[:10]) - 0.01
     ranking = comparisons.rank(runs, ["many", "few"], "best_val_cross_entropy")
     assert ranking.order[0][0] == "few"
     assert ranking.tied == []
@@ -87,9 +87,9 @@ def test_ties_count_one_half() -> None:
 
 
 def test_at_most_five_percent_of_rankings_contain_a_false_decision() -> None:
-    noise, false_decisions = np.random.default_rng(2), 0
+    rng, false_decisions = np.random.default_rng(2), 0
     for _ in range(150):
-        runs = runs_of(**{variant: noise.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})
+        runs = runs_of(**{variant: rng.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})
         pairs = itertools.combinations("abcd", 2)
         false_decisions += any(d.decided for d in comparisons.differences(runs, pairs, "best_val_cross_entropy"))
     assert false_decisions / 150 <= 0.085  # 0.05 plus two standard errors

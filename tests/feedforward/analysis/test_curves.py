@@ -18,9 +18,9 @@ def test_band_agrees_with_the_interval_of_each_epoch() -> None:
     band = mean_band(runs, "a", "val_cross_entropy")
     assert band is not None
     assert band.low is not None
-    third = estimate(run.curves["val_cross_entropy"][2] for run in runs)
-    assert third is not None
-    assert (band.n, band.mean[2], band.low[2]) == (4, pytest.approx(third.mean), pytest.approx(third.low))
+    third_epoch = estimate(run.curves["val_cross_entropy"][2] for run in runs)
+    assert third_epoch is not None
+    assert (band.n, band.mean[2], band.low[2]) == (4, pytest.approx(third_epoch.mean), pytest.approx(third_epoch.low))
     assert band.epochs.tolist() == [1, 2, 3, 4, 5, 6]
 
 
@@ -32,7 +32,7 @@ def test_band_of_one_seed_is_its_curve() -> None:
     assert mean_band([run_with([0.5])], "a", "loss") is None
 
 
-def test_band_ends_with_the_shortest_seed() -> None:
+def test_band_ends_with_the_shortest_curve() -> None:
     band = mean_band([run_with([0.5, 0.4]), run_with([0.5, 0.4, 0.3], 1)], "a", "val_cross_entropy")
     assert band is not None
     assert len(band.epochs) == 2

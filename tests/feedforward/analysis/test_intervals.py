@@ -1,4 +1,4 @@
-"""Intervals and significance tests, checked against published tables, SciPy, statsmodels and simulations."""
+"""Intervals and significance tests, checked against published tables, SciPy and simulations."""
 
 import doctest
 import math
@@ -44,18 +44,18 @@ def test_interval_for_new_data_has_the_variance_of_nadeau_and_bengio() -> None:
 
 
 def test_sampling_error_widens_the_interval() -> None:
-    # with 25,000 test reviews, an accuracy of .88 has a standard error of .0021, however many seeds there are
-    seeds = intervals.estimate([0.880, 0.8801, 0.8799, 0.880], sampling_error=0.0021)
-    assert seeds is not None
-    assert seeds.high is not None
-    assert seeds.high - seeds.mean == pytest.approx(1.96 * 0.0021, rel=0.01)
+    # With 25,000 test reviews, an accuracy of 0.88 has a standard error of 0.0021, however many seeds there are
+    estimate = intervals.estimate([0.880, 0.8801, 0.8799, 0.880], sampling_error=0.0021)
+    assert estimate is not None
+    assert estimate.high is not None
+    assert estimate.high - estimate.mean == pytest.approx(1.96 * 0.0021, rel=0.01)
 
 
 def test_interval_with_sampling_error_covers_the_true_value() -> None:
-    noise, covered = np.random.default_rng(5), []
+    rng, covered = np.random.default_rng(5), []
     for _ in range(1500):
-        shared = noise.normal(0, 0.002)  # error of the test split, shared by all seeds
-        estimate = intervals.estimate(0.88 + shared + noise.normal(0, 0.002, 5), sampling_error=0.002)
+        shared = rng.normal(0, 0.002)  # error of the test split, shared by all seeds
+        estimate = intervals.estimate(0.88 + shared + rng.normal(0, 0.002, 5), sampling_error=0.002)
         assert estimate is not None
         assert estimate.low is not None
         assert estimate.high is not None
@@ -71,8 +71,8 @@ def test_p_value_matches_the_paired_t_test() -> None:
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_p_value_is_continuous_when_all_seeds_agree() -> None:
     """Five differences of 7 epochs give nearly the same p-value as four differences of 7 and one of 7.001."""
-    constant, nearly = [intervals.p_value([7.0] * 4 + [last], resolution=1.0) for last in (7.0, 7.001)]
-    assert constant == pytest.approx(nearly, rel=0.01)
+    constant, nearly_constant = [intervals.p_value([7.0] * 4 + [last_value], resolution=1.0) for last_value in (7.0, 7.001)]
+    assert constant == pytest.approx(nearly_constant, rel=0.01)
     assert constant is not None
     assert constant < 0.05
     assert intervals.p_value([0.0, 0.0, 0.0]) == 1.0

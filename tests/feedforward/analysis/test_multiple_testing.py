@@ -1,4 +1,4 @@
-"""Holm's correction, compared with statsmodels and by simulation."""
+"""Holm's correction, checked with an example worked by hand, with statsmodels and by simulation."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,15 @@ from statsmodels.stats.multitest import multipletests
 from feedforward.analysis import multiple_testing
 
 
-def test_holm_matches_its_worked_example() -> None:
+def test_holm_matches_an_example_worked_by_hand() -> None:
     # Holm (1979): the smallest of four p-values is multiplied by 4, the next by 3, and so on, without ever decreasing
     assert multiple_testing.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_holm_agrees_with_statsmodels() -> None:
-    noise = np.random.default_rng(4)
-    for tests in range(1, 10):
-        p_values = (noise.random(tests) ** 4).tolist()
+    rng = np.random.default_rng(4)
+    for count in range(1, 10):
+        p_values = (rng.random(count) ** 4).tolist()
         assert multiple_testing.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 

@@ -16,8 +16,8 @@ from feedforward.analysis.selection import Better, ConfirmedTrial
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8), better=st.sampled_from(["lower", "higher"]))
 def test_expected_best_is_the_mean_over_all_subsets_of_n_trials(values: list[float], better: Better) -> None:
     best = min if better == "lower" else max
-    brute = [fmean(map(best, itertools.combinations(values, n))) for n in range(1, len(values) + 1)]
-    assert selection.expected_best(values, better) == pytest.approx(brute)
+    brute_force = [fmean(map(best, itertools.combinations(values, n))) for n in range(1, len(values) + 1)]
+    assert selection.expected_best(values, better) == pytest.approx(brute_force)
 
 
 def test_expected_best_is_unbiased_unlike_sampling_with_replacement() -> None:
@@ -31,10 +31,10 @@ def test_expected_best_is_unbiased_unlike_sampling_with_replacement() -> None:
 def test_an_optimistic_search_result_has_a_positive_bias_for_losses_and_scores() -> None:
     fresh = estimate([0.30, 0.32, 0.34])
     assert fresh is not None
-    for better, search in (("lower", 0.25), ("higher", 0.39)):
-        chosen = estimate([search])
-        assert chosen is not None
-        bias = ConfirmedTrial("a", chosen, fresh, better).bias  # type: ignore[arg-type]
+    for better, search_result in (("lower", 0.25), ("higher", 0.39)):
+        search = estimate([search_result])
+        assert search is not None
+        bias = ConfirmedTrial("a", search, fresh, better).bias  # type: ignore[arg-type]
         assert bias.mean == pytest.approx(0.07)
         assert bias.low is not None
         assert bias.high is not None
@@ -43,15 +43,16 @@ def test_an_optimistic_search_result_has_a_positive_bias_for_losses_and_scores()
 
 
 def test_fresh_seeds_measure_the_selection_bias_of_the_best_of_equal_trials() -> None:
-    random, biases = np.random.default_rng(1), []
+    rng, biases = np.random.default_rng(1), []
     for _ in range(300):
-        searched = random.normal(0.3, 0.01, (20, 3))  # 20 trials of the same true loss, three seeds each
+        searched = rng.normal(0.3, 0.01, (20, 3))  # 20 trials with the same true loss, three seeds each
         best = estimate(min(searched, key=np.mean))
-        fresh = estimate(random.normal(0.3, 0.01, 3))
+        fresh = estimate(rng.normal(0.3, 0.01, 3))
         assert best is not None
         assert fresh is not None
         biases.append(ConfirmedTrial("a", best, fresh, "lower").bias.mean)
-    assert np.mean(biases) == pytest.approx(1.87 * 0.01 / np.sqrt(3), rel=0.1)  # 1.87: mean maximum of 20 normal values
+    # 1.87 is the expected maximum of 20 standard normal values
+    assert np.mean(biases) == pytest.approx(1.87 * 0.01 / np.sqrt(3), rel=0.1)
 
 
 def test_best_so_far_is_the_running_minimum_or_maximum() -> None:

@@ -10,7 +10,7 @@ from feedforward.analysis.sequential import Interval
 
 
 def mixture(values: list[float], null: float) -> float:
-    """Return the martingale as Wang and Ramdas write it, from sums of squares."""
+    """Return the martingale after these values, computed from sums of squares as Wang and Ramdas write it."""
     x, n, c = np.asarray(values) - null, len(values), sequential.PRECISION
     squares = (n + c) * np.sum(x**2)
     return math.sqrt(c / (n + c)) * (squares / (squares - np.sum(x) ** 2)) ** (n / 2)
@@ -18,9 +18,9 @@ def mixture(values: list[float], null: float) -> float:
 
 def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> None:
     values = np.random.default_rng(0).normal(0.3, 1.0, 12).tolist()
-    for interval in sequential.confidence_sequence(values, 0.05)[-1:]:
-        assert interval.low is not None
-        assert interval.high is not None
+    interval = sequential.confidence_sequence(values, 0.05)[-1]
+    assert interval.low is not None
+    assert interval.high is not None
     accepted = [null for null in np.linspace(-3, 3, 601) if all(mixture(values[:n], null) < 20 for n in range(2, 13))]
     assert interval.low == pytest.approx(min(accepted), abs=0.011)
     assert interval.high == pytest.approx(max(accepted), abs=0.011)
@@ -36,10 +36,10 @@ def test_p_value_is_the_reciprocal_of_the_largest_martingale_value() -> None:
 
 @pytest.mark.parametrize("level", [0.05, 0.05 / 9])
 def test_p_value_and_interval_give_the_same_decision(level: float) -> None:
-    noise = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     decisions = set()
     for _ in range(300):
-        values = noise.normal(noise.choice([0.0, 1.0, 3.0]), 1.0, 10).tolist()
+        values = rng.normal(rng.choice([0.0, 1.0, 3.0]), 1.0, 10).tolist()
         decided = comparisons.sign(sequential.confidence_sequence(values, level)[-1]) != 0
         p = sequential.p_value(values)
         assert p is not None
@@ -49,9 +49,9 @@ def test_p_value_and_interval_give_the_same_decision(level: float) -> None:
 
 
 def test_checking_after_every_seed_keeps_the_error_rate_at_five_percent() -> None:
-    noise, excluded = np.random.default_rng(3), 0
+    rng, excluded = np.random.default_rng(3), 0
     for _ in range(1000):
-        [*_, last] = sequential.confidence_sequence(noise.normal(0, 1, 100).tolist(), 0.05)
+        [*_, last] = sequential.confidence_sequence(rng.normal(0, 1, 100).tolist(), 0.05)
         excluded += comparisons.sign(last) != 0 or (last.low or 0) > (last.high or 0)
     assert excluded / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
 
@@ -68,12 +68,12 @@ def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
 
 
 def test_constant_values_are_decided_only_after_several_seeds() -> None:
-    """Best epochs are integers and often agree; then the variance of rounding replaces a sample variance of zero."""
+    """Best epochs are integers and often agree; the variance of rounding is added, so that it is never zero."""
     history = sequential.confidence_sequence([7.0] * 8, 0.05, resolution=1.0)
     assert comparisons.sign(history[0]) == 0
     assert comparisons.sign(history[-1]) == 1
-    almost = sequential.confidence_sequence([7.0] * 7 + [7.001], 0.05, resolution=1.0)
-    assert almost[-1].low == pytest.approx(history[-1].low, rel=1e-3)
+    nearly_constant = sequential.confidence_sequence([7.0] * 7 + [7.001], 0.05, resolution=1.0)
+    assert nearly_constant[-1].low == pytest.approx(history[-1].low, rel=1e-3)
 
 
 def test_further_seeds_is_the_smallest_number_that_would_decide() -> None:
@@ -88,9 +88,9 @@ def test_further_seeds_is_the_smallest_number_that_would_decide() -> None:
 
 def test_interval_for_new_data_is_wider() -> None:
     values = np.random.default_rng(5).normal(2, 1, 20).tolist()
-    this_data, new = sequential.confidence_sequence(values, 0.05)[-1], sequential.inflate(values, 0.05, 2 / 3)
-    assert new is not None
+    this_data, new_data = sequential.confidence_sequence(values, 0.05)[-1], sequential.inflate(values, 0.05, 2 / 3)
+    assert new_data is not None
     assert this_data.low is not None
-    assert new.low is not None
-    assert new.low < this_data.low
+    assert new_data.low is not None
+    assert new_data.low < this_data.low
     assert sequential.inflate([1.0], 0.05, 2 / 3) is None

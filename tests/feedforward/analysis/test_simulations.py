@@ -1,4 +1,4 @@
-"""Short versions of `python -m bench.simulations`: interval coverage and rate of false verdicts."""
+"""Short versions of `python -m bench.simulations`: interval coverage, the rate of false verdicts, and seeds needed."""
 
 import pytest
 
@@ -20,10 +20,10 @@ def test_at_most_five_percent_of_datasets_have_a_false_verdict() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("effect", "number"), [(0.8, 1), (2.0, 9)])
-def test_checking_after_every_seed_needs_at_most_60_percent_more_seeds(effect: float, number: int) -> None:
-    mean, fixed = simulations.seeds_needed(effect, 60, number)
-    assert mean <= 1.6 * fixed
+@pytest.mark.parametrize(("effect", "claim_count"), [(0.8, 1), (2.0, 9)])
+def test_checking_after_every_seed_needs_at_most_60_percent_more_seeds(effect: float, claim_count: int) -> None:
+    mean_seeds, fixed_seeds = simulations.seeds_needed(effect, 60, claim_count)
+    assert mean_seeds <= 1.6 * fixed_seeds
 
 
 def test_fixed_size_matches_the_published_power_table() -> None:

@@ -1,4 +1,4 @@
-"""Single runs compared with verdicts and means, on numbers that can be checked by hand."""
+"""Single runs compared with verdicts and means, with losses that can be checked by hand."""
 
 import dataclasses
 
@@ -10,9 +10,9 @@ from feedforward.analysis import single_runs
 from feedforward.analysis.findings import Findings, find
 
 
-def findings(left: list[float], right: list[float], margin: float | None = None) -> Findings:
-    plain = values()
-    notes = plain["datasets"]["notes"]
+def findings(l2: list[float], original: list[float], margin: float | None = None) -> Findings:
+    params_values = values()
+    notes = params_values["datasets"]["notes"]
     claim = {"statistic": "best_val_cross_entropy", "left": "l2", "direction": "lower", "right": "original"}
     notes["claims"] = [{"text": "l2 is better", **claim}]
     notes["margins"] = {"best_val_cross_entropy": margin} if margin else {}
@@ -20,10 +20,10 @@ def findings(left: list[float], right: list[float], margin: float | None = None)
         dataclasses.replace(
             replica_run("notes", variant, seed, 3, Shape(0.3, 1.0, 0.01)), metrics={"best_val_cross_entropy": value}
         )
-        for variant, losses in (("l2", left), ("original", right))
+        for variant, losses in (("l2", l2), ("original", original))
         for seed, value in enumerate(losses)
     ]
-    [dataset_findings] = find(runs, params(datasets=plain["datasets"]))
+    [dataset_findings] = find(runs, params(datasets=params_values["datasets"]))
     return dataset_findings
 
 
@@ -42,7 +42,7 @@ def test_single_runs_are_compared_with_the_verdict_if_the_claim_is_decided() -> 
     assert (judgment.verdict.outcome, judgment.against, judgment.wrong) == ("supported", "verdict", (8,))
 
 
-def test_runs_outside_the_margin_are_wrong_if_no_difference_matters() -> None:
+def test_only_runs_outside_the_margin_are_wrong_if_no_difference_matters() -> None:
     losses = [0.3000, 0.3001, 0.2999, 0.3000, 0.3002, 0.2998, 0.3001, 0.3000, 0.3001, 0.2999]
     [judgment] = single_runs.judge(findings([*losses, 0.3020], [*losses[1:], 0.3001, 0.3000], margin=0.0015))
     assert judgment.verdict.outcome == "no difference that matters"

@@ -55,30 +55,31 @@ def test_two_runs_with_the_same_seed_are_rejected() -> None:
         statistics.sample([run_with([1.0]), run_with([1.0])], "a", "rise")
 
 
-def test_overlap_is_defined_only_if_every_seed_draws_its_own_split() -> None:
-    split = {"train": 15_000, "validation": 10_000}
-    drawn = [dataclasses.replace(run_with([1.0], seed=seed), samples=split) for seed in range(2)]
-    assert statistics.overlap(drawn) == pytest.approx(2 / 3)
-    assert statistics.overlap([*drawn, run_with([1.0], seed=2)]) is None
-    assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in drawn]) is None
+def test_overlap_is_defined_only_if_every_seed_is_known_to_draw_its_own_split() -> None:
+    samples = {"train": 15_000, "validation": 10_000}
+    runs = [dataclasses.replace(run_with([1.0], seed=seed), samples=samples) for seed in range(2)]
+    assert statistics.overlap(runs) == pytest.approx(2 / 3)
+    assert statistics.overlap([*runs, run_with([1.0], seed=2)]) is None
+    assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in runs]) is None
 
 
 def test_interval_of_a_final_model_includes_the_sampling_error_if_measured() -> None:
     finals = [
-        RunResult("d", "a", seed, "fair", "final", {}, {"test_accuracy": 0.88 + seed / 1e5} | error, "0" * 64)
-        for seed in range(3)
-        for error in [{"test_accuracy_se": 0.002}]
+        RunResult("d", "a", s, "fair", "final", {}, {"test_accuracy": 0.88 + s / 1e5, "test_accuracy_se": 0.002}, "0")
+        for s in range(3)
     ]
-    without = [dataclasses.replace(run, metrics={"test_accuracy": run.metrics["test_accuracy"]}) for run in finals]
-    wide, narrow = (statistics.summarize(runs, ["a"])["a"]["test_accuracy"] for runs in (finals, without))
+    without_error = [
+        dataclasses.replace(run, metrics={"test_accuracy": run.metrics["test_accuracy"]}) for run in finals
+    ]
+    wide, narrow = (statistics.summarize(runs, ["a"])["a"]["test_accuracy"] for runs in (finals, without_error))
     assert wide.high is not None
     assert narrow.high is not None
     assert wide.high - wide.mean == pytest.approx(1.96 * 0.002, rel=0.01)
     assert narrow.high - narrow.mean < 0.0001
 
 
-def test_select_uses_the_runs_of_one_protocol() -> None:
+def test_select_returns_the_runs_of_one_protocol() -> None:
     params = load_params()
-    both = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")
-    name = next(iter(params.datasets))
-    assert {run.protocol for run in statistics.select(both, name)} == {"fair"}
+    runs = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")
+    dataset = next(iter(params.datasets))
+    assert {run.protocol for run in statistics.select(runs, dataset)} == {"fair"}

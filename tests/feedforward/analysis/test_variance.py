@@ -17,17 +17,17 @@ def runs(values: list[float]) -> list[RunResult]:
 
 def test_interval_of_a_standard_deviation_uses_the_chi_square_distribution() -> None:
     values = [0.28, 0.29, 0.31, 0.30, 0.27]
-    component = components({"order": runs(values), "split": runs([0.3])}, "best_val_cross_entropy")
-    assert list(component) == ["order"]
-    order = component["order"]
+    by_source = components({"order": runs(values), "split": runs([0.3])}, "best_val_cross_entropy")
+    assert list(by_source) == ["order"]
+    order = by_source["order"]
     assert (order.n, order.sd) == (5, pytest.approx(np.std(values, ddof=1)))
     assert order.low == pytest.approx(order.sd * np.sqrt(4 / stats.chi2.ppf(0.975, 4)))
     assert order.high == pytest.approx(order.sd * np.sqrt(4 / stats.chi2.ppf(0.025, 4)))
 
 
 def test_intervals_cover_the_true_standard_deviation() -> None:
-    noise, covered = np.random.default_rng(0), []
+    rng, covered = np.random.default_rng(0), []
     for _ in range(1000):
-        [c] = components({"all": runs(noise.normal(0.3, 0.01, 20).tolist())}, "best_val_cross_entropy").values()
-        covered.append(c.low <= 0.01 <= c.high)
+        [component] = components({"split": runs(rng.normal(0.3, 0.01, 20).tolist())}, "best_val_cross_entropy").values()
+        covered.append(component.low <= 0.01 <= component.high)
     assert 0.93 <= np.mean(covered) <= 0.97

@@ -27,7 +27,7 @@ PASSWORD = "swordfish-swordfish"
 
 
 def fill(root: Path, store: "Store") -> None:
-    """Write results, a report and a champion into the workspace, and an absolute path into its params.yaml."""
+    """Write results, a champion, a report with PASSWORD, and a params.yaml with an absolute path into the workspace."""
     write_params(root / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
     results = synthetic_runs(params, range(3))
@@ -49,7 +49,7 @@ def workspace(small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """The archive of a workspace like that of `workspace`, as a ZIP file that no test may change."""
+    """The archive of a workspace with the same content as `workspace`: a ZIP file that no test may change."""
     root = workspaces.add_store(write_workspace(tmp_path_factory.mktemp("exported")), empty_database)
     with workspaces.inside(root):
         fill(root, tracking.open_store())
@@ -59,13 +59,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
 
 @pytest.fixture
 def archive(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the archive in `exported`, which a test may change."""
+    """A copy of `exported` that a test may change."""
     return shutil.copy(exported, tmp_path_factory.mktemp("elsewhere") / "result.zip")
 
 
 @pytest.fixture
 def unpacked(archive: Path) -> Path:
-    """The archive in `exported` as a folder, unpacked by another program."""
+    """The folder into which `archive` was unpacked with zipfile, not with `import`."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(archive.with_suffix(""))
     return archive.with_suffix("")

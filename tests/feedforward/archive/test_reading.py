@@ -88,7 +88,7 @@ def link() -> zipfile.ZipInfo:
         "a/" * 1500 + "a",
     ],
 )
-def test_a_path_outside_the_archive_is_rejected(tmp_path: Path, name: str) -> None:
+def test_an_unsafe_path_is_rejected(tmp_path: Path, name: str) -> None:
     source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
     source.write_bytes(
         source.read_bytes().replace(b"?" * len(name.encode()), name.encode())
@@ -130,7 +130,7 @@ def test_only_supported_compression_methods_are_unpacked(tmp_path: Path) -> None
         reading.read_verified(packed)
 
 
-def test_damaged_compressed_data_are_rejected(tmp_path: Path) -> None:
+def test_damaged_compressed_data_is_rejected(tmp_path: Path) -> None:
     source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_DEFLATED)
     content = bytearray(source.read_bytes())
     content[31] = 0xFF  # the first byte after the header of "a"
@@ -187,7 +187,7 @@ def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell
 
 
 @pytest.mark.parametrize("folder", [".", "..", "/"])
-def test_a_folder_without_a_name_is_reported_in_one_line(
+def test_a_folder_without_a_name_is_not_replaced(
     archive: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.chdir(archive.parent)
@@ -245,7 +245,7 @@ def test_an_import_succeeds_after_a_killed_one(archive: Path, workspace: Path) -
 
 
 def forged(folder: Path, **changes: bytes | None) -> Path:
-    """A copy of the archive with some files replaced (None: removed), and with correct digests."""
+    """Replace files of the unpacked archive (None: remove), update their digests, and return the folder."""
     names = {"params": "params.yaml", "fair": "data/trained/fair.json"}
     listed = json.loads((folder / DIGESTS).read_bytes())
     for key, content in changes.items():
@@ -260,7 +260,7 @@ def forged(folder: Path, **changes: bytes | None) -> Path:
 
 
 def changed_runs(folder: Path, **fields: Any) -> bytes:
-    """The archive's runs, with other values in these fields of the first one."""
+    """The content of the archive's fair.json, with these fields of its first run replaced."""
     stored = json.loads((folder / "data" / "trained" / "fair.json").read_bytes())
     stored["runs"][0] |= fields
     return json.dumps(stored).encode()

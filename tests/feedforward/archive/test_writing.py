@@ -66,12 +66,12 @@ def test_a_folder_that_an_export_would_delete_is_kept(
     workspace: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     target = tmp_path_factory.mktemp("elsewhere") / "result"
-    mine = target.with_name("result.partial")
-    mine.mkdir()
-    (mine / "thesis.txt").write_text("years of work")
+    folder = target.with_name("result.partial")
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
     with pytest.raises(DataError, match=r"result\.partial: exists and is not an archive; name another folder, or"):
         writing.write(writing.collect(load_params()), target)
-    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert (folder / "thesis.txt").read_text() == "years of work"
 
 
 def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -83,7 +83,7 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
         writing.write(files, folder)
 
 
-# --- metadata, read with the libraries of each standard -------------------------------------------
+# --- metadata, read with the library of each standard ---------------------------------------------
 
 
 def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:
@@ -100,21 +100,21 @@ def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(VALIDATOR is None, reason="roc-validator is installed on its own, and downloads the contexts")
+@pytest.mark.skipif(VALIDATOR is None, reason="needs roc-validator, which is installed separately and downloads JSON-LD contexts")
 def test_roc_validator_finds_no_violations(unpacked: Path) -> None:
     assert VALIDATOR is not None
     options = ["--no-paging", "--requirement-severity", "required", "--profile-identifier", "workflow-run-crate-0.5"]
-    done = subprocess.run([VALIDATOR, "-y", "validate", *options, unpacked], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    process = subprocess.run([VALIDATOR, "-y", "validate", *options, unpacked], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout
 
 
-def test_mlcroissant_reads_texts_next_to_the_raw_files(workspace: Path) -> None:
+def test_mlcroissant_reads_the_texts_in_the_raw_files(workspace: Path) -> None:
     folder, texts = workspace / "data" / "raw" / "notes", {"test/sad/1.txt": b"word1", "train/glad/2.txt": b"word2"}
     folder.mkdir(parents=True)
     with (folder / "texts.parquet").open("wb") as file:
         collected_files.write(list(texts), [5, 5], texts.__getitem__, file)
-    described = writing.collect(load_params())["data/raw/notes/croissant.json"]
-    (folder / "croissant.json").write_bytes(described)
+    croissant = writing.collect(load_params())["data/raw/notes/croissant.json"]
+    (folder / "croissant.json").write_bytes(croissant)
     records = list(mlcroissant.Dataset(str(folder / "croissant.json")).records("samples"))
     assert [record["samples/path"] for record in records] == [name.encode() for name in texts]
     assert [record["samples/content"] for record in records] == list(texts.values())
@@ -126,5 +126,5 @@ def test_mlcroissant_finds_no_errors(unpacked: Path, name: str) -> None:
     assert not dataset.metadata.ctx.issues.errors
     labels = [record["labels/name"] for record in dataset.records("labels")]
     assert labels == list(load_params().datasets[name].labels)
-    described = json.loads((unpacked / "data" / "raw" / name / "croissant.json").read_text())
-    assert load_params().datasets[name].title in described["description"]
+    croissant = json.loads((unpacked / "data" / "raw" / name / "croissant.json").read_text())
+    assert load_params().datasets[name].title in croissant["description"]

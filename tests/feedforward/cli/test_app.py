@@ -1,4 +1,4 @@
-"""Every mistake on the command line gives one line and the right exit code, and writes nothing."""
+"""Every mistake on the command line is reported with the right exit code, mostly in one line; nothing is written."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def test_a_mistake_on_the_command_line_is_reported_in_one_line(
     assert files(checkout) == before
 
 
-def test_a_loop_of_links_is_reported_in_one_line(
+def test_a_loop_of_symbolic_links_is_reported_in_one_line(
     shell: Shell, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
@@ -43,14 +43,14 @@ def test_a_loop_of_links_is_reported_in_one_line(
 
 
 @pytest.mark.parametrize("command", [["lecture", "--out"], ["playground", "notes", "--out"], ["export"]])
-def test_a_pipe_or_a_device_is_not_replaced_by_a_file(small_shell: Shell, tmp_path: Path, command: list[str]) -> None:
+def test_a_pipe_is_not_replaced_by_a_file(small_shell: Shell, tmp_path: Path, command: list[str]) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert small_shell.run(*command, str(tmp_path / "pipe")) == 2
     assert "pipe: exists and is not a regular file; name another file" in small_shell.stderr
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_help_is_shown_if_no_command_is_given(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
+def test_help_exits_with_0(shell: Shell) -> None:
     assert shell.run("--help") == 0
     assert shell.run("train", "-h") == 0
 
@@ -58,7 +58,7 @@ def test_help_is_shown_if_no_command_is_given(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     "arguments", [("params",), ("train",), ("predict", "notes", "a"), ("sync",), ("ui",), ("demo",)]
 )
-def test_error_names_a_folder_that_is_not_a_checkout(
+def test_error_names_the_folder_in_which_no_checkout_was_found(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -72,7 +72,7 @@ def test_error_names_a_folder_that_is_not_a_checkout(
     assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
 
 
-def test_a_read_only_folder_is_reported_in_one_line(
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(tmp_path / "params.yaml", values())
@@ -94,19 +94,19 @@ def test_a_read_only_folder_is_reported_in_one_line(
 
 
 @pytest.mark.slow
-def test_program_exits_with_the_exit_code_of_the_error(tmp_path: Path) -> None:
+def test_installed_program_exits_with_the_exit_code_of_the_error(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(seeds=0, colour="red"))
     program = Path(sys.executable).parent / "feedforward"
-    for arguments, code, lines in (
-        (["params"], 2, 2),
+    for arguments, code, line_count in (
+        (["params"], 2, 2),  # two invalid keys
         (["predict", "notes", "a"], 2, 2),
         (["trian"], 2, 1),
         ([], 2, None),
     ):
-        done = subprocess.run([program, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
-        assert done.returncode == code
-        assert "Traceback" not in done.stderr
-        assert lines in (None, len(done.stderr.splitlines())), done.stderr
+        process = subprocess.run([program, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+        assert process.returncode == code
+        assert "Traceback" not in process.stderr
+        assert line_count in (None, len(process.stderr.splitlines())), process.stderr
     module = [sys.executable, "-m", "feedforward.cli"]
-    done = subprocess.run([*module, "trian"], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
-    assert done.stderr.startswith("feedforward: No such command 'trian'.")
+    process = subprocess.run([*module, "trian"], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    assert process.stderr.startswith("feedforward: No such command 'trian'.")

@@ -60,14 +60,14 @@ def test_error_reports_a_port_in_use(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_serving_other_machines_requires_expose(shell: Shell) -> None:
+def test_listening_on_all_addresses_requires_expose(shell: Shell) -> None:
     assert shell.run("ui", "--host", "0.0.0.0") == 2
     assert "add --expose" in shell.stderr
 
 
-@pytest.mark.proves("`feedforward ui` names a tracking server that is already running instead of starting one")
+@pytest.mark.proves("`feedforward ui` prints the address of a configured tracking server instead of starting one")
 @pytest.mark.usefixtures("checkout")
-def test_ui_prints_the_address_of_an_existing_tracking_server(
+def test_ui_prints_the_address_of_a_configured_tracking_server(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, server_address: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:password1@{server_address}")
@@ -77,8 +77,8 @@ def test_ui_prints_the_address_of_an_existing_tracking_server(
 
 @pytest.mark.usefixtures("checkout")
 def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     assert shell.run("ui") == 1
     assert "the MLflow server does not answer" in shell.stderr
@@ -89,14 +89,14 @@ def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkey
 def test_store_address_is_not_passed_as_a_command_line_argument(
     shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _program, arguments: started.append(arguments))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _program, arguments: commands.append(arguments))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_SERVER_ALLOWED_HOSTS"):
         monkeypatch.setenv(name, "")
     assert shell.run("ui", "--port", str(port), "--allow-host", "mlflow.example") == 0
-    assert "--backend-store-uri" not in started[0]
+    assert "--backend-store-uri" not in commands[0]
     assert os.environ["MLFLOW_BACKEND_STORE_URI"].startswith("sqlite:///")
     assert {"localhost", "mlflow.example", f"mlflow.example:{port}"} <= set(
         os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
@@ -117,7 +117,7 @@ def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store
     assert small_shell.run("history", "nots") == 2
 
 
-def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_store: "Store", small: Params) -> None:
+def test_the_history_shows_champions_and_a_mismatch_with_the_registry(small_shell: Shell, small_store: "Store", small: Params) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
     assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.stderr

@@ -14,15 +14,15 @@ from feedforward.config.schema import load_params
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def _workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) -> None:
+def _enter_workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) -> None:
     (root / "demo").mkdir()
     shutil.copy(CHECKOUT / "demo" / "params.yaml", root / "demo")
     write_params(root / "params.yaml", params)
     workspaces.enter(root, monkeypatch)
 
 
-def _unreachable(**datasets: str) -> dict[str, Any]:
-    """Return params with copies of small datasets (new name → old name), whose files cannot be reached."""
+def _unreachable_datasets(**datasets: str) -> dict[str, Any]:
+    """Return params with copies of the small datasets whose files cannot be reached. datasets: new name → old name."""
     params = values()
     params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
     for dataset in params["datasets"].values():
@@ -33,20 +33,20 @@ def _unreachable(**datasets: str) -> dict[str, Any]:
 
 @pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 @pytest.mark.parametrize(
-    ("datasets", "expected"),
+    ("datasets", "is_replaced"),
     [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
 )
-def test_demo_never_replaces_a_users_dataset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], expected: bool
+def test_demo_replaces_only_the_shipped_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], is_replaced: bool
 ) -> None:
-    _workspace(tmp_path, monkeypatch, _unreachable(**datasets))
-    assert training._nothing_is_reachable(load_params()) is expected
+    _enter_workspace(tmp_path, monkeypatch, _unreachable_datasets(**datasets))
+    assert training._nothing_is_reachable(load_params()) is is_replaced
 
 
 @pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 def test_one_reachable_file_suffices_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = _unreachable(mnist="tones", imdb="notes")
-    _workspace(tmp_path, monkeypatch, params)
+    params = _unreachable_datasets(mnist="tones", imdb="notes")
+    _enter_workspace(tmp_path, monkeypatch, params)
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / next(iter(params["datasets"]["imdb"]["files"]))).write_bytes(b"content")
     monkeypatch.setenv("FEEDFORWARD_MIRROR", str(tmp_path / "mirror"))

@@ -10,7 +10,7 @@ from feedforward.config.schema import check
 from feedforward.core.errors import ParamsError
 
 VALUES = yaml_reader.read(Path(__file__).resolve().parents[3] / "params.yaml")
-OPTIONAL = {"minimum_r2": 0.0, "demo": False}
+UNSET_KEYS = {"minimum_r2": 0.0, "demo": False}  # keys that params.yaml does not set, with valid values
 
 
 @pytest.mark.parametrize(("pattern", "new"), renamed_keys.RENAMED_KEYS.items())
@@ -21,7 +21,7 @@ def test_message_for_a_renamed_key_gives_the_new_name(pattern: str, new: str) ->
     parent = values
     for part in path:
         parent = parent[part]
-    parent[old] = parent.pop(new, OPTIONAL.get(new))
+    parent[old] = parent.pop(new, UNSET_KEYS.get(new))
     dotted = ".".join(path)
     with pytest.raises(ParamsError) as caught:
         check(values, "params.yaml")

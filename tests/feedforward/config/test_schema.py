@@ -61,7 +61,7 @@ def test_a_mistake_is_reported_with_its_key_value_and_allowed_range(
     assert [problem for problem in lines if problem.startswith(f"params.yaml: {line}")], lines
 
 
-def test_the_lists_of_mistakes_are_as_long_as_documented_and_have_no_duplicates() -> None:
+def test_the_lists_of_mistakes_are_long_enough_and_have_no_duplicates() -> None:
     assert len(mistakes.PARAMS) >= 40
     assert len({(str(key), str(value)) for key, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
     assert len(set(mistakes.COMMANDS)) >= 20
@@ -76,7 +76,7 @@ def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path, content: bytes, li
 
 def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
     values: Any = VALUES
-    chosen = [
+    expected = [
         "seeds: must be at most 1000",
         "sedes: unknown key",
         "variants.larger.size: must be one of",
@@ -90,25 +90,25 @@ def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
         "datasets.mnist.reader.test.labels: must be one of",
         "datasets.mnist.training.lecture.validated_on_test.0: must be one of",
     ]
-    for start in chosen:
-        key, value = next((key, value) for key, value, line in mistakes.PARAMS if line.startswith(start))
+    for prefix in expected:
+        key, value = next((key, value) for key, value, line in mistakes.PARAMS if line.startswith(prefix))
         values = mistakes.with_value(values, key, value)
     lines = problems(write_yaml(tmp_path / "params.yaml", values))
-    for start in chosen:
-        assert [line for line in lines if line.startswith(f"params.yaml: {start}")], (start, lines)
+    for prefix in expected:
+        assert [line for line in lines if line.startswith(f"params.yaml: {prefix}")], (prefix, lines)
 
 
 COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote", "imdb"], ["serve"], ["verify"])
 
 
 @pytest.mark.slow
-def test_a_command_exits_with_2_before_any_work_starts_if_params_have_a_mistake(
+def test_commands_exit_with_2_before_any_work_starts_if_params_contain_a_mistake(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for number, (key, value, line) in enumerate(mistakes.PARAMS):
+    for index, (key, value, line) in enumerate(mistakes.PARAMS):
         write_yaml(tmp_path / "params.yaml", mistakes.with_value(VALUES, key, value))
-        assert shell.run(*COMMANDS[number % len(COMMANDS)]) == 2
+        assert shell.run(*COMMANDS[index % len(COMMANDS)]) == 2
         assert f"params.yaml: {line}" in shell.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
@@ -139,7 +139,7 @@ _trees = st.recursive(
 
 
 def key_paths(values: Any, parent: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Yield the path to each value, including nested ones: keys and indexes, separated by slashes."""
+    """Return the path to each value, including nested ones and `values` itself: a tuple of keys and indexes."""
     entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
     return [parent, *(path for key, entry in entries for path in key_paths(entry, (*parent, key)))]
 
@@ -166,8 +166,8 @@ def test_arbitrary_values_are_accepted_or_reported(changes: list[tuple[str, Any]
 def test_arbitrary_bytes_are_read_or_reported(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
     valid = (CHECKOUT / "params.yaml").read_bytes()[:1500]
-    at = data.draw(st.integers(0, len(valid)))
-    noise = data.draw(st.binary(max_size=8) | st.text("&*!|>%@`{}[]:,-?#'\"\\ \n\t<0a", max_size=12).map(str.encode))
-    path.write_bytes(valid[:at] + noise + valid[at + data.draw(st.integers(0, 9)) :])
+    position = data.draw(st.integers(0, len(valid)))
+    inserted = data.draw(st.binary(max_size=8) | st.text("&*!|>%@`{}[]:,-?#'\"\\ \n\t<0a", max_size=12).map(str.encode))
+    path.write_bytes(valid[:position] + inserted + valid[position + data.draw(st.integers(0, 9)) :])
     with contextlib.suppress(ParamsError):
         yaml_reader.read(path)

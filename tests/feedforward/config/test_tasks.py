@@ -1,4 +1,4 @@
-"""Tasks other than classification, compared with plain Keras; early stopping; keys that contradict the task."""
+"""Multi-label and regression tasks, compared with plain Keras; early stopping; keys that contradict the task."""
 
 import json
 from typing import Any
@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
 
 def params(task: str, labels: list[str], **training_changes: Any) -> Params:
-    """Return the small params with a different task; skip cross-checks, because idx files cannot contain its labels."""
-    plain = values()
-    plain["datasets"]["tones"]["training"] |= training_changes
-    params = Params.model_validate_json(json.dumps(plain))
-    tones = params.datasets["tones"].model_copy(update={"task": task, "labels": tuple(labels)})
-    return params.model_copy(update={"datasets": params.datasets | {"tones": tones}})
+    """Return the small params with a different task, not cross-checked, because idx files cannot contain its labels."""
+    small_values = values()
+    small_values["datasets"]["tones"]["training"] |= training_changes
+    small = Params.model_validate_json(json.dumps(small_values))
+    tones = small.datasets["tones"].model_copy(update={"task": task, "labels": tuple(labels)})
+    return small.model_copy(update={"datasets": small.datasets | {"tones": tones}})
 
 
 def data(task: str) -> Split:
@@ -30,11 +30,11 @@ def data(task: str) -> Split:
     samples = split("tones")
     pixels = np.asarray(samples.features, np.float64)
     mean = pixels.mean(axis=1)
-    unit = ((mean - mean.min()) / np.ptp(mean)).astype(np.float32)
+    brightness = ((mean - mean.min()) / np.ptp(mean)).astype(np.float32)
     labels = {
-        "multilabel": np.stack([unit > 0.3, unit > 0.6, pixels[:, 0] > 100], axis=1).astype(np.uint8),
-        "regression": ((unit - unit.mean()) / unit.std()).astype(np.float32),
-        "unit_regression": unit,
+        "multilabel": np.stack([brightness > 0.3, brightness > 0.6, pixels[:, 0] > 100], axis=1).astype(np.uint8),
+        "regression": ((brightness - brightness.mean()) / brightness.std()).astype(np.float32),
+        "unit_regression": brightness,
     }
     return Split(samples.features, labels[task])
 
@@ -47,20 +47,20 @@ def fit(
 
 
 def assert_same(alone: trainer.Replica, packed: trainer.Replica) -> None:
-    """Compare two replicas bit by bit."""
+    """Assert that two replicas have identical weights, curves and measurements."""
     assert trainer.weights_digest(alone.model) == trainer.weights_digest(packed.model)
     assert (alone.curves, alone.measured) == (packed.curves, packed.measured)
 
 
-NAMES = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression": ["share"]}
+LABELS = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression": ["share"]}
 
 
-@pytest.mark.parametrize("task", NAMES)
-def test_training_and_evaluation_match_keras_alone_and_in_a_pack(task: str) -> None:
-    chosen = params(task, NAMES[task])
-    dataset, train = chosen.datasets["tones"], data(task)
-    packed = fit(dataset, {name: chosen.variants[name] for name in ("l2", "smaller", "original")}, train, train, 4)
-    [alone] = fit(dataset, {"smaller": chosen.variants["smaller"]}, train, train, 4)
+@pytest.mark.parametrize("task", LABELS)
+def test_packed_training_matches_training_alone_and_evaluation_matches_keras(task: str) -> None:
+    small = params(task, LABELS[task])
+    dataset, train = small.datasets["tones"], data(task)
+    packed = fit(dataset, {name: small.variants[name] for name in ("l2", "smaller", "original")}, train, train, 4)
+    [alone] = fit(dataset, {"smaller": small.variants["smaller"]}, train, train, 4)
     assert_same(alone, packed[1])
     score = "mae" if task.endswith("regression") else "accuracy"
     assert packed[0].curves[f"val_{score}"][-1] != packed[0].curves[f"val_{score}"][0]
@@ -68,58 +68,58 @@ def test_training_and_evaluation_match_keras_alone_and_in_a_pack(task: str) -> N
     metric = keras.metrics.MeanAbsoluteError() if score == "mae" else keras.metrics.BinaryAccuracy()
     model.compile(loss=TASKS[task].loss, metrics=[metric])
     features = np.asarray(train.features, np.float32)
-    loss, metrics = model.evaluate(features, train.labels.reshape(len(train), -1), batch_size=50, verbose=0)
+    keras_loss, keras_score = model.evaluate(features, train.labels.reshape(len(train), -1), batch_size=50, verbose=0)
     [evaluated] = trainer.evaluate([model], Subset(train))
-    assert evaluated["loss"] == pytest.approx(loss, abs=1e-5)
-    assert evaluated[score] == pytest.approx(metrics, abs=1e-5)
+    assert evaluated["loss"] == pytest.approx(keras_loss, abs=1e-5)
+    assert evaluated[score] == pytest.approx(keras_score, abs=1e-5)
     assert packed[0].curves["cross_entropy"][-1] < packed[0].curves["cross_entropy"][0]
 
 
 @pytest.mark.parametrize("name", ["rmsprop", "sgd", "adam"])
 def test_learning_rate_decay_matches_keras(name: str) -> None:
-    rule = {"name": name, "learning_rate": 0.01, "decay": {"kind": "exponential", "factor": 0.5}}
-    chosen = params("regression", ["size"], optimizer=rule, batch_size=90)
-    dataset, variant, train = chosen.datasets["tones"], chosen.variants["original"], data("regression")
+    optimizer = {"name": name, "learning_rate": 0.01, "decay": {"kind": "exponential", "factor": 0.5}}
+    small = params("regression", ["size"], optimizer=optimizer, batch_size=90)
+    dataset, variant, train = small.datasets["tones"], small.variants["original"], data("regression")
     [replica] = trainer.fit(dataset, {"original": variant}, Subset(train), None, 0, np.random.default_rng(0), 3)
-    model = network.build(dataset, variant, train.features.shape[1], 0)
-    kind = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
-    model.compile(kind(0.01), loss="mean_squared_error")
+    keras_model = network.build(dataset, variant, train.features.shape[1], 0)
+    optimizer_class = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
+    keras_model.compile(optimizer_class(0.01), loss="mean_squared_error")
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
     features = np.asarray(train.features, np.float32)
-    model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[scheduler])
-    for ours, theirs in zip(replica.model.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    keras_model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[scheduler])
+    for weights, keras_weights in zip(replica.model.get_weights(), keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, keras_weights, atol=2e-5)
 
 
 @pytest.mark.parametrize("dataset_name", ["tones", "notes"])
 def test_early_stopping_keeps_the_best_weights_alone_and_in_a_pack(dataset_name: str) -> None:
-    plain = values()
-    rule = {"name": "rmsprop", "learning_rate": 0.03}
-    plain["datasets"][dataset_name]["training"] |= {"early_stopping": {"patience": 2}, "optimizer": rule}
-    chosen = Params.model_validate_json(json.dumps(plain))
-    dataset, variants = chosen.datasets[dataset_name], ("original", "smaller", "dropout")
+    small_values = values()
+    optimizer = {"name": "rmsprop", "learning_rate": 0.03}
+    small_values["datasets"][dataset_name]["training"] |= {"early_stopping": {"patience": 2}, "optimizer": optimizer}
+    small = Params.model_validate_json(json.dumps(small_values))
+    dataset, variants = small.datasets[dataset_name], ("original", "smaller", "dropout")
     samples = split(dataset_name)
     train, held_out = samples.rows(0, 50), samples.rows(50, len(samples))
-    packed = fit(dataset, {name: chosen.variants[name] for name in variants}, train, held_out, 30)
+    packed = fit(dataset, {name: small.variants[name] for name in variants}, train, held_out, 30)
     for replica in packed:
         curve = replica.curves["val_cross_entropy"]
         best = int(np.argmin(curve))
         assert len(curve) in (best + 3, 30)
         [evaluated] = trainer.evaluate([replica.model], Subset(held_out))
         assert evaluated["cross_entropy"] == pytest.approx(curve[best], abs=1e-6)
-    [alone] = fit(dataset, {"original": chosen.variants["original"]}, train, held_out, 30)
+    [alone] = fit(dataset, {"original": small.variants["original"]}, train, held_out, 30)
     assert_same(alone, packed[0])
 
 
 @pytest.mark.proves("Early stopping keeps the weights of the epoch whose metrics it reports")
 def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
     """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
-    plain = values()
-    plain["datasets"]["tones"]["training"] |= {"early_stopping": {"patience": 4, "min_delta": 0.05}}
-    chosen = Params.model_validate_json(json.dumps(plain))
+    small_values = values()
+    small_values["datasets"]["tones"]["training"] |= {"early_stopping": {"patience": 4, "min_delta": 0.05}}
+    small = Params.model_validate_json(json.dumps(small_values))
     samples = split("tones")
     train, held_out = samples.rows(0, 50), samples.rows(50, len(samples))
-    [replica] = fit(chosen.datasets["tones"], {"original": chosen.variants["original"]}, train, held_out, 30)
+    [replica] = fit(small.datasets["tones"], {"original": small.variants["original"]}, train, held_out, 30)
     losses = replica.curves["val_cross_entropy"]
     assert len(losses) < 30
     [metrics] = trainer.evaluate([replica.model], Subset(held_out))
@@ -153,10 +153,10 @@ def test_params_that_contradict_the_task_or_reader_are_rejected(changes: dict[st
     from feedforward.config import yaml_reader
     from feedforward.core.errors import ParamsError
 
-    plain = values()
-    plain["datasets"]["tones"] |= changes
+    small_values = values()
+    small_values["datasets"]["tones"] |= changes
     with pytest.raises(ParamsError, match=problem):
-        check(yaml_reader.freeze(plain), "params.yaml")
+        check(yaml_reader.freeze(small_values), "params.yaml")
 
 
 def test_a_parameter_of_another_optimizer_is_rejected() -> None:

@@ -50,8 +50,8 @@ def test_non_finite_numbers_are_rejected(tmp_path: Path) -> None:
 def test_concurrent_processes_neither_lose_nor_tear_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     script = (
-        "import sys; from pathlib import Path; from feedforward.core import append_only_log as journal\n"
-        "for k in range(100): journal.append(Path(sys.argv[1]), {'who': sys.argv[2], 'k': k, 'fill': 'x' * 5000})"
+        "import sys; from pathlib import Path; from feedforward.core import append_only_log as log\n"
+        "for k in range(100): log.append(Path(sys.argv[1]), {'who': sys.argv[2], 'k': k, 'fill': 'x' * 5000})"
     )
     workers = [subprocess.Popen([sys.executable, "-c", script, str(path), str(w)]) for w in range(4)]
     assert [worker.wait() for worker in workers] == [0] * 4

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from feedforward.core import atomic_files
 
-VALUES = st.recursive(
+JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
@@ -79,12 +79,12 @@ def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:
     assert names(tmp_path) == {"text.txt"}
 
 
-def test_values_that_json_cannot_represent_keep_the_old_content(tmp_path: Path) -> None:
+def test_the_old_content_is_kept_if_json_cannot_represent_the_new_values(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     atomic_files.write_json(path, {"loss": 0.5})
-    for bad in (math.nan, math.inf, -math.inf):
+    for value in (math.nan, math.inf, -math.inf):
         with pytest.raises(ValueError, match="not JSON compliant"):
-            atomic_files.write_json(path, {"loss": bad})
+            atomic_files.write_json(path, {"loss": value})
     assert atomic_files.read_json(path) == {"loss": 0.5}
 
 
@@ -100,7 +100,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, plant: Callable[[Path, P
     assert not path.exists()
 
 
-def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
+def test_a_dangling_link_and_a_pipe_are_refused(tmp_path: Path) -> None:
     temporary = tmp_path / f"text.txt{atomic_files.TEMPORARY_SUFFIX}"
     temporary.symlink_to(tmp_path / "new")
     with pytest.raises(OSError, match="is a link"):
@@ -113,7 +113,7 @@ def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That user could keep the file open, and change it after its digest was checked."""
+    """The other user could keep the file open, and change it after its digest was checked."""
     (tmp_path / f"text.txt{atomic_files.TEMPORARY_SUFFIX}").touch()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(OSError, match="a file of another user"):
@@ -158,9 +158,9 @@ def test_the_old_folder_remains_if_the_new_one_cannot_be_renamed(tmp_path: Path)
 
 
 def test_files_of_a_killed_writer_are_not_mixed_into_the_next_folder(tmp_path: Path) -> None:
-    half = tmp_path / f"split{atomic_files.TEMPORARY_SUFFIX}"
-    half.mkdir()
-    (half / "stale").write_text("x")
+    temporary = tmp_path / f"split{atomic_files.TEMPORARY_SUFFIX}"
+    temporary.mkdir()
+    (temporary / "stale").write_text("x")
     write_folder(tmp_path / "split", "a")
     assert names(tmp_path) == {"split/a"}
 
@@ -185,22 +185,22 @@ def test_a_folder_that_is_a_link_is_replaced_every_time(tmp_path: Path) -> None:
     assert names(tmp_path) == {"split/c"}
 
 
-# --- killed ------------------------------------------------------------------------------------
+# --- killed writers ----------------------------------------------------------------------------
 
-FILE = """
+WRITE_FILE = """
 from pathlib import Path
 from feedforward.core import atomic_files
 atomic_files.write_text(Path({path!r}), "new", "here")
 """
-FOLDER = """
+WRITE_FOLDER = """
 from pathlib import Path
-from feedforward.core import atomic_files as storage
-with storage.writing_folder(Path({path!r}), "here") as folder:
+from feedforward.core import atomic_files
+with atomic_files.writing_folder(Path({path!r}), "here") as folder:
     (folder / "content").write_text("new")
 """
 
 
-def child(script: str, path: Path, fault: str) -> int:
+def run_child(script: str, path: Path, fault: str) -> int:
     environment = {**os.environ, "FAULT": fault}
     return subprocess.run([sys.executable, "-c", script.format(path=str(path))], env=environment).returncode
 
@@ -209,24 +209,24 @@ def child(script: str, path: Path, fault: str) -> int:
 def test_after_a_kill_the_old_file_exists_and_the_next_write_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     atomic_files.write_text(path, "old")
-    assert child(FILE, path, "here.before_rename") == -signal.SIGKILL
+    assert run_child(WRITE_FILE, path, "here.before_rename") == -signal.SIGKILL
     assert path.read_text() == "old"
-    assert child(FILE, path, "elsewhere.before_rename") == 0
+    assert run_child(WRITE_FILE, path, "elsewhere.before_rename") == 0
     assert path.read_text() == "new"
     assert names(tmp_path) == {"text.txt"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["here.before_rename", "here.between_renames"])
-def test_after_a_kill_no_partial_folder_exists(tmp_path: Path, point: str) -> None:
+@pytest.mark.parametrize("fault", ["here.before_rename", "here.between_renames"])
+def test_after_a_kill_the_old_folder_is_complete_or_is_restored(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "folder"
     write_folder(path, "old")
-    assert child(FOLDER, path, point) == -signal.SIGKILL
+    assert run_child(WRITE_FOLDER, path, fault) == -signal.SIGKILL
     assert not path.exists() or names(path) == {"old"}
     with pytest.raises(RuntimeError):
         fail_to_write(path)  # restores the old folder
     assert names(tmp_path) == {"folder/old"}
-    assert child(FOLDER, path, "") == 0
+    assert run_child(WRITE_FOLDER, path, "") == 0
     assert names(tmp_path) == {"folder/content"}
 
 
@@ -235,27 +235,27 @@ def test_crash_points_do_nothing_unless_named_in_the_environment(fault: str | No
     environment = {name: value for name, value in os.environ.items() if name != "FAULT"}
     environment |= {"FAULT": fault} if fault else {}
     code = "from feedforward.core import atomic_files; atomic_files.crash_point('write.before_rename'); print('alive')"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stdout == "alive\n"
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert process.stdout == "alive\n"
 
 
 # --- digests -----------------------------------------------------------------------------------
 
 
 @examples(100)
-@given(VALUES)
+@given(JSON_VALUES)
 def test_canonical_json_round_trips(value: Any) -> None:
     assert json.loads(atomic_files.canonical_json(value)) == value
 
 
-@given(st.dictionaries(st.text(), VALUES, max_size=6))
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=6))
 def test_the_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
     assert atomic_files.digest(value) == atomic_files.digest(dict(reversed(value.items())))
 
 
-@pytest.mark.parametrize("other", [{"a": 2}, {"b": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {}])
-def test_different_values_have_different_digests(other: Any) -> None:
-    assert atomic_files.digest(other) != atomic_files.digest({"a": 1})
+@pytest.mark.parametrize("value", [{"a": 2}, {"b": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {}])
+def test_different_values_have_different_digests(value: Any) -> None:
+    assert atomic_files.digest(value) != atomic_files.digest({"a": 1})
 
 
 def test_file_digest_is_the_sha_256_of_its_bytes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from feedforward.core import code_digest as module
+from feedforward.core import code_digest as code_digest_module
 from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
 
 
@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def digest(source: Path) -> str:
-    module._parse.cache_clear()  # because two writes may get the same timestamp
+    code_digest_module._parse.cache_clear()  # because a file may be changed without a change of its timestamp
     return code_digest(["feedforward.trainer"], source)
 
 
@@ -61,11 +61,11 @@ def test_imported_modules_change_the_digest(source: Path, name: str, changes_dig
 def test_comments_docstrings_and_layout_do_not_change_the_digest(source: Path) -> None:
     path = source / "feedforward" / "late.py"
     path.write_text("def f(x):\n    return x + 1\n")
-    plain = digest(source)
+    before = digest(source)
     path.write_text('"""Late."""\n\n# why\ndef f(x):\n    """Add."""\n    return (x + 1)\n')
-    assert digest(source) == plain
+    assert digest(source) == before
     path.write_text("def f(x):\n    return x + 2\n")
-    assert digest(source) != plain
+    assert digest(source) != before
 
 
 @pytest.mark.proves("An import that the digest of the code cannot resolve is an error, not skipped")

@@ -1,4 +1,4 @@
-"""Environment of every process: its programs on PATH, loopback without a proxy, and a valid time zone."""
+"""The environment that every process sets up: its programs on PATH, loopback without a proxy, a valid time zone."""
 
 import os
 import subprocess
@@ -11,26 +11,26 @@ from feedforward.core import environment, logs, paths
 from feedforward.core.errors import ParamsError
 
 
-@pytest.mark.parametrize("before", [None, "", "intranet.example", "localhost, intranet.example"])
-def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+@pytest.mark.parametrize("no_proxy", [None, "", "intranet.example", "localhost, intranet.example"])
+def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, no_proxy: str | None) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-        if before is not None:
-            monkeypatch.setenv(name, before)
+        if no_proxy is not None:
+            monkeypatch.setenv(name, no_proxy)
     environment.prepare()
-    environment.prepare()  # A second call must add nothing.
+    environment.prepare()  # a second call must add nothing
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ[name].split(",")
         assert set(environment.LOOPBACK) <= set(hosts)
         assert len(hosts) == len(set(hosts))
-        assert ("intranet.example" in hosts) == ("intranet" in (before or ""))
+        assert ("intranet.example" in hosts) == ("intranet" in (no_proxy or ""))
 
 
 def test_programs_of_the_running_python_come_first_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = str(Path(sys.executable).parent)
-    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", programs, "/bin"]))
+    bin_folder = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", bin_folder, "/bin"]))
     environment.prepare()
-    assert os.environ["PATH"].split(os.pathsep) == [programs, "/usr/bin", "/bin"]
+    assert os.environ["PATH"].split(os.pathsep) == [bin_folder, "/usr/bin", "/bin"]
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_programs_of_the_running_python_come_first_on_path(monkeypatch: pytest.M
 def test_an_invalid_time_zone_becomes_utc_with_a_warning(zone: str, expected: str) -> None:
     script = "import os; from feedforward.core import environment; environment.prepare(); print(os.environ['TZ'])"
     variables = {**os.environ, "TZ": zone}
-    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == expected
-    assert ("TZ: must be a time zone" in done.stderr) == (zone != expected)
+    process = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == expected
+    assert ("TZ: must be a time zone" in process.stderr) == (zone != expected)
 
 
 def test_an_unknown_matplotlib_backend_is_ignored() -> None:
@@ -70,7 +70,7 @@ def test_child_processes_inherit_the_log_level(monkeypatch: pytest.MonkeyPatch) 
     script = "from feedforward.core import logs; import logging; logs.configure(); " + (
         "logging.getLogger('feedforward.x').info('seen'); logging.getLogger('feedforward.x').debug('hidden')"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "INFO" in done.stderr
-    assert "feedforward.x: seen" in done.stderr
-    assert "hidden" not in done.stderr
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "INFO" in process.stderr
+    assert "feedforward.x: seen" in process.stderr
+    assert "hidden" not in process.stderr

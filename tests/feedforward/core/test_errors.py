@@ -1,4 +1,4 @@
-"""Each message is one line, even if a name in it contains line breaks."""
+"""Each message is one line, even if a name in it contains line breaks; only lists and tables have more lines."""
 
 import pickle
 

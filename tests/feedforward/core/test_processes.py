@@ -1,4 +1,4 @@
-"""Locks between jobs, and processes that end with the process that started them; tested with real processes."""
+"""Locks between jobs, silenced output, processes that end with those that started them, imports, and CPU limits."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def held_by_another_process(lock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_a_second_job_names_the_running_job_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
+def test_the_error_names_the_running_job_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "job.lock"
     with held_by_another_process(lock) as process:
         with pytest.raises(Busy) as caught, processes.only_one(lock, "mine"):
@@ -99,7 +99,7 @@ def test_timeout_of_another_lock_is_not_reported_as_busy(tmp_path: Path) -> None
         pass
 
 
-# --- silent --------------------------------------------------------------------------------------
+# --- silent blocks -------------------------------------------------------------------------------
 
 
 def test_output_of_native_code_in_a_silent_block_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
@@ -126,11 +126,11 @@ def test_output_of_native_code_is_shown_if_the_block_fails(capfd: pytest.Capture
 CHILD = """
 import os, time
 from feedforward.core import processes
-time.sleep({late})
+time.sleep({delay})
 processes.end_with_ancestors(interval=0.05)
 time.sleep(600)
 """
-# as under DVC: a shell between the two processes, which waits and can be killed
+# As under DVC, there is a shell between the two processes; it waits for its child and can be killed.
 STARTER = """
 import subprocess, sys
 shell = subprocess.Popen(["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, sys.argv[1]])
@@ -140,22 +140,22 @@ shell.wait()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["starter", "shell"])
-@pytest.mark.parametrize("late", [0, 3], ids=["after the child watches", "before the child watches"])
-def test_a_process_exits_when_its_parent_or_grandparent_is_killed(killed: str, late: int) -> None:
+@pytest.mark.parametrize("delay", [0, 3], ids=["after the child watches", "before the child watches"])
+def test_a_process_exits_if_its_parent_or_grandparent_is_killed(killed: str, delay: int) -> None:
     starter = subprocess.Popen(
-        [sys.executable, "-c", STARTER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER, CHILD.format(delay=delay)], stdout=subprocess.PIPE, text=True
     )
     assert starter.stdout is not None
     child = psutil.Process(int(starter.stdout.readline()))
-    time.sleep(0 if late else 1)
+    time.sleep(0 if delay else 1)
     shell = child.parents()[0]
     assert shell.ppid() == starter.pid
     os.kill(starter.pid if killed == "starter" else shell.pid, signal.SIGKILL)
     child.wait(timeout=60)
     assert not child.is_running()
-    for each in (shell, starter):
+    for process in (shell, starter):
         with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+            process.kill()
     starter.wait()
 
 
@@ -166,19 +166,19 @@ with processes.importing():
     assert not gc.isenabled()
     import fractions
 assert gc.isenabled()
-frozen = gc.get_freeze_count()
-assert frozen > 10_000
+frozen_count = gc.get_freeze_count()
+assert frozen_count > 10_000
 garbage = [[] for _ in range(100)]
 with processes.importing():
     import fractions
 assert gc.isenabled()
-assert gc.get_freeze_count() <= frozen, "later garbage must still be collected"
+assert gc.get_freeze_count() <= frozen_count, "later garbage must still be collected"
 """
 
 
 def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.proves("The CPU limit of a container is respected")

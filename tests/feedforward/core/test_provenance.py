@@ -51,8 +51,8 @@ def test_files_written_by_stages_do_not_make_the_tree_dirty(repository: Path) ->
     (repository / "reports").mkdir()
     (repository / "reports" / "metrics.json").write_text("{}")
     (repository / "dvc.lock").write_text("")
-    (repository / "below").mkdir()
-    assert not provenance.git_state(repository / "below").dirty
+    (repository / "subfolder").mkdir()
+    assert not provenance.git_state(repository / "subfolder").dirty
 
 
 def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:
@@ -60,16 +60,16 @@ def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path / "absent").commit is None
 
 
-def test_fingerprint_and_versions_are_read_without_importing_the_libraries() -> None:
-    code = (  # heavy libraries that were imported as well
+def test_a_fingerprint_imports_neither_tensorflow_nor_keras_and_versions_match() -> None:
+    code = (  # prints which of the heavy libraries were imported
         "import sys; from feedforward.core import provenance as p;"
         " from feedforward.core.code_digest import code_digest;"
         " digest = code_digest(('feedforward.training.trainer',));"
         " p.fingerprint(data_digest='', resolved={}, seed=0, protocol='fair', role='final', code=digest);"
         " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]"
     assert provenance.installed_version("keras").startswith("3.")
     assert provenance.installed_version("no-such-library") == "absent"
     assert provenance.requirement("numpy") == f"numpy=={provenance.installed_version('numpy')}"
@@ -111,9 +111,9 @@ def test_every_input_that_affects_the_weights_changes_the_fingerprint(change: di
 
 def test_onednn_setting_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    off = provenance.fingerprint(**INPUTS)
+    without_onednn = provenance.fingerprint(**INPUTS)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-    assert provenance.fingerprint(**INPUTS) != off
+    assert provenance.fingerprint(**INPUTS) != without_onednn
 
 
 @pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")

@@ -21,7 +21,7 @@ def test_names_of_secrets_are_recognized(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate", "path", "bypass"]
 )
-def test_names_that_are_not_secret(name: str) -> None:
+def test_other_names_are_not_taken_for_secrets(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -63,18 +63,18 @@ def test_credentials_in_headers_are_masked(header: str) -> None:
     assert redact(header.format("eyJhbGci.J9-_=")) == header.format(MASK)
 
 
-def test_values_whose_name_is_that_of_a_secret_are_masked_entirely() -> None:
+def test_values_with_the_name_of_a_secret_are_masked_entirely() -> None:
     assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}
 
 
 @pytest.mark.proves(
     "The name of a variant or dataset is not redacted, even if a variable that looks secret has the same value"
 )
-def test_names_of_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_from_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     allow(["original"])
     monkeypatch.setenv("SORT_KEY", "original")
     monkeypatch.setenv("ROLE_TOKEN", "replica")
     monkeypatch.setenv("API_TOKEN", "s3cr3t-value")
     assert redact("original replica s3cr3t-value") == f"original replica {MASK}"
-    monkeypatch.setenv("SORT_KEY", "origin")  # a prefix of a params name
+    monkeypatch.setenv("SORT_KEY", "origin")  # a prefix of a name from params
     assert redact_values({"variant": "original"}) == {"variant": "original"}

@@ -45,12 +45,12 @@ def test_one_migration_is_enough_for_all_databases_of_an_environment(migration: 
 
 
 def test_concurrent_threads_migrate_once(migration: Migration, tmp_path: Path) -> None:
-    def create(part: int) -> None:
-        sqlite_template.create(tmp_path / f"{part}.db", "library-1", migration)
+    def create(index: int) -> None:
+        sqlite_template.create(tmp_path / f"{index}.db", "library-1", migration)
 
     at_once(create, range(6))
     assert migration.calls == 1
-    assert [ids(tmp_path / f"{part}.db") for part in range(6)] == [[7]] * 6
+    assert [ids(tmp_path / f"{index}.db") for index in range(6)] == [[7]] * 6
 
 
 def test_a_failed_migration_creates_nothing(migration: Migration, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_failed_migration_creates_nothing(migration: Migration, tmp_path: Path
     assert ids(tmp_path / "a.db") == [7]
 
 
-def test_a_read_only_environment_works_without_a_template(migration: Migration, tmp_path: Path) -> None:
+def test_an_environment_that_cannot_be_written_works_without_a_template(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "environment").mkdir()
     (tmp_path / "environment" / "share").write_text("a file where the folder belongs")
     sqlite_template.create(tmp_path / "a.db", "library-1", migration)
