@@ -50,7 +50,7 @@ ROWS = (
         _tests(
             _SOURCES,
             "temporary_failures_are_retried",
-            "permanent_failures_are_reported_after_three_retries",
+            "lasting_failures_are_reported_after_at_most_three_retries",
             "a_refused_connection_is_reported",
             "sources_are_tried_in_order",
             "message_names_every_source_that_was_tried",
@@ -72,7 +72,7 @@ ROWS = (
         _tests(
             _ARCHIVES,
             "truncated_gzip_is_detected",
-            "every_flipped_byte_of_a_tar_is_detected",
+            "a_changed_byte_of_an_archive_is_detected_or_has_no_effect",
             "error_shows_content_that_is_not_gzip",
             "a_truncated_tar_in_valid_gzip_is_rejected",
             "too_many_and_too_few_members_are_rejected",
@@ -118,7 +118,9 @@ ROWS = (
         6,
         "a pickle in place of an array",
         _tests("feedforward/data/test_splits.py", "error_names_the_damaged_or_dangerous_file")
-        + _tests("feedforward/data/test_splits.py", "a_corrupted_byte_gives_a_data_error_or_a_readable_split")
+        + _tests(
+            "feedforward/data/test_splits.py", "a_corrupted_or_truncated_file_gives_a_data_error_or_a_readable_split"
+        )
         + _tests(_NETWORK, "weights_that_are_not_plain_arrays_are_rejected")
         + _tests(_KERAS, "extra_archive_members_and_other_files_are_rejected"),
     ),
@@ -139,7 +141,7 @@ ROWS = (
     Row(
         9,
         "kill -9 of dvc alone",
-        _tests(_PROCESSES, "a_process_exits_when_its_parent_or_grandparent_is_killed"),
+        _tests(_PROCESSES, "a_process_exits_if_its_parent_or_grandparent_is_killed"),
         (kills.kill_dvc_only,),
     ),
     Row(
@@ -162,7 +164,7 @@ ROWS = (
         12,
         "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "error_names_the_running_dvc_process")
-        + _tests(_PROCESSES, "a_second_job_names_the_running_job_and_a_kill_releases_the_lock"),
+        + _tests(_PROCESSES, "the_error_names_the_running_job_and_a_kill_releases_the_lock"),
         (locks.start_second_job,),
     ),
     Row(
@@ -242,7 +244,7 @@ ROWS = (
             "a_mistake_is_reported_with_its_key_value_and_allowed_range",
             "invalid_yaml_is_reported_in_one_line",
             "all_mistakes_are_listed_together",
-            "a_command_exits_with_2_before_any_work_starts_if_params_have_a_mistake",
+            "commands_exit_with_2_before_any_work_starts_if_params_contain_a_mistake",
             "arbitrary_values_are_accepted_or_reported",
             "arbitrary_bytes_are_read_or_reported",
         ),
@@ -254,9 +256,9 @@ ROWS = (
         + _tests(
             "feedforward/cli/test_app.py",
             "a_mistake_on_the_command_line_is_reported_in_one_line",
-            "error_names_a_folder_that_is_not_a_checkout",
-            "a_read_only_folder_is_reported_in_one_line",
-            "program_exits_with_the_exit_code_of_the_error",
+            "error_names_the_folder_in_which_no_checkout_was_found",
+            "a_folder_that_cannot_be_created_is_reported_in_one_line",
+            "installed_program_exits_with_the_exit_code_of_the_error",
         ),
     ),
     Row(

@@ -1,4 +1,4 @@
-"""Calibration and errors across seeds: means, intervals, and how much of the rising loss scaling removes."""
+"""Calibration and errors across seeds: means, intervals, and the share of the loss rise that scaling removes."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A claim is decided only if its corrected interval lies entirely inside or outside the claimed region."""
+"""A claim is decided only if its whole corrected interval is inside or outside the claimed region or in the margin."""
 
 import dataclasses
 import re
@@ -27,12 +27,12 @@ def claim(direction: str, **fields: object) -> Claim:
     return Claim.model_validate(values | {"direction": direction} | fields)
 
 
-def runs_of(params: Params, **losses: list[float]) -> list[RunResult]:
+def runs_of(params: Params, statistic: str = "best_val_cross_entropy", **samples: list[float]) -> list[RunResult]:
     dataset = next(iter(params.datasets))
     return [
-        RunResult(dataset, variant, seed, "fair", "replica", {}, {"best_val_cross_entropy": loss}, "0" * 64)
-        for variant, values in losses.items()
-        for seed, loss in enumerate(values)
+        RunResult(dataset, variant, seed, "fair", "replica", {}, {statistic: value}, "0" * 64)
+        for variant, values in samples.items()
+        for seed, value in enumerate(values)
     ]
 
 
@@ -102,8 +102,7 @@ def test_claim_without_runs_is_undecided() -> None:
 def test_claim_needs_four_seeds_even_if_all_differences_are_equal() -> None:
     params, outcomes = with_claims(claim("lower", statistic="best_epoch")), []
     for seeds in (2, 3, 4, 6):
-        runs = runs_of(params, smaller=[4.0] * seeds, original=[9.0] * seeds)
-        runs = [dataclasses.replace(run, metrics={"best_epoch": run.metrics["best_val_cross_entropy"]}) for run in runs]
+        runs = runs_of(params, "best_epoch", smaller=[4.0] * seeds, original=[9.0] * seeds)
         outcomes.append(claims.judge(runs, params)[0].outcome)
     assert outcomes == ["undecided", "undecided", "supported", "supported"]
 
@@ -121,11 +120,13 @@ def test_verdict_includes_the_outcome_for_new_data() -> None:
     params = with_claims(claim("lower"))
     runs = runs_of(params, smaller=LOW * 2, original=[x + 0.012 * (i % 3) for i, x in enumerate(HIGH * 2)])
     assert claims.judge(runs, params)[0].new_data is None
-    drawn_per_seed = [dataclasses.replace(run, samples={"train": 15_000, "validation": 10_000}) for run in runs]
-    [verdict] = claims.judge(drawn_per_seed, params)
+    runs_with_own_splits = [dataclasses.replace(run, samples={"train": 15_000, "validation": 10_000}) for run in runs]
+    [verdict] = claims.judge(runs_with_own_splits, params)
     assert (verdict.outcome, verdict.new_data) == ("supported", "undecided")
-    small_validation = [dataclasses.replace(run, samples={"train": 99_000, "validation": 1_000}) for run in runs]
-    assert claims.judge(small_validation, params)[0].new_data == "supported"
+    runs_with_small_validation = [
+        dataclasses.replace(run, samples={"train": 99_000, "validation": 1_000}) for run in runs
+    ]
+    assert claims.judge(runs_with_small_validation, params)[0].new_data == "supported"
 
 
 def test_history_has_an_interval_for_every_number_of_seeds_from_two() -> None:

@@ -17,7 +17,7 @@ def runs_of(statistic: str = "best_val_cross_entropy", **samples: list[float]) -
     ]
 
 
-def test_pairing_removes_variation_shared_by_seeds() -> None:
+def test_pairing_removes_variation_that_the_variants_share() -> None:
     # Each seed shifts both variants by the same amount; without pairing, this would hide the difference of about 0.01
     seed_effects = np.random.default_rng(0).normal(0, 1, 9)
     b = [seed_effects[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
@@ -35,7 +35,9 @@ def test_pairing_removes_variation_shared_by_seeds() -> None:
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_p_value_is_continuous_when_all_differences_agree() -> None:
     constant, nearly_constant = [
-        comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last_value], b=[5.0] * 5), [("a", "b")], "best_epoch")
+        comparisons.differences(
+            runs_of("best_epoch", a=[12.0] * 4 + [last_value], b=[5.0] * 5), [("a", "b")], "best_epoch"
+        )
         for last_value in (12.0, 12.001)
     ]
     assert constant[0].p == pytest.approx(nearly_constant[0].p, rel=0.01)

@@ -38,7 +38,7 @@ def test_band_ends_with_the_shortest_curve() -> None:
     assert len(band.epochs) == 2
 
 
-def test_a_very_wide_band_does_not_stretch_the_range_shown() -> None:
+def test_a_very_wide_band_hardly_stretches_the_range_shown() -> None:
     narrow = Band(3, np.arange(1, 4), np.array([0.6, 0.3, 0.4]), np.full(3, 0.28), np.full(3, 0.62))
     wide = Band(3, np.arange(1, 4), np.array([0.5, 0.4, 0.5]), np.full(3, -9.0), np.full(3, 9.0))
     assert shown_range([narrow]) == (0.28, 0.62)

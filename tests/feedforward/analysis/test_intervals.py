@@ -71,7 +71,9 @@ def test_p_value_matches_the_paired_t_test() -> None:
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_p_value_is_continuous_when_all_seeds_agree() -> None:
     """Five differences of 7 epochs give nearly the same p-value as four differences of 7 and one of 7.001."""
-    constant, nearly_constant = [intervals.p_value([7.0] * 4 + [last_value], resolution=1.0) for last_value in (7.0, 7.001)]
+    constant, nearly_constant = [
+        intervals.p_value([7.0] * 4 + [last_value], resolution=1.0) for last_value in (7.0, 7.001)
+    ]
     assert constant == pytest.approx(nearly_constant, rel=0.01)
     assert constant is not None
     assert constant < 0.05

@@ -21,10 +21,10 @@ def test_expected_best_is_the_mean_over_all_subsets_of_n_trials(values: list[flo
 
 
 def test_expected_best_is_unbiased_unlike_sampling_with_replacement() -> None:
-    draws = np.random.default_rng(0).uniform(size=(4000, 6))
-    expected = np.mean([selection.expected_best(row, "higher")[2] for row in draws])
+    samples = np.random.default_rng(0).uniform(size=(4000, 6))
+    expected = np.mean([selection.expected_best(row, "higher")[2] for row in samples])
     assert expected == pytest.approx(3 / 4, abs=0.01)  # expectation of the largest of three uniform values
-    with_replacement = np.mean([np.diff(np.arange(7) ** 3 / 6**3) @ np.sort(row) for row in draws])
+    with_replacement = np.mean([np.diff(np.arange(7) ** 3 / 6**3) @ np.sort(row) for row in samples])
     assert with_replacement < 0.73
 
 
@@ -45,8 +45,8 @@ def test_an_optimistic_search_result_has_a_positive_bias_for_losses_and_scores()
 def test_fresh_seeds_measure_the_selection_bias_of_the_best_of_equal_trials() -> None:
     rng, biases = np.random.default_rng(1), []
     for _ in range(300):
-        searched = rng.normal(0.3, 0.01, (20, 3))  # 20 trials with the same true loss, three seeds each
-        best = estimate(min(searched, key=np.mean))
+        trials = rng.normal(0.3, 0.01, (20, 3))  # 20 trials with the same true loss, three seeds each
+        best = estimate(min(trials, key=np.mean))
         fresh = estimate(rng.normal(0.3, 0.01, 3))
         assert best is not None
         assert fresh is not None

@@ -9,7 +9,7 @@ from feedforward.analysis import comparisons, sequential
 from feedforward.analysis.sequential import Interval
 
 
-def mixture(values: list[float], null: float) -> float:
+def martingale(values: list[float], null: float) -> float:
     """Return the martingale after these values, computed from sums of squares as Wang and Ramdas write it."""
     x, n, c = np.asarray(values) - null, len(values), sequential.PRECISION
     squares = (n + c) * np.sum(x**2)
@@ -21,14 +21,16 @@ def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> No
     interval = sequential.confidence_sequence(values, 0.05)[-1]
     assert interval.low is not None
     assert interval.high is not None
-    accepted = [null for null in np.linspace(-3, 3, 601) if all(mixture(values[:n], null) < 20 for n in range(2, 13))]
+    accepted = [
+        null for null in np.linspace(-3, 3, 601) if all(martingale(values[:n], null) < 20 for n in range(2, 13))
+    ]
     assert interval.low == pytest.approx(min(accepted), abs=0.011)
     assert interval.high == pytest.approx(max(accepted), abs=0.011)
 
 
 def test_p_value_is_the_reciprocal_of_the_largest_martingale_value() -> None:
     values = np.random.default_rng(1).normal(1.0, 1.0, 9).tolist()
-    largest = max(mixture(values[:n], 0.0) for n in range(2, 10))
+    largest = max(martingale(values[:n], 0.0) for n in range(2, 10))
     assert sequential.p_value(values) == pytest.approx(1 / largest)
     assert sequential.p_value([1.0]) is None
     assert sequential.p_value([0.0, 0.0, 0.0]) == 1.0

@@ -63,7 +63,7 @@ def test_overlap_is_defined_only_if_every_seed_is_known_to_draw_its_own_split() 
     assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in runs]) is None
 
 
-def test_interval_of_a_final_model_includes_the_sampling_error_if_measured() -> None:
+def test_interval_of_a_final_model_includes_the_sampling_error_if_it_was_measured() -> None:
     finals = [
         RunResult("d", "a", s, "fair", "final", {}, {"test_accuracy": 0.88 + s / 1e5, "test_accuracy_se": 0.002}, "0")
         for s in range(3)

@@ -90,9 +90,8 @@ def link() -> zipfile.ZipInfo:
 )
 def test_an_unsafe_path_is_rejected(tmp_path: Path, name: str) -> None:
     source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
-    source.write_bytes(
-        source.read_bytes().replace(b"?" * len(name.encode()), name.encode())
-    )  # zipfile would sanitize the name
+    # zipfile would sanitize the name, so it replaces a placeholder of the same length
+    source.write_bytes(source.read_bytes().replace(b"?" * len(name.encode()), name.encode()))
     with pytest.raises(DataError, match=r"may lead outside|is not listed|is not an archive"):
         reading.read_verified(source)
 
@@ -139,8 +138,8 @@ def test_damaged_compressed_data_is_rejected(tmp_path: Path) -> None:
         reading.read_verified(source)
 
 
-def understated(content: bytes) -> bytes:
-    """Both headers say that the file is one byte long."""
+def understate_size(content: bytes) -> bytes:
+    """Make both headers of the file say that it is one byte long."""
     return content.replace(struct.pack("<I", 1000), struct.pack("<I", 1))
 
 
@@ -149,7 +148,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "comment": lambda content: content[:-2] + b"\x03\x00abc",
     "zip64": lambda content: content[:-22] + b"PK\6\7" + bytes(16) + content[-22:],
     "directory": lambda content: content[:-10] + struct.pack("<I", 2**30) + content[-6:],
-    "understated": understated,
+    "understated size": understate_size,
     "text": lambda _: b"<html>" * 20,
     "empty": lambda _: b"",
 }
@@ -244,18 +243,18 @@ def test_an_import_succeeds_after_a_killed_one(archive: Path, workspace: Path) -
 # --- results that cannot be compared --------------------------------------------------------------
 
 
-def forged(folder: Path, **changes: bytes | None) -> Path:
+def forge(folder: Path, **changes: bytes | None) -> Path:
     """Replace files of the unpacked archive (None: remove), update their digests, and return the folder."""
     names = {"params": "params.yaml", "fair": "data/trained/fair.json"}
-    listed = json.loads((folder / DIGESTS).read_bytes())
+    digests = json.loads((folder / DIGESTS).read_bytes())
     for key, content in changes.items():
         if content is None:
             (folder / names[key]).unlink()
-            del listed["files"][names[key]]
+            del digests["files"][names[key]]
         else:
             (folder / names[key]).write_bytes(content)
-            listed["files"][names[key]] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / DIGESTS).write_text(json.dumps(listed))
+            digests["files"][names[key]] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / DIGESTS).write_text(json.dumps(digests))
     return folder
 
 
@@ -271,12 +270,15 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
     "other params": ("params.yaml: surprise: unknown key", lambda _: {"params": b"surprise: 1"}),
     "no results": ("contains no results", lambda _: {"fair": None}),
     "no JSON": ("fair.json: its runs cannot be compared (Expecting value", lambda _: {"fair": b"?"}),
-    "deep": ("fair.json: its runs cannot be compared (nested too deeply)", lambda _: {"fair": b"[" * 100_000}),
+    "nested too deeply": (
+        "fair.json: its runs cannot be compared (nested too deeply)",
+        lambda _: {"fair": b"[" * 100_000},
+    ),
     "NaN": (
         "fair.json: its runs cannot be compared (Out of range float values",
         lambda folder: {"fair": changed_runs(folder, metrics={"best_val_cross_entropy": math.nan})},
     ),
-    "infinite": (
+    "infinity": (
         "fair.json: its runs cannot be compared (Out of range float values",
         lambda folder: {"fair": changed_runs(folder).replace(b'"metrics": {', b'"metrics": {"x": 1e999, ')},
     ),
@@ -286,7 +288,7 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
     ),
     "variant": ("or variant wide;", lambda folder: {"fair": changed_runs(folder, variant="wide")}),
     "twice": ("is listed twice;", lambda folder: {"fair": changed_runs(folder, seed=1)}),
-    "kind": ("its runs cannot be compared", lambda folder: {"fair": changed_runs(folder, metrics=[1])}),
+    "wrong type": ("its runs cannot be compared", lambda folder: {"fair": changed_runs(folder, metrics=[1])}),
 }
 
 
@@ -296,7 +298,7 @@ def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
     unpacked: Path, small_shell: Shell, case: str
 ) -> None:
     message, change = UNUSABLE[case]
-    source = forged(unpacked, **change(unpacked))
+    source = forge(unpacked, **change(unpacked))
     for options in ((), ("--json",)):
         assert small_shell.run("import", str(source), "--to", str(source.with_name("new")), *options) in (1, 2)
         assert message in small_shell.stderr

@@ -100,7 +100,9 @@ def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(VALIDATOR is None, reason="needs roc-validator, which is installed separately and downloads JSON-LD contexts")
+@pytest.mark.skipif(
+    VALIDATOR is None, reason="needs roc-validator, which is installed separately and downloads JSON-LD contexts"
+)
 def test_roc_validator_finds_no_violations(unpacked: Path) -> None:
     assert VALIDATOR is not None
     options = ["--no-paging", "--requirement-severity", "required", "--profile-identifier", "workflow-run-crate-0.5"]

@@ -1,4 +1,4 @@
-"""Every mistake on the command line is reported with the right exit code, mostly in one line; nothing is written."""
+"""Mistakes on the command line and unusable folders: exit code and message are right, and nothing is written."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The commands ui, rollback, history and retrain."""
+"""The `ui`, `rollback`, `history` and `retrain` commands."""
 
 import http.server
 import json
@@ -117,7 +117,9 @@ def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store
     assert small_shell.run("history", "nots") == 2
 
 
-def test_the_history_shows_champions_and_a_mismatch_with_the_registry(small_shell: Shell, small_store: "Store", small: Params) -> None:
+def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
+    small_shell: Shell, small_store: "Store", small: Params
+) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
     assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.stderr

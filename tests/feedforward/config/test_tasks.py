@@ -82,7 +82,9 @@ def test_learning_rate_decay_matches_keras(name: str) -> None:
     dataset, variant, train = small.datasets["tones"], small.variants["original"], data("regression")
     [replica] = trainer.fit(dataset, {"original": variant}, Subset(train), None, 0, np.random.default_rng(0), 3)
     keras_model = network.build(dataset, variant, train.features.shape[1], 0)
-    optimizer_class = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
+    optimizer_class = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[
+        name
+    ]
     keras_model.compile(optimizer_class(0.01), loss="mean_squared_error")
     scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
     features = np.asarray(train.features, np.float32)

@@ -26,7 +26,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-def names(folder: Path) -> set[str]:
+def file_names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
@@ -37,7 +37,7 @@ def test_a_file_is_written_completely_with_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "text.txt"
     atomic_files.write_text(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
-    assert names(tmp_path) == {"a/b/text.txt"}
+    assert file_names(tmp_path) == {"a/b/text.txt"}
 
 
 def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_writers_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
         assert path.read_text() in ("first", "second")
         second.result()
     assert path.read_text() == "second"
-    assert names(tmp_path) == {"text.txt"}
+    assert file_names(tmp_path) == {"text.txt"}
 
 
 def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
-    assert names(tmp_path) == {"text.txt"}
+    assert file_names(tmp_path) == {"text.txt"}
 
 
 def test_the_old_content_is_kept_if_json_cannot_represent_the_new_values(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_dangling_link_and_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(temporary)
     with pytest.raises(OSError, match="is a link, a pipe"):
         atomic_files.write_text(tmp_path / "text.txt", "new")
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,14 +138,14 @@ def fail_to_write(path: Path) -> None:
 def test_a_folder_is_replaced_with_all_its_files(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a", "b")
     write_folder(tmp_path / "split", "c")
-    assert names(tmp_path) == {"split/c"}
+    assert file_names(tmp_path) == {"split/c"}
 
 
 def test_after_an_exception_only_the_old_folder_exists(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a", "b")
     with pytest.raises(RuntimeError):
         fail_to_write(tmp_path / "split")
-    assert names(tmp_path) == {"split/a", "split/b"}
+    assert file_names(tmp_path) == {"split/a", "split/b"}
 
 
 def test_the_old_folder_remains_if_the_new_one_cannot_be_renamed(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_files_of_a_killed_writer_are_not_mixed_into_the_next_folder(tmp_path: P
     temporary.mkdir()
     (temporary / "stale").write_text("x")
     write_folder(tmp_path / "split", "a")
-    assert names(tmp_path) == {"split/a"}
+    assert file_names(tmp_path) == {"split/a"}
 
 
 def test_links_in_place_of_temporary_folders_are_removed_and_not_followed(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_links_in_place_of_temporary_folders_are_removed_and_not_followed(tmp_pa
     for planted in atomic_files.temporary_folders(tmp_path / "split"):
         planted.symlink_to(elsewhere)
     write_folder(tmp_path / "split", "b")
-    assert names(tmp_path) == {"split/b", "elsewhere/precious"}
+    assert file_names(tmp_path) == {"split/b", "elsewhere/precious"}
     assert not any(folder.is_symlink() for folder in tmp_path.iterdir())
 
 
@@ -182,7 +182,7 @@ def test_a_folder_that_is_a_link_is_replaced_every_time(tmp_path: Path) -> None:
     (tmp_path / "split").symlink_to(tmp_path / "disk")
     for name in "abc":
         write_folder(tmp_path / "split", name)
-    assert names(tmp_path) == {"split/c"}
+    assert file_names(tmp_path) == {"split/c"}
 
 
 # --- killed writers ----------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_after_a_kill_the_old_file_exists_and_the_next_write_succeeds(tmp_path: 
     assert path.read_text() == "old"
     assert run_child(WRITE_FILE, path, "elsewhere.before_rename") == 0
     assert path.read_text() == "new"
-    assert names(tmp_path) == {"text.txt"}
+    assert file_names(tmp_path) == {"text.txt"}
 
 
 @pytest.mark.slow
@@ -222,12 +222,12 @@ def test_after_a_kill_the_old_folder_is_complete_or_is_restored(tmp_path: Path, 
     path = tmp_path / "folder"
     write_folder(path, "old")
     assert run_child(WRITE_FOLDER, path, fault) == -signal.SIGKILL
-    assert not path.exists() or names(path) == {"old"}
+    assert not path.exists() or file_names(path) == {"old"}
     with pytest.raises(RuntimeError):
         fail_to_write(path)  # restores the old folder
-    assert names(tmp_path) == {"folder/old"}
+    assert file_names(tmp_path) == {"folder/old"}
     assert run_child(WRITE_FOLDER, path, "") == 0
-    assert names(tmp_path) == {"folder/content"}
+    assert file_names(tmp_path) == {"folder/content"}
 
 
 @pytest.mark.parametrize("fault", [None, "other"])
@@ -266,4 +266,4 @@ def test_file_digest_is_the_sha_256_of_its_bytes(tmp_path: Path) -> None:
 
 def test_open_file_has_a_path_in_the_target_folder(tmp_path: Path) -> None:
     with atomic_files.writing(tmp_path / "data") as file:
-        assert Path(file.name).parent == tmp_path  # archives put their temporary files there
+        assert Path(file.name).parent == tmp_path  # `archives` creates its temporary files in the folder of this path

@@ -34,7 +34,7 @@ def digest(source: Path) -> str:
 
 
 @pytest.mark.proves("The digest of the code covers every module that is imported, directly or through packages")
-def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) -> None:
+def test_the_closure_follows_packages_attributes_and_imports_in_functions(source: Path) -> None:
     assert list(closure(["feedforward.trainer"], source)) == [
         "feedforward",
         "feedforward.late",

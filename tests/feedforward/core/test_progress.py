@@ -32,7 +32,7 @@ def test_a_job_shorter_than_the_interval_logs_nothing() -> None:
     assert output(terminal=False, interval=progress.INTERVAL) == ""
 
 
-def test_progress_without_a_total() -> None:
+def test_progress_without_a_total_is_shown() -> None:
     console = Console(file=io.StringIO(), width=60)
     with progress.bar("predict", 0, console, 0.0) as advance:
         advance(7, "")

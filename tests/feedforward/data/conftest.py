@@ -16,6 +16,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> own_tables.Prepare:
-    """The function `own_tables.prepare`, which works in a workspace in the test's folder."""
+    """The function `own_tables.prepare`, to be called in a workspace that is the test's folder."""
     workspaces.create(tmp_path, monkeypatch)
     return own_tables.prepare

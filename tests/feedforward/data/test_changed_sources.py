@@ -1,4 +1,4 @@
-"""Local sources that change after the fetch are detected, and fetched with the command that the message names."""
+"""Local sources that change after the fetch are detected and can be fetched again; `init` on folders of pictures."""
 
 from pathlib import Path
 
@@ -16,17 +16,17 @@ from feedforward.data import config_inference, preparation
 from feedforward.data.sources import download
 
 
-def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
-    """Write small pictures into one folder per class."""
-    for number, kind in enumerate(kinds):
-        (folder / kind).mkdir(parents=True)
+def write_pictures(folder: Path, classes: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
+    """Write small pictures into one folder per class, and return `folder`."""
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
         for k in range(count):
             pixels = np.random.default_rng(100 * number + k).integers(0, 256, (8, 6), np.uint8)
-            Image.fromarray(pixels).save(folder / kind / f"{k}.png")
+            Image.fromarray(pixels).save(folder / name / f"{k}.png")
     return folder
 
 
-def initialized(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+def initialize(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """Add a source to params.yaml as the dataset `own`, as `init` does, and return the params."""
     workspaces.create(root, monkeypatch)
     return own_tables.initialize(source)[1]
@@ -37,7 +37,7 @@ def test_a_changed_table_is_detected_and_fetched_again(
 ) -> None:
     source = tmp_path / "a.csv"
     source.write_text("size,label\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
-    params = initialized(tmp_path, source, monkeypatch)
+    params = initialize(tmp_path, source, monkeypatch)
     files, raw = params.datasets["own"].files, paths.raw("own")
     preparation.fetch("own", params.datasets["own"], params)
     assert download.changed_sources(files, raw) == {}
@@ -52,14 +52,14 @@ def test_a_changed_table_is_detected_and_fetched_again(
 
 
 def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
-    source = pictures(tmp_path / "flowers")
-    params = initialized(tmp_path, source, monkeypatch)
-    bad = source / "beam" / "3.png"
-    bad.write_bytes(bad.read_bytes()[:60])
+    source = write_pictures(tmp_path / "flowers")
+    params = initialize(tmp_path, source, monkeypatch)
+    damaged = source / "beam" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
     preparation.fetch("own", params.datasets["own"], params)
     with pytest.raises(DataError, match=r"beam/3\.png: .*run `feedforward fetch own`"):
         preparation.vectorize("own", params.datasets["own"])
-    bad.unlink()
+    damaged.unlink()
     assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
     assert shell.run("fetch", "own") == 0
     preparation.vectorize("own", params.datasets["own"])
@@ -68,7 +68,7 @@ def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.proves("`init` names a file that is empty, damaged or too large when unpacked")
 @pytest.mark.parametrize(("content", "message"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
 def test_init_names_a_file_that_is_not_an_image(tmp_path: Path, content: bytes, message: str) -> None:
-    source = pictures(tmp_path / "flowers")
+    source = write_pictures(tmp_path / "flowers")
     (source / "bar" / "x.png").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(source)
@@ -79,14 +79,14 @@ def test_init_names_a_file_that_is_not_an_image(tmp_path: Path, content: bytes, 
 def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, source = pictures(tmp_path / "real"), tmp_path / "flowers"
-    for kind in ("bar", "beam"):
-        (source / kind / "session").mkdir(parents=True)
+    real, source = write_pictures(tmp_path / "real"), tmp_path / "flowers"
+    for name in ("bar", "beam"):
+        (source / name / "session").mkdir(parents=True)
         for k in range(12):
-            (source / kind / ("session" if k % 2 else "") / f"{k}.png").symlink_to(real / kind / f"{k}.png")
-        (source / kind / "._0.png").write_bytes(b"AppleDouble")
+            (source / name / ("session" if k % 2 else "") / f"{k}.png").symlink_to(real / name / f"{k}.png")
+        (source / name / "._0.png").write_bytes(b"AppleDouble")
     (source / "__MACOSX").mkdir()
-    params = initialized(tmp_path, source, monkeypatch)
+    params = initialize(tmp_path, source, monkeypatch)
     preparation.fetch("own", params.datasets["own"], params)
     preparation.vectorize("own", params.datasets["own"])
     rows = [len(np.load(paths.vectorized("own") / part / "labels.npy")) for part in ("train", "test")]
@@ -110,9 +110,9 @@ def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
 def test_common_folder_layouts_are_recognized(
     tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, message: str
 ) -> None:
-    for part, kinds in layout.items():
+    for part, classes in layout.items():
         (tmp_path / "set" / part).mkdir(parents=True)
-        pictures(tmp_path / "set" / part, kinds)
+        write_pictures(tmp_path / "set" / part, classes)
     guess = config_inference.guess(tmp_path / "set")
     assert guess.entry["reader"].get("test") == test
     assert message in guess.reasons
@@ -130,11 +130,11 @@ def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
 
 def test_inferred_size_respects_exif_orientation(tmp_path: Path) -> None:
     source = tmp_path / "flowers"
-    for kind in ("bar", "beam"):
-        (source / kind).mkdir(parents=True)
+    for name in ("bar", "beam"):
+        (source / name).mkdir(parents=True)
         for k in range(12):
             exif = Image.Exif()
-            exif[0x0112] = 6
-            Image.new("L", (20, 10), 20 * k).save(source / kind / f"{k}.jpg", exif=exif)
+            exif[0x0112] = 6  # orientation: height and width are exchanged
+            Image.new("L", (20, 10), 20 * k).save(source / name / f"{k}.jpg", exif=exif)
     reader = config_inference.guess(source).entry["reader"]
     assert (reader["height"], reader["width"]) == (20, 10)

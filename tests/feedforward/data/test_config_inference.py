@@ -23,17 +23,17 @@ def test_column_names_with_line_breaks_are_printed_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     workspaces.create(tmp_path, monkeypatch, HEAD)
-    odd = tmp_path / "odd.csv"
-    with odd.open("w", newline="", encoding="utf-8") as file:
+    source = tmp_path / "odd.csv"
+    with source.open("w", newline="", encoding="utf-8") as file:
         rows = [(k / 7, "x\ny" if k % 3 else "[/b]", "yes\nindeed" if k % 2 else "[no]") for k in range(40)]
         csv.writer(file).writerows([NAMES, *rows])
-    assert shell.run("init", str(odd)) == 0
+    assert shell.run("init", str(source)) == 0
     assert "\n  - the last column, tar get, is the target; choose another with --target\n" in shell.stdout
     assert shell.stdout.replace("\n", "").isprintable()
     lines = shell.stdout.splitlines()
-    start = next(k for k, line in enumerate(lines) if line.startswith("column "))
-    assert all(line.startswith(("datasets.odd", "  - ", "next: ")) for line in [*lines[:start], lines[-1]])
-    assert len(lines[start:-1]) == 1 + len(NAMES)
+    table_start = next(k for k, line in enumerate(lines) if line.startswith("column "))
+    assert all(line.startswith(("datasets.odd", "  - ", "next: ")) for line in [*lines[:table_start], lines[-1]])
+    assert len(lines[table_start:-1]) == 1 + len(NAMES)
     params = load_params()
     dataset = params.dataset("odd")
     assert dataset.labels == ("[no]", "yes indeed")
@@ -43,14 +43,14 @@ def test_column_names_with_line_breaks_are_printed_on_one_line(
     preparation.vectorize("odd", dataset)
     assert shell.run("describe", "odd") == 0
     assert shell.stdout.replace("\n", "").isprintable()
-    [line] = [line for line in shell.stdout.splitlines() if line.startswith("yes indeed: ")][:1]
+    line = next(line for line in shell.stdout.splitlines() if line.startswith("yes indeed: "))
     assert r"\x1b[31mred | <b> " in line
 
     for arguments, message in (
         (("--name", "other", "--target", "a\nb"), r"--target: must be among first name, \x1b[31mred"),
         (("--name", "a\nb"), r"params.yaml: datasets.'a\nb'"),
     ):
-        assert shell.run("init", str(odd), *arguments) == 2
+        assert shell.run("init", str(source), *arguments) == 2
         assert message in shell.stderr
         assert len(shell.stderr.splitlines()) == 1
     (paths.raw("odd") / "odd.csv").write_text("a,b\n1,2\n")
@@ -90,7 +90,7 @@ def test_numbers_with_decimal_points_and_commas_in_one_column_are_reported(tmp_p
     assert "column size is left out: some numbers have a decimal point, others a decimal comma; use " in str(reasons)
 
 
-def test_params_remain_a_link_with_the_same_permissions(tmp_path: Path) -> None:
+def test_params_yaml_remains_a_symbolic_link_to_a_file_with_the_same_permissions(tmp_path: Path) -> None:
     (tmp_path / "real.yaml").write_text(HEAD)
     (tmp_path / "real.yaml").chmod(0o640)
     (tmp_path / "params.yaml").symlink_to("real.yaml")
@@ -102,21 +102,21 @@ def test_params_remain_a_link_with_the_same_permissions(tmp_path: Path) -> None:
 
 
 def test_class_folders_that_cannot_be_used_are_left_out_and_reported(tmp_path: Path) -> None:
-    def write(folder: str, files: int) -> None:
+    def write(folder: str, count: int) -> None:
         (tmp_path / folder).mkdir(parents=True)
-        for number in range(files):
+        for number in range(count):
             (tmp_path / folder / f"{number}.txt").write_text(f"{folder} number {number}")
 
-    for folder, files in {"whole/a": 5, "whole/b": 5, "whole/c": 1, "whole/d": 0}.items():
-        write(folder, files)
-    guess = config_inference.guess(tmp_path / "whole")
+    for folder, count in {"unsplit/a": 5, "unsplit/b": 5, "unsplit/c": 1, "unsplit/d": 0}.items():
+        write(folder, count)
+    guess = config_inference.guess(tmp_path / "unsplit")
     assert guess.entry["labels"] == ["a", "b"]
     assert "classes with a single file are left out: c" in guess.reasons
     assert "classes without texts are left out: d" in guess.reasons
 
     for folder in ("train/a", "train/b", "test/a", "test/b", "test/e"):
-        write(f"parts/{folder}", 1)
-    guess = config_inference.guess(tmp_path / "parts")
+        write(f"split/{folder}", 1)
+    guess = config_inference.guess(tmp_path / "split")
     assert guess.entry["labels"] == ["a", "b"]
     assert "classes of test without training samples are left out: e" in guess.reasons
 

@@ -32,53 +32,57 @@ from feedforward.data.splits import Split
 from feedforward.data.validation import profile
 from feedforward.models import keras_archive, network_files
 
-PICTURES = IdxPair(features="images", labels="labels")
-IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
-TEXT = TextReader(
+IDX_PAIR = IdxPair(features="images", labels="labels")
+IDX_READER = IdxReader(kind="idx", train=IDX_PAIR, test=IDX_PAIR)
+TEXT_READER = TextReader(
     kind="labeled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
 )
-COLUMNS = TextReader(kind="labeled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50)
-TABLE = TableReader(
+COLUMNS_READER = TextReader(
+    kind="labeled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50
+)
+TABLE_READER = TableReader(
     kind="table", file="set", target=("mood",), classes=("neg", "pos"), numeric=("age",), categorical=("said",)
 )
-SHEETS = ImageReader(kind="image_folder", file="set", train="train", test="test", classes=("a", "b"), height=6, width=5)
+IMAGE_READER = ImageReader(
+    kind="image_folder", file="set", train="train", test="test", classes=("a", "b"), height=6, width=5
+)
 
 
 def read_idx(folder: Path, content: bytes, _: str) -> None:
     (folder / "images").write_bytes(content)
     (folder / "labels").write_bytes(idx(damaged.LABELS))
-    list(reading.read(IDX, {name: folder / name for name in ("images", "labels")}).parts)
+    list(reading.read(IDX_READER, {name: folder / name for name in ("images", "labels")}).parts)
 
 
 def read_gzip(_folder: Path, content: bytes, _: str) -> None:
     file = SourceFile(archive="gzip", max_bytes=10**6)
     try:
         archives.write_content([content], file, io.BytesIO())
-    except EOFError as error:  # which `fetch` treats as a lost connection, and retries
+    except EOFError as error:  # `fetch` treats this as a lost connection, and retries
         raise DataError(str(error)) from None
 
 
 def read_parquet(folder: Path, content: bytes, _: str) -> None:
     (folder / "set.parquet").write_bytes(content)
-    list(reading.read(TEXT, {"set": folder / "set.parquet"}).parts)
+    list(reading.read(TEXT_READER, {"set": folder / "set.parquet"}).parts)
 
 
 def read_columns(folder: Path, content: bytes, _: str) -> None:
     (folder / "set").write_bytes(content)
-    list(reading.read(COLUMNS, {"set": folder / "set"}).parts)
+    list(reading.read(COLUMNS_READER, {"set": folder / "set"}).parts)
 
 
 def read_table(folder: Path, content: bytes, _: str) -> None:
     (folder / "set").write_bytes(content)
-    list(reading.read(TABLE, {"set": folder / "set"}).parts)
+    list(reading.read(TABLE_READER, {"set": folder / "set"}).parts)
 
 
 def read_pictures(folder: Path, content: bytes, _: str) -> None:
     """Read class folders in which one picture has this content."""
     names = [f"{part}/{label}/{n}.png" for part in ("test", "train") for label in "ab" for n in range(2)]
-    packed = damaged.parquet({"path": names, "content": [content, *[SOUND["picture"]] * 7]})
+    packed = damaged.parquet({"path": names, "content": [content, *[VALID["picture"]] * 7]})
     (folder / "set.parquet").write_bytes(packed)
-    list(reading.read(SHEETS, {"set": folder / "set.parquet"}).parts)
+    list(reading.read(IMAGE_READER, {"set": folder / "set.parquet"}).parts)
 
 
 def read_npy(folder: Path, content: bytes, name: str) -> None:
@@ -108,7 +112,7 @@ def read_network(_folder: Path, content: bytes, _: str) -> None:
     network_files.read({**networks.files([20, 4, 1], ["relu", "sigmoid"]), "weights.npz": content})
 
 
-READ: dict[str, Callable[[Path, bytes, str], None]] = {
+READERS: dict[str, Callable[[Path, bytes, str], None]] = {
     "idx": read_idx,
     "gzip": read_gzip,
     "parquet": read_parquet,
@@ -125,20 +129,20 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
 }
 
 
-@pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.title}")
+@pytest.mark.parametrize("case", damaged.FILES, ids=lambda case: f"{case.kind}: {case.title}")
 def test_a_damaged_file_is_rejected_with_a_one_line_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: DamagedFile
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: DamagedFile
 ) -> None:
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(inside))
-    monkeypatch.chdir(inside)
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(folder))
+    monkeypatch.chdir(folder)
     with pytest.raises(FeedforwardError) as caught:
-        READ[row.kind](inside, row.make(), row.name)
-    assert row.message in str(caught.value)
+        READERS[case.kind](folder, case.make(), case.name)
+    assert case.message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
-    assert list(tmp_path.iterdir()) == [inside]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_valid_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,28 +153,28 @@ def test_valid_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     read_npy(tmp_path, npy(np.zeros(90, "u1")), "labels.npy")
     read_manifest(tmp_path, damaged._manifest(), "")
     for kind in ("columns", "lines", "table", "packed table", "picture"):
-        READ[kind](tmp_path, SOUND[kind], "")
+        READERS[kind](tmp_path, VALID[kind], "")
     read_keras(tmp_path, damaged._model(), "")
 
 
 # --- archives ----------------------------------------------------------------------------------
 
-IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
+NO_RETRIES = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
-@pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.title)
-def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: Path, row: HostileArchive) -> None:
-    (root / "mirror" / "set.tar.gz").write_bytes(row.make())
+@pytest.mark.parametrize("case", damaged.ARCHIVES, ids=lambda case: case.title)
+def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: Path, case: HostileArchive) -> None:
+    (root / "mirror" / "set.tar.gz").write_bytes(case.make())
     before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
-    files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
-    if row.message is None:
-        download.fetch(files, raw, ["mirror"], IMPATIENT)
+    sources, raw = {"set.tar.gz": reviews_file()}, root / "raw"
+    if case.message is None:
+        download.fetch(sources, raw, ["mirror"], NO_RETRIES)
         [(names, contents)] = collected_files.read(raw / "set.tar.gz.parquet")
         assert dict(zip(names, contents, strict=True)) == REVIEWS
     else:
         with pytest.raises(SourceError) as caught:
-            download.fetch(files, raw, ["mirror"], IMPATIENT)
-        assert row.message in str(caught.value)
+            download.fetch(sources, raw, ["mirror"], NO_RETRIES)
+        assert case.message in str(caught.value)
         assert str(caught.value).isprintable()
         assert not list(raw.iterdir())
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
@@ -180,17 +184,17 @@ def test_a_hostile_archive_writes_only_reviews_or_nothing(tmp_path: Path, root: 
 
 
 @st.composite
-def changed(draw: st.DrawFn, content: bytes) -> bytes:
-    """Draw a copy of valid bytes in which some are overwritten, removed or inserted."""
-    numbers, broken = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
+def corrupted(draw: st.DrawFn, content: bytes) -> bytes:
+    """Draw a copy of valid bytes in which some are overwritten, removed or inserted, and which may be cut off."""
+    rng, copy = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
     for _ in range(draw(st.integers(1, 6))):
-        at = numbers.randrange(len(broken) + 1)
-        broken[at : at + numbers.choice((0, 1, 1, 4, 40))] = numbers.randbytes(numbers.choice((0, 1, 1, 4, 40)))
-    return bytes(broken[: numbers.choice((len(broken), len(broken), numbers.randrange(len(broken) + 1)))])
+        position = rng.randrange(len(copy) + 1)
+        copy[position : position + rng.choice((0, 1, 1, 4, 40))] = rng.randbytes(rng.choice((0, 1, 1, 4, 40)))
+    return bytes(copy[: rng.choice((len(copy), len(copy), rng.randrange(len(copy) + 1)))])
 
 
 ROWS = {"said": ["fine", "größe", "a, b", "awful"] * 5, "age": [1.5, 2.0, 40.0, 7.0] * 5, "mood": ["pos", "neg"] * 10}
-SOUND = {
+VALID = {
     "columns": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
     "lines": "".join(f'{{"said": "{s}", "mood": "{m}"}}\n' for s, _, m in zip(*ROWS.values(), strict=True)).encode(),
     "table": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
@@ -206,22 +210,23 @@ SOUND = {
 
 
 @examples(160)
-@given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
+@given(st.sampled_from(sorted(VALID)).flatmap(lambda kind: st.tuples(st.just(kind), corrupted(VALID[kind]))))
 def test_a_randomly_corrupted_file_is_read_or_rejected(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[str, bytes]
 ) -> None:
+    kind, content = case
     folder = tmp_path_factory.mktemp("fuzz")
     with workspaces.inside(folder):
         message = ""
         try:
-            READ[case[0]](folder, case[1], "")
+            READERS[kind](folder, content, "")
         except FeedforwardError as error:
             message = str(error)
         assert not message or message.isprintable()
 
 
 @examples(150)
-@given(changed(gzip.decompress(damaged._reviews())))
+@given(corrupted(gzip.decompress(damaged._reviews())))
 def test_a_corrupted_tar_is_rejected_unless_its_members_are_correct(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
@@ -231,7 +236,7 @@ def test_a_corrupted_tar_is_rejected_unless_its_members_are_correct(
         assert digest != members_digest(REVIEWS) or all(text in content for text in REVIEWS.values())
 
 
-def test_lists_of_cases_have_the_documented_length_without_duplicates() -> None:
+def test_lists_of_cases_are_long_enough_and_damaged_files_have_unique_titles() -> None:
     assert len(damaged.FILES) >= 40
     assert len(damaged.ARCHIVES) >= 20
-    assert len({(row.kind, row.title) for row in damaged.FILES}) == len(damaged.FILES)
+    assert len({(case.kind, case.title) for case in damaged.FILES}) == len(damaged.FILES)

@@ -12,7 +12,7 @@ from feedforward.data.splits import Split
 CLASSES = {"tones": 3, "notes": 2}
 
 
-def measured(name: str, incoming: Split, **bounds: float) -> Distances:
+def measure(name: str, incoming: Split, **bounds: float) -> Distances:
     train = split(name, 900)
     lengths = tuple(np.asarray(drift.nonzero(part.features)) * 5 for part in (train, incoming))
     return drift.measure(train, incoming, lengths, CLASSES[name], Drift(**bounds), str)
@@ -21,40 +21,40 @@ def measured(name: str, incoming: Split, **bounds: float) -> Distances:
 @pytest.mark.parametrize("name", ["tones", "notes"])
 def test_samples_from_the_same_distribution_do_not_drift(name: str) -> None:
     for samples in (1, 10, 100):
-        assert measured(name, split(name, samples, seed=5)).drifted == (), samples
+        assert measure(name, split(name, samples, seed=5)).drifted == (), samples
 
 
 def test_a_large_distance_of_few_samples_is_not_drift() -> None:
-    labels = split("notes", 300, seed=5)
-    one_sided = labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)[:3])
-    distances = measured("notes", one_sided)
+    samples = split("notes", 300, seed=5)
+    one_class = samples.take(np.flatnonzero(np.asarray(samples.labels) == 1)[:3])
+    distances = measure("notes", one_class)
     assert distances.classes.value > 0.3
     assert distances.drifted == ()
 
 
 def test_an_excess_of_one_class_drifts_in_class_shares_and_features() -> None:
-    labels = split("notes", 600, seed=5)
-    distances = measured("notes", labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)))
+    samples = split("notes", 600, seed=5)
+    distances = measure("notes", samples.take(np.flatnonzero(np.asarray(samples.labels) == 1)))
     assert distances.classes in distances.drifted
     columns = {distance.column for distance in distances.drifted if distance.column is not None}
     assert columns
     assert columns <= set(range(5, 25))
 
 
-def test_brighter_pictures_drift_in_their_features_but_not_class_shares() -> None:
+def test_brighter_pictures_drift_in_their_features_but_not_in_class_shares() -> None:
     tones = split("tones", 200, seed=5)
     brighter = Split(np.minimum(np.asarray(tones.features, np.int64) + 70, 255).astype(np.uint8), tones.labels)
-    distances = measured("tones", brighter)
+    distances = measure("tones", brighter)
     assert [distance.column for distance in distances.farthest(3)] == [
         distance.column for distance in distances.drifted[:3]
     ]
     assert distances.classes not in distances.drifted
-    assert measured("tones", brighter, feature=1.0).drifted == ()
+    assert measure("tones", brighter, feature=1.0).drifted == ()
 
 
 def test_distances_of_binary_columns_match_the_kolmogorov_smirnov_statistic() -> None:
     train, incoming = split("notes", 900), split("notes", 50, seed=9)
-    distances = measured("notes", incoming)
+    distances = measure("notes", incoming)
     train_rows, incoming_rows = dense(train.features), dense(incoming.features)
     for distance in distances.farthest(20):
         assert distance.value == pytest.approx(

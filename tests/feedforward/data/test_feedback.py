@@ -34,10 +34,10 @@ def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -
     }  # fmt: skip
     assert feedback.take("reviews", reviews(), collect=False) == 0
     assert [feedback.take("reviews", reviews(), collect=True) for _ in range(2)] == [1, 0]
-    kept = paths.collected("reviews").read_bytes()
+    before = paths.collected("reviews").read_bytes()
     store_correction("reviews", "negative", "bad and bad")
     assert feedback.take("reviews", reviews(), collect=True) == 1
-    assert paths.collected("reviews").read_bytes().startswith(kept)
+    assert paths.collected("reviews").read_bytes().startswith(before)
     assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
 
 
@@ -50,18 +50,18 @@ def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch:
     store_correction("reviews", "positive", "good fun")
     counts = feedback.Counts()
 
-    def newly_encoded() -> list[str]:
+    def texts_encoded_now() -> list[str]:
         encoded.clear()
         samples = feedback.samples("reviews", reviews(), counts)
         assert not any(sample.problem for sample in samples)
         return list(encoded)
 
-    assert [newly_encoded(), newly_encoded()] == [["good fun"], []]
+    assert [texts_encoded_now(), texts_encoded_now()] == [["good fun"], []]
     store_correction("reviews", "negative", "bad and bad")
-    assert newly_encoded() == ["bad and bad"]
+    assert texts_encoded_now() == ["bad and bad"]
     manifest = paths.vectorized("reviews") / "manifest.json"
     atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "0" * 64})
-    assert newly_encoded() == ["good fun", "bad and bad"]
+    assert texts_encoded_now() == ["good fun", "bad and bad"]
 
 
 def test_nothing_is_added_before_the_dataset_is_vectorized(root: Path) -> None:
@@ -84,10 +84,10 @@ def test_training_data_are_unchanged_if_feedback_is_off(root: Path) -> None:
 def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out(root: Path, take: str) -> None:
     put_texts(root)
     dataset = reviews()
-    held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
-    dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": held_out})})
-    raw = Split.load(prepare("reviews", dataset) / "train")
-    before = validation_split.hold_out(raw, dataset)[1].to_split()
+    config = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
+    dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": config})})
+    original = Split.load(prepare("reviews", dataset) / "train")
+    before = validation_split.hold_out(original, dataset)[1].to_split()
     store_correction("reviews", "positive", "good fun, unheard of")
     store_correction("reviews", "negative", "bad a a")
     feedback.take("reviews", dataset, collect=True)
@@ -96,21 +96,21 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     train, manifest = Split.load(folder / "train"), atomic_files.read_json(folder / "manifest.json")
     assert manifest["collected"] == 2
     assert manifest["samples"] == {"train": 5, "test": 2}
-    assert manifest["train"] == train.digest() != raw.digest()
-    learned, validation = (part.to_split() for part in validation_split.hold_out(train, dataset))
+    assert manifest["train"] == train.digest() != original.digest()
+    training, validation = (part.to_split() for part in validation_split.hold_out(train, dataset))
     assert validation.digest() == before.digest()
     added = slice(-2, None) if take == "first" else slice(0, 2)
-    assert isinstance(learned.features, MultiHot)
+    assert isinstance(training.features, MultiHot)
     # columns of the existing vocabulary: 1 starts a text, 2 replaces unknown words, `bad` is the most frequent word
-    assert [np.flatnonzero(row).tolist() for row in learned.features.dense()[added]] == [[1, 2, 7, 9], [1, 4, 5]]
-    assert learned.labels[added].tolist() == [1, 0]
+    assert [np.flatnonzero(row).tolist() for row in training.features.dense()[added]] == [[1, 2, 7, 9], [1, 4, 5]]
+    assert training.labels[added].tolist() == [1, 0]
 
 
 def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     put_images(root)
     dataset = images()
-    bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})
-    dataset = dataset.model_copy(update={"expectations": bounds})
+    expectations = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})
+    dataset = dataset.model_copy(update={"expectations": expectations})
     prepare("digits", dataset)
     pixels = np.arange(16, dtype=np.uint8)
     store_correction("digits", "7", pixels=pixels, height=4, width=4)
@@ -124,13 +124,13 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     assert train.labels[0] == 7
 
 
-@pytest.mark.parametrize("changed", [{"text": "other"}, {"text": 5}, {"label": ["positive"]}, {"digest": "x"}])
-def test_a_changed_snapshot_is_reported_in_one_line(root: Path, changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"text": "other"}, {"text": 5}, {"label": ["positive"]}, {"digest": "x"}])
+def test_a_changed_snapshot_is_reported(root: Path, change: dict[str, Any]) -> None:
     put_texts(root)
     prepare("reviews", reviews())
     store_correction("reviews", "positive", "good fun")
     assert feedback.take("reviews", reviews(), collect=True) == 1
     [entry] = feedback.read("reviews")
-    append_only_log.append(paths.collected("reviews"), entry | changed)
+    append_only_log.append(paths.collected("reviews"), entry | change)
     with pytest.raises(DataError, match=r"reviews\.jsonl: a sample was changed; restore the file with `dvc checkout`"):
         preparation.vectorize("reviews", reviews(), collect=True)

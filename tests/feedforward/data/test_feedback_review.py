@@ -37,7 +37,7 @@ def id_of(text: str, label: str) -> str:
     return match
 
 
-def collected() -> list[str]:
+def collected_texts() -> list[str]:
     return [entry["text"] for entry in feedback.read(NAME)]
 
 
@@ -50,15 +50,15 @@ def test_only_accepted_samples_are_used_if_review_is_required(root: Path) -> Non
     assert (intake.new, intake.waiting, intake.refused) == ([], 3, {"unknown label": 1})
     assert len(feedback.examine(NAME, reviews()).new) == 3
 
-    chosen = {"accept": [id_of("good fun", "positive")[:6]], "reject": [id_of("bad plot", "positive")]}
-    done = feedback_review.review(NAME, reviews(), **chosen, reason="checked by hand")
-    assert (done.accepted, done.rejected, done.waiting) == (1, 1, 1)
+    decisions = {"accept": [id_of("good fun", "positive")[:6]], "reject": [id_of("bad plot", "positive")]}
+    result = feedback_review.review(NAME, reviews(), **decisions, reason="checked by hand")
+    assert (result.accepted, result.rejected, result.waiting) == (1, 1, 1)
     assert states()["bad plot"] == "rejected"
     assert feedback.take(NAME, reviews(), collect=True, review=True) == 1
-    assert collected() == ["good fun"]
-    # even without a review, a rejected sample is not used
+    assert collected_texts() == ["good fun"]
+    # even if no review is required, a rejected sample is not used
     assert feedback.take(NAME, reviews(), collect=True) == 1
-    assert collected() == ["good fun", "so so good"]
+    assert collected_texts() == ["good fun", "so so good"]
     assert feedback.examine(NAME, reviews()).refused["rejected"] == 1
     line = next(append_only_log.read(paths.reviews(NAME)))
     assert (line["decision"], line["via"], line["reason"]) == ("accepted", "command", "checked by hand")
@@ -76,11 +76,11 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
     feedback_review.review(NAME, reviews(), reject=[rejected_id])
     assert feedback.examine(NAME, reviews()).withdrawn == {rejected_id}
     feedback.take(NAME, reviews(), collect=True)
-    assert collected() == ["so so good"]
+    assert collected_texts() == ["so so good"]
     preparation.vectorize(NAME, reviews(), collect=True)
     assert len(Split.load(paths.vectorized(NAME) / "train")) == 4
     assert feedback.examine(NAME, reviews()).withdrawn == frozenset()
-    # once reviews are required, samples that nobody has accepted are withdrawn
+    # once a review is required, samples that nobody has accepted are withdrawn
     assert feedback.examine(NAME, reviews(), review=True).withdrawn == {id_of("so so good", "positive")}
 
 
@@ -142,8 +142,8 @@ def test_feedback_command_lists_and_decides_samples(
     assert shell.stdout == "accepted 1, rejected 1; 0 to review\n"
     assert (shell.run("feedback", NAME), shell.stdout) == (0, "")
     assert shell.run("feedback", NAME, "--all", "--json") == 0
-    listed = json.loads(shell.stdout)
-    assert [(entry["state"], entry["label"]) for entry in listed] == [
+    entries = json.loads(shell.stdout)
+    assert [(entry["state"], entry["label"]) for entry in entries] == [
         ("accepted", "positive"),
         ("rejected", "positive"),
     ]

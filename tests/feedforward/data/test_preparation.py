@@ -49,7 +49,7 @@ def test_texts_give_splits_vocabulary_profile_and_manifest(root):
 @pytest.mark.proves("Vectorizing on one and on two threads writes identical files")
 @pytest.mark.parametrize("ngrams", [1, 2])
 def test_one_and_two_threads_write_identical_files(root, monkeypatch, ngrams):
-    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 500)  # many chunks
+    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 500)  # many row groups
     reviews = {
         f"set/{part}/{label}/{k:03}.txt": f"word{k * k % 17} {label} film {k % 7} Über{k}".encode()
         for part in ("train", "test")
@@ -59,11 +59,11 @@ def test_one_and_two_threads_write_identical_files(root, monkeypatch, ngrams):
     put_texts(root, reviews)
     file = reviews_file(sha256=None, file_count=len(reviews))
     dataset = texts(num_words=40, ngrams=ngrams).model_copy(update={"files": {"set.tar.gz": file}})
-    written = []
+    outputs = []
     for cores in (1, 2):
         monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
-        written.append(contents(prepare("reviews", dataset)))
-    assert written[0] == written[1]
+        outputs.append(contents(prepare("reviews", dataset)))
+    assert outputs[0] == outputs[1]
     assert Split.load(paths.vectorized("reviews") / "train").features.shape == (200, 40)
 
 
@@ -77,12 +77,12 @@ def test_images_have_no_vocabulary(root):
     assert not (folder / "vocabulary.txt").exists()
 
 
-@pytest.mark.parametrize("make", ["texts", "images"])
-def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, make, monkeypatch):
+@pytest.mark.parametrize("kind", ["texts", "images"])
+def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, kind, monkeypatch):
     monkeypatch.setattr(preparation, "PROFILE_ROWS", 2)
     put_texts(root)
     put_images(root)
-    folder = prepare("data", globals()[make]())
+    folder = prepare("data", globals()[kind]())
     rows = profile(folder)
     assert [*rows[0]] == ["split", "label", "raw_length", "ones", "minimum", "maximum", "digest"]
     for name in ("train", "test"):
@@ -92,7 +92,7 @@ def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, mak
         assert [row["ones"] for row in profile_rows] == np.count_nonzero(dense, axis=1).tolist()
         assert [row["minimum"] for row in profile_rows] == dense.min(axis=1).tolist()
         assert [row["maximum"] for row in profile_rows] == dense.max(axis=1).tolist()
-        if make == "images":
+        if kind == "images":
             assert [row["digest"] for row in profile_rows] == [sha256(image.tobytes()) for image in dense]
             assert {row["raw_length"] for row in profile_rows} == {16}
         else:
@@ -100,20 +100,20 @@ def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, mak
             assert all(raw[row["digest"]] == row["raw_length"] for row in profile_rows)
 
 
-@pytest.mark.parametrize("make", ["texts", "images"])
-def test_equal_data_give_identical_files(root, make):
+@pytest.mark.parametrize("kind", ["texts", "images"])
+def test_equal_data_give_identical_files(root, kind):
     put_texts(root)
     put_images(root)
-    first = contents(prepare("one", globals()[make]()))
-    assert contents(prepare("one", globals()[make]())) == first == contents(prepare("two", globals()[make]()))
+    first = contents(prepare("one", globals()[kind]()))
+    assert contents(prepare("one", globals()[kind]())) == first == contents(prepare("two", globals()[kind]()))
 
 
 def test_vocabulary_does_not_depend_on_the_test_texts(root):
     put_texts(root)
     before = contents(prepare("reviews", texts()))
-    altered = REVIEWS | {"set/test/pos/1_8.txt": b"bad bad unheard unheard unheard of"}
+    changed_reviews = REVIEWS | {"set/test/pos/1_8.txt": b"bad bad unheard unheard unheard of"}
     file = reviews_file(sha256=None)
-    put_texts(root, altered)
+    put_texts(root, changed_reviews)
     after = contents(prepare("altered", texts().model_copy(update={"files": {"set.tar.gz": file}})))
     assert {key for key in before if before[key] != after[key]} == {
         "manifest.json",
@@ -137,17 +137,17 @@ def test_damaged_raw_files_do_not_change_the_old_outputs(root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["fetch.before_rename", "vectorize.before_rename"])
-def test_a_second_run_succeeds_after_a_kill_before_the_rename(root, point):
+@pytest.mark.parametrize("fault", ["fetch.before_rename", "vectorize.before_rename"])
+def test_a_second_run_succeeds_after_a_kill_before_the_rename(root, fault):
     put_images(root)
-    untouched = contents(prepare("digits", images()))
+    expected = contents(prepare("digits", images()))
     shutil.rmtree(root / "data")
     script = "import prepared_data as t; t.prepare('digits', t.images())"
-    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT / 'tests' / 'support'}", "FAULT": point}
-    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
-    assert killed.returncode == -9
+    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT / 'tests' / 'support'}", "FAULT": fault}
+    process = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
+    assert process.returncode == -9
     assert not (paths.vectorized("digits")).exists()
-    assert contents(prepare("digits", images())) == untouched
+    assert contents(prepare("digits", images())) == expected
     assert not [*root.rglob("*.partial")]
 
 
@@ -192,7 +192,5 @@ def test_real_reviews_have_the_expected_vocabulary_and_splits(real_data):
         assert np.bincount(split.labels).tolist() == [12_500, 12_500]
         assert 128 < len(split.features.indices) / len(split) < 133
     assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled, so the validation split contains both classes
-    digests_of = {
-        name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")
-    }
-    assert len(digests_of["train"] & digests_of["test"]) == 123
+    digests = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
+    assert len(digests["train"] & digests["test"]) == 123

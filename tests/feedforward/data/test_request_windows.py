@@ -1,4 +1,4 @@
-"""Windows of requests are saved and loaded unchanged, damaged ones are reported, and few distances are kept."""
+"""Windows of requests are saved and loaded unchanged, damaged ones are reported, and old distances are removed."""
 
 import json
 from typing import Any
@@ -31,13 +31,13 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
     request_windows.save(NAME, Window(2, "d", *TIMES, 500, multihot(20, 3)))
     valid = paths.requests(NAME).read_bytes()
     arrays = dict(np.load(paths.requests(NAME)))
-    for changed in (
+    for change in (
         {"indptr": arrays["indptr"][::-1]},
         {"columns": np.array([3])},
         {"head": np.frombuffer(b"[]", np.uint8)},
         {"head": np.array([{"version": 1}], object)},  # a pickle
     ):
-        np.savez(paths.requests(NAME), **arrays | changed)
+        np.savez(paths.requests(NAME), **arrays | change)
         with pytest.raises(DataError, match=r"remove it; the service will write a new one"):
             request_windows.load(NAME)
     for content in (b"", valid[: len(valid) // 2], b"PK\x03\x04" + bytes(99)):
@@ -88,15 +88,17 @@ def test_only_distances_of_the_latest_windows_are_kept(small: Params, monkeypatc
 
 
 def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
-    """100 windows without drift, and no bound on distances, so that the significance test alone decides."""
+    """There are 100 windows without drift, and no bound on distances, so that the significance test alone decides."""
     bounds = Drift(feature=0.0, label=0.0, false_alarm_rate=0.05)
     train, alarms = multihot(2000, 0), 0
-    random = np.random.default_rng(1)
-    shares = random.beta(2, 2, 1000)
-    for number in range(100):
-        outputs = (np.stack([1 - s, s], axis=1) for s in (shares, random.beta(2, 2, 100)))
-        measured = drift.measure_requests(train, multihot(100, 1 + number), tuple(outputs), ["a", "b"], bounds, str)
-        alarms += bool(drift.find_drifted([one for distances in measured.values() for one in distances], bounds))
-        assert set(measured) == {drift.NONZERO, drift.FEATURES, drift.PREDICTED, drift.OUTPUTS}
-        assert (len(measured[drift.FEATURES]), len(measured[drift.OUTPUTS])) == (WORDS, 1)
+    rng = np.random.default_rng(1)
+    shares = rng.beta(2, 2, 1000)
+    for seed in range(100):
+        outputs = (np.stack([1 - s, s], axis=1) for s in (shares, rng.beta(2, 2, 100)))
+        groups = drift.measure_requests(train, multihot(100, 1 + seed), tuple(outputs), ["a", "b"], bounds, str)
+        alarms += bool(
+            drift.find_drifted([distance for distances in groups.values() for distance in distances], bounds)
+        )
+        assert set(groups) == {drift.NONZERO, drift.FEATURES, drift.PREDICTED, drift.OUTPUTS}
+        assert (len(groups[drift.FEATURES]), len(groups[drift.OUTPUTS])) == (WORDS, 1)
     assert alarms <= 13, "four standard deviations above 5 % of 100 are 13.7"

@@ -1,4 +1,4 @@
-"""One table in forty CSV formats (separators, encodings, number formats …) gives the same bytes in each output."""
+"""One table in over forty CSV formats (separators, encodings, number formats …) always gives identical output."""
 
 import csv
 import gzip
@@ -42,7 +42,7 @@ def rows() -> list[tuple[float | None, int, str, bool, str]]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Params, str]]]:
-    """Run init, fetch and vectorize on a file in a separate workspace; return the params and the name."""
+    """A function that runs init, fetch and vectorize on a file in a new workspace; it returns params and name."""
     counter = itertools.count()
 
     def run(path: Path, *targets: str) -> tuple[Params, str]:
@@ -65,88 +65,90 @@ def contents() -> dict[str, Any]:
     return arrays | {"columns": {key: columns[key] for key in ("numeric", "categorical")}}
 
 
-def spelled(
+def csv_table(
     separator: str = ",",
     decimal: str = ".",
     encoding: str = "utf-8",
     missing: str = "",
-    truth: tuple[str, str] = ("True", "False"),
+    booleans: tuple[str, str] = ("True", "False"),
     quoting: int = csv.QUOTE_MINIMAL,
     header: Callable[[str], str] = str,
     group: str = "",
-    end: str = "\n",
-    pad: str = "",
-    before: str = "",
-    after: str = "",
+    line_end: str = "\n",
+    padding: str = "",
+    above: str = "",
+    below: str = "",
     income: Callable[[str], str] = str,
 ) -> bytes:
     """Return the table as a CSV file in this format."""
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end)
+    writer = csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=line_end)
     writer.writerow([header(name) for name in NAMES])
-    for size, number, town, garden, mood in rows():
-        grouped = f"{number:,}".replace(",", group) if group else str(number)
-        first = missing if size is None else f"{size:.2f}".replace(".", decimal)
-        writer.writerow([f"{pad}{first}", income(grouped), f"{town}{pad}", truth[not garden], f"{pad}{mood}"])
-    return f"{before}{text.getvalue()}{after}".encode(encoding)
+    for size, amount, town, garden, mood in rows():
+        digits = f"{amount:,}".replace(",", group) if group else str(amount)
+        size_cell = missing if size is None else f"{size:.2f}".replace(".", decimal)
+        writer.writerow(
+            [f"{padding}{size_cell}", income(digits), f"{town}{padding}", booleans[not garden], f"{padding}{mood}"]
+        )
+    return f"{above}{text.getvalue()}{below}".encode(encoding)
 
 
 QUOTED = csv.QUOTE_ALL
-SPELLINGS: dict[str, bytes] = {
-    "plain": spelled(),
-    **{f"separator {s!r}": spelled(separator=s) for s in (";", "\t", "|")},
-    **{f"decimal comma, {s!r}": spelled(separator=s, decimal=",") for s in (";", "\t", "|", ",")},
+CSV_FORMATS: dict[str, bytes] = {
+    "plain": csv_table(),
+    **{f"separator {s!r}": csv_table(separator=s) for s in (";", "\t", "|")},
+    **{f"decimal comma, {s!r}": csv_table(separator=s, decimal=",") for s in (";", "\t", "|", ",")},
     **{
-        f"encoding {e}": spelled(encoding=e)
+        f"encoding {e}": csv_table(encoding=e)
         for e in ("utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
     },
     **{
-        f"missing {m}": spelled(missing=m)
+        f"missing {m}": csv_table(missing=m)
         for m in ("?", "NA", "n/a", "NaN", "nan", "null", "-", "None", ".", "#N/A", " ")
     },
-    **{f"truth {t}": spelled(truth=t) for t in (("true", "false"), ("TRUE", "FALSE"))},
-    "all quoted": spelled(quoting=QUOTED),
-    "all quoted, semicolon": spelled(quoting=QUOTED, separator=";"),
-    "Windows line ends": spelled(end="\r\n"),
-    "old Mac line ends": spelled(end="\r"),
-    "blanks around cells": spelled(pad=" "),
-    "non-breaking blanks": spelled(pad="\u00a0"),
-    "blanks in the header": spelled(header=lambda name: f" {name} "),
-    "groups with commas": spelled(group=","),
-    "groups with points": spelled(group=".", decimal=",", separator=";"),
-    "groups with blanks": spelled(group=" "),
-    "groups with apostrophes": spelled(group="'"),
-    "groups with narrow blanks": spelled(group="\u202f"),
-    "dollars": spelled(income=lambda cell: f"${cell}"),
-    "euros": spelled(income=lambda cell: f"{cell} €", encoding="cp1252"),
-    "with decimals": spelled(income=lambda cell: f"{cell}.00"),
-    "with a plus": spelled(income=lambda cell: f"+{cell}"),
-    "exponents": spelled(income=lambda cell: f"{float(cell):.4e}"),
-    "a comment above": spelled(before="# exported yesterday\n"),
-    "a title above": spelled(before="Houses\n\n"),
-    "blank lines": spelled(before="\n\n", after="\n\n"),
-    "trailing separators": b"\n".join(line + b"," for line in spelled().splitlines()),
-    "Excel's line with the separator": spelled(separator=";", before="sep=;\n"),
-    "a repeated header": b"".join((lines := spelled().splitlines(keepends=True))[:30] + lines[:1] + lines[30:]),
-    "a total below": spelled(after="Total,999,,,\n"),
-    "gzip": gzip.compress(spelled()),
+    **{f"booleans {t}": csv_table(booleans=t) for t in (("true", "false"), ("TRUE", "FALSE"))},
+    "all quoted": csv_table(quoting=QUOTED),
+    "all quoted, semicolon": csv_table(quoting=QUOTED, separator=";"),
+    "Windows line endings": csv_table(line_end="\r\n"),
+    "classic Mac line endings": csv_table(line_end="\r"),
+    "spaces around cells": csv_table(padding=" "),
+    "non-breaking spaces": csv_table(padding="\u00a0"),
+    "spaces in the header": csv_table(header=lambda name: f" {name} "),
+    "groups with commas": csv_table(group=","),
+    "groups with points": csv_table(group=".", decimal=",", separator=";"),
+    "groups with spaces": csv_table(group=" "),
+    "groups with apostrophes": csv_table(group="'"),
+    "groups with narrow spaces": csv_table(group="\u202f"),
+    "dollars": csv_table(income=lambda cell: f"${cell}"),
+    "euros": csv_table(income=lambda cell: f"{cell} €", encoding="cp1252"),
+    "with decimals": csv_table(income=lambda cell: f"{cell}.00"),
+    "with a plus": csv_table(income=lambda cell: f"+{cell}"),
+    "exponents": csv_table(income=lambda cell: f"{float(cell):.4e}"),
+    "a comment above": csv_table(above="# exported yesterday\n"),
+    "a title above": csv_table(above="Houses\n\n"),
+    "blank lines": csv_table(above="\n\n", below="\n\n"),
+    "trailing separators": b"\n".join(line + b"," for line in csv_table().splitlines()),
+    "Excel's line with the separator": csv_table(separator=";", above="sep=;\n"),
+    "a repeated header": b"".join((lines := csv_table().splitlines(keepends=True))[:30] + lines[:1] + lines[30:]),
+    "a total below": csv_table(below="Total,999,,,\n"),
+    "gzip": gzip.compress(csv_table()),
 }
 
 
 def test_there_are_at_least_forty_csv_formats() -> None:
-    assert len(SPELLINGS) >= 40
+    assert len(CSV_FORMATS) >= 40
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("csv_format", CSV_FORMATS)
 def test_every_csv_format_gives_the_same_features_labels_split_and_encoder(
-    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], spelling: str
+    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], csv_format: str
 ) -> None:
     plain = tmp_path / "plain.csv"
-    plain.write_bytes(SPELLINGS["plain"])
+    plain.write_bytes(CSV_FORMATS["plain"])
     prepare(plain)
     expected = contents()
-    other = tmp_path / ("other.csv.gz" if spelling == "gzip" else "other.csv")
-    other.write_bytes(SPELLINGS[spelling])
+    other = tmp_path / ("other.csv.gz" if csv_format == "gzip" else "other.csv")
+    other.write_bytes(CSV_FORMATS[csv_format])
     prepare(other)
     assert contents() == expected
 
@@ -155,7 +157,7 @@ def test_parquet_and_json_lines_give_the_same_result(
     tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]
 ) -> None:
     plain = tmp_path / "plain.csv"
-    plain.write_bytes(SPELLINGS["plain"])
+    plain.write_bytes(CSV_FORMATS["plain"])
     prepare(plain)
     expected = contents()
     columns = dict(zip(NAMES, map(list, zip(*rows(), strict=True)), strict=True))
@@ -171,16 +173,16 @@ def test_prediction_and_training_parse_cells_the_same(
     tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]
 ) -> None:
     path = tmp_path / "houses.csv"
-    path.write_bytes(spelled(separator=";", decimal=",", group="."))
+    path.write_bytes(csv_table(separator=";", decimal=",", group="."))
     prepare(path)
     encoder = row_encoder.RowEncoder(from_json((paths.vectorized("own") / "columns.json").read_bytes()))
-    first = encoder.check({"size": 1234.5, "income": 10421, "town": "north", "garden": True}, "row")
+    sample = encoder.check({"size": 1234.5, "income": 10421, "town": "north", "garden": True}, "row")
     for cells in (
         {"size": "1.234,5", "income": "10.421", "town": " north ", "garden": "TRUE"},
         {" size": "1234,50", "income ": "10421 €", "town": "north\u00a0", "garden": "True"},
     ):
-        assert encoder.check(cells, "row") == first
-    assert encoder.unknown(first) == []
+        assert encoder.check(cells, "row") == sample
+    assert encoder.unknown(sample) == []
     assert encoder.unknown(encoder.check(cells | {"town": "nowhere"}, "row")) == ["town=nowhere"]
-    long = encoder.check(cells | {"town": "x" * 5000}, "row")
-    assert encoder.unknown(long) == [f"town={'x' * 40}…"]
+    with_long_town = encoder.check(cells | {"town": "x" * 5000}, "row")
+    assert encoder.unknown(with_long_town) == [f"town={'x' * 40}…"]

@@ -1,4 +1,4 @@
-"""Splits are compared with dense NumPy arrays; damaged or dangerous files are refused and named."""
+"""Splits are compared with dense NumPy arrays; damaged or dangerous files are refused with an error that names them."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ def matrices(draw: st.DrawFn) -> np.ndarray:
     return np.random.default_rng(seed).random((rows, columns)) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 
 
-# --- as dense matrices -------------------------------------------------------------------------
+# --- compared with dense matrices --------------------------------------------------------------
 
 
 @given(matrices())
@@ -53,19 +53,19 @@ def test_rows_matches_numpy_slicing(matrix: np.ndarray, data: st.DataObject) -> 
 def test_features_and_labels_are_selected_together(name: str) -> None:
     full_split = split(name)
     order = np.random.default_rng(0).permutation(len(full_split))
-    for part, chosen in ((full_split.take(order), order), (full_split.rows(10, 40), np.arange(10, 40))):
-        np.testing.assert_array_equal(dense(part.features), dense(full_split.features)[chosen])
-        np.testing.assert_array_equal(part.labels, full_split.labels[chosen])
+    for part, rows in ((full_split.take(order), order), (full_split.rows(10, 40), np.arange(10, 40))):
+        np.testing.assert_array_equal(dense(part.features), dense(full_split.features)[rows])
+        np.testing.assert_array_equal(part.labels, full_split.labels[rows])
 
 
-def test_selected_rows_share_memory() -> None:
+def test_a_range_of_rows_shares_memory_with_the_whole_split() -> None:
     for name in ("tones", "notes"):
         full_split = split(name)
         part = full_split.rows(3, 9)
-        ours, theirs = (
+        part_array, full_array = (
             s.features.indices if isinstance(s.features, MultiHot) else s.features for s in (part, full_split)
         )
-        assert np.shares_memory(ours, theirs)
+        assert np.shares_memory(part_array, full_array)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -92,16 +92,16 @@ def test_saving_twice_writes_identical_files(tmp_path: Path, name: str) -> None:
 
 def test_digest_depends_on_contents_types_and_shapes() -> None:
     pixels, labels = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros(3, np.uint8)
-    other = pixels.copy()
-    other[2, 3] += 1
+    changed_pixels = pixels.copy()
+    changed_pixels[2, 3] += 1
     splits = [
         Split(pixels, labels),
-        Split(other, labels),
+        Split(changed_pixels, labels),
         Split(pixels.astype(np.float32), labels),
         Split(pixels, labels + np.uint8(1)),
         Split(pixels, labels.astype(np.int64)),
         Split(from_dense(pixels), labels),
-        Split(np.asfortranarray(other), labels),  # as for `other`: the digest ignores the order in memory
+        Split(np.asfortranarray(changed_pixels), labels),  # equal to the second: the digest ignores the order in memory
     ]
     digests = [s.digest() for s in splits]
     assert len(set(digests)) == len(splits) - 1
@@ -111,31 +111,31 @@ def test_digest_depends_on_contents_types_and_shapes() -> None:
 # --- rejected input -----------------------------------------------------------------------------
 
 
-def indptr(*values: int) -> np.ndarray:
+def int64(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
 @pytest.mark.parametrize(
-    ("starts", "indices", "columns", "message"),
+    ("indptr", "indices", "columns", "message"),
     [
-        (indptr(), [], 3, "start at 0"),
-        (indptr(1, 2), [0, 1], 3, "start at 0"),
-        (indptr(0, 2).reshape(1, 2), [0, 1], 3, "one-dimensional"),
-        (indptr(0, 2, 1, 3), [0, 1, 2], 3, "does not match"),
-        (indptr(0, 2), [0, 1, 2], 3, "does not match"),
-        (indptr(0, 4), [0, 1, 2], 3, "does not match"),
-        (indptr(0, 2), [0, 3], 3, "indices must be below 3"),
+        (int64(), [], 3, "start at 0"),
+        (int64(1, 2), [0, 1], 3, "start at 0"),
+        (int64(0, 2).reshape(1, 2), [0, 1], 3, "one-dimensional"),
+        (int64(0, 2, 1, 3), [0, 1, 2], 3, "does not match"),
+        (int64(0, 2), [0, 1, 2], 3, "does not match"),
+        (int64(0, 4), [0, 1, 2], 3, "does not match"),
+        (int64(0, 2), [0, 3], 3, "indices must be below 3"),
         (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
     ],
 )
-def test_invalid_csr_arrays_are_rejected(starts: np.ndarray, indices: list[int], columns: int, message: str) -> None:
+def test_invalid_csr_arrays_are_rejected(indptr: np.ndarray, indices: list[int], columns: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        MultiHot(starts, np.array(indices, np.uint16), columns)
+        MultiHot(indptr, np.array(indices, np.uint16), columns)
 
 
 def test_signed_indices_are_rejected() -> None:
     with pytest.raises(DataError, match="unsigned"):
-        MultiHot(indptr(0, 1), np.array([-1]), 3)  # type: ignore[arg-type]
+        MultiHot(int64(0, 1), np.array([-1]), 3)  # type: ignore[arg-type]
 
 
 def test_a_split_needs_one_label_per_row_and_at_least_one_row() -> None:
@@ -154,19 +154,19 @@ class Attack:
         return Path.touch, (Path("owned"),)  # type: ignore[return-value]
 
 
-def archive() -> bytes:
+def npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, labels=np.zeros(90))
     return file.getvalue()
 
 
-def objects() -> bytes:
+def object_array() -> bytes:
     file = io.BytesIO()
     np.save(file, np.array([{"a": 1}, "b"], object), allow_pickle=True)
     return file.getvalue()
 
 
-def saved(array: np.ndarray) -> bytes:
+def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
@@ -177,16 +177,16 @@ def saved(array: np.ndarray) -> bytes:
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"\x93NUMPY", id="magic alone"),
-        pytest.param(saved(np.zeros(90, np.uint8))[:-1], id="a byte short"),
-        pytest.param(saved(np.zeros(90, np.uint8))[:70], id="half a header"),
+        pytest.param(npy(np.zeros(90, np.uint8))[:-1], id="a byte short"),
+        pytest.param(npy(np.zeros(90, np.uint8))[:70], id="half a header"),
         pytest.param(b"<html>404</html>", id="a page"),
         pytest.param(pickle.dumps(Attack()), id="a pickle"),
-        pytest.param(objects(), id="an object array"),
-        pytest.param(archive(), id="an npz"),
-        pytest.param(saved(np.array(["a"] * 90)), id="text"),
-        pytest.param(saved(np.zeros(90, ">u2")), id="another byte order"),
-        pytest.param(saved(np.zeros(90, [("x", "u1")])), id="records"),
-        pytest.param(saved(np.zeros(90, np.uint8)).replace(b"(90,)", b"((((("), id="a broken header"),
+        pytest.param(object_array(), id="an object array"),
+        pytest.param(npz(), id="an npz"),
+        pytest.param(npy(np.array(["a"] * 90)), id="text"),
+        pytest.param(npy(np.zeros(90, ">u2")), id="another byte order"),
+        pytest.param(npy(np.zeros(90, [("x", "u1")])), id="records"),
+        pytest.param(npy(np.zeros(90, np.uint8)).replace(b"(90,)", b"((((("), id="a broken header"),
     ],
 )
 @pytest.mark.parametrize("name", ["tones", "notes"])
@@ -203,10 +203,9 @@ def test_error_names_the_damaged_or_dangerous_file(
 
 def test_numpy_errors_are_reported_in_one_line(tmp_path: Path) -> None:
     split("tones").save(tmp_path / "train")
-    head = (
-        f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
-    )  # longer than NumPy reads
-    content = b"\x93NUMPY\x02\x00" + len(head).to_bytes(4, "little") + head + bytes(90)
+    # longer than the header that NumPy is willing to read
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
+    content = b"\x93NUMPY\x02\x00" + len(header).to_bytes(4, "little") + header + bytes(90)
     (tmp_path / "train" / "labels.npy").write_bytes(content)
     with pytest.raises(ValueError, match="\n"):
         np.load(tmp_path / "train" / "labels.npy")
@@ -235,11 +234,10 @@ def test_error_names_the_missing_file(tmp_path: Path, missing: str) -> None:
     ],
 )
 def test_incompatible_arrays_are_rejected(tmp_path: Path, file: str, array: np.ndarray, message: str) -> None:
-    good = MultiHot(indptr(0, 1, 3), np.array([8, 2, 5], np.uint16), 9)
-    Split(good, np.zeros(2, np.uint8)).save(tmp_path / "train")
-    assert (
-        len(Split.load(tmp_path / "train")) == 2
-    )  # the first column of a row may be smaller than the last of the row before
+    valid = MultiHot(int64(0, 1, 3), np.array([8, 2, 5], np.uint16), 9)
+    Split(valid, np.zeros(2, np.uint8)).save(tmp_path / "train")
+    # the first column of a row may be smaller than the last column of the row before it
+    assert len(Split.load(tmp_path / "train")) == 2
     np.save(tmp_path / "train" / f"{file}.npy", array)
     with pytest.raises(DataError, match=message):
         Split.load(tmp_path / "train")
@@ -247,7 +245,7 @@ def test_incompatible_arrays_are_rejected(tmp_path: Path, file: str, array: np.n
 
 @given(st.sampled_from(["features", "labels", "indptr", "indices", "columns"]), st.data())
 @examples(150)
-def test_a_corrupted_byte_gives_a_data_error_or_a_readable_split(
+def test_a_corrupted_or_truncated_file_gives_a_data_error_or_a_readable_split(
     tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("split") / "train"

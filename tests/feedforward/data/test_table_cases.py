@@ -25,7 +25,7 @@ from feedforward.data.splits import Split
 
 
 @pytest.mark.parametrize(
-    ("yes", "no", "classes"),
+    ("first", "second", "classes"),
     [
         (("True", "TRUE"), ("False",), ("false", "true")),
         (("1.00", "1", "1 "), ("0", "0.0"), ("0", "1")),
@@ -39,9 +39,9 @@ from feedforward.data.splits import Split
     ],
 )
 def test_different_spellings_of_a_label_are_one_class(
-    tmp_path: Path, prepare: Prepare, yes: tuple[str, ...], no: tuple[str, ...], classes: tuple[str, ...]
+    tmp_path: Path, prepare: Prepare, first: tuple[str, ...], second: tuple[str, ...], classes: tuple[str, ...]
 ) -> None:
-    labels = [(yes if k % 3 else no)[k % len(yes if k % 3 else no)] for k in range(60)]
+    labels = [(first if k % 3 else second)[k % len(first if k % 3 else second)] for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == classes
     assert all(min(part) > 0 and len(part) == 2 for part in class_counts().values())
@@ -71,31 +71,31 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == ("cheap", "dear")
     assert any("1 classes with a single row are left out" in reason for reason in guess.reasons)
-    two = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
+    one_class_left = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
     with pytest.raises(InputError, match="expected 2 to 50 classes"):
-        config_inference.guess(two)
+        config_inference.guess(one_class_left)
 
 
 @pytest.mark.proves("`init` never makes cells of a feature missing in order to leave out a class")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("name", ["stars", "town"])
 def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path: Path, suffix: str, name: str) -> None:
-    lonely, others = ("10", ["8", "10", "9", "7"]) if name == "stars" else ("Ulm", ["Bonn", "Ulm", "Köln", "Kiel"])
+    rare, others = ("10", ["8", "10", "9", "7"]) if name == "stars" else ("Ulm", ["Bonn", "Ulm", "Köln", "Kiel"])
     columns = {
         "size": SIZES,
         name: [others[k * 7 % 4] for k in range(60)],
-        "grade": [lonely if k == 3 else others[k % 2 * 2] for k in range(60)],
+        "grade": [rare if k == 3 else others[k % 2 * 2] for k in range(60)],
     }
     path = table(tmp_path / "a.csv", **columns)
     if suffix == "parquet":
         path = tmp_path / "a.parquet"
-        numbers = {key: [int(cell) for cell in cells] for key, cells in columns.items() if cells[0].isdecimal()}
-        pq.write_table(pa.table(columns | numbers), path)
-    with pytest.raises(InputError, match=f"only one row has the class {lonely} in column grade, .* column {name} also"):
+        number_columns = {key: [int(cell) for cell in cells] for key, cells in columns.items() if cells[0].isdecimal()}
+        pq.write_table(pa.table(columns | number_columns), path)
+    with pytest.raises(InputError, match=f"only one row has the class {rare} in column grade, .* column {name} also"):
         config_inference.guess(path)
 
 
-def test_a_spelling_that_is_missing_in_one_column_and_a_value_of_another_is_reported(tmp_path: Path) -> None:
+def test_a_cell_that_is_missing_in_one_column_and_a_value_in_another_is_reported(tmp_path: Path) -> None:
     rooms = ["other" if k == 7 else room for k, room in enumerate(ROOMS)]
     kinds = [["flat", "other", "villa"][k % 3] for k in range(60)]
     guess = config_inference.guess(table(tmp_path / "a.csv", rooms=rooms, kind=kinds, label=LABELS))
@@ -105,9 +105,7 @@ def test_a_spelling_that_is_missing_in_one_column_and_a_value_of_another_is_repo
 
 
 @pytest.mark.parametrize("targets", [(), ("label_a", "label_b")])
-def test_columns_of_other_values_than_yes_and_no_are_not_several_labels(
-    tmp_path: Path, targets: tuple[str, ...]
-) -> None:
+def test_a_column_of_m_and_f_is_not_one_of_several_labels(tmp_path: Path, targets: tuple[str, ...]) -> None:
     sex = ["mf"[k % 2] for k in range(60)]
     path = table(tmp_path / "a.csv", size=SIZES, label_a=sex, label_b=["yes" if k % 3 else "no" for k in range(60)])
     if targets:
@@ -119,7 +117,7 @@ def test_columns_of_other_values_than_yes_and_no_are_not_several_labels(
         assert config_inference.guess(path).entry["reader"]["target"] == ["label_b"]
 
 
-def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
+def test_rows_stay_in_their_split_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
     path = table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=LABELS)
 
     def digests(part: str) -> set[str]:
@@ -196,7 +194,7 @@ def test_init_prints_each_column_with_its_role(tmp_path: Path, monkeypatch: pyte
     assert any(line.startswith("label label 2 categories") for line in lines)
 
 
-# --- any table -----------------------------------------------------------------------------------
+# --- arbitrary tables ----------------------------------------------------------------------------
 
 WORDS = st.text(st.characters(blacklist_categories=("Cs",)), max_size=12)
 CELLS = st.one_of(
@@ -222,7 +220,7 @@ def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
 @examples(30)
 @given(columns_of_any_kind(), st.sampled_from([",", ";", "\t"]))
 @example({"size": [f"{k}" for k in range(12)], "price": [f"{k}.5e154" for k in range(12)]}, ",")
-def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
+def test_a_table_that_init_accepts_can_be_prepared_and_its_rows_encoded(
     tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], separator: str
 ) -> None:
     import csv
@@ -246,6 +244,6 @@ def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
         train = Split.load(paths.vectorized("own") / "train")
         assert np.isfinite(np.asarray(train.features if dataset.reader.kind == "table" else train.labels)).all()
         if dataset.reader.kind == "table":
-            encoded_by = encoder(dataset)
+            row_encoder = encoder(dataset)
             cells = table_file.read(folder / "a.csv").columns
-            encoded_by.encode([encoded_by.check({name: column[0].as_py() for name, column in cells.items()}, "row")])
+            row_encoder.encode([row_encoder.check({name: column[0].as_py() for name, column in cells.items()}, "row")])

@@ -45,11 +45,12 @@ def test_additional_spellings_of_missing_values_apply_to_cells_that_are_numbers(
     [columns] = reading.read(reader, {next(iter(dataset.files)): path}).files.values()
     means = dict(json.loads(columns)["numeric"][k][:2] for k in range(2))
     assert 11 < means["rooms"] < 30
-    read = row_encoder.RowEncoder(from_json(columns))
+    restored = row_encoder.RowEncoder(from_json(columns))
     for value in (-999, -999.0, spelling):
-        assert read.encode([read.check({"rooms": value, "size": 1}, "row")])[0, 0] == 0.0
-    assert read.encode([read.check({"rooms": 999, "size": 1}, "row")])[0, 0] > 0.0
-    assert read.encode([read.check({"rooms": 0, "size": 1}, "row")])[0, 0] < 0.0  # "00" matches only itself
+        assert restored.encode([restored.check({"rooms": value, "size": 1}, "row")])[0, 0] == 0.0
+    assert restored.encode([restored.check({"rooms": 999, "size": 1}, "row")])[0, 0] > 0.0
+    # the spelling "00" does not match 0
+    assert restored.encode([restored.check({"rooms": 0, "size": 1}, "row")])[0, 0] < 0.0
 
 
 def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
@@ -88,27 +89,30 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(class_counts()["train"]) + sum(class_counts()["test"]) == 60
 
 
-@pytest.mark.proves("Two columns whose names differ only by blanks are refused")
-@pytest.mark.parametrize("other", ["size", " size", "size\u00a0", "\ufeffsize"])
+@pytest.mark.proves("Two columns whose names differ only by surrounding whitespace are refused")
+@pytest.mark.parametrize("second_name", ["size", " size", "size\u00a0", "\ufeffsize"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_two_columns_whose_names_differ_only_by_blanks_are_rejected(tmp_path: Path, suffix: str, other: str) -> None:
+def test_two_columns_whose_names_differ_only_by_whitespace_are_rejected(
+    tmp_path: Path, suffix: str, second_name: str
+) -> None:
     path = tmp_path / f"a.{suffix}"
     if suffix == "csv":
-        path.write_text(f'size,"{other}",label\n' + "1,2,x\n3,4,y\n" * 10)
+        path.write_text(f'size,"{second_name}",label\n' + "1,2,x\n3,4,y\n" * 10)
     elif suffix == "jsonl":
-        names = ["size", "label", other if other != "size" else "size "]  # in JSON, the last of two equal names counts
+        # in JSON, only the last of two equal names counts
+        names = ["size", "label", second_name if second_name != "size" else "size "]
         rows = [dict(zip(names[: 2 + (k == 10)], (1, "x", 2), strict=False)) for k in range(11)]
         path.write_text("\n".join(map(json.dumps, rows)))
     else:
         columns = [pa.array([1.0, 2.0] * 10), pa.array([1.0, 3.0] * 10), pa.array(["x", "y"] * 10)]
-        pq.write_table(pa.Table.from_arrays(columns, ["size", other, "label"]), path)
+        pq.write_table(pa.Table.from_arrays(columns, ["size", second_name, "label"]), path)
     message = r"column 'size' occurs twice \(whitespace around a name does not count\); rename one"
     for read in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
         with pytest.raises((InputError, DataError), match=message):
             read()
 
 
-def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_rejected(
+def test_a_sample_with_two_columns_whose_names_differ_only_by_whitespace_is_rejected(
     tmp_path: Path, prepare: Prepare
 ) -> None:
     lines = [json.dumps({"size": size, "label": label}) for size, label in zip(SIZES, LABELS, strict=True)]
@@ -131,7 +135,7 @@ def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepa
 
 def test_decimals_below_one_have_no_group_separators(tmp_path: Path, prepare: Prepare) -> None:
     shares = [f'"0,{125 + 7 * k:03}"' for k in range(60)]
-    shares[7] = "0.5"  # a single cell with the other sign
+    shares[7] = "0.5"  # a single cell with the other decimal separator
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=["1", "2", "3"] * 20, share=shares, label=LABELS))
     assert guess.entry["reader"]["decimal"] == ","
     assert guess.entry["reader"]["missing"] == ["0.5"]
@@ -173,7 +177,7 @@ def test_a_table_that_would_be_misread_is_refused(tmp_path: Path, name: str, con
     assert str(caught.value).isprintable()
 
 
-def test_test_categories_that_training_lacks_are_reported(
+def test_categories_that_only_test_rows_have_are_reported(
     tmp_path: Path, prepare: Prepare, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = table(tmp_path / "a.csv", size=SIZES, town=["a", "b", "c"] * 20, label=LABELS)
@@ -186,8 +190,8 @@ def test_test_categories_that_training_lacks_are_reported(
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("s", "Mars/Olympus"), pa.date32()])
 def test_parquet_dates_that_python_cannot_represent_are_refused_in_one_line(tmp_path: Path, kind: pa.DataType) -> None:
-    count = 2**60 if kind == pa.timestamp("us") else 10**7
-    pq.write_table(pa.table({"day": pa.array([count] * 60, kind), "label": LABELS}), tmp_path / "a.parquet")
+    value = 2**60 if kind == pa.timestamp("us") else 10**7
+    pq.write_table(pa.table({"day": pa.array([value] * 60, kind), "label": LABELS}), tmp_path / "a.parquet")
     with pytest.raises(
         InputError, match=r"column 'day' has a date or time zone that cannot be read .* leave the column"
     ):

@@ -1,4 +1,4 @@
-"""Validation samples are drawn by a seed, stratified, or fixed."""
+"""Validation samples are fixed, or drawn with a seed and stratified; shares of the training samples are nested."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def labeled(labels: np.ndarray) -> Split:
     return Split(np.zeros((len(labels), 1), np.uint8), labels)
 
 
-@pytest.mark.proves("Every class is in both parts of a validation split, even if the samples are sorted by class")
+@pytest.mark.proves("Each class has the same share of the validation samples as of all samples, up to rounding")
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99), data=st.data())
 def test_draw_partitions_the_samples_and_keeps_class_shares(sizes: list[int], seed: int, data: st.DataObject) -> None:
@@ -38,9 +38,9 @@ def test_draw_partitions_the_samples_and_keeps_class_shares(sizes: list[int], se
     np.testing.assert_array_equal(np.sort(np.concatenate([train.rows, validation.rows])), np.arange(len(labels)))
     assert (np.diff(train.rows) > 0).all()
     assert (np.diff(validation.rows) > 0).all()
-    shares = np.bincount(validation.labels.astype(int), minlength=len(sizes))
-    exact = np.array(sizes) * count / len(labels)
-    assert (np.abs(shares - exact) < 1).all()
+    counts = np.bincount(validation.labels.astype(int), minlength=len(sizes))
+    expected = np.array(sizes) * count / len(labels)
+    assert (np.abs(counts - expected) < 1).all()
 
 
 def test_draw_is_determined_by_the_seed() -> None:
@@ -68,16 +68,16 @@ def test_regression_and_multilabel_samples_are_drawn_without_strata(labels: np.n
 @pytest.mark.parametrize("name", ["tones", "notes"])
 def test_fixed_split_holds_out_the_first_or_the_last_samples(name: str) -> None:
     train, validation = validation_split.hold_out(split(name), params().datasets[name])
-    numbers = np.arange(TRAIN)
-    held_out = numbers[:HELD_OUT] if name == "notes" else numbers[-HELD_OUT:]  # `take` of the small params
+    rows = np.arange(TRAIN)
+    held_out = rows[:HELD_OUT] if name == "notes" else rows[-HELD_OUT:]  # `take` of the small params
     np.testing.assert_array_equal(validation.rows, held_out)
-    np.testing.assert_array_equal(train.rows, np.setdiff1d(numbers, held_out))
+    np.testing.assert_array_equal(train.rows, np.setdiff1d(rows, held_out))
 
 
 def test_at_least_one_training_sample_must_remain() -> None:
-    for function in (validation_split.hold_out, lambda samples, entry: validation_split.draw(samples, entry, 0)):
+    for split_samples in (validation_split.hold_out, lambda samples, entry: validation_split.draw(samples, entry, 0)):
         with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
-            function(split("notes", HELD_OUT), params().datasets["notes"])
+            split_samples(split("notes", HELD_OUT), params().datasets["notes"])
 
 
 @settings(deadline=None)
@@ -90,10 +90,10 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
     sizes: list[int], seed: int, shares: list[float]
 ) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint8)
-    everything = Subset(labeled(labels))
+    training = Subset(labeled(labels))
     larger = set(range(len(labels)))
     for fraction in sorted(shares, reverse=True):
-        part = validation_split.draw_share(everything, dataset(1, fraction), seed)
+        part = validation_split.draw_share(training, dataset(1, fraction), seed)
         assert part.rows is not None
         assert len(part) == max(1, round(fraction * len(labels)))
         assert (np.diff(part.rows) > 0).all()
@@ -105,15 +105,15 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
 
 def test_a_train_share_changes_only_the_training_samples() -> None:
     samples = split("notes")
-    for function in (validation_split.draw, validation_split.hold_out):
-        training, validation = function(samples, dataset(HELD_OUT), 3)
-        part, same = function(samples, dataset(HELD_OUT, 0.5), 3)
-        np.testing.assert_array_equal(validation.rows, same.rows)
-        assert set(part.rows) < set(training.rows)
-        assert len(part) == (TRAIN - HELD_OUT) // 2
+    for split_samples in (validation_split.draw, validation_split.hold_out):
+        training, validation = split_samples(samples, dataset(HELD_OUT), 3)
+        partial_training, same_validation = split_samples(samples, dataset(HELD_OUT, 0.5), 3)
+        np.testing.assert_array_equal(validation.rows, same_validation.rows)
+        assert set(partial_training.rows) < set(training.rows)
+        assert len(partial_training) == (TRAIN - HELD_OUT) // 2
     assert validation_split.draw_share(training, dataset(HELD_OUT), 3) is training
-    other = validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 4).rows
-    assert not np.array_equal(validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other)
+    other_seed = validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 4).rows
+    assert not np.array_equal(validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other_seed)
 
 
 def test_split_order_and_share_use_independent_random_numbers() -> None:

@@ -25,13 +25,13 @@ class Loss:
     def value(self, x):
         return self.weight * binary(x)
 '''
-RUN = "from feedforward.training.losses import binary\n\n\ndef train(x):\n    return binary(x)\n"
+TRAINING_RUN = "from feedforward.training.losses import binary\n\n\ndef train(x):\n    return binary(x)\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A small project: the module that trains imports `losses`, and nothing imports `pages`."""
-    write(tmp_path, "experiments/training_run", RUN)
+    write(tmp_path, "experiments/training_run", TRAINING_RUN)
     write(tmp_path, "training/losses", LOSSES)
     write(tmp_path, "serving/pages", "def page(): return 1\n")
     for package in ("", "experiments/", "training/", "serving/"):
@@ -58,8 +58,8 @@ def test_changed_functions_are_listed_and_comments_are_ignored(folder: Path) -> 
     write(folder, "training/losses", comments)
     b = commit(folder, "comments")
     assert changes(folder, a, b) == []
-    changed = LOSSES.replace("2 * x", "3 * x").replace("weight = 1", "weight = 2").replace("LIMIT = 1", "LIMIT = 2")
-    write(folder, "training/losses", changed.replace("def value", "def total") + "\n\ndef hinge(x):\n    return x\n")
+    new_losses = LOSSES.replace("2 * x", "3 * x").replace("weight = 1", "weight = 2").replace("LIMIT = 1", "LIMIT = 2")
+    write(folder, "training/losses", new_losses.replace("def value", "def total") + "\n\ndef hinge(x):\n    return x\n")
     write(folder, "serving/pages", "def page(): return 2\n")
     c = commit(folder, "functions")
     assert set(changes(folder, b, c)) == {
@@ -109,7 +109,7 @@ def test_commit_names_are_resolved(folder: Path) -> None:
 
 
 def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
-    """Among 1,500 commits, some have the same first four digits."""
+    """Of 1,499 commits, some have hashes with the same first four digits."""
     git(tmp_path, "init", "-q")
     lines = [
         f"commit refs/heads/main\ncommitter T <t@example.org> {number} +0000\ndata 1\nx" for number in range(1, 1500)
@@ -118,13 +118,13 @@ def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
     with (tmp_path / "stream").open("rb") as stream:
         subprocess.run(["git", "fast-import", "--quiet"], cwd=tmp_path, stdin=stream, check=True)
     commits = git(tmp_path, "rev-list", "main").split()
-    starts = [entry[:4] for entry in commits]
-    ambiguous = next(start for start in starts if starts.count(start) > 1)
+    prefixes = [entry[:4] for entry in commits]
+    ambiguous = next(prefix for prefix in prefixes if prefixes.count(prefix) > 1)
     with pytest.raises(ParamsError, match="several commits start with it"):
         Repository(tmp_path).commit(ambiguous)
 
 
-def test_an_unreadable_commit_is_reported_in_one_line(folder: Path) -> None:
+def test_a_folder_that_is_missing_from_a_commit_is_reported(folder: Path) -> None:
     a = commit(folder, "first")
     with pytest.raises(DataError, match="its code cannot be read"):
         Repository(folder).extract(a, ["src/gone"], folder / "new")

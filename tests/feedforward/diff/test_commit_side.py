@@ -28,8 +28,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def keep(root: Path, content: str, folder: bool = False) -> str:
-    """Write `content` to the cache; return its digest."""
+def cache(root: Path, content: str, folder: bool = False) -> str:
+    """Write `content` to DVC's cache, and return its digest. folder: whether it is the listing of a folder."""
     digest = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest() + (".dir" if folder else "")
     path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,8 @@ def keep(root: Path, content: str, folder: bool = False) -> str:
     return digest
 
 
-def recorded(root: Path, **outputs: str) -> Side:
-    """Return the side of a diff for a new commit, whose dvc.lock lists these digests of report files."""
+def commit_outputs(root: Path, **outputs: str) -> Side:
+    """Commit a dvc.lock that lists these digests of report files, and return the commit as a side of a diff."""
     lines = [f"    - {{path: reports/comparison/{name}, md5: {digest}}}" for name, digest in outputs.items()]
     (root / "dvc.lock").write_text("\n".join(["schema: '2.0'", "stages:", "  compare:", "    outs:", *lines, ""]))
     commit_id, repository = commit(root, "results"), Repository(root)
@@ -50,8 +50,8 @@ def recorded(root: Path, **outputs: str) -> Side:
 
 
 def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) -> None:
-    contents = dict(zip(NAMES, (keep(root, TABLE), keep(root, VERDICTS)), strict=True))
-    side = recorded(root, **contents)
+    digests = dict(zip(NAMES, (cache(root, TABLE), cache(root, VERDICTS)), strict=True))
+    side = commit_outputs(root, **digests)
     assert side.figures == {"notes original best_epoch": Figure(4.4, 3.3, 5.5), "notes l2 rise": Figure(0.1)}
     assert side.verdicts == {"notes: l2 helps": "undecided"}
     assert side.params["datasets.notes.training.epochs"] == "3"
@@ -60,7 +60,7 @@ def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) ->
 
 @pytest.mark.parametrize("content", ["", "no json", "[]]", '[{"dataset": 1}]', "a,b\n1,2\n", "\0" * 50])
 def test_damaged_outputs_are_noted_in_one_line(root: Path, content: str) -> None:
-    side = recorded(root, **dict.fromkeys(NAMES, keep(root, content)))
+    side = commit_outputs(root, **dict.fromkeys(NAMES, cache(root, content)))
     assert all(len(line.splitlines()) == 1 for line in side.remarks)
     assert not side.verdicts
     assert any(line.startswith("verdicts of commit") for line in side.remarks)
@@ -77,14 +77,16 @@ def test_a_damaged_dvc_lock_is_reported_in_one_line(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "", "a/../../outside"])
 def test_a_directory_listing_cannot_refer_to_files_outside_its_folder(root: Path, tmp_path: Path, name: str) -> None:
-    listed = json.dumps([{"relpath": name, "md5": keep(root, "x")}])
+    listing = json.dumps([{"relpath": name, "md5": cache(root, "x")}])
     with pytest.raises(DataError, match="the list of this folder's files in DVC's cache is damaged"):
-        dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
+        dvc_outputs.link(cache(root, listing, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
     assert not (tmp_path / "inside").exists()
 
 
 def test_a_folder_is_recreated_with_links_to_the_cache(root: Path, tmp_path: Path) -> None:
-    listed = json.dumps([{"relpath": "train/a.txt", "md5": keep(root, "a")}, {"relpath": "b", "md5": keep(root, "b")}])
-    target = dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "shown")
+    listing = json.dumps(
+        [{"relpath": "train/a.txt", "md5": cache(root, "a")}, {"relpath": "b", "md5": cache(root, "b")}]
+    )
+    target = dvc_outputs.link(cache(root, listing, folder=True), "data/raw/notes", tmp_path / "shown")
     assert (target / "train" / "a.txt").read_text() == "a"
     assert (target / "b").is_symlink()

@@ -77,8 +77,8 @@ def write_params(root: Path) -> None:
 def write_pipeline(root: Path) -> None:
     """Write a dvc.yaml with one stage, whose outputs are compared."""
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
-    reported = [f"{COMPARISON}/table.csv", f"{COMPARISON}/verdicts.json"]
-    outs = [f"data/raw/{NAME}", f"data/vectorized/{NAME}", "data/trained/fair.json", *reported]
+    report_files = [f"{COMPARISON}/table.csv", f"{COMPARISON}/verdicts.json"]
+    outs = [f"data/raw/{NAME}", f"data/vectorized/{NAME}", "data/trained/fair.json", *report_files]
     with (root / "dvc.yaml").open("w") as file:
         YAML().dump({"stages": {"all": {"cmd": "true", "outs": outs}}}, file)
 
@@ -119,7 +119,7 @@ def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
-    """A function that compares two results that differ, and returns the JSON output."""
+    """Compare two results that differ, and return the JSON output."""
     assert shell.run("diff", *arguments, "--json") == 1, shell.stderr
     answer: dict[str, Any] = json.loads(shell.stdout)
     assert answer["same"] is False

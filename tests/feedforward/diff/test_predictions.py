@@ -26,9 +26,9 @@ def test_samples_are_sorted_by_changed_label_then_by_largest_difference() -> Non
 
 
 def test_at_most_ten_samples_are_shown() -> None:
-    rows = np.linspace(0.0, 0.4, 30)
-    a = answers("class", np.stack([1 - rows, rows], 1), np.zeros(30, int))
-    b = answers("class", np.stack([rows, 1 - rows], 1), np.zeros(30, int))
+    probabilities = np.linspace(0.0, 0.4, 30)
+    a = answers("class", np.stack([1 - probabilities, probabilities], 1), np.zeros(30, int))
+    b = answers("class", np.stack([probabilities, 1 - probabilities], 1), np.zeros(30, int))
     compared = predictions.compare("notes", a, b)
     assert compared.different == 30
     assert [example.row for example in compared.examples] == list(range(10)), "the largest gaps first"

@@ -59,7 +59,7 @@ chosen = min(losses, key=lambda name: sum(losses[name]))
 confirming = ff.train(ff.homework.with_variants(params, tried), [digits], ["original", chosen], seeds=range(3, 7))
 """,
 }
-WRONG = {
+MISTAKES = {
     "build": "def build(*_):\n    return keras.Sequential([keras.layers.Dense(16), keras.layers.Dense(1)])\n",
     "choices": 'choices["regression"] = ("sigmoid", "mse")\n',
     "find": 'def find(curves):\n    return curves["loss"].index(min(curves["loss"])) + 1\n',
@@ -76,7 +76,7 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
     assert len(checks) == len(gaps) == len(SOLUTIONS)
     for cell, solution in zip(gaps, SOLUTIONS.values(), strict=True):
         cell.source = solution
-    for mistake, check in zip(WRONG.values(), checks, strict=True):
+    for mistake, check in zip(MISTAKES.values(), checks, strict=True):
         notebook.cells += [nbformat.v4.new_code_cell(source) for source in (mistake, check.source)]
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells if "ff.homework.check_" in cell.source for output in cell.outputs]
@@ -84,14 +84,17 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
     assert [text[0] for text in texts] == ["✓"] * 5 + ["✗"] * 5, texts
     assert "it beats the baseline" in texts[4]
     hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "The factor 1.96")
-    for text, hint in zip(texts[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True):
-        assert hint in text
+    for text, expected in zip(
+        texts[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True
+    ):
+        assert expected in text
 
 
 # --- each mistake --------------------------------------------------------------------------------
 
 
 def hint(outcome: Any) -> str:
+    """Return the hint in an outcome, which must not be `solved`."""
     assert not outcome.solved
     assert repr(outcome).startswith("✗ ")
     text: str = outcome.text
@@ -104,12 +107,14 @@ def test_hints_about_incorrect_networks(tensorflow: None) -> None:
 
     def build(columns: int, hidden: Any, outputs: int, activation: str, last: str, /, **wrong: Any) -> Any:
         dense, units = keras.layers.Dense, wrong.get("units", hidden)
-        first = [] if wrong.get("shapeless") else [keras.Input((wrong.get("columns", columns),))]
-        middle = [dense(width, activation=wrong.get("activation", activation)) for width in units]
-        return keras.Sequential([*first, *middle, dense(wrong.get("outputs", outputs), wrong.get("last", last))])
+        inputs = [] if wrong.get("shapeless") else [keras.Input((wrong.get("columns", columns),))]
+        hidden_layers = [dense(width, activation=wrong.get("activation", activation)) for width in units]
+        return keras.Sequential(
+            [*inputs, *hidden_layers, dense(wrong.get("outputs", outputs), wrong.get("last", last))]
+        )
 
     def hint_for(**wrong: Any) -> str:
-        return hint(ff.homework.check_network(lambda *given: build(*given, **wrong)))
+        return hint(ff.homework.check_network(lambda *arguments: build(*arguments, **wrong)))
 
     assert ff.homework.check_network(build).solved
     assert "take their units from `hidden`" in hint_for(units=(16, 16))
@@ -137,7 +142,7 @@ def test_hints_about_missing_functions(function: Any, expected: str) -> None:
         assert expected in hint(check(function))
 
 
-RIGHT = {
+CORRECT_CHOICES = {
     "binary": ("sigmoid", "binary_crossentropy"),
     "multiclass": ("softmax", "sparse_categorical_crossentropy"),
     "multilabel": ("sigmoid", "binary_crossentropy"),
@@ -167,20 +172,20 @@ RIGHT = {
     ],
 )
 def test_hints_about_incorrect_activations_and_losses(task: str, choice: Any, expected: str) -> None:
-    assert ff.homework.check_tasks(RIGHT).solved
-    text = hint(ff.homework.check_tasks(RIGHT | {task: choice}))
+    assert ff.homework.check_tasks(CORRECT_CHOICES).solved
+    text = hint(ff.homework.check_tasks(CORRECT_CHOICES | {task: choice}))
     assert text.startswith(task)
     assert expected in text
-    right = RIGHT[task][0]
-    assert right == choice[0] or right not in text or "not one of" in text  # it does not give the answer
+    correct = CORRECT_CHOICES[task][0]
+    assert correct == choice[0] or correct not in text or "not one of" in text  # the hint does not give the answer
 
 
 def test_hints_about_an_incomplete_table() -> None:
-    assert "A dictionary with the keys binary" in hint(ff.homework.check_tasks({"binary": RIGHT["binary"]}))
+    assert "A dictionary with the keys binary" in hint(ff.homework.check_tasks({"binary": CORRECT_CHOICES["binary"]}))
 
 
-Find = Callable[[dict[str, list[float]]], Any]
-EPOCHS: dict[str, Find] = {
+FindEpoch = Callable[[dict[str, list[float]]], Any]
+WRONG_FUNCTIONS: dict[str, FindEpoch] = {
     "The count starts at 1": lambda curves: curves["val_loss"].index(min(curves["val_loss"])),
     "keeps falling": lambda curves: len(curves["loss"]),
     "Accuracy changes only": lambda curves: curves["val_accuracy"].index(max(curves["val_accuracy"])) + 1,
@@ -194,20 +199,20 @@ EPOCHS: dict[str, Find] = {
 }
 
 
-@pytest.mark.parametrize("expected", EPOCHS)
+@pytest.mark.parametrize("expected", WRONG_FUNCTIONS)
 def test_hints_about_an_incorrect_overfit_epoch(expected: str) -> None:
-    assert expected in hint(ff.homework.check_overfit_epoch(EPOCHS[expected]))
-    right: Find = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
-    assert ff.homework.check_overfit_epoch(right).solved
+    assert expected in hint(ff.homework.check_overfit_epoch(WRONG_FUNCTIONS[expected]))
+    correct_function: FindEpoch = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
+    assert ff.homework.check_overfit_epoch(correct_function).solved
 
 
 def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[float, float, float, str]:
-    """A solution of the fourth task with a mistake."""
+    """A solution of the fourth task. factor, wrong: the mistakes in it, if any."""
     differences = [x - y for x, y in zip(one, other, strict=True)]
     n, mean = len(differences), sum(differences) / len(differences)
     if n < 2:
         return mean, math.nan, math.nan, wrong.get("alone", "undecided")
-    spread = math.sqrt(sum((each - mean) ** 2 for each in differences) / (n - wrong.get("ddof", 1)))
+    spread = math.sqrt(sum((difference - mean) ** 2 for difference in differences) / (n - wrong.get("ddof", 1)))
     width = wrong["width"](n) if "width" in wrong else stats.t.ppf(factor, n - 1) / math.sqrt(n)
     if "unpaired" in wrong:
         interval = stats.ttest_ind(one, other).confidence_interval(0.95)
@@ -245,18 +250,18 @@ def test_hints_about_a_malformed_comparison() -> None:
     assert "(mean, low, high, verdict) is expected" in hint(ff.homework.check_comparison(lambda *_: 0.5))
 
 
-def runs(losses: dict[str, list[float]], first: int = 0) -> list[RunResult]:
-    """Return runs with these lowest validation losses, one per seed."""
+def runs(losses: dict[str, list[float]], first_seed: int = 0) -> list[RunResult]:
+    """Return runs with these lowest validation losses: for each variant, one per seed."""
     return [
         RunResult("d", name, seed, "fair", "replica", {}, {"best_val_cross_entropy": loss}, "w")
         for name, values in losses.items()
-        for seed, loss in enumerate(values, start=first)
+        for seed, loss in enumerate(values, start=first_seed)
     ]
 
 
 SWEPT = {"original": [0.30, 0.31, 0.32], "a": [0.29, 0.30, 0.31], "b": [0.33, 0.25, 0.35], "c": [0.40, 0.41, 0.42]}
 TRIED: dict[str, dict[str, float]] = {"a": {"l2": 0.001}, "b": {"l2": 0.002}, "c": {"l2": 0.1}}
-NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
+CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
 
 
 @pytest.mark.parametrize(
@@ -270,12 +275,15 @@ NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
         ({"chosen": "d"}, "not one of the variants that were tried"),
         ({"chosen": "b"}, "has the best single run"),
         ({"chosen": "c"}, "does not have the lowest mean"),
-        ({"confirming": runs(NEW)}, "Seed 0 was used to choose the winner and again to confirm it"),
-        ({"confirming": runs({"a": NEW["a"], "original": NEW["a"]}, 3)}, "the interval contains 0"),
-        ({"confirming": runs({"a": NEW["original"], "original": NEW["a"]}, 3)}, "the baseline is better"),
+        ({"confirming": runs(CONFIRMATION)}, "Seed 0 was used to choose the winner and again to confirm it"),
+        ({"confirming": runs({"a": CONFIRMATION["a"], "original": CONFIRMATION["a"]}, 3)}, "the interval contains 0"),
+        (
+            {"confirming": runs({"a": CONFIRMATION["original"], "original": CONFIRMATION["a"]}, 3)},
+            "the baseline is better",
+        ),
     ],
 )
 def test_hints_about_incorrect_sweeps(changes: dict[str, Any], expected: str) -> None:
-    answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(NEW, 3)}
+    answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(CONFIRMATION, 3)}
     assert ff.homework.check_sweep(*answer.values()).solved
     assert expected in hint(ff.homework.check_sweep(*(answer | changes).values()))

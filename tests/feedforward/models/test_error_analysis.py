@@ -27,11 +27,11 @@ def test_class_scores_are_computed_from_the_confusion_matrix() -> None:
     assert (third["precision"], third["recall"]) == (1.0, 0.5)
 
 
-def test_a_roc_curve_passes_through_its_thresholds() -> None:
+def test_a_roc_curve_passes_through_the_points_of_its_thresholds() -> None:
     curve = error_analysis.roc(TRUTHS, SCORES)
-    at = dict(zip(FALSE_POSITIVE_RATES.tolist(), curve.tolist(), strict=True))
-    assert at[0.0] == pytest.approx(1 / 3)  # the highest score is of a positive sample
-    assert at[1.0] == 1
+    true_positive_rates = dict(zip(FALSE_POSITIVE_RATES.tolist(), curve.tolist(), strict=True))
+    assert true_positive_rates[0.0] == pytest.approx(1 / 3)  # the highest score belongs to a positive sample
+    assert true_positive_rates[1.0] == 1
     assert np.interp(0.5, FALSE_POSITIVE_RATES, curve) == pytest.approx(1 / 3, abs=0.03)
     assert (np.diff(curve) >= 0).all()
 

@@ -15,11 +15,11 @@ from feedforward.models import keras_archive
 UNITS, ACTIVATIONS = [5, 3, 1], ["relu", "sigmoid"]
 
 
-def changed(**changes: object) -> bytes:
-    """Return a configuration in which the entry for the first hidden layer is changed."""
-    described = keras_files.config(UNITS, ACTIVATIONS)
-    described["config"]["layers"][2] |= changes
-    return json.dumps(described).encode()
+def config_with(**changes: object) -> bytes:
+    """Return a configuration with these changes to the entry for the first hidden layer."""
+    config = keras_files.config(UNITS, ACTIVATIONS)
+    config["config"]["layers"][2] |= changes
+    return json.dumps(config).encode()
 
 
 def test_a_network_of_this_project_is_accepted() -> None:
@@ -47,14 +47,14 @@ INITIALIZER = {"module": "os", "class_name": "system", "config": "true", "regist
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed(**LAMBDA), "must consist of Keras objects, got None.__lambda__"),
-        (changed(class_name="Lambda"), "got keras.layers.Lambda"),
-        (changed(module="os", class_name="system"), "got os.system"),
-        (changed(module="kerasevil"), "got kerasevil.Dense"),
-        (changed(registered_name="package>Dense"), "must consist of Keras objects"),
-        (changed(config={"name": "h", "activation": "relu", "kernel_initializer": INITIALIZER}), "got os.system"),
-        (changed(config={"name": "h", "units": 3, "activation": "os.system"}), "unknown activation 'os.system'"),
-        (changed(config={"name": "h", "activation": {"module": "os"}}), "unknown activation"),
+        (config_with(**LAMBDA), "must consist of Keras objects, got None.__lambda__"),
+        (config_with(class_name="Lambda"), "got keras.layers.Lambda"),
+        (config_with(module="os", class_name="system"), "got os.system"),
+        (config_with(module="kerasevil"), "got kerasevil.Dense"),
+        (config_with(registered_name="package>Dense"), "must consist of Keras objects"),
+        (config_with(config={"name": "h", "activation": "relu", "kernel_initializer": INITIALIZER}), "got os.system"),
+        (config_with(config={"name": "h", "units": 3, "activation": "os.system"}), "unknown activation 'os.system'"),
+        (config_with(config={"name": "h", "activation": {"module": "os"}}), "unknown activation"),
         (json.dumps({"class_name": "Functional", "config": {}}).encode(), "must be a Sequential"),
         (b"[" * 100_000, "refused"),
         (b"{}", "refused"),

@@ -47,7 +47,7 @@ def test_error_names_the_missing_file(missing: str) -> None:
 # --- network.json ------------------------------------------------------------------------------
 
 
-def described(**changes: object) -> bytes:
+def network_json(**changes: object) -> bytes:
     """Return network.json with changes at the top level. layer: changes to the first layer."""
     value = json.loads(FILES[NETWORK])
     value["layers"][0] |= changes.pop("layer", {})
@@ -57,16 +57,19 @@ def described(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (described(format=2), "format must be 1, got '2'"),
-        (described(scale=float("inf")), "scale must be finite"),
-        (described(layers=[]), "refused"),
-        (described(layer={"activation": "os.system"}), "unknown activation among os.system"),
-        (described(layer={"activation": "softmax"}), "unknown activation"),
-        (described(layer={"units": 10**9}), "expected 1000000000"),
-        (described(layers=[{"inputs": 10**6, "units": 10**6, "activation": "sigmoid"}]), "more than 536870912 bytes"),
-        (described(layer={"units": -3}), "refused"),
-        (described(layer={"inputs": "five"}), "refused"),
-        (described(layer={"units": 4}), "takes 3 inputs, expected 4"),
+        (network_json(format=2), "format must be 1, got '2'"),
+        (network_json(scale=float("inf")), "scale must be finite"),
+        (network_json(layers=[]), "refused"),
+        (network_json(layer={"activation": "os.system"}), "unknown activation among os.system"),
+        (network_json(layer={"activation": "softmax"}), "unknown activation"),
+        (network_json(layer={"units": 10**9}), "expected 1000000000"),
+        (
+            network_json(layers=[{"inputs": 10**6, "units": 10**6, "activation": "sigmoid"}]),
+            "more than 536870912 bytes",
+        ),
+        (network_json(layer={"units": -3}), "refused"),
+        (network_json(layer={"inputs": "five"}), "refused"),
+        (network_json(layer={"units": 4}), "takes 3 inputs, expected 4"),
         (b"[" * 100_000, "refused"),
         (b"[]", "refused"),
         (b"{}", "refused"),
@@ -96,7 +99,7 @@ def with_kernel(content: bytes) -> bytes:
     return archive({**members(), "kernel_0.npy": content})
 
 
-def claiming(shape: tuple[int, ...]) -> bytes:
+def header_claiming(shape: tuple[int, ...]) -> bytes:
     """Return an array header that claims this shape, without data."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
@@ -111,7 +114,7 @@ def with_a_duplicate() -> bytes:
 
 
 NOT_FINITE = np.full((5, 3), np.nan, np.float32)
-HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+INVALID_WEIGHTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "another shape": (lambda: with_kernel(npy(np.zeros((6, 3), np.float32))), r"float32 of shape \(5, 3\)"),
     "float64": (lambda: with_kernel(npy(np.zeros((5, 3)))), r"float32 of shape \(5, 3\) in C order, got float64"),
     "big-endian": (lambda: with_kernel(npy(np.zeros((5, 3), ">f4"))), "got >f4"),
@@ -119,8 +122,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "NaN": (lambda: with_kernel(npy(NOT_FINITE)), "kernel_0.npy must be finite"),
     "objects": (lambda: with_kernel(npy(np.array([[{}]], object), allow_pickle=True)), "got object"),
     "a pickle as a member": (lambda: with_kernel(pickle.dumps([1.0])), "refused"),
-    "a terabyte claimed": (lambda: with_kernel(claiming((2**20, 2**18))), "got float32 of shape"),
-    "no numbers": (lambda: with_kernel(claiming((5, 3))), "must hold 60 bytes of numbers, got 0"),
+    "a terabyte claimed": (lambda: with_kernel(header_claiming((2**20, 2**18))), "got float32 of shape"),
+    "no numbers": (lambda: with_kernel(header_claiming((5, 3))), "must hold 60 bytes of numbers, got 0"),
     "a byte more": (lambda: with_kernel(members()["kernel_0.npy"] + b"?"), "must hold 60 bytes of numbers, got 61"),
     "a header without end": (lambda: with_kernel(b"\x93NUMPY\x01\x00\xff\xff" + b" " * 70_000), "refused"),
     "version 2.0": (lambda: with_kernel(b"\x93NUMPY\x02\x00" + members()["kernel_0.npy"][8:]), "version 1.0"),
@@ -129,15 +132,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a member missing": (lambda: archive({"bias_0.npy": members()["bias_0.npy"]}), "must hold kernel_0.npy"),
     "a duplicate": (with_a_duplicate, "must hold kernel_0.npy"),
     "compressed": (lambda: archive(members(), zipfile.ZIP_DEFLATED), "stored, not compressed"),
-    "half": (lambda: FILES[WEIGHTS][: len(FILES[WEIGHTS]) // 2], "refused"),
+    "the first half": (lambda: FILES[WEIGHTS][: len(FILES[WEIGHTS]) // 2], "refused"),
     "a pickle": (lambda: pickle.dumps({"kernel_0": 1}), "refused"),
     "nothing": (lambda: b"", "refused"),
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", INVALID_WEIGHTS)
 def test_weights_that_are_not_plain_arrays_are_rejected(name: str) -> None:
-    make, message = HOSTILE[name]
+    make, message = INVALID_WEIGHTS[name]
     with pytest.raises(DataError, match=message) as caught:
         network_files.read({**FILES, WEIGHTS: make()})
     assert "weights.npz refused: " in str(caught.value)
@@ -151,11 +154,11 @@ def test_a_decompression_bomb_is_not_unpacked() -> None:
         network_files.read({**FILES, WEIGHTS: bomb})
 
 
-def test_a_flipped_bit_is_rejected_or_changes_the_digest() -> None:
-    digest, random = network_files.read(FILES).weights_digest(), np.random.default_rng(0)
+def test_a_flipped_bit_is_rejected_or_does_not_change_the_weights() -> None:
+    digest, rng = network_files.read(FILES).weights_digest(), np.random.default_rng(0)
     for _ in range(200):
         content = bytearray(FILES[WEIGHTS])
-        content[int(random.integers(len(content)))] ^= 1 << int(random.integers(8))
+        content[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
         try:
             network = network_files.read({**FILES, WEIGHTS: bytes(content)})
         except DataError:

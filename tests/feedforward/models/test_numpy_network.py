@@ -15,9 +15,9 @@ ACTIVATIONS = ["relu", "tanh", "sigmoid", "elu", "gelu", "silu"]
 
 
 def multi_hot(rows: int, columns: int) -> MultiHot:
-    random = np.random.default_rng(1)
-    lengths = random.integers(0, 7, rows)
-    indices = [np.sort(random.choice(columns, length, replace=False)) for length in lengths]
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(0, 7, rows)
+    indices = [np.sort(rng.choice(columns, length, replace=False)) for length in lengths]
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return MultiHot(indptr, np.concatenate([np.empty(0), *indices]).astype(np.uint16), columns)
 
@@ -33,9 +33,9 @@ def test_log_probabilities_are_finite_where_probabilities_underflow() -> None:
     for activation, width in (("sigmoid", 1), ("softmax", 2)):
         network = Network(1.0, (Layer(np.full((1, width), 1e4, np.float32), np.zeros(width, np.float32), activation),))
         network.layers[0].kernel[0, 0] *= -1
-        predicted = network.log_probabilities(network.logits(np.ones((1, 1), np.uint8)))
-        assert np.isfinite(predicted).all()
-        assert predicted.min() <= -1e4
+        log_probabilities = network.log_probabilities(network.logits(np.ones((1, 1), np.uint8)))
+        assert np.isfinite(log_probabilities).all()
+        assert log_probabilities.min() <= -1e4
 
 
 @pytest.mark.parametrize("rows", [0, 1, 8, 9, 4100])
@@ -50,8 +50,8 @@ def test_multi_hot_and_dense_rows_give_the_same_output(rows: int) -> None:
 def test_forward_pass_and_digest_match_keras(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     features = np.random.default_rng(0).integers(0, 256, (300, 20)).astype(np.uint8)
-    for number, activation in enumerate(ACTIVATIONS):
-        last, width = ("sigmoid", 1) if number % 2 else ("softmax", 7)
+    for index, activation in enumerate(ACTIVATIONS):
+        last_activation, width = ("sigmoid", 1) if index % 2 else ("softmax", 7)
         model = keras.Sequential(
             [
                 keras.Input((20,)),
@@ -59,7 +59,7 @@ def test_forward_pass_and_digest_match_keras(tmp_path: Path) -> None:
                 keras.layers.Dense(16, activation=activation, bias_initializer="normal"),
                 keras.layers.Dropout(0.5),
                 keras.layers.Dense(9, activation=activation),
-                keras.layers.Dense(width, activation=last),
+                keras.layers.Dense(width, activation=last_activation),
             ]
         )
         from feedforward.training import trainer

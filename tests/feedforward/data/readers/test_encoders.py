@@ -24,15 +24,15 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 from feedforward.serving.handlers import QUICK_BYTES
 
-TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "film", "don't", "größe", "bad"), 20))
-IMAGES = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
+TEXT_ENCODER = TextEncoder(tokenizer.Vocabulary(("the", "a", "film", "don't", "größe", "bad"), 20))
+IMAGE_ENCODER = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.text("the a film.don't BAD\n\t\u00a0\u0130ÖGRÖẞE,é\ud800 -_"))
 def test_a_text_is_encoded_the_same_alone_and_in_a_batch(text: str) -> None:
-    batch = tokenizer.encode([text], TEXTS.vocabulary)
-    single = TEXTS.encode([text])
+    batch = tokenizer.encode([text], TEXT_ENCODER.vocabulary)
+    single = TEXT_ENCODER.encode([text])
     assert isinstance(single, MultiHot)
     np.testing.assert_array_equal(single.indptr, batch.indptr)
     np.testing.assert_array_equal(single.indices, batch.indices)
@@ -42,26 +42,26 @@ def test_a_small_body_with_a_large_picture_does_not_count_as_quick() -> None:
     small, large = encoded(stroke(280, 280)), io.BytesIO()
     Image.new("1", (3000, 3000), 1).save(large, "PNG")
     assert len(large.getvalue()) < QUICK_BYTES
-    assert encoders.is_quick(IMAGES, [small, base64.b64encode(small).decode(), [[0, 255]]])
-    assert not encoders.is_quick(IMAGES, [small] * 5)
-    assert not encoders.is_quick(IMAGES, [large.getvalue()])
-    assert encoders.is_quick(IMAGES, ["no picture"])  # `check` refuses it immediately
-    assert encoders.is_quick(TEXTS, ["a film"])
+    assert encoders.is_quick(IMAGE_ENCODER, [small, base64.b64encode(small).decode(), [[0, 255]]])
+    assert not encoders.is_quick(IMAGE_ENCODER, [small] * 5)
+    assert not encoders.is_quick(IMAGE_ENCODER, [large.getvalue()])
+    assert encoders.is_quick(IMAGE_ENCODER, ["no picture"])  # `check` refuses it immediately
+    assert encoders.is_quick(TEXT_ENCODER, ["a film"])
 
 
 def test_small_and_large_batches_are_encoded_the_same() -> None:
     texts = ["The film", "a BAD, bad film!", "größe", "unknown words"]
     for count in (1, 4, 5, 9):
-        several = (texts * 3)[:count]
-        expected = tokenizer.encode(several, TEXTS.vocabulary)
-        np.testing.assert_array_equal(TEXTS.encode(several).indices, expected.indices)
-        np.testing.assert_array_equal(TEXTS.encode(several).indptr, expected.indptr)
+        batch = (texts * 3)[:count]
+        expected = tokenizer.encode(batch, TEXT_ENCODER.vocabulary)
+        np.testing.assert_array_equal(TEXT_ENCODER.encode(batch).indices, expected.indices)
+        np.testing.assert_array_equal(TEXT_ENCODER.encode(batch).indptr, expected.indptr)
 
 
 def test_split_returns_words_in_order_and_columns_of_returns_their_columns() -> None:
-    split = TEXTS.split("The film: THE film!? never")
+    split = TEXT_ENCODER.split("The film: THE film!? never")
     assert split == ["the", "film", "the", "film", "never"]
-    assert TEXTS.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
+    assert TEXT_ENCODER.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
 
 
 @pytest.mark.parametrize(
@@ -80,25 +80,25 @@ def test_split_returns_words_in_order_and_columns_of_returns_their_columns() -> 
 )
 def test_error_for_a_sample_that_is_not_text_names_the_field(sample: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        TEXTS.check(sample, "samples.3")
+        TEXT_ENCODER.check(sample, "samples.3")
     assert caught.value.field == "samples.3"
 
 
 def test_unusual_texts_are_encoded() -> None:
-    assert TEXTS.check(b"gr\xf6\xdfe film", "f") == "größe film"
+    assert TEXT_ENCODER.check(b"gr\xf6\xdfe film", "f") == "größe film"
     for text in ("a\x00film", "\u202efilm\u202c", "x" * 10**6, "film\ud800"):
-        assert TEXTS.encode([TEXTS.check(text, "f")]).shape == (1, 20)
+        assert TEXT_ENCODER.encode([TEXT_ENCODER.check(text, "f")]).shape == (1, 20)
 
 
 def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
     pixels = stroke(40, 40)
     content = encoded(pixels)
     text = base64.b64encode(content).decode()
-    expected = IMAGES.check(content, "f")
+    expected = IMAGE_ENCODER.check(content, "f")
     assert expected.shape == (784,)
     for sample in (text, f"data:image/png;base64,{text}", pixels.tolist(), [[float(v) for v in row] for row in pixels]):
-        np.testing.assert_array_equal(IMAGES.check(sample, "f"), expected)
-    assert IMAGES.encode([expected, expected]).shape == (2, 784)
+        np.testing.assert_array_equal(IMAGE_ENCODER.check(sample, "f"), expected)
+    assert IMAGE_ENCODER.encode([expected, expected]).shape == (2, 784)
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
 )
 def test_error_for_a_sample_that_is_not_a_picture_names_the_field(sample: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        IMAGES.check(sample, "samples.0")
+        IMAGE_ENCODER.check(sample, "samples.0")
     assert caught.value.field == "samples.0"
 
 
-@pytest.mark.parametrize("encoder", [TEXTS, IMAGES])
+@pytest.mark.parametrize("encoder", [TEXT_ENCODER, IMAGE_ENCODER])
 def test_an_encoder_is_restored_from_its_settings_and_files(encoder: encoders.Encoder) -> None:
     settings = atomic_files.canonical_json(encoder.settings())
     restored = encoders.load(json.loads(settings), encoder.files())
@@ -164,9 +164,9 @@ def test_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Pat
     assert (encoder.geometry.height, encoder.geometry.width, encoder.geometry.box) == (28, 24, 20)
     assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
 
-    text = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
+    text_reader = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
     (tmp_path / "vocabulary.txt").write_text("the\nfilm\n")
-    assert encoders.of_dataset(text, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
+    assert encoders.of_dataset(text_reader, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
 
 
 @pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
@@ -174,27 +174,27 @@ def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: s
     encoder = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
     restored = encoders.load(encoder.settings(), encoder.files())
     assert restored == encoder
-    single, together = restored.encode([text]), tokenizer.encode([text], encoder.vocabulary)
+    single, batch = restored.encode([text]), tokenizer.encode([text], encoder.vocabulary)
     assert isinstance(single, MultiHot)
-    np.testing.assert_array_equal(single.indices, together.indices)
-    words_alone = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
-    assert encoders.lacks_pairs(words_alone, encoder)
-    assert not encoders.lacks_pairs(encoder, words_alone)
+    np.testing.assert_array_equal(single.indices, batch.indices)
+    words_only = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
+    assert encoders.lacks_pairs(words_only, encoder)
+    assert not encoders.lacks_pairs(encoder, words_only)
     np.testing.assert_array_equal(
-        encoders.translate(together, encoder, words_alone).indices,  # type: ignore[union-attr]
-        words_alone.encode([text]).indices,
+        encoders.translate(batch, encoder, words_only).indices,  # type: ignore[union-attr]
+        words_only.encode([text]).indices,
     )
 
 
 def test_features_are_translated_into_another_vocabulary() -> None:
-    other = TextEncoder(tokenizer.Vocabulary(("film", "bad", "good", "the"), 12))
+    other_encoder = TextEncoder(tokenizer.Vocabulary(("film", "bad", "good", "the"), 12))
     texts = ["the bad film", "a film don't größe", "the the unknown", "bad"]
-    translated = encoders.translate(TEXTS.encode(texts), TEXTS, other)
-    expected = other.encode(texts)
+    translated = encoders.translate(TEXT_ENCODER.encode(texts), TEXT_ENCODER, other_encoder)
+    expected = other_encoder.encode(texts)
     assert isinstance(translated, MultiHot)
     np.testing.assert_array_equal(translated.indptr, expected.indptr)
     np.testing.assert_array_equal(translated.indices, expected.indices)
-    encoded = TEXTS.encode(texts)
-    assert encoders.translate(encoded, TEXTS, TEXTS) is encoded
+    features = TEXT_ENCODER.encode(texts)
+    assert encoders.translate(features, TEXT_ENCODER, TEXT_ENCODER) is features
     with pytest.raises(DataError, match="cannot be compared"):
-        encoders.translate(encoded, TEXTS, IMAGES)
+        encoders.translate(features, TEXT_ENCODER, IMAGE_ENCODER)

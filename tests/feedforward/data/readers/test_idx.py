@@ -13,8 +13,8 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import reading
 from feedforward.data.readers.idx import read_array
 
-RANDOM = np.random.default_rng(0)
-IMAGES = {"train": RANDOM.integers(0, 256, (7, 3, 4), np.uint8), "test": RANDOM.integers(0, 256, (5, 3, 4), np.uint8)}
+RNG = np.random.default_rng(0)
+IMAGES = {"train": RNG.integers(0, 256, (7, 3, 4), np.uint8), "test": RNG.integers(0, 256, (5, 3, 4), np.uint8)}
 LABELS = {"train": np.arange(7, dtype=np.uint8), "test": np.arange(5, dtype=np.uint8)}
 
 
@@ -64,21 +64,21 @@ def test_any_uint8_array_is_read_unchanged(tmp_path_factory, array):
     np.testing.assert_array_equal(read_array(path), array)
 
 
-GOOD = idx(IMAGES["train"])
+VALID = idx(IMAGES["train"])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "begins with nothing"),
-        (GOOD[:3], "begins with 000008"),
-        (GOOD[:9], "according to the header"),
-        (GOOD[:-1], "expected 100 bytes according to the header, got 99"),
-        (GOOD + b"?", "expected 100 bytes according to the header, got 101"),
-        (b"\0\0\x0d" + GOOD[3:], "elements of type float32"),  # floats
+        (VALID[:3], "begins with 000008"),
+        (VALID[:9], "according to the header"),
+        (VALID[:-1], "expected 100 bytes according to the header, got 99"),
+        (VALID + b"?", "expected 100 bytes according to the header, got 101"),
+        (b"\0\0\x0d" + VALID[3:], "elements of type float32"),  # floats
         (b"\0\0\x08\0", "not an idx file"),
         (b"<!DOCTYPE html>", "begins with a web page"),
-        (b"\x1f\x8b" + GOOD, "begins with 1f8b"),
+        (b"\x1f\x8b" + VALID, "begins with 1f8b"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),
         (b"\0\0\x08\xff" + b"\xff" * 4 * 255, "according to the header"),
         (idx(np.zeros((0, 3, 4))), "no samples"),

@@ -11,8 +11,8 @@ from feedforward.data.readers import image_decoding
 
 def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
     small, large = png_claiming(30, 20), png_claiming(3000, 2000)
-    head = slice(8, 33)  # the chunk with the size; Pillow uses the last one
-    for content in (small, large, small[:33] + large[head] + small[33:], encoded(stroke(40, 50), "JPEG")):
+    ihdr = slice(8, 33)  # the IHDR chunk, which contains the size; if there are two, Pillow uses the second
+    for content in (small, large, small[:33] + large[ihdr] + small[33:], encoded(stroke(40, 50), "JPEG")):
         with Image.open(io.BytesIO(content)) as picture:
             assert image_decoding.pixel_count(content) == picture.width * picture.height
     for content in (b"", small[:20]):

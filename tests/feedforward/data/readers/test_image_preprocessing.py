@@ -12,7 +12,7 @@ from feedforward.data.readers import image_preprocessing
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 
 DIGITS = ImageGeometry(28, 28, 20, (14.0, 14.0))
-RED_ON_CREAM = (np.array([250, 245, 220]), np.array([160, 20, 30]))
+CREAM, RED = np.array([250, 245, 220]), np.array([160, 20, 30])
 
 
 def test_geometry_is_measured_from_digit_images() -> None:
@@ -37,9 +37,9 @@ def test_a_training_image_is_reproduced_exactly_even_if_inverted(invert) -> None
 
 
 @pytest.mark.parametrize("size", [(28, 28), (90, 60), (480, 640), (1200, 900)])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM"])
-def test_pictures_of_any_size_and_format_fit_the_box_and_are_centered(size: tuple[int, int], kind: str) -> None:
-    pixels = image_preprocessing.encode(encoded(stroke(*size), kind), DIGITS).reshape(28, 28)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM"])
+def test_pictures_of_any_size_and_format_fit_the_box_and_are_centered(size: tuple[int, int], file_format: str) -> None:
+    pixels = image_preprocessing.encode(encoded(stroke(*size), file_format), DIGITS).reshape(28, 28)
     rows, columns = np.nonzero(pixels > 50)
     assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 21
     weights = pixels / pixels.sum()
@@ -51,17 +51,17 @@ def test_pictures_of_any_size_and_format_fit_the_box_and_are_centered(size: tupl
 def test_polarity_color_depth_and_transparency_make_no_difference() -> None:
     light = stroke(200, 160)
     alpha = light[..., None] / 255
-    color = (RED_ON_CREAM[0] * (1 - alpha) + RED_ON_CREAM[1] * alpha).astype(np.uint8)
-    black_on_nothing = np.dstack([np.zeros((*light.shape, 3), np.uint8), light])
-    white_on_nothing = np.dstack([np.full((*light.shape, 3), 255, np.uint8), light])
+    color = (CREAM * (1 - alpha) + RED * alpha).astype(np.uint8)
+    black_on_transparent = np.dstack([np.zeros((*light.shape, 3), np.uint8), light])
+    white_on_transparent = np.dstack([np.full((*light.shape, 3), 255, np.uint8), light])
     palette = io.BytesIO()
     Image.fromarray(light).convert("P").save(palette, "PNG", transparency=0)
     expected = image_preprocessing.encode(encoded(light), DIGITS)
     for content in (
         encoded(255 - light),
         encoded(color),
-        encoded(black_on_nothing),
-        encoded(white_on_nothing),
+        encoded(black_on_transparent),
+        encoded(white_on_transparent),
         encoded(light.astype(np.uint16) * 257),
         encoded(light > 0),
         palette.getvalue(),
@@ -107,12 +107,12 @@ def test_invalid_and_blank_pictures_are_rejected_with_a_one_line_message(content
 
 
 def test_damaged_pictures_raise_only_value_errors() -> None:
-    random = np.random.default_rng(3)
-    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM"):
-        valid = encoded(stroke(40, 40), kind)
+    rng = np.random.default_rng(3)
+    for file_format in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM"):
+        valid = encoded(stroke(40, 40), file_format)
         for _ in range(60):
-            broken = bytearray(valid[: random.integers(1, len(valid) + 1)])
-            for _ in range(random.integers(0, 6)):
-                broken[random.integers(len(broken))] = random.integers(256)
+            broken = bytearray(valid[: rng.integers(1, len(valid) + 1)])
+            for _ in range(rng.integers(0, 6)):
+                broken[rng.integers(len(broken))] = rng.integers(256)
             with contextlib.suppress(ValueError):
                 assert image_preprocessing.encode(bytes(broken), DIGITS).shape == (784,)

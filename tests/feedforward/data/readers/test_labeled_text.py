@@ -19,6 +19,8 @@ def config(**changes: object) -> TextReader:
 
 @pytest.fixture
 def store(tmp_path):
+    """A function that stores texts like a fetched archive, and returns the path of each file of the dataset."""
+
     def put(reviews: dict[str, bytes]) -> dict:
         path = tmp_path / "set.parquet"
         with path.open("wb") as file:
@@ -64,19 +66,19 @@ def test_profile_describes_the_raw_bytes(store):
         assert [digest.tobytes().hex() for digest in part.digests] == [sha256(text) for text in texts]
 
 
-def test_a_seed_shuffles_only_the_training_texts_with_all_their_properties(store, monkeypatch):
-    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 100)  # several pieces
+def test_a_seed_shuffles_only_the_training_texts_together_with_their_properties(store, monkeypatch):
+    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 100)  # several row groups
     reviews = {f"set/train/{'np'[i % 2]}/{i:02}.txt": f"word{i} film".encode() for i in range(40)}
     reviews = dict(sorted(reviews.items())) | {"set/test/n/0.txt": b"film", "set/test/p/1.txt": b"word1"}
     files = store(reviews)
-    plain, plain_test = reading.read(config(classes=("n", "p"), num_words=99), files).parts
-    mixed, mixed_test = reading.read(config(classes=("n", "p"), num_words=99, shuffle_seed=5), files).parts
+    ordered, ordered_test = reading.read(config(classes=("n", "p"), num_words=99), files).parts
+    shuffled, shuffled_test = reading.read(config(classes=("n", "p"), num_words=99, shuffle_seed=5), files).parts
     order = np.random.default_rng(5).permutation(40)
-    np.testing.assert_array_equal(mixed.split.features.dense(), plain.split.features.dense()[order])
-    np.testing.assert_array_equal(mixed.split.labels, plain.split.labels[order])
-    np.testing.assert_array_equal(mixed.raw_lengths, plain.raw_lengths[order])
-    np.testing.assert_array_equal(mixed.digests, plain.digests[order])
-    assert mixed_test.split.digest() == plain_test.split.digest()
+    np.testing.assert_array_equal(shuffled.split.features.dense(), ordered.split.features.dense()[order])
+    np.testing.assert_array_equal(shuffled.split.labels, ordered.split.labels[order])
+    np.testing.assert_array_equal(shuffled.raw_lengths, ordered.raw_lengths[order])
+    np.testing.assert_array_equal(shuffled.digests, ordered.digests[order])
+    assert shuffled_test.split.digest() == ordered_test.split.digest()
 
 
 def test_labels_follow_the_order_of_classes(store):

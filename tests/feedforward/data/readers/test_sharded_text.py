@@ -1,4 +1,4 @@
-"""Texts read through shards give the same result as in one process."""
+"""Reading texts through shards gives the same result as reading them in one process."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ from feedforward.data.readers import labeled_text, sharded_text, tokenizer
 from feedforward.data.readers.reading import Reading
 
 TEXTS = {
-    f"{split}/{label}/{number:02}": b" ".join([b"a good film"] * (number % 4) + [b"%d" % (number % 5)]) + suffix
+    f"{split}/{label}/{index:02}": b" ".join([b"a good film"] * (index % 4) + [b"%d" % (index % 5)]) + suffix
     for split, count in (("train", 11), ("test", 6))
     for label, suffix in (("neg", b" BAD"), ("pos", " ÜBER, b".encode() + b"\xff"))
-    for number in range(count)
+    for index in range(count)
 }
 CONFIG = TextReader(
     kind="labeled_text", file="set", train="train", test="test", classes=("neg", "pos"), num_words=9, shuffle_seed=5
@@ -36,12 +36,12 @@ def in_this_process(function: Any, urls: Sequence[str], *shared: Any) -> Iterato
     return (function(url, *shared) for url in urls)
 
 
-def plain(reading: Reading) -> list[Any]:
+def as_values(reading: Reading) -> list[Any]:
     """Return all values of a reading; its iterators can be consumed only once."""
     values: list[Any] = [reading.vocabulary, reading.facts, reading.files]
     for part in reading.parts:
-        rest = (part.split.labels, part.raw_lengths, part.digests)
-        values += [part.name, part.split.digest(), *((array.dtype.str, array.tolist()) for array in rest)]
+        arrays = (part.split.labels, part.raw_lengths, part.digests)
+        values += [part.name, part.split.digest(), *((array.dtype.str, array.tolist()) for array in arrays)]
     return values
 
 
@@ -51,8 +51,8 @@ def test_shards_of_any_size_give_the_same_result_as_one_process(
 ) -> None:
     monkeypatch.setattr(sharded_text, "TEXTS_PER_SHARD", size)
     config = CONFIG.model_copy(update={"ngrams": ngrams})
-    values = sharded_text.read(config, files, f"{tmp_path}/store", in_this_process, tmp_path / "scratch")
-    assert plain(values) == plain(labeled_text.read(config, files))
+    shards = sharded_text.read(config, files, f"{tmp_path}/store", in_this_process, tmp_path / "scratch")
+    assert as_values(shards) == as_values(labeled_text.read(config, files))
     assert not list((tmp_path / "scratch").iterdir())
     assert len(list((tmp_path / "store").rglob("train-*.parquet"))) == -(-22 // size)
 
@@ -66,11 +66,11 @@ def test_shards_are_written_once_and_reused_for_other_vocabularies(tmp_path: Pat
     store = tmp_path / "store"
     written = sharded_text.write(CONFIG, files, str(store))
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
-    other = CONFIG.model_copy(update={"num_words": 7, "ngrams": 2, "shuffle_seed": None})
-    assert sharded_text.write(other, files, str(store)) == written
+    other_config = CONFIG.model_copy(update={"num_words": 7, "ngrams": 2, "shuffle_seed": None})
+    assert sharded_text.write(other_config, files, str(store)) == written
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == times
-    fewer = CONFIG.model_copy(update={"classes": ("neg",)})
-    assert sharded_text.write(fewer, files, str(store)) != written
+    fewer_classes = CONFIG.model_copy(update={"classes": ("neg",)})
+    assert sharded_text.write(fewer_classes, files, str(store)) != written
 
 
 def test_incomplete_shards_are_written_again(tmp_path: Path, files: dict[str, Path]) -> None:
@@ -94,34 +94,36 @@ def test_a_missing_or_damaged_shard_is_reported_in_one_line(tmp_path: Path, file
 
 
 def test_an_unusable_store_is_reported_in_one_line_without_secrets(files: dict[str, Path]) -> None:
-    with pytest.raises(DataError, match=r"shards: .* cannot be used") as raised:
+    with pytest.raises(DataError, match=r"shards: .* cannot be used") as caught:
         sharded_text.write(CONFIG, files, "nowhere://somebody:secret@host/folder")
-    assert "secret" not in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
+@pytest.mark.proves("Shards that other code wrote are never used")
 def test_changed_code_gives_new_shards(tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     monkeypatch.setattr(sharded_text, "code_digest", lambda _: "code that reads texts differently")
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
 
 
-def test_a_link_planted_under_a_vocabularys_temporary_name_is_not_followed(
+def test_the_temporary_name_of_a_vocabulary_is_different_every_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name is different every time, so two jobs do not disturb each other either."""
-    written: list[str] = []
+    """So no link can be planted under that name, and two jobs do not disturb each other."""
+    temporary_paths: list[str] = []
     pipe_file = LocalFileSystem.pipe_file
     monkeypatch.setattr(
-        LocalFileSystem, "pipe_file", lambda self, path, *rest: (written.append(path), pipe_file(self, path, *rest))
+        LocalFileSystem,
+        "pipe_file",
+        lambda self, path, *arguments: (temporary_paths.append(path), pipe_file(self, path, *arguments)),
     )
     urls = {sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))[0] for _ in range(2)}
-    assert len({*written}) == 2
+    assert len({*temporary_paths}) == 2
     assert {str(path) for path in tmp_path.iterdir()} == urls
 
 
-@pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
+@pytest.mark.proves("A shared vocabulary file that was changed is never used")
 def test_a_changed_vocabulary_file_is_rejected(tmp_path: Path) -> None:
     url, columns = sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))
     assert sharded_text._vocabulary(url, columns).words == ("good", "bad")

@@ -8,15 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedforward.core.errors import DataError
-from feedforward.data.readers import tokenizer as words
+from feedforward.data.readers import tokenizer
 from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 
 
 def split(text: str | bytes) -> list[str]:
     """Split a text as Keras's text_to_word_sequence does, but treat all kinds of whitespace alike."""
     if isinstance(text, bytes):
-        text = words.decode(text)
-    text = words.add_spaces(text.lower()).encode("utf-8", "replace").decode()
+        text = tokenizer.decode(text)
+    text = tokenizer.add_spaces(text.lower()).encode("utf-8", "replace").decode()
     return [word for word in text.translate(str.maketrans(dict.fromkeys(FILTERS, " "))).split(" ") if word]
 
 
@@ -26,7 +26,7 @@ def terms(text: str | bytes, ngrams: int) -> list[str]:
     return words + [" ".join(pair) for pair in itertools.pairwise(words)] * (ngrams - 1)
 
 
-def counted(texts: list, ngrams: int = 1) -> dict[str, int]:
+def count_terms(texts: list, ngrams: int = 1) -> dict[str, int]:
     counts: dict[str, int] = {}
     for text in texts:
         for term in terms(text, ngrams):
@@ -34,9 +34,9 @@ def counted(texts: list, ngrams: int = 1) -> dict[str, int]:
     return counts
 
 
-def ranked(texts: list, num_words: int, ngrams: int = 1) -> list[str]:
+def rank_terms(texts: list, num_words: int, ngrams: int = 1) -> list[str]:
     """Rank the words 1, 2, … by frequency; keep those whose index, rank + 3, is below num_words."""
-    order = sorted(counted(texts, ngrams).items(), key=lambda item: (-item[1], item[0]))
+    order = sorted(count_terms(texts, ngrams).items(), key=lambda item: (-item[1], item[0]))
     return [word for rank, (word, _) in enumerate(order, 1) if rank + 3 < num_words]
 
 
@@ -49,49 +49,51 @@ def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
     return rows
 
 
-# Texts of a few words, so that words repeat; and texts of arbitrary characters, with many unusual ones
-awkward = st.sampled_from([*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"])
-some_text = st.one_of(
+# Texts of a few words, so that words repeat, and texts of arbitrary characters, many of them unusual
+unusual_characters = st.sampled_from(
+    [*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"]
+)
+any_text = st.one_of(
     st.lists(st.sampled_from(["the", "The", "film", "film's", "don't", "a", "-", "br", "/><br", "ÉTÉ", "été"])).map(
         " ".join
     ),
-    st.text(st.one_of(awkward, st.characters())),
+    st.text(st.one_of(unusual_characters, st.characters())),
     st.binary(max_size=30),
 )
 
 
 @settings(deadline=None, max_examples=100)
 @given(
-    st.lists(some_text, max_size=8),
-    st.lists(some_text, max_size=5),
+    st.lists(any_text, max_size=8),
+    st.lists(any_text, max_size=5),
     st.integers(5, 40),
     st.sampled_from([1, 40, 2**22]),
     st.sampled_from([1, 2]),
 )
 @example(["half a pair \ud83d of surrogates"], [""], 9, 1, 1)
-def test_words_counts_ranks_and_rows_match_keras(train, other, num_words, batch_bytes, ngrams):
+def test_words_counts_ranks_and_rows_match_keras(train, test, num_words, batch_bytes, ngrams):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(words, "BATCH_BYTES", batch_bytes)
-        counts = words.count(train, ngrams)
-        vocabulary = words.rank(counts, num_words)
-        rows = words.encode(train + other, vocabulary)
-    assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train, ngrams)
-    expected = ranked(train, num_words, ngrams)
+        patch.setattr(tokenizer, "BATCH_BYTES", batch_bytes)
+        counts = tokenizer.count(train, ngrams)
+        vocabulary = tokenizer.rank(counts, num_words)
+        rows = tokenizer.encode(train + test, vocabulary)
+    assert dict(zip(*counts.to_pydict().values(), strict=True)) == count_terms(train, ngrams)
+    expected = rank_terms(train, num_words, ngrams)
     assert list(vocabulary.words) == expected
     assert rows.indices.dtype == np.uint16
-    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, expected, num_words))
+    np.testing.assert_array_equal(rows.dense(), multi_hot(train + test, expected, num_words))
     for start, stop in zip(rows.indptr, rows.indptr[1:], strict=False):
         assert (np.diff(rows.indices[start:stop].astype(int)) > 0).all()
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(some_text, min_size=1, max_size=8), st.sampled_from([1, 2]))
+@given(st.lists(any_text, min_size=1, max_size=8), st.sampled_from([1, 2]))
 def test_a_text_is_encoded_the_same_alone_and_in_a_batch(texts, ngrams):
-    vocabulary = Vocabulary(tuple(ranked(texts, 20, ngrams)), 20)
-    together = words.encode(texts, vocabulary)
+    vocabulary = Vocabulary(tuple(rank_terms(texts, 20, ngrams)), 20)
+    batch = tokenizer.encode(texts, vocabulary)
     for row, text in enumerate(texts):
-        alone = words.encode([text], vocabulary)
-        np.testing.assert_array_equal(alone.indices, together.rows(row, row + 1).indices)
+        single = tokenizer.encode([text], vocabulary)
+        np.testing.assert_array_equal(single.indices, batch.rows(row, row + 1).indices)
 
 
 @pytest.mark.slow
@@ -104,105 +106,105 @@ def test_reference_implementation_of_these_tests_matches_keras():
         "",
     ]
     assert [text_to_word_sequence(text) for text in texts] == [split(text) for text in texts]
-    tokenizer = Tokenizer()
-    tokenizer.fit_on_texts(texts)
-    assert dict(tokenizer.word_counts) == counted(texts)
-    assert FILTERS.startswith(tokenizer.filters)
+    keras_tokenizer = Tokenizer()
+    keras_tokenizer.fit_on_texts(texts)
+    assert dict(keras_tokenizer.word_counts) == count_terms(texts)
+    assert FILTERS.startswith(keras_tokenizer.filters)
 
 
 def test_indices_follow_the_convention_of_keras():
     texts = ["the the the film film a"]
-    vocabulary = words.rank(words.count(texts), 7)
+    vocabulary = tokenizer.rank(tokenizer.count(texts), 7)
     assert vocabulary.words == ("the", "film", "a")  # ranks 1 to 3, columns 4 to 6
-    rows = words.encode(["The!", "a film", "a bad film", ""], vocabulary)
+    rows = tokenizer.encode(["The!", "a film", "a bad film", ""], vocabulary)
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
 
 
 def test_words_without_a_column_are_dropped():
-    vocabulary = words.rank(words.count(["the the film"]), 5)
-    assert vocabulary.words == ("the",)  # of 5 columns, only column 4 is for a word
-    assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
+    vocabulary = tokenizer.rank(tokenizer.count(["the the film"]), 5)
+    assert vocabulary.words == ("the",)  # of 5 columns, only column 4 represents a word
+    assert tokenizer.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
 
 
 def test_equally_frequent_words_are_ranked_by_their_characters():
-    assert words.rank(words.count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
+    assert tokenizer.rank(tokenizer.count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
 
 
 def test_words_are_split_at_all_whitespace():
     text = "one\u00a0word two\u2003words three\rlines four\u2028pages \ufefffive\x0bsix\x0cseven\x1feight\x85nine"
     expected = "one word two words three lines four pages five six seven eight nine"
-    assert set(words.count([text])["word"].to_pylist()) == set(expected.split())
+    assert set(tokenizer.count([text])["word"].to_pylist()) == set(expected.split())
 
 
 def test_characters_of_languages_without_spaces_are_words():
-    assert set(words.count(["这家餐馆很好。good"])["word"].to_pylist()) == {*"这家餐馆很好", "good"}
+    assert set(tokenizer.count(["这家餐馆很好。good"])["word"].to_pylist()) == {*"这家餐馆很好", "good"}
 
 
 def test_texts_in_windows_encodings_are_decoded():
-    assert words.decode("größe".encode("cp1252")) == words.decode("größe".encode("utf-16")) == "größe"
-    assert words.count(["good film".encode("utf-16-le")])["word"].to_pylist() == ["good", "film"]
+    assert tokenizer.decode("größe".encode("cp1252")) == tokenizer.decode("größe".encode("utf-16")) == "größe"
+    assert tokenizer.count(["good film".encode("utf-16-le")])["word"].to_pylist() == ["good", "film"]
 
 
 def test_an_apostrophe_is_part_of_a_word():
-    assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
+    assert tokenizer.count(["Don't"])["word"].to_pylist() == ["don't"]
 
 
 def test_counts_of_several_parts_are_added():
     parts = [["a b", "b c"], ["c c"], [""]]
-    total = words.total(map(words.count, parts))
+    total = tokenizer.total(map(tokenizer.count, parts))
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
 
 
 def test_word_pairs_do_not_cross_texts_and_unknown_pairs_set_no_column():
-    counts = words.count(["not good", "film", "not good"], 2)
-    vocabulary = words.rank(counts, 8)
+    counts = tokenizer.count(["not good", "film", "not good"], 2)
+    vocabulary = tokenizer.rank(counts, 8)
     assert vocabulary.words == ("good", "not", "not good", "film")
-    assert words.facts(counts) == {"distinct_words": 3, "distinct_pairs": 1}
-    rows = words.encode(["Not, good!", "good not", "not"], vocabulary)
+    assert tokenizer.facts(counts) == {"distinct_words": 3, "distinct_pairs": 1}
+    rows = tokenizer.encode(["Not, good!", "good not", "not"], vocabulary)
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4, 5, 6], [1, 4, 5], [1, 5]]
 
 
 def test_encoding_no_texts_gives_no_rows():
-    assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
-    assert words.count([]).num_rows == 0
+    assert tokenizer.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
+    assert tokenizer.count([]).num_rows == 0
 
 
 def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     texts = [b"a\0b c", "שלום עולם".encode(), b"caf\xe9 \xff\xff"]
-    distinct = set(words.count(texts)["word"].to_pylist())
+    distinct = set(tokenizer.count(texts)["word"].to_pylist())
     assert distinct == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
 def test_spaces_are_added_to_a_long_text_in_parts():
-    assert words.add_spaces("漢" * 20_000) == " 漢 " * 20_000
+    assert tokenizer.add_spaces("漢" * 20_000) == " 漢 " * 20_000
 
 
 def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
-    rows = words.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
+    rows = tokenizer.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
 
 
 def test_a_vocabulary_of_65536_columns_is_encoded():
     vocabulary = Vocabulary(tuple(map(str, range(65_532))), 65_536)
-    assert words.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
-    assert words.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
+    assert tokenizer.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
+    assert tokenizer.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
 
 
 def test_words_of_a_vocabulary_may_contain_unicode_line_separators(tmp_path):
     (tmp_path / "vocabulary.txt").write_bytes("a\rb\n\u2028\nc\0d\n".encode())
-    assert words.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
+    assert tokenizer.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
     with pytest.raises(DataError, match="3 words do not fit into 6 columns"):
-        words.load_vocabulary(tmp_path / "vocabulary.txt", 6)
+        tokenizer.load_vocabulary(tmp_path / "vocabulary.txt", 6)
     (tmp_path / "vocabulary.txt").write_bytes(b"\xff\n")
     for name in ("vocabulary.txt", "missing.txt"):
         with pytest.raises(DataError, match="dvc repro vectorize"):
-            words.load_vocabulary(tmp_path / name, 7)
+            tokenizer.load_vocabulary(tmp_path / name, 7)
 
 
 def test_a_vocabulary_of_single_characters_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    words.rank(words.count(["这部电影很好看", "演员的表演很差"]), 100)
+    tokenizer.rank(tokenizer.count(["这部电影很好看", "演员的表演很差"]), 100)
     [line] = caplog.messages
     assert "12 of 12 words are single characters" in line
     caplog.clear()
-    words.rank(words.count(["a good film with a 好 in it, and then some more words of English"]), 100)
+    tokenizer.rank(tokenizer.count(["a good film with a 好 in it, and then some more words of English"]), 100)
     assert not caplog.messages

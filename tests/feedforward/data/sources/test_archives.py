@@ -25,12 +25,14 @@ def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, by
         name = "/tmp/target"
 
     target = Target()
-    digest = archives.write_content((packed[at : at + chunk] for at in range(0, len(packed), chunk)), file, target)
+    digest = archives.write_content(
+        (packed[start : start + chunk] for start in range(0, len(packed), chunk)), file, target
+    )
     return digest, target.getvalue()
 
 
-def of_entries(*entries: tuple, **changes: object) -> str:
-    """Return the digest of a tar that contains these entries, followed by REVIEWS."""
+def digest_with_entries(*entries: tuple, **changes: object) -> str:
+    """Return the digest of a compressed tar that contains these entries, followed by REVIEWS."""
     packed = gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], tarfile.GNU_FORMAT), 1)
     return unpack(packed, reviews_file(**changes))[0]
 
@@ -48,7 +50,7 @@ GZIP = SourceFile(archive="gzip", max_bytes=2**23)
     st.integers(1, 2**16),
     st.booleans(),
 )
-def test_gzip_of_any_content_parts_and_chunks_is_unpacked(parts, chunk, padded):
+def test_gzip_of_any_content_in_any_chunks_is_unpacked(parts, chunk, padded):
     packed = b"".join(map(gzip.compress, parts)) + b"\0" * 700 * padded
     assert unpack(packed, GZIP, chunk) == (sha256(b"".join(parts)), b"".join(parts))
 
@@ -63,14 +65,14 @@ def test_truncated_gzip_is_detected(data):
 
 @settings(deadline=None, max_examples=200)
 @given(st.integers(0), st.integers(1, 255))
-def test_every_flipped_byte_of_a_tar_is_detected(at, flip):
+def test_a_changed_byte_of_an_archive_is_detected_or_has_no_effect(position, flip):
     packed = bytearray(tar_gz(REVIEWS))
-    packed[at % len(packed)] ^= flip
+    packed[position % len(packed)] ^= flip
     try:
         digest, _ = unpack(bytes(packed), reviews_file())
     except (DataError, EOFError):
         return
-    assert digest == DIGEST  # the flipped byte has no effect, such as one in gzip's date
+    assert digest == DIGEST  # the byte has no effect, for instance because it belongs to gzip's timestamp
 
 
 def test_error_shows_content_that_is_not_gzip():
@@ -106,20 +108,20 @@ def test_the_size_of_a_plain_file_is_limited():
 
 
 @pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("deep", ["set", "d" * 60 + "/" + "e" * 60, "ünï/çødé", "d" * 99, "d" * 180 + "/" + "e" * 90])
-def test_names_of_any_format_and_length_are_read(layout, deep):
-    if layout == tarfile.USTAR_FORMAT and len(deep) > 200:
+@pytest.mark.parametrize("folder", ["set", "d" * 60 + "/" + "e" * 60, "ünï/çødé", "d" * 99, "d" * 180 + "/" + "e" * 90])
+def test_names_of_any_format_and_length_are_read(layout, folder):
+    if layout == tarfile.USTAR_FORMAT and len(folder) > 200:
         pytest.skip("ustar cannot store such a name")
-    expected = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
-    file = reviews_file(folders=(deep,), file_count=2)
+    expected = {f"{folder}/0.txt": b"text", f"{folder}/1.txt": b"x" * 513}
+    file = reviews_file(folders=(folder,), file_count=2)
     digest, stored = unpack(tar_gz({"other/2.txt": b"no", **expected}, layout), file)
     assert digest == members_digest(expected)
     assert stored[:4] == b"PAR1"
 
 
 def test_result_does_not_depend_on_the_order_in_the_archive():
-    backwards = dict(reversed(REVIEWS.items()))
-    assert unpack(tar_gz(backwards), reviews_file()) == unpack(tar_gz(REVIEWS), reviews_file(), chunk=77)
+    reversed_reviews = dict(reversed(REVIEWS.items()))
+    assert unpack(tar_gz(reversed_reviews), reviews_file()) == unpack(tar_gz(REVIEWS), reviews_file(), chunk=77)
 
 
 def test_a_leading_dot_slash_in_names_is_ignored():
@@ -141,15 +143,15 @@ def test_members_are_stored_in_row_groups_that_fit_into_memory(monkeypatch, tmp_
     digest, stored = unpack(tar_gz(REVIEWS), reviews_file())
     path = tmp_path / "stored.parquet"
     path.write_bytes(stored)
-    pieces = list(collected_files.read(path))
-    assert [len(names) for names, _ in pieces] == [3, 2]
-    assert {name: text for piece in pieces for name, text in zip(*piece, strict=True)} == REVIEWS
+    row_groups = list(collected_files.read(path))
+    assert [len(names) for names, _ in row_groups] == [3, 2]
+    assert {name: text for row_group in row_groups for name, text in zip(*row_group, strict=True)} == REVIEWS
     assert archives.content_digest(path, reviews_file()) == digest == DIGEST
 
 
-# --- tar: members that are skipped or refused ------------------------------------------------------------------------
+# --- tar: members that are skipped or refused ----------------------------------------------------------
 
-WANTED = "set/train/neg/9_9.txt"
+MEMBER = "set/train/neg/9_9.txt"  # a name that is read if it belongs to a regular file
 
 
 @pytest.mark.parametrize(
@@ -164,40 +166,40 @@ WANTED = "set/train/neg/9_9.txt"
         tar_entry("set/train/neg/..", b"up"),
         tar_entry("/set/train/neg/0_0.txt", b"absolute"),
         tar_entry("//set/train/neg/0_0.txt", b"absolute"),
-        tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/etc/passwd"),
-        tar_entry(WANTED, kind=tarfile.LNKTYPE, link="../../etc/passwd"),
-        tar_entry(WANTED, kind=tarfile.CHRTYPE),
-        tar_entry(WANTED, kind=tarfile.BLKTYPE),
-        tar_entry(WANTED, kind=tarfile.FIFOTYPE),
-        tar_entry(WANTED, kind=tarfile.DIRTYPE),
+        tar_entry(MEMBER, kind=tarfile.SYMTYPE, link="/etc/passwd"),
+        tar_entry(MEMBER, kind=tarfile.LNKTYPE, link="../../etc/passwd"),
+        tar_entry(MEMBER, kind=tarfile.CHRTYPE),
+        tar_entry(MEMBER, kind=tarfile.BLKTYPE),
+        tar_entry(MEMBER, kind=tarfile.FIFOTYPE),
+        tar_entry(MEMBER, kind=tarfile.DIRTYPE),
         tar_entry("set/train/neg/", kind=tarfile.DIRTYPE),
         tar_entry("set/train/neg/line\nbreak.txt", b"would forge a line of the digest"),
-        tar_entry(WANTED, b"unknown kind of member", kind=b"Z"),
-        tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/" + "long" * 99),
+        tar_entry(MEMBER, b"unknown kind of member", kind=b"Z"),
+        tar_entry(MEMBER, kind=tarfile.SYMTYPE, link="/" + "long" * 99),
     ],
     ids=lambda entry: f"{entry[0].name} {entry[0].type.decode()}" if isinstance(entry, tuple) else None,
 )
 def test_hostile_and_unexpected_members_are_skipped(entry):
-    assert of_entries(entry) == DIGEST
+    assert digest_with_entries(entry) == DIGEST
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_unexpected_members_are_skipped():
-    others = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
-    packed = gzip.compress(others + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
+    skipped = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
+    packed = gzip.compress(skipped + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
     assert unpack(packed, reviews_file(max_bytes=2**26))[0] == DIGEST
 
 
 def test_a_duplicate_member_is_rejected():
     with pytest.raises(DataError, match=r"'set/train/neg/0_1.txt' occurs twice"):
-        of_entries(tar_entry("./set/train/neg/0_1.txt", b"another"))
+        digest_with_entries(tar_entry("./set/train/neg/0_1.txt", b"another"))
 
 
 def test_too_many_and_too_few_members_are_rejected():
     with pytest.raises(DataError, match="more than the 5 members expected"):
-        of_entries(tar_entry("set/train/neg/9_9.txt", b"one more"))
+        digest_with_entries(tar_entry("set/train/neg/9_9.txt", b"one more"))
     with pytest.raises(DataError, match=r"expected 6 members \*.txt in .*, received 5"):
-        of_entries(file_count=6)
+        digest_with_entries(file_count=6)
     with pytest.raises(DataError, match=r"expected some members .*, received 0"):
         unpack(tar_gz({"other/0.txt": b""}), reviews_file(file_count=None))
 
@@ -211,8 +213,8 @@ def test_a_truncated_tar_in_valid_gzip_is_rejected():
 
 def test_a_sparse_file_is_rejected():
     with pytest.raises(DataError, match="sparse"):
-        of_entries(tar_entry("set/sparse", b"", kind=b"S"))
-    entry, content = tar_entry(WANTED, b"map and data")
+        digest_with_entries(tar_entry("set/sparse", b"", kind=b"S"))
+    entry, content = tar_entry(MEMBER, b"map and data")
     entry.pax_headers = {"GNU.sparse.major": "1"}
     with pytest.raises(DataError, match="sparse"):
         unpack(gzip.compress(tar([(entry, content)], tarfile.PAX_FORMAT)), reviews_file())
@@ -220,9 +222,9 @@ def test_a_sparse_file_is_rejected():
 
 def header(**fields: tuple[int, bytes]) -> bytes:
     """Return the header of an empty member, with some bytes replaced and a valid checksum."""
-    raw = bytearray(tar([tar_entry(WANTED)])[:512])
-    for at, value in fields.values():
-        raw[at : at + len(value)] = value
+    raw = bytearray(tar([tar_entry(MEMBER)])[:512])
+    for offset, value in fields.values():
+        raw[offset : offset + len(value)] = value
     raw[148:156] = b" " * 8
     raw[148:156] = b"%06o\0 " % sum(raw)
     return bytes(raw)
@@ -244,16 +246,16 @@ def header(**fields: tuple[int, bytes]) -> bytes:
     ],
 )
 def test_damaged_headers_are_rejected(damage):
-    rest = tar([tar_entry(*item) for item in REVIEWS.items()])
+    members = tar([tar_entry(*item) for item in REVIEWS.items()])
     with pytest.raises((DataError, EOFError)) as caught:
-        unpack(gzip.compress(damage + rest), reviews_file())
+        unpack(gzip.compress(damage + members), reviews_file())
     assert "\n" not in str(caught.value)
 
 
 def test_an_extension_header_without_records_changes_nothing():
     extension = header(kind=(156, b"x"), size=(124, b"00000000005\0")) + b"hello".ljust(512, b"\0")
-    rest = tar([tar_entry(*item) for item in REVIEWS.items()])
-    assert unpack(gzip.compress(extension + rest), reviews_file())[0] == DIGEST
+    members = tar([tar_entry(*item) for item in REVIEWS.items()])
+    assert unpack(gzip.compress(extension + members), reviews_file())[0] == DIGEST
 
 
 def test_a_damaged_header_after_valid_members_is_not_the_end_of_the_archive():
@@ -264,10 +266,10 @@ def test_a_damaged_header_after_valid_members_is_not_the_end_of_the_archive():
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=2000), st.integers(0, 3000))
-def test_garbage_in_a_tar_raises_only_data_errors(garbage, at):
+def test_garbage_in_a_tar_raises_only_data_errors(garbage, position):
     complete = tar([tar_entry(*item) for item in REVIEWS.items()])
     try:
-        digest, _ = unpack(zlib_gzip(complete[:at] + garbage + complete[at:]), reviews_file())
+        digest, _ = unpack(zlib_gzip(complete[:position] + garbage + complete[position:]), reviews_file())
     except (DataError, EOFError):
         return
     assert digest == DIGEST or garbage

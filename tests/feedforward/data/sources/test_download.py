@@ -27,22 +27,22 @@ from feedforward.data.sources.locations import RetryPolicy
 CONTENT = bytes(range(256)) * 300
 PACKED = gzip.compress(CONTENT, mtime=0)
 KEY = "numbers.gz"
-IMPATIENT = RetryPolicy(stall_s=0.3, retries=3, pause_s=0.01)
+QUICK_RETRIES = RetryPolicy(stall_s=0.3, retries=3, pause_s=0.01)
 PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
 
 
-def numbers(*urls: str, **changes: object) -> dict[str, SourceFile]:
+def numbers_file(*urls: str, **changes: object) -> dict[str, SourceFile]:
     values = {"archive": "gzip", "sha256": sha256(CONTENT), "max_bytes": len(CONTENT), "urls": urls, **changes}
     return {KEY: SourceFile(**values)}
 
 
 def fetch(files, root, mirrors=()):
-    download.fetch(files, root / "raw", mirrors, IMPATIENT)
+    download.fetch(files, root / "raw", mirrors, QUICK_RETRIES)
     return root / "raw"
 
 
 def failure(files, root, mirrors=()) -> str:
-    """Return the message of a fetch that must fail, and check that no file was written."""
+    """Return the message of a fetch that must fail, after a check that it wrote no file."""
     with pytest.raises(SourceError) as caught:
         fetch(files, root, mirrors)
     assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []
@@ -52,15 +52,15 @@ def failure(files, root, mirrors=()) -> str:
     return message
 
 
-def put(folder, content=PACKED):
+def put_numbers(folder, content=PACKED):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / KEY).write_bytes(content)
     return folder
 
 
 def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
-    put(root / "mirror")
-    raw = fetch(numbers(), root, ["mirror"])
+    put_numbers(root / "mirror")
+    raw = fetch(numbers_file(), root, ["mirror"])
     assert (raw / "numbers").read_bytes() == CONTENT
     assert json.loads((raw / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
     assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "numbers"]
@@ -69,25 +69,25 @@ def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
 def test_correct_files_are_not_fetched_again(root):
     with serving({f"/{KEY}": [complete(PACKED)]}) as server:
         for _ in range(2):
-            raw = fetch(numbers(f"{server.url}/{KEY}"), root)
+            raw = fetch(numbers_file(f"{server.url}/{KEY}"), root)
         assert server.requested == [f"/{KEY}"]
         (raw / "numbers").write_bytes(CONTENT[:-1] + b"?")
-        fetch(numbers(f"{server.url}/{KEY}"), root)
+        fetch(numbers_file(f"{server.url}/{KEY}"), root)
     assert len(server.requested) == 2
     assert (raw / "numbers").read_bytes() == CONTENT
 
 
 def test_a_loop_of_links_is_reported_as_a_missing_file(root):
     (root / "loop.gz").symlink_to("loop.gz")
-    assert "loop.gz" in failure(numbers("loop.gz"), root)
+    assert "loop.gz" in failure(numbers_file("loop.gz"), root)
 
 
 def test_sources_are_tried_in_order(root, monkeypatch):
     first, second, third = (bytes([number]) * 9 for number in range(3))
-    put(root / "named", gzip.compress(first))
-    put(root.parent / "listed", gzip.compress(second))
+    put_numbers(root / "named", gzip.compress(first))
+    put_numbers(root.parent / "listed", gzip.compress(second))
     with serving({f"/{KEY}": [complete(gzip.compress(third))]}) as server:
-        files = numbers(f"{server.url}/{KEY}", sha256=None)
+        files = numbers_file(f"{server.url}/{KEY}", sha256=None)
         monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
         for expected in (first, second, third):
             raw = fetch(files, root, ["../nowhere", "../listed"])
@@ -102,7 +102,7 @@ def test_sources_are_tried_in_order(root, monkeypatch):
 def test_a_mirror_may_be_a_url(root, monkeypatch, base):
     with serving({f"/some/folder/{KEY}": [complete(PACKED)]}) as server:
         monkeypatch.setenv("FEEDFORWARD_MIRROR", base.format(url=server.url))
-        raw = fetch(numbers(), root)
+        raw = fetch(numbers_file(), root)
     assert (raw / "numbers").read_bytes() == CONTENT
     assert server.requested[0].endswith("?token=hidden") == ("?" in base)
 
@@ -112,12 +112,12 @@ def test_any_fsspec_file_system_may_be_a_mirror(root, monkeypatch):
 
     fsspec.filesystem("memory").pipe(f"/bucket/{KEY}", PACKED)
     monkeypatch.setenv("FEEDFORWARD_MIRROR", "memory://bucket")
-    assert (fetch(numbers(), root) / "numbers").read_bytes() == CONTENT
+    assert (fetch(numbers_file(), root) / "numbers").read_bytes() == CONTENT
 
 
 def test_gzip_declared_as_an_encoding_is_not_decompressed_by_the_client(root):
     with serving({f"/{KEY}": [complete(PACKED, Content_Encoding="gzip")]}) as server:
-        assert (fetch(numbers(f"{server.url}/{KEY}"), root) / "numbers").read_bytes() == CONTENT
+        assert (fetch(numbers_file(f"{server.url}/{KEY}"), root) / "numbers").read_bytes() == CONTENT
 
 
 def test_a_plain_file_keeps_its_name(root):
@@ -127,27 +127,26 @@ def test_a_plain_file_keeps_its_name(root):
 
 
 def test_a_tar_becomes_one_table_in_canonical_order(root):
-    backwards = dict(reversed(REVIEWS.items()))
-    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz({"set/README": b"hello", **backwards}))
+    reversed_reviews = dict(reversed(REVIEWS.items()))
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz({"set/README": b"hello", **reversed_reviews}))
     raw = fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
     ((names, contents),) = collected_files.read(raw / "set.tar.gz.parquet")
     assert dict(zip(names, contents, strict=True)) == REVIEWS
     assert names == list(REVIEWS)
     before = (raw / "set.tar.gz.parquet").read_bytes()
-    (raw / "set.tar.gz.parquet").write_bytes(
-        before[:-9]
-    )  # damaged: fetched again, from an archive with a different order of members
+    # a damaged file is fetched again, here from an archive whose members are in a different order
+    (raw / "set.tar.gz.parquet").write_bytes(before[:-9])
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(REVIEWS))
     fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
     assert (raw / "set.tar.gz.parquet").read_bytes() == before
     (root / "mirror" / "set.tar.gz").unlink()
-    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # correct: not fetched
+    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # the file is correct, so it is not fetched
 
 
 def test_a_web_page_with_status_200_is_rejected_and_the_next_source_is_tried(root, caplog):
     caplog.set_level(logging.WARNING)
     with serving({"/page": [complete(PAGE)], "/good": [complete(PACKED)]}) as server:
-        raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
+        raw = fetch(numbers_file(f"{server.url}/page", f"{server.url}/good"), root)
         assert (raw / "numbers").read_bytes() == CONTENT
         assert server.requested == ["/page", "/good"]  # a source with a wrong file is not retried
     assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
@@ -156,7 +155,7 @@ def test_a_web_page_with_status_200_is_rejected_and_the_next_source_is_tried(roo
 def test_wrong_content_is_reported_with_its_source_and_both_digests(root):
     wrong = b"something else"
     with serving({"/wrong": [complete(gzip.compress(wrong))]}) as server:
-        message = failure(numbers(f"{server.url}/wrong"), root)
+        message = failure(numbers_file(f"{server.url}/wrong"), root)
     assert f"{server.url}/wrong: expected content with SHA-256 {sha256(CONTENT)}, received {sha256(wrong)}" in message
 
 
@@ -167,7 +166,7 @@ def test_a_web_page_instead_of_a_plain_file_is_rejected(root):
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "response",
     [
         cut_off(PACKED, 40),
         cut_off(PACKED, 0),
@@ -178,15 +177,15 @@ def test_a_web_page_instead_of_a_plain_file_is_rejected(root):
     ],
     ids=["cut off", "cut off immediately", "503", "429", "stall", "ends early"],
 )
-def test_temporary_failures_are_retried(root, trouble):
-    with serving({"/here": [trouble, trouble, trouble, complete(PACKED)]}) as server:
-        raw = fetch(numbers(f"{server.url}/here"), root)
+def test_temporary_failures_are_retried(root, response):
+    with serving({"/here": [response, response, response, complete(PACKED)]}) as server:
+        raw = fetch(numbers_file(f"{server.url}/here"), root)
     assert (raw / "numbers").read_bytes() == CONTENT
     assert len(server.requested) == 4
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason", "times"),
+    ("response", "reason", "requests"),
     [
         pytest.param(stalled(PACKED, 40, 2.0), "stalled for 0.3 s", 4, marks=pytest.mark.slow),
         (cut_off(PACKED, 40), "Payload", 4),
@@ -196,27 +195,27 @@ def test_temporary_failures_are_retried(root, trouble):
     ],
     ids=["stall", "cut off", "500", "404", "403"],
 )
-def test_permanent_failures_are_reported_after_three_retries(root, trouble, reason, times):
-    with serving({"/here": [trouble]}) as server:
-        message = failure(numbers(f"{server.url}/here"), root)
+def test_lasting_failures_are_reported_after_at_most_three_retries(root, response, reason, requests):
+    with serving({"/here": [response]}) as server:
+        message = failure(numbers_file(f"{server.url}/here"), root)
     assert f"{server.url}/here: " in message
     assert reason in message
-    assert len(server.requested) == times
+    assert len(server.requested) == requests
 
 
 def test_a_refused_connection_is_reported(root):
     with serving({}) as server:
         pass
-    assert "Connect" in failure(numbers(f"{server.url}/here"), root, ["../nowhere"])
+    assert "Connect" in failure(numbers_file(f"{server.url}/here"), root, ["../nowhere"])
 
 
-def test_home_folder_of_an_unknown_user_is_reported_as_missing(root):
-    assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers(), root, ["~nobody-of-that-name"])
+def test_the_home_folder_of_an_unknown_user_is_reported_as_missing(root):
+    assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers_file(), root, ["~nobody-of-that-name"])
 
 
 def test_message_names_every_source_that_was_tried(root, monkeypatch):
     monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
-    message = failure(numbers("unknownscheme://host/file"), root, ["../listed"])
+    message = failure(numbers_file("unknownscheme://host/file"), root, ["../listed"])
     assert f"{root}/named/{KEY}: no such file" in message
     assert f"{root.parent}/listed/{KEY}: no such file" in message
     assert "unknownscheme://host/file: " in message
@@ -226,7 +225,7 @@ def test_secrets_in_urls_are_not_printed(root, monkeypatch, caplog):
     with serving({f"/folder/{KEY}": [failing(403)], "/page": [complete(PAGE)]}) as server:
         host = server.url.removeprefix("http://")
         monkeypatch.setenv("FEEDFORWARD_MIRROR", f"http://someone:c4nary@{host}/folder?X-Amz-Signature=c4nary")
-        message = failure(numbers(f"http://someone:c4nary@{host}/page?token=c4nary", "http://u:c4nary@[bad"), root)
+        message = failure(numbers_file(f"http://someone:c4nary@{host}/page?token=c4nary", "http://u:c4nary@[bad"), root)
     assert "c4nary" not in message + caplog.text
     assert host in message
 
@@ -248,14 +247,14 @@ def test_files_without_a_digest_must_match_their_first_fetch(root):
 
 
 def test_damaged_records_of_digests_are_ignored(root):
-    put(root / "mirror")
+    put_numbers(root / "mirror")
     (root / "raw").mkdir()
     (root / "raw" / "digests.json").write_bytes(b"\xff{")
-    fetch(numbers(), root, ["mirror"])
+    fetch(numbers_file(), root, ["mirror"])
     assert json.loads((root / "raw" / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
 
 
 def test_digest_of_an_archive_is_computed_from_its_members(root):
-    altered = REVIEWS | {"set/test/pos/1_8.txt": b"heard of"}
-    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(altered))
-    assert members_digest(altered) in failure({"set.tar.gz": reviews_file()}, root, ["mirror"])
+    changed_reviews = REVIEWS | {"set/test/pos/1_8.txt": b"heard of"}
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(changed_reviews))
+    assert members_digest(changed_reviews) in failure({"set.tar.gz": reviews_file()}, root, ["mirror"])

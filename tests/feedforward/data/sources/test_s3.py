@@ -15,7 +15,7 @@ from feedforward.data.sources import download
 from feedforward.data.sources.locations import RetryPolicy
 
 pytestmark = pytest.mark.slow
-IMPATIENT = RetryPolicy(stall_s=5.0, retries=1, pause_s=0.01)
+ONE_RETRY = RetryPolicy(stall_s=5.0, retries=1, pause_s=0.01)
 BUCKET = "team"
 
 
@@ -23,9 +23,9 @@ BUCKET = "team"
 def endpoint() -> Iterator[str]:
     """The address of an endpoint with a bucket, set in the environment of S3 clients."""
     server, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
-    running = server.ThreadedMotoServer(port=0)
-    running.start()
-    host, port = running.get_host_and_port()
+    moto_server = server.ThreadedMotoServer(port=0)
+    moto_server.start()
+    host, port = moto_server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
@@ -36,7 +36,7 @@ def endpoint() -> Iterator[str]:
             patch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield os.environ["AWS_ENDPOINT_URL"]
-    running.stop()
+    moto_server.stop()
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_table_and_class_folders_are_read_from_s3(root: Path) -> None:
         "prices.csv": SourceFile(urls=(f"s3://{BUCKET}/prices.csv",)),
         "flowers": SourceFile(urls=(f"s3://{BUCKET}/flowers",), archive="folder", folders=("rose", "tulip")),
     }
-    download.fetch(files, root / "raw", (), IMPATIENT)
+    download.fetch(files, root / "raw", (), ONE_RETRY)
     assert (root / "raw" / "prices.csv").read_bytes() == b"size,price\n1,2\n"
     import pyarrow.parquet as pq
 
@@ -70,20 +70,20 @@ def test_a_mirror_may_be_a_bucket_and_a_missing_file_is_reported_in_one_line(
 ) -> None:
     put("mirror/numbers", b"123")
     monkeypatch.setenv("FEEDFORWARD_MIRROR", f"s3://{BUCKET}/mirror")
-    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), IMPATIENT)
+    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), ONE_RETRY)
     assert (root / "raw" / "numbers").read_bytes() == b"123"
     with pytest.raises(SourceError) as caught:
-        download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), IMPATIENT)
+        download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), ONE_RETRY)
     assert "\n" not in str(caught.value)
     assert f"s3://{BUCKET}/letters: no such file" in str(caught.value)
 
 
 def test_dvc_moves_data_between_checkouts_through_s3(root: Path) -> None:
     def dvc(folder: Path, *arguments: str) -> None:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert process.returncode == 0, process.stdout + process.stderr
 
     source, target = root / "source", root / "target"
     for folder in (source, target):

@@ -16,25 +16,27 @@ texts = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=30)
 
 def table(train: list[str], test: list[str]) -> pd.DataFrame:
     split = ["train"] * len(train) + ["test"] * len(test)
-    numbers = {"label": 0, "raw_length": 1, "ones": 1, "minimum": 0.0, "maximum": 1.0}
-    return pd.DataFrame({"split": split, **numbers, "digest": [profile_rows.digest(text) for text in train + test]})
+    other_columns = {"label": 0, "raw_length": 1, "ones": 1, "minimum": 0.0, "maximum": 1.0}
+    return pd.DataFrame(
+        {"split": split, **other_columns, "digest": [profile_rows.digest(text) for text in train + test]}
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(texts, texts)
 def test_duplicates_and_overlap_match_set_operations(train: list[str], test: list[str]) -> None:
-    described = profile.describe(table(train, test))
-    duplicates = described.groupby("split")["duplicate"].sum()
+    described_rows = profile.describe(table(train, test))
+    duplicates = described_rows.groupby("split")["duplicate"].sum()
     assert duplicates["train"] == len(train) - len(set(train))
     assert duplicates["test"] == len(test) - len(set(test))
-    assert described["overlap"].sum() == len(set(train) & set(test))
+    assert described_rows["overlap"].sum() == len(set(train) & set(test))
 
 
 def test_class_shares_of_a_split_sum_to_one():
     rows = profile_rows.rows()
     rows.loc[:9, "label"] = 0
-    described = profile.describe(rows)
-    per_class = described.groupby(["split", "label"])["class_share"].first()
+    described_rows = profile.describe(rows)
+    per_class = described_rows.groupby(["split", "label"])["class_share"].first()
     assert per_class.groupby("split").sum().tolist() == pytest.approx([1.0, 1.0])
 
 

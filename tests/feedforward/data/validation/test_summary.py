@@ -10,7 +10,7 @@ from feedforward.data.validation import profile
 from feedforward.data.validation.summary import Check, Summary
 
 
-def summary(**changed: object) -> Summary:
+def summary(**changes: object) -> Summary:
     rows = profile_rows.rows()
     checks = (
         Check("samples", "train", "40", "40", True, "Number of samples."),
@@ -20,13 +20,13 @@ def summary(**changed: object) -> Summary:
     values = {
         "dataset": "texts", "title": "Some <i>texts</i>", "sample": False, "data_digest": "0" * 64, "features": 60,
         "samples": profile_rows.SAMPLES, "checks": checks,
-        "distributions": profile.distributions(rows, profile_rows.dataset()), **changed,
+        "distributions": profile.distributions(rows, profile_rows.dataset()), **changes,
     }  # fmt: skip
     return Summary(**values)
 
 
-def page(tmp_path, **changed: object) -> str:
-    summary(**changed).save(tmp_path)
+def page(tmp_path, **changes: object) -> str:
+    summary(**changes).save(tmp_path)
     return (tmp_path / "index.html").read_text(encoding="utf-8")
 
 

@@ -28,18 +28,18 @@ def validator():
 def evaluate(validator):
     """A function that checks rows against bounds and returns the checks by (name, split)."""
 
-    def run(rows, **bounds):
+    def evaluate_rows(rows, **bounds):
         checks = validator.evaluate(profile.describe(rows), rules_of(dataset(**bounds)))
         return {(check.name, check.split): check for check in checks}
 
-    return run
+    return evaluate_rows
 
 
-def failed(checks):
+def failed_keys(checks):
     return {key for key, check in checks.items() if not check.success}
 
 
-def overlapping():
+def overlapping_rows():
     """Return rows in which two texts of train also occur in test, one of them twice; one text occurs twice in train."""
     rows = profile_rows.rows()
     rows.loc[[40, 41, 42], "digest"] = [digest(0), digest(0), digest(1)]
@@ -52,11 +52,11 @@ def test_valid_data_are_accepted_and_outputs_are_reproducible(validator, root, c
     summary = validator.validate("texts", dataset(), folder)
     assert summary.success
     target = paths.validation("texts")
-    first = {path.name: path.read_bytes() for path in target.iterdir()}
-    assert set(first) == {"summary.json", "index.html"}
+    outputs = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert set(outputs) == {"summary.json", "index.html"}
     validator.validate("texts", dataset(), folder)
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
-    assert str(root).encode() not in b"".join(first.values())
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == outputs
+    assert str(root).encode() not in b"".join(outputs.values())
     assert (paths.data_docs("texts") / "index.html").is_file()
     assert list(paths.data_docs("texts").glob("validations/*/*/*/*.html"))
     assert capfd.readouterr() == ("", "")
@@ -86,8 +86,8 @@ def test_an_error_that_great_expectations_only_logs_is_reported_in_one_line(vali
 def test_rejected_data_are_reported_in_a_table_and_on_a_page(validator, root):
     rows = profile_rows.rows()
     rows["label"] = 0
-    before = paths.validation("texts")
-    before.mkdir(parents=True)
+    tracked = paths.validation("texts")
+    tracked.mkdir(parents=True)
     with pytest.raises(ValidationFailed) as failure:
         validator.validate("texts", dataset(), profile_rows.save(rows, root / "vectorized"))
     first, header, *lines, last = str(failure.value).splitlines()
@@ -100,7 +100,7 @@ def test_rejected_data_are_reported_in_a_table_and_on_a_page(validator, root):
     assert "40 % to 60 %" in lines[1]
     assert "100 %" in lines[1]
     assert last.startswith("see reports/data_docs/texts/summary.html; then correct the data and run `dvc repro`")
-    assert not list(before.iterdir()), "the outputs that DVC tracks must not contain refused data"
+    assert not list(tracked.iterdir()), "the outputs that DVC tracks must not contain refused data"
     docs = paths.data_docs("texts")
     assert "Refused:" in (docs / "summary.html").read_text(encoding="utf-8")
     assert json.loads((docs / "summary.json").read_text(encoding="utf-8"))["success"] is False
@@ -115,7 +115,7 @@ def test_every_value_out_of_bounds_is_detected(evaluate):
     rows.loc[50, "raw_length"] = 201
     rows.loc[51, "label"] = 7
     checks = evaluate(rows)
-    assert failed(checks) == {
+    assert failed_keys(checks) == {
         ("lowest value", "train"), ("highest value", "train"), ("non-zero features", "train"), ("empty", "train"),
         ("raw length", "test"), ("labels", "test"), ("class share", "test"),
     }  # fmt: skip
@@ -129,7 +129,7 @@ def test_a_missing_class_is_reported_with_counts(evaluate):
     rows = profile_rows.rows()
     rows.loc[rows["split"] == "test", "label"] = 1
     checks = evaluate(rows, class_share=(0.0, 1.0))
-    assert failed(checks) == {("labels", "test")}
+    assert failed_keys(checks) == {("labels", "test")}
     assert checks["labels", "test"].found == "negative: 0, positive: 20"
 
 
@@ -137,21 +137,21 @@ def test_a_missing_value_fails_the_check(evaluate):
     rows = profile_rows.rows()
     rows.loc[7, "maximum"] = np.nan
     checks = evaluate(rows)
-    assert failed(checks) == {("missing values", "both")}
+    assert failed_keys(checks) == {("missing values", "both")}
     assert checks["missing values", "both"].found == "1 (1.67 %)"
 
 
 def test_a_split_without_rows_fails_every_check(evaluate):
     rows = profile_rows.rows()
     checks = evaluate(rows[rows["split"] == "train"], test_samples=(0, 30))
-    of_test = {key for key in checks if key[1] == "test"}
-    assert failed(checks) == of_test | {("splits", "both")}
-    assert {checks[key].found for key in of_test} == {"no samples"}
+    test_keys = {key for key in checks if key[1] == "test"}
+    assert failed_keys(checks) == test_keys | {("splits", "both")}
+    assert {checks[key].found for key in test_keys} == {"no samples"}
 
 
 def test_an_empty_profile_fails_every_check(evaluate):
     checks = evaluate(profile_rows.rows().iloc[:0])
-    assert failed(checks) == set(checks)
+    assert failed_keys(checks) == set(checks)
 
 
 def test_an_empty_suite_fails_validation(validator):
@@ -166,8 +166,8 @@ def test_a_rule_without_a_result_fails_validation(validator):
 
 
 def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evaluate):
-    checks = evaluate(overlapping(), overlap=2, duplicates=1)
-    assert failed(checks) == set()
+    checks = evaluate(overlapping_rows(), overlap=2, duplicates=1)
+    assert failed_keys(checks) == set()
     assert {key for key, check in checks.items() if check.noted} == {
         ("overlap", "both"), ("duplicates", "train"), ("duplicates", "test"),
     }  # fmt: skip
@@ -177,8 +177,8 @@ def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evalu
 
 
 def test_overlap_and_duplicates_above_their_bounds_fail(evaluate):
-    checks = evaluate(overlapping(), overlap=1, duplicates=0)
-    assert failed(checks) == {("overlap", "both"), ("duplicates", "train"), ("duplicates", "test")}
+    checks = evaluate(overlapping_rows(), overlap=1, duplicates=0)
+    assert failed_keys(checks) == {("overlap", "both"), ("duplicates", "train"), ("duplicates", "test")}
     assert not any(check.noted for check in checks.values())
 
 
@@ -202,11 +202,11 @@ def test_pages_make_no_requests_and_temporary_files_are_removed(validator, root,
         assert not re.search(r"<(link|script|img|iframe)[^>]*(href|src)=.?(https?:)?//", page.read_text("utf-8"))
 
 
-def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived(validator, root, caplog):
+def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived_from_training(validator, root, caplog):
     rows = profile_rows.rows()
     rows.loc[rows.index[rows["split"] == "test"][0], "raw_length"] = 10**9
-    derived = dataset().model_copy(update={"expectations": None})
-    summary = validator.validate("texts", derived, profile_rows.save(rows, root / "vectorized"))
+    without_expectations = dataset().model_copy(update={"expectations": None})
+    summary = validator.validate("texts", without_expectations, profile_rows.save(rows, root / "vectorized"))
     assert summary.success
     [check] = [check for check in summary.checks if (check.name, check.split) == ("raw length", "test")]
     assert check.noted
