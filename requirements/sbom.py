@@ -164,7 +164,7 @@ def _model_card(champion: Champion, data: str, metrics: Mapping[str, float], tes
         "modelArchitecture": "dense " + "-".join(map(str, sizes)),
         "datasets": [{"ref": data}],
         "inputs": [{"format": served.encoder.takes}],
-        "outputs": [{"format": f"{description.row.answers}: {', '.join(description.labels)}"}],
+        "outputs": [{"format": f"{description.task_definition.answers}: {', '.join(description.labels)}"}],
     }
     performance = []
     for key, value in sorted(metrics.items()):
@@ -173,7 +173,7 @@ def _model_card(champion: Champion, data: str, metrics: Mapping[str, float], tes
             entry["slice"] = f"test split, {test_samples} samples"
         elif key.startswith("seen_"):
             entry["slice"] = "validation split, which was also used to train this model"
-        if key == "test_accuracy" and test_samples and description.row.answers == "class":
+        if key == "test_accuracy" and test_samples and description.task_definition.answers == "class":
             low, high = model_card.wilson(value, test_samples)
             entry["confidenceInterval"] = {"lowerBound": f"{low:.6g}", "upperBound": f"{high:.6g}"}
         performance.append(entry)

@@ -245,7 +245,7 @@ def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) ->
     from feedforward.serving import prediction, sample_files
 
     champion = prediction.champion(dataset)
-    [model] = champion.chosen(variant).values()
+    [model] = champion.select(variant).values()
     numbered = ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
     return [
         answer

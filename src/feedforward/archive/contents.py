@@ -1,13 +1,15 @@
 """What an archive contains: files of the workspace under their original names, and models from the registry.
 
     params.yaml, dvc.yaml, dvc.lock, requirements/   parameters, pipeline and locked versions
+    LICENSE                                          license of the pipeline
     data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
     data/vectorized/NAME/manifest.json               digests of the data, not the data
     reports/                                         comparison, validation, sweeps, decisions
     models/NAME/                                     the champion, its card, and every decision about the dataset
     versions.json                                    commit, libraries and kind of CPU
 
-In text files other than those of a model, which are copied unchanged, secrets and local absolute paths are replaced.
+The files of a model and its card are copied unchanged. In all other text files, secrets and local absolute paths are
+replaced.
 """
 
 import platform
@@ -25,10 +27,10 @@ from feedforward.promotion import audit_log, bundle
 from feedforward.tracking import model_version, model_versions
 
 PIPELINE = "dvc.yaml"
-PLAIN = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
+SINGLE_FILES = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
-TEXTS = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
-CARD = "card"  # folder in the files of a version; contains card.md
+TEXT_SUFFIXES = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
+CARD = "card"  # folder among a version's artifacts; contains card.md
 
 
 def gather(params: Params) -> dict[str, bytes]:
@@ -51,7 +53,7 @@ def gather(params: Params) -> dict[str, bytes]:
 
 def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     root = paths.root()
-    candidates = [root / name for name in PLAIN]
+    candidates = [root / name for name in SINGLE_FILES]
     candidates += [paths.trained(protocol) for protocol in ("fair", "lecture")]
     candidates += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
     for folder in FOLDERS:
@@ -70,13 +72,12 @@ def _registry_files(dataset: str) -> Iterator[tuple[str, bytes]]:
     if champion is None:
         return
     folder = model_versions.folder(champion, model_version.SERVED)
-    bundle.verified(folder, champion.tags[model_version.DIGEST])
-    card = _card(champion)
-    for path in [*sorted(folder.iterdir()), *card]:
+    bundle.read_verified(folder, champion.tags[model_version.DIGEST])
+    for path in [*sorted(folder.iterdir()), *_card_files(champion)]:
         yield f"models/{dataset}/{champion.number}/{path.name}", path.read_bytes()
 
 
-def _card(champion: model_version.Version) -> list[Path]:
+def _card_files(champion: model_version.Version) -> list[Path]:
     try:
         return sorted(model_versions.folder(champion, CARD).iterdir())
     except DataError:  # a version that was registered by hand has no card
@@ -96,7 +97,7 @@ def _versions() -> dict[str, Any]:
 
 def _clean(name: str, content: bytes) -> bytes:
     """Replace the secrets and local absolute paths in the content of a text file; return other content unchanged."""
-    if not name.endswith(TEXTS):
+    if not name.endswith(TEXT_SUFFIXES):
         return content
     try:
         text = redact(content.decode())
@@ -108,7 +109,7 @@ def _clean(name: str, content: bytes) -> bytes:
 
 
 def _local_paths() -> Mapping[str, str]:
-    """Absolute path that a text may contain → its replacement; the longest paths come first."""
+    """Absolute path that a text may contain → its replacement, longest path first."""
     replacements = {str(paths.root()): ".", str(paths.store()): "mlruns", str(Path.home()): "~"}
     for value in _strings(yaml_reader.read(paths.params())):
         if value.startswith(("/", "file:/")) and len(Path(value).parts) > 1:

@@ -74,7 +74,7 @@ def playground(
     size, left_out = len(page.text.encode()), dict(page.left_out)
     if as_json:
         written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
-        print(json.dumps({**written, "rounding_moved": page.moved}, indent=2))
+        print(json.dumps({**written, "rounding_moved": page.largest_change}, indent=2))
         return
     print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variants'}")
     if left_out:

@@ -49,7 +49,7 @@ def predict(
             "SAMPLES", "give either samples or --file, for instance `feedforward predict imdb 'a good film'`"
         )
     champion = prediction.champion(dataset, dataset=config)
-    chosen = champion.chosen(variant)
+    chosen = champion.select(variant)
     if file is not None and champion.served.encoder.takes != "image":
         _predict_file(champion, chosen, file, as_json)
         return
@@ -148,7 +148,7 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
     from feedforward.serving import prediction, sample_files
 
     takes, labels = champion.served.encoder.takes, champion.served.description.labels
-    columns = () if champion.served.description.row.answers == "value" else labels
+    columns = () if champion.served.description.task_definition.answers == "value" else labels
     table = csv.writer(sys.stdout)
     total = file.stat().st_size if file.is_file() else 0
     with progress.bar(f"predict {champion.version.name}", total) as advance:
@@ -165,7 +165,7 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
                 (f"{k}: {lines[0]}" for k, lines in zip(names, warnings, strict=True) if lines), ""
             )
             for name, served in chosen.items():
-                rows = prediction.describe(served, served.ask(features))
+                rows = prediction.as_answers(served, served.predict(features))
                 rows = [row | ({"warnings": lines} if lines else {}) for row, lines in zip(rows, warnings, strict=True)]
                 for sample, answer in zip(names, rows, strict=True):
                     if as_json:

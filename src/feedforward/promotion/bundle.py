@@ -1,14 +1,15 @@
-"""The served folder: a network, its preprocessing as plain files, and a manifest with the digests of all files.
+"""A bundle: a folder with a network, its preprocessing as plain files, and a manifest with the digests of these files.
 
-    manifest.json      size and SHA-256 of every other file; its own SHA-256 is a tag in the registry
+    manifest.json      size and SHA-256 of every other file but model.sig; its own SHA-256 is a tag in the registry
     model.sig          signature of all other files, if params.yaml has a `promotion.key`
     description.json   dataset, variant, seed, labels, digests, and the settings of the encoder
     network.json       sizes and activations of the layers
-    weights.npz        their weights
+    weights.npz        the weights of the layers
     vocabulary.txt     if the features are words
-    model.keras        the same network in Keras's format; absent for variants and holdout models
+    columns.json       if the features are columns of a table
+    model.keras        the same network in Keras's format; not in bundles of variants' replicas and of holdout models
 
-Nothing is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
+No file is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
 
 import hashlib
@@ -41,12 +42,12 @@ MAX_BYTES = 2**30  # of all files together
 
 @dataclass(frozen=True)
 class Description:
-    """Metadata of a served network.
+    """Metadata of the network in a bundle.
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
     deviation) of the target in the training data; a regression network predicts standardized values.
-    temperature: divides the logits (Network.temperature); 1 in bundles that are older than calibration. The
-    bundle's Keras model does not apply the temperature.
+    temperature: divides the logits (Network.temperature); 1 if the network predicts a value, and in bundles that
+    are older than calibration. The bundle's Keras model does not apply it.
     """
 
     dataset: str
@@ -60,7 +61,7 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
-    task: str = ""  # empty in old bundles, which date from when classification was the only task
+    task: str = ""  # empty in bundles from the time when classification was the only task
     target: tuple[float, float] | None = None
     temperature: float = 1.0
 
@@ -70,14 +71,14 @@ class Description:
         return self.task or ("binary" if len(self.labels) == 2 else "multiclass")
 
     @property
-    def row(self) -> Task:
+    def task_definition(self) -> Task:
         """The entry in TASKS for the network's task."""
         return TASKS[self.task_name]
 
 
 @dataclass(frozen=True)
 class Servable:
-    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: size of the files that serving needs.
+    """A verified bundle in memory. digest: SHA-256 (hex) of its manifest. bytes: size of its files without model.keras.
 
     network: with the temperature of the description, so its probabilities are calibrated.
     """
@@ -88,26 +89,26 @@ class Servable:
     digest: str
     bytes: int
 
-    def ask(self, features: Features) -> npt.NDArray[np.float64]:
+    def predict(self, features: Features) -> npt.NDArray[np.float64]:
         """Predictions of shape (samples, labels): probabilities, or values in the target's units."""
-        if self.description.row.answers == "class":
+        if self.description.task_definition.answers == "class":
             return self.network.probabilities(features)
         mean, scale = self.description.target or (0.0, 1.0)
         return self.network.outputs(features) * scale + mean
 
 
 def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder) -> str:
-    """Write the files of a servable to the new `folder`; return the digest of its manifest.
+    """Write a bundle to the new `folder`; return the SHA-256 (hex) of its manifest.
 
     files: network.json and weights.npz, and optionally model.keras.
 
     Raises:
         DataError: the network, labels, encoder and recorded weights are incompatible.
-        ParamsError: the folder must be signed, but the private key is missing or wrong.
+        ParamsError: the bundle must be signed, but the private key is missing or wrong.
     """
-    _check(network_files.read(files), description, encoder)
-    described = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
-    text = atomic_files.canonical_json(described, indent=2) + "\n"
+    _check_consistency(network_files.read(files), description, encoder)
+    values = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
+    text = atomic_files.canonical_json(values, indent=2) + "\n"
     contents = {**files, DESCRIPTION: text.encode(), **encoder.files()}
     manifest = {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -123,16 +124,16 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
 
 
 def read(folder: Path, digest: str) -> Servable:
-    """Read the servable in `folder`; `digest` is the SHA-256 of its manifest.
+    """Verify and read the bundle in `folder`; `digest` is the SHA-256 that its manifest must have.
 
     Raises:
         DataError: a file or the signature is missing, changed or invalid, or a file was added. No code from the folder
             is run.
     """
-    files = verified(folder, digest)
+    files = read_verified(folder, digest)
     description, settings = _description(folder / DESCRIPTION, files)
     encoder, network = encoders.load(settings, files), network_files.read(files, str(folder))
-    _check(network, description, encoder)
+    _check_consistency(network, description, encoder)
     network = replace(network, temperature=description.temperature)
     size = sum(len(content) for name, content in files.items() if name != MODEL)
     return Servable(description, encoder, network, digest, size)
@@ -141,39 +142,39 @@ def read(folder: Path, digest: str) -> Servable:
 def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, dict[str, Any]]:
     """The description and the encoder's settings."""
     try:
-        described = json.loads(files[DESCRIPTION])
-        settings = described.pop("encoder")
-        if (version := described.pop("format")) != FORMAT:
+        values = json.loads(files[DESCRIPTION])
+        settings = values.pop("encoder")
+        if (version := values.pop("format")) != FORMAT:
             raise ValueError(f"its format is {version}, expected {FORMAT}: another release wrote it")
-        described |= {key: tuple(described[key]) for key in ("labels", "target") if described.get(key) is not None}
-        return Description(**described), settings
+        values |= {key: tuple(values[key]) for key in ("labels", "target") if values.get(key) is not None}
+        return Description(**values), settings
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); train and promote again") from None
 
 
-def verified(folder: Path, digest: str) -> dict[str, bytes]:
-    """Check all digests and the signature, then return the content of each file in the manifest, by name.
+def read_verified(folder: Path, digest: str) -> dict[str, bytes]:
+    """Check all digests and the signature of a bundle; return the content of each file in its manifest, by name.
 
     Raises:
         DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
     """
     remedy = "do not use this version; promote the run again"
-    manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
+    manifest = _read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
     if (received := hashlib.sha256(manifest).hexdigest()) != digest:
         raise DataError(
             f"{folder / MANIFEST}: has changed since it was registered"
             f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
-    listed = _listed(folder / MANIFEST, manifest)
+    entries = _manifest_entries(folder / MANIFEST, manifest)
     names = {path.name for path in folder.iterdir()} - {MANIFEST, signatures.FILE}
-    if names != set(listed):
-        name = sorted(names ^ set(listed))[0]
-        raise DataError(f"{folder / name}: is {'missing' if name in listed else 'not in the manifest'}; {remedy}")
-    if sum(size for size, _ in listed.values()) > MAX_BYTES:
+    if names != set(entries):
+        name = sorted(names ^ set(entries))[0]
+        raise DataError(f"{folder / name}: is {'missing' if name in entries else 'not in the manifest'}; {remedy}")
+    if sum(size for size, _ in entries.values()) > MAX_BYTES:
         raise DataError(f"{folder}: has more than {MAX_BYTES} bytes; {remedy}")
     files = {}
-    for name, (size, expected) in listed.items():
-        files[name] = _content(folder / name, size)
+    for name, (size, expected) in entries.items():
+        files[name] = _read_file(folder / name, size)
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
@@ -181,7 +182,7 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
     return files
 
 
-def _listed(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]:
+def _manifest_entries(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]:
     """(size, SHA-256) of each file by name. The manifest is untrusted: its signature has not been checked yet."""
     try:
         entries = {str(name): (int(e["bytes"]), str(e["sha256"])) for name, e in json.loads(manifest).items()}
@@ -198,14 +199,14 @@ def _check_signature(folder: Path, contents: Mapping[str, bytes], key: str) -> N
         raise DataError(
             f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
         )
-    signatures.check(folder, _content(path, signatures.MAX_BYTES), _digests(contents), key)
+    signatures.check(folder, _read_file(path, signatures.MAX_BYTES), _digests(contents), key)
 
 
 def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def _content(path: Path, limit: int) -> bytes:
+def _read_file(path: Path, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise DataError(f"{path}: must be a regular file; do not use this version; promote the run again")
@@ -220,24 +221,24 @@ def _content(path: Path, limit: int) -> bytes:
     return content
 
 
-def _is_temperature(value: object, row: Task) -> bool:
-    if row.answers == "value":
+def _is_temperature(value: object, task: Task) -> bool:
+    if task.answers == "value":
         return value == 1
     return isinstance(value, float) and LIMITS[0] <= value <= LIMITS[1]
 
 
-def _check(network: Network, description: Description, encoder: Encoder) -> None:
+def _check_consistency(network: Network, description: Description, encoder: Encoder) -> None:
     if description.task not in ("", *TASKS):
         raise DataError(f"{description.dataset}: unknown task {description.task!r}; train and promote again")
-    row = description.row
-    if not _is_temperature(description.temperature, row):
+    task = description.task_definition
+    if not _is_temperature(description.temperature, task):
         raise DataError(
             f"{description.dataset}: temperature must be between {LIMITS[0]:.2g} and {LIMITS[1]:.2g}"
             f" (exactly 1 for a regression), got {description.temperature!r}; train and promote again"
         )
     pairs: dict[str, tuple[Any, Any]] = {
-        "outputs and labels": (network.units, row.outputs(len(description.labels))),
-        "last activation and task": (network.last_activation, row.activation),
+        "outputs and labels": (network.units, task.outputs(len(description.labels))),
+        "last activation and task": (network.last_activation, task.activation),
         "features of network and encoder": (network.columns, encoder.columns),
         "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
     }

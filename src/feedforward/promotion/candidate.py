@@ -1,4 +1,4 @@
-"""Turn a finished final run into a registered version: its network, its preprocessing, and one replica per variant."""
+"""Turn a finished final run into a registered version: network, preprocessing, and a replica of each variant."""
 
 import json
 import tempfile
@@ -35,33 +35,33 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     if not runs:
         raise DataError(f"{name}: has no finished final run; run `feedforward run` or `feedforward train {name}`")
     if run_id is None:
-        current = next((run for run in runs if outdated(params, name, run) is None), None)
+        current = next((run for run in runs if outdated_reason(params, name, run) is None), None)
         if current is None:
-            raise DataError(f"{name}: {outdated(params, name, runs[0])}; run `feedforward train {name}`")
+            raise DataError(f"{name}: {outdated_reason(params, name, runs[0])}; run `feedforward train {name}`")
         return current
     chosen = [run for run in runs if run.run_id.startswith(run_id)]
     if len(chosen) != 1:
         examples = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
         raise ParamsError([f"--run: must name one final run of {name}, such as {examples}; got {run_id}"])
-    if problem := outdated(params, name, chosen[0]):
+    if problem := outdated_reason(params, name, chosen[0]):
         raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
     return chosen[0]
 
 
-def outdated(params: Params, name: str, run: LoggedRun) -> str | None:
+def outdated_reason(params: Params, name: str, run: LoggedRun) -> str | None:
     """How the run's data or parameters differ from the current ones; None if they do not. Code is not compared."""
     digest = manifest_file.load(name)["data_digest"]
     title = f"run {run.run_id[:8]} ({run.name})"
     if run.tags.get("data_digest") != digest:
         return f"{title} was trained on different data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
-    expected = _planned(params, name, run)
+    expected = _planned_parameters(params, name, run)
     if expected is None:
         return f"{title} is no longer configured in params.yaml"
     keys = [key for key, value in expected.items() if run.params.get(key) != str(value)]
     return f"{title} was trained with different parameters ({', '.join(keys)})" if keys else None
 
 
-def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | None:
+def _planned_parameters(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | None:
     """The parameters that the run would be trained with now; None if it would not be trained."""
     variant, protocol, role = (run.tags.get(key, "") for key in ("variant", "protocol", "role"))
     if variant not in params.variants or protocol not in ("fair", "lecture"):
@@ -71,11 +71,11 @@ def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | N
 
 
 def register(
-    params: Params, name: str, run: LoggedRun, registry: "Registry", calibrated: Mapping[str, float]
+    params: Params, name: str, run: LoggedRun, registry: "Registry", calibration: Mapping[str, float]
 ) -> Version:
     """Return the run's version, with the network and a replica of each variant; register it if it is new.
 
-    calibrated: the metrics from `evaluation.final_calibration`.
+    calibration: the metrics from `evaluation.final_calibration`.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -83,32 +83,32 @@ def register(
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
-        fitted = calibrated.get("temperature", 1.0)
-        digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, fitted)
+        temperature = calibration.get("temperature", 1.0)
+        digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, temperature)
         for version in registry.versions(name, run.run_id):
             if version.tags.get(model_version.DIGEST) == digest and not _must_be_signed(version):
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
             target = folders[f"{model_version.VARIANTS}/{variant}"] = folder / "variants" / variant
-            fitted = temperature_of(replica, registry)
-            digests[variant] = package(name, dataset, replica, registry, encoder, target, fitted, keras=False)
+            temperature = temperature_of(replica, registry)
+            digests[variant] = package(name, dataset, replica, registry, encoder, target, temperature, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title}
-        tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibrated)} if calibrated else {}
+        tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibration)} if calibration else {}
         tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
 
 
 def _must_be_signed(version: Version) -> bool:
-    """Whether the run must be registered again, because this version's files are unsigned or fail verification.
+    """Whether the run must be registered again, because this version's bundle is unsigned or fails verification.
 
-    A version that is older than the key, for example, has no signature.
+    A version that is older than the key, for example, has no signature. A rolled-back version is never replaced.
     """
     if signatures.required() is None or version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
         return False
     try:
-        bundle.verified(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
+        bundle.read_verified(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
     except DataError:
         return True
     return False
@@ -127,12 +127,12 @@ def package(
     registry: "Registry",
     encoder: Encoder,
     folder: Path,
-    fitted: float,
+    temperature: float,
     keras: bool = True,
 ) -> str:
-    """Write a run's network and preprocessing to `folder`; return the digest of the manifest.
+    """Write a bundle with a run's network and preprocessing to `folder`; return the digest of its manifest.
 
-    fitted: the temperature that was fitted. keras: whether to include the .keras file.
+    temperature: for Description. keras: whether to include model.keras.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -165,7 +165,7 @@ def package(
         weights_digest=weights,
         task=dataset.task,
         target=(target["mean"], target["scale"]) if target else None,
-        temperature=fitted,
+        temperature=temperature,
     )
     return bundle.write(folder, files, description, encoder)
 
@@ -189,9 +189,9 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
-    """Find one replica per variant in params.yaml: the one with the run's seed if it exists, else the lowest seed."""
+    """Find one replica per variant in params.yaml: with the run's seed if it exists, else the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
-    current = [replica for replica in runs if outdated(params, name, replica) is None]
+    current = [replica for replica in runs if outdated_reason(params, name, replica) is None]
 
     def order(replica: LoggedRun) -> tuple[bool, int]:
         return replica.tags["seed"] != run.tags["seed"], int(replica.tags["seed"])
@@ -211,7 +211,7 @@ def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: 
     """
     tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
     for replica in registry.find_runs(name, role="replica", **tags):
-        if outdated(params, name, replica) is None:
+        if outdated_reason(params, name, replica) is None:
             curve = registry.curve(replica, "val_cross_entropy")
             last = int(run.params["epochs"])
             return curve[last - 1] if len(curve) >= last else None
@@ -221,5 +221,5 @@ def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: 
 def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
     """Collect the metrics of the final runs with the same recipe: one mapping per seed, from that seed's latest run."""
     runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
-    current = [final for final in reversed(runs) if outdated(params, name, final) is None]
+    current = [final for final in reversed(runs) if outdated_reason(params, name, final) is None]
     return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -9,22 +9,23 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
 
-TAKES = {"idx": "image", "image_folder": "image", "table": "row"}  # other kinds of readers take texts
+# What a model takes, by kind of reader; models for other readers take texts
+SAMPLE_KINDS = {"idx": "image", "image_folder": "image", "table": "row"}
 
 
 def mismatch(served: Servable, dataset: Dataset) -> str | None:
     """How the model differs from the dataset in task, labels, kind of sample or columns; None if it does not.
 
-    The vocabulary, means, categories and the network are not compared: training may change them.
+    Vocabulary, means, categories and network are not compared: training may change them.
     """
     description = served.description
     if description.task_name != dataset.task:
-        return f"it was trained for the task {description.task_name}, params.yaml says {dataset.task}"
+        return f"it was trained for the {description.task_name} task, params.yaml says {dataset.task}"
     if description.labels != dataset.labels:
         return f"its labels are {_shorten(description.labels)}, params.yaml says {_shorten(dataset.labels)}"
-    takes = TAKES.get(dataset.reader.kind, "text")
+    takes = SAMPLE_KINDS.get(dataset.reader.kind, "text")
     if served.encoder.takes != takes:
-        return f"it takes samples of the kind {served.encoder.takes}, params.yaml says {takes}"
+        return f"it takes {served.encoder.takes} samples, params.yaml says {takes}"
     if isinstance(dataset.reader, TableReader):
         columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:

@@ -49,7 +49,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        measured = _in_process("evaluate", version.name, name, version.number, folder)
+        measured = _run_in_process("evaluate", version.name, name, version.number, folder)
         seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
         digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
         for seed in seeds:
@@ -70,13 +70,13 @@ def verify(name: str, version: Version) -> None:
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        _in_process("verify", version.name, name, version.number, Path(temporary))
+        _run_in_process("verify", version.name, name, version.number, Path(temporary))
 
 
 def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """Return the results of `temperature.fit` for a final run, from a clean process; empty if it predicts a value.
+    """Return the results of `temperature.fit` for a final run, from a clean process; empty for regression.
 
-    If a version of the run exists, its results are used again, so that the run always gives the same version.
+    If a version of the run has stored results, these are returned, so that the run always gives the same version.
 
     Raises:
         DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
@@ -88,10 +88,10 @@ def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Regi
             return version.calibration()
     with tempfile.TemporaryDirectory() as temporary:
         seed = int(run.tags["seed"])
-        return _in_process("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
+        return _run_in_process("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
 
 
-def _in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
+def _run_in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
     """Run an action of evaluation_process and return its metrics; raises as `evaluate` does. title: for messages."""
     module = evaluation_process.__name__
     command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
@@ -135,16 +135,16 @@ def holdout_models(version: Version) -> list[Servable]:
     ]
 
 
-def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:
-    """Measure holdout models on validation samples, which are encoded and scaled as for `reference`."""
-    features = encoders.translate(validation.features, reference.encoder, models[0].encoder)
-    split = Split(features, validation.labels)
+def evidence(models: Sequence[Servable], reference: Servable, samples: Split) -> Evidence:
+    """Measure models with one common encoder on samples that are encoded and scaled as for `reference`."""
+    features = encoders.translate(samples.features, reference.encoder, models[0].encoder)
+    split = Split(features, samples.labels)
     mean, scale = reference.description.target or (0.0, 1.0)
     model_mean, model_scale = models[0].description.target or (0.0, 1.0)
     units = (model_mean - mean) / scale, model_scale / scale
     results = [evaluation_process.losses_and_correct(model.network, split, units) for model in models]
     r2 = None
     if metrics.is_value(split.labels):
-        predicted = models[0].ask(features)[:, 0]
+        predicted = models[0].predict(features)[:, 0]
         r2 = metrics.r2(np.asarray(split.labels, np.float64) * scale + mean, predicted)
     return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2)

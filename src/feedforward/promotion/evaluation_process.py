@@ -3,6 +3,8 @@
     python -I -m feedforward.promotion.evaluation_process evaluate|verify DATASET VERSION FOLDER
     python -I -m feedforward.promotion.evaluation_process calibrate DATASET SEED FOLDER
 
+`verify` only loads and probes a version; `calibrate` fits the temperature of a final model.
+
 The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
 is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
 they train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
@@ -34,9 +36,9 @@ from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
-PROBES = 64  # samples for which Keras's predictions are compared
+PROBES = 64  # samples for which the predictions of Keras and of the served network are compared
 TIMED_SAMPLES = 300  # samples predicted one at a time, to measure the latency
-TOLERANCE = 1e-5  # largest accepted difference between the probabilities from Keras and from NumPy
+TOLERANCE = 1e-5  # largest accepted difference between the predictions of Keras and of the served network
 RESULT = "evaluation.json"  # {"metrics": {name: value}, "refused": reason or "", "failed": reason or ""}
 
 
@@ -49,7 +51,7 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
     _, served, model = _load(name, number)
     training, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
     validation = held_out.to_split()
-    measured = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
+    measured = {"probe_difference": probe(without_temperature(served), model, validation.features)}
     measured |= measure(served, validation)
     for seed in candidate.holdout_seeds(params, served.description.seed):
         train_holdout_model(served, params, training, validation, seed, target / str(seed))
@@ -75,7 +77,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
     rows = encoders.translate(
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder
     )
-    return {"probe_difference": probe(uncalibrated(served), model, rows)}
+    return {"probe_difference": probe(without_temperature(served), model, rows)}
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
@@ -85,19 +87,19 @@ def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
         raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
-    model = bundle.verified(folder, served.digest).get(bundle.MODEL, b"")
+    model = bundle.read_verified(folder, served.digest).get(bundle.MODEL, b"")
     keras_archive.check(model, str(folder / bundle.MODEL))
     runner.prepare(1)
     return version, served, model
 
 
-def uncalibrated(served: Servable) -> Network:
-    """The served network without its temperature, which the Keras model does not have."""
+def without_temperature(served: Servable) -> Network:
+    """The servable's network without its temperature, which the Keras model does not apply either."""
     return dataclasses.replace(served.network, temperature=1.0)
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
-    """Return the largest difference between Keras's and the served network's predictions (relative if above 1).
+    """Return the largest difference between Keras's and the served network's predictions (relative above 1).
 
     model: the .keras file, which Keras loads in safe mode.
 
@@ -133,11 +135,11 @@ def probe(network: Network, model: bytes, features: Features) -> float:
 
 
 def measure(served: Servable, validation: Split) -> dict[str, float]:
-    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples seen in training."""
+    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples, seen in training."""
     times = []
     for row in range(min(TIMED_SAMPLES, len(validation))):
         start = time.perf_counter()
-        served.ask(_rows(validation.features, row, row + 1))
+        served.predict(_rows(validation.features, row, row + 1))
         times.append(time.perf_counter() - start)
     losses, correct = losses_and_correct(served.network, validation)
     return {
@@ -162,11 +164,11 @@ def losses_and_correct(
 def train_holdout_model(
     served: Servable, params: Params, training: Subset, validation: Split, seed: int, target: Path
 ) -> None:
-    """Train the final model of a seed again, on the training split alone, and write it to `target` as a servable.
+    """Train the final model of a seed again, on the training split alone, and write a bundle with it to `target`.
 
-    Its temperature is fitted on the validation samples. As a single parameter, it lowers their loss by only about
-    1 / (2 samples) nats. The final model has its own temperature, because it is trained on more samples and differs in
-    overconfidence.
+    The temperature is fitted on the validation samples. As a single parameter, it lowers the mean loss of n samples
+    by only about 1 / (2 n) nats. The final model has its own temperature, because it is trained on more samples and
+    differs in overconfidence.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -174,9 +176,9 @@ def train_holdout_model(
     description = served.description
     dataset, variant = params.dataset(description.dataset), {description.variant: params.variant(description.variant)}
     trained = training_run.train_final(dataset, variant, training, seed)
-    network, fitted = trainer.as_arrays(trained.model), 1.0
+    network, fitted_temperature = trainer.as_arrays(trained.model), 1.0
     if not metrics.is_value(validation.labels):
-        fitted = calibration.measure(network.logits(validation.features), validation.labels).temperature
+        fitted_temperature = calibration.measure(network.logits(validation.features), validation.labels).temperature
     description = dataclasses.replace(
         description,
         seed=seed,
@@ -184,7 +186,7 @@ def train_holdout_model(
         weights_digest=trained.weights_digest,
         run_id="",
         fingerprint="",
-        temperature=fitted,
+        temperature=fitted_temperature,
     )
     bundle.write(target, network_files.to_files(network), description, served.encoder)
 

@@ -23,7 +23,7 @@ LIMITATIONS = {
     ),
     "row": (
         "Only the table's feature columns count. A number is scaled by the mean and standard deviation of the training"
-        " rows, an unknown category is treated as no category, and a missing number as the mean.",
+        " rows, an unknown category is ignored, and a missing number counts as the mean.",
         "It also predicts for rows far outside the range of the training rows.",
     ),
     "image": (
@@ -33,7 +33,7 @@ LIMITATIONS = {
     ),
 }
 
-ERRORS = {
+CALIBRATION_METRICS = {
     "scaled_cross_entropy": "cross-entropy of calibrated probabilities",
     "cross_entropy": "cross-entropy without temperature",
     "scaled_ece": "expected calibration error",
@@ -43,9 +43,10 @@ ERRORS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """The content of a card. takes: `text`, `image` or `row`.
+    """The content of a card. takes: `text`, `image` or `row`. data: manifest of the vectorized data. params: the run's.
 
-    test_metrics: metrics of the recipe's final runs, one mapping per seed. metrics: from the evaluation of the version.
+    test_metrics: metrics of the recipe's final runs, one mapping per seed; own_test_metrics: of this version's run.
+    metrics: from the evaluation of the version.
     calibration: from evaluation.final_calibration. losses: mean validation cross-entropy of each holdout model; the
     first has the model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task.
     samples: number of validation samples.
@@ -114,7 +115,7 @@ def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
     if facts.accuracy is not None:
         interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
         rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
-    for name, title in ERRORS.items():
+    for name, title in CALIBRATION_METRICS.items():
         if name in facts.calibration:
             held_out = f"same recipe without a tenth of the samples, {facts.calibration['samples']:.0f} held out"
             rows.append((title, f"{facts.calibration[name]:.4f}", "", held_out))
@@ -142,14 +143,14 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
 
 
 def _is_class(facts: Facts) -> bool:
-    return facts.description.row.answers == "class"
+    return facts.description.task_definition.answers == "class"
 
 
 def _purpose(description: Description) -> str:
     labels = description.labels
-    if description.row.answers == "value":
+    if description.task_definition.answers == "value":
         return f"It predicts {labels[0]}, a number."
-    if description.row.answers == "class":
+    if description.task_definition.answers == "class":
         return f"It predicts one of the classes {', '.join(labels)}."
     return f"It predicts which of the labels {', '.join(labels)} apply."
 
@@ -178,7 +179,7 @@ def _limitations(facts: Facts) -> list[str]:
 
 def _calibration(description: Description) -> list[str]:
     """How the probabilities were calibrated; empty if a value is predicted."""
-    if description.row.answers == "value":
+    if description.task_definition.answers == "value":
         return []
     if description.temperature == 1:
         return ["Probabilities come directly from the network and were not calibrated."]

@@ -1,7 +1,7 @@
-"""How challengers answered requests to champions: counts and sums, stored for each pair of versions.
+"""How challengers' answers compare with champions' answers: counts and sums for each pair of versions.
 
-A server's shadow process adds to the evidence about a pair, and the promotion gate reads it. Each dataset has one file,
-which holds the latest PAIRS pairs, so it stays small; it contains no requests.
+The service's shadow process adds to the evidence about a pair, and the promotion gate reads it. Each dataset has one
+file, which holds the latest PAIRS pairs, so it stays small; it contains no requests.
 """
 
 import math
@@ -32,10 +32,11 @@ class Pair:
 
 @dataclass
 class Tally:
-    """Samples with one label predicted by the champion. difference, distance: sums of signed and absolute differences.
+    """Samples compared for one label. difference, distance: sums of signed and absolute differences.
 
-    The difference is the probability of that label, the challenger's minus the champion's; for a value, it is the
-    difference between the predictions in standard deviations of the target.
+    If a sample has one label, only the label that the champion predicts is compared, otherwise every label. The
+    difference is the probability of the label, the challenger's minus the champion's; for a value, it is the difference
+    between the predictions in standard deviations of the target.
     """
 
     samples: int = 0
@@ -53,7 +54,7 @@ class Tally:
 
 @dataclass
 class Evidence:
-    """The comparisons of a pair. seconds: CPU time of the challenger. labels: tallies by the champion's label."""
+    """The comparisons of a pair. seconds: CPU time of the challenger. labels: tallies by compared label."""
 
     requests: int = 0
     samples: int = 0
@@ -93,22 +94,22 @@ def find(dataset: str, current: Version, challenger: Version) -> Evidence:
     Raises:
         DataError: the file is damaged.
     """
-    return of_pair(dataset, Pair(identity(current), identity(challenger)))
+    return for_pair(dataset, Pair(identity(current), identity(challenger)))
 
 
-def of_pair(dataset: str, pair: Pair) -> Evidence:
+def for_pair(dataset: str, pair: Pair) -> Evidence:
     """Read the evidence about a pair; raises as `find` does."""
     return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is_about(entry, pair)), Evidence())
 
 
-def add(dataset: str, pair: Pair, more: Evidence) -> Evidence:
+def add(dataset: str, pair: Pair, evidence: Evidence) -> Evidence:
     """Add evidence to the file and return the total; raises as `find` does, or OSError if it cannot be written."""
     path = paths.shadow(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         entries = _entries(dataset)
-        total = of_pair(dataset, pair)
-        total.add(more)
+        total = for_pair(dataset, pair)
+        total.add(evidence)
         others = [entry for entry in entries if not _is_about(entry, pair)]
         atomic_files.write_json(path, {"pairs": [*others[-(PAIRS - 1) :], {**asdict(pair), **asdict(total)}]}, "shadow")
     return total

@@ -1,4 +1,4 @@
-"""The ASGI application: FastAPI's routes and OpenAPI document, wrapped in the middleware that answers predictions."""
+"""The ASGI application: FastAPI's routes and OpenAPI document, wrapped in middleware that answers predictions."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,12 +16,12 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Application
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.problems import FAILED, describe, problem
+from feedforward.serving.problems import FAILED, problem, refusal_for
 
 
 @dataclass(frozen=True)
 class Service:
-    """The ASGI application, its handlers and its limits."""
+    """The ASGI application, its handlers, and the limits for the HTTP server."""
 
     application: Application
     handlers: Handlers
@@ -55,10 +55,10 @@ def create(params: Params, hosts: frozenset[str]) -> Service:
     inner.add_exception_handler(HTTPException, _refuse)
     inner.add_exception_handler(FeedforwardError, _explain)
     inner.add_exception_handler(Exception, _fail)
-    _add_predictions(inner, handlers)
-    _add_states(inner, handlers)
-    _add_pages(inner, handlers)
-    _add_feedback(inner, handlers)
+    _add_prediction_routes(inner, handlers)
+    _add_state_routes(inner, handlers)
+    _add_page_routes(inner, handlers)
+    _add_feedback_routes(inner, handlers)
     post_handlers = {"predict": handlers.predict, "incoming": handlers.correct, "feedback": handlers.feedback.decide}
     limits = Limits(params.serving.max_body_bytes)
     return Service(Middleware(inner, post_handlers, hosts, handlers.metrics), handlers, limits)
@@ -77,30 +77,30 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _explain(_: Request, error: Exception) -> Response:
     assert isinstance(error, FeedforwardError)
-    described = describe(error)
-    return Response(described.body, described.status, media_type="application/json")
+    refusal = refusal_for(error)
+    return Response(refusal.body, refusal.status, media_type="application/json")
 
 
 async def _fail(*_: object) -> Response:
     return Response(problem(FAILED), 500, media_type="application/json")
 
 
-def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
-    """Declare the routes for the OpenAPI description; the middleware answers these requests directly."""
+def _add_prediction_routes(inner: FastAPI, handlers: Handlers) -> None:
+    """Declare these routes for the OpenAPI description; at run time, the middleware answers their requests directly."""
     name = Annotated[str, Path(json_schema_extra={"enum": list(handlers.datasets)} if handlers.datasets else None)]
 
     @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
     async def predict(dataset: name, request: Request) -> Response:
         """Predict the labels or values of samples: texts, images of any size and color, or table rows."""
-        return _json(await handlers.predict(dataset, _kind(request), await read_body(request.receive)))
+        return _json(await handlers.predict(dataset, _media_type(request), await read_body(request.receive)))
 
     @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
     async def incoming(dataset: name, request: Request) -> Response:
         """Store a sample with its true label for retraining."""
-        return _json(await handlers.correct(dataset, _kind(request), await read_body(request.receive)))
+        return _json(await handlers.correct(dataset, _media_type(request), await read_body(request.receive)))
 
 
-def _add_states(inner: FastAPI, handlers: Handlers) -> None:
+def _add_state_routes(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/datasets", **openapi.STATE)
     def datasets() -> dict[str, Any]:
         """List the datasets with their labels, champions and variants."""
@@ -125,7 +125,7 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
         return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
+def _add_page_routes(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/", include_in_schema=False)
     def playground() -> HTMLResponse:
         """The playground: a page for trying out predictions in the browser."""
@@ -133,7 +133,7 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/monitoring", include_in_schema=False)
-    def challengers_and_requests() -> HTMLResponse:
+    def monitoring_page() -> HTMLResponse:
         """The monitoring page: the shadow's comparisons and request drift."""
         page = pages.monitoring(monitoring.values(handlers))
         return HTMLResponse(page.text, headers=page.headers())
@@ -150,7 +150,7 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
         return Response(status_code=204)
 
 
-def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
+def _add_feedback_routes(inner: FastAPI, handlers: Handlers) -> None:
     """Routes of the feedback page; the middleware answers its POST requests and refuses clients on other machines."""
 
     @inner.get("/feedback", include_in_schema=False)
@@ -167,12 +167,12 @@ def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
     @inner.post("/feedback/{dataset}", include_in_schema=False)
     async def decide(dataset: str, request: Request) -> Response:
         """Accept or reject samples by ID: `{"accept": […], "reject": […], "reason": ""}`."""
-        return _json(await handlers.feedback.decide(dataset, _kind(request), await read_body(request.receive)))
+        return _json(await handlers.feedback.decide(dataset, _media_type(request), await read_body(request.receive)))
 
 
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _kind(request: Request) -> str:
+def _media_type(request: Request) -> str:
     return content_type(request.headers.get("content-type", "application/json"))

@@ -15,12 +15,12 @@ from feedforward.core.environment import LOOPBACK
 from feedforward.core.errors import FeedforwardError
 from feedforward.serving.http.server import Application, Message, Receive, Scope, Send
 from feedforward.serving.metrics import ServiceMetrics
-from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, describe, problem
+from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, problem, refusal_for
 
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-# Paths that have their own metrics
+# GET paths that are counted under their own names in the metrics; unknown paths are counted as `other`
 COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
 PRIVATE = "feedback"  # path that only clients on this machine may use
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Middleware:
         began = time.perf_counter()
         status = 0  # of the response; 0 until it has started
 
-        async def send_hardened(message: Message) -> None:
+        async def send_with_security_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -56,14 +56,14 @@ class Middleware:
         name, _, dataset = scope["path"].strip("/").partition("/")
         handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
-            await self._answer(handler, dataset, scope, receive, send_hardened)
+            await self._answer(handler, dataset, scope, receive, send_with_security_headers)
         except Exception:  # a bug: the traceback goes to the log, and one line to the client
             log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
             if not status:
-                await respond(send_hardened, 500, problem(FAILED))
+                await respond(send_with_security_headers, 500, problem(FAILED))
         finally:
-            known = name if handler or (not dataset and name in COUNTED) else "other"
-            self.metrics.observe(known, status, time.perf_counter() - began)
+            counted_path = name if handler or (not dataset and name in COUNTED) else "other"
+            self.metrics.observe(counted_path, status, time.perf_counter() - began)
 
     async def _answer(self, handler: Handler | None, dataset: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -71,23 +71,23 @@ class Middleware:
             if scope["path"].strip("/").partition("/")[0] == PRIVATE:
                 _check_private(scope)
             if handler is None or scope["method"] != "POST":
-                method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server drops the body
+                method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server omits the response's body
                 await self.inner({**scope, "method": method}, receive, send)
                 return
             await respond(send, 200, await handler(dataset, kind, await read_body(receive)))
         except Refusal as refusal:
             await respond(send, refusal.status, refusal.body, refusal.headers)
         except FeedforwardError as error:
-            described = describe(error)
-            await respond(send, described.status, described.body)
+            response = refusal_for(error)
+            await respond(send, response.status, response.body)
 
     def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
         """Check the headers and return the content type.
 
-        Pages of other sites must not be able to reach the service, whether by DNS rebinding or through a form.
+        Web pages from other sites must not be able to use the service, whether by DNS rebinding or through a form.
 
         Raises:
-            Refusal: the host or origin is not allowed, or the body is compressed.
+            Refusal: the host or origin is not allowed or is sent twice, or the body is compressed.
         """
         values: dict[bytes, bytes] = {}
         for name, value in headers:

@@ -8,10 +8,10 @@ import pydantic_core
 
 
 def selects(samples: Sequence[Any], challenger: str, share: float) -> bool:
-    """Whether the challenger answers a request, which depends on a hash of the samples and the challenger's name.
+    """Whether the challenger answers a request, decided by a hash of the samples and of the challenger's name.
 
-    With the same champion and challenger, the same samples always get the same answer. A different challenger gets
-    different requests.
+    While champion, challenger and share stay the same, the same samples always get the same answer. Another challenger
+    gets other requests.
 
     >>> selects(["a text"], "notes version 2", 1.0), selects(["a text"], "notes version 2", 0.0)
     (True, False)
@@ -20,13 +20,13 @@ def selects(samples: Sequence[Any], challenger: str, share: float) -> bool:
         return False
     digest = hashlib.blake2b(challenger.encode(), digest_size=8)
     for sample in samples:
-        content = _content(sample)
+        content = _as_bytes(sample)
         digest.update(len(content).to_bytes(8, "big"))
         digest.update(content)
     return int.from_bytes(digest.digest(), "big") < share * 2**64
 
 
-def _content(sample: Any) -> bytes:
+def _as_bytes(sample: Any) -> bytes:
     if isinstance(sample, bytes):
         return sample
     if isinstance(sample, str):

@@ -1,4 +1,4 @@
-"""Challengers: one answers a share of the requests (canary), or answers requests again for comparison (shadow)."""
+"""Challengers: each answers a share of its dataset's requests (canary), or answers requests again (shadow)."""
 
 import logging
 import time
@@ -58,7 +58,7 @@ class Challengers:
         return None if challenger is None or challenger.version.number == champion.version.number else challenger
 
     def answer(self, champion: Champion, question: Question) -> bytes | None:
-        """The challenger's answer; None if the request is not in the canary's share or the challenger fails."""
+        """The challenger's answer; None if the request is not in the canary's share, or if the challenger fails."""
         challenger = self.of(champion) if self.bounds.canary else None
         if challenger is None or not canary.selects(question.samples, challenger.version.name, self.bounds.canary):
             return None

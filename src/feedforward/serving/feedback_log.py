@@ -31,17 +31,18 @@ class FeedbackLog:
     """The file of a dataset's incoming samples: one JSON object per line, append-only.
 
     An entry: `time`, `label`, `digest` (SHA-256 of the sample), and `text`, or `pixels` (rows of gray levels as the
-    network sees them, uint8, base64) with `height` and `width`; `version` and `answer` record what the user was shown.
+    network sees them, uint8, base64) with `height` and `width`; `version` and `answer`: the champion's number and the
+    label that it predicts for the sample.
     """
 
     def __init__(self, dataset: str, labels: Sequence[str], max_bytes: int) -> None:
         self.dataset, self.labels, self.max_bytes = dataset, tuple(labels), max_bytes
         self._lock = threading.Lock()
-        self._known: set[tuple[str, str]] = set()  # digest and label of each entry
-        self._file: tuple[int, int] | None = None  # inode and size of the file when it was last read
+        self._stored_keys: set[tuple[str, str]] = set()  # digest and label of each entry
+        self._last_state: tuple[int, int] | None = None  # inode and size of the file when it was last read or written
 
     def append(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
-        """Store a sample already checked by the encoder. Returns False if it was already stored with that label.
+        """Store a sample that the encoder has checked. Returns False if it was already stored with that label.
 
         Raises:
             InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable: the sample cannot be stored.
@@ -67,23 +68,23 @@ class FeedbackLog:
         path = paths.incoming(self.dataset)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.serving.lock")):  # other workers may get the same sample
-            return self._append_alone(path, entry)
+            return self._append_locked(path, entry)
 
-    def _append_alone(self, path: Path, entry: dict[str, Any]) -> bool:
+    def _append_locked(self, path: Path, entry: dict[str, Any]) -> bool:
         key = (str(entry["digest"]), str(entry["label"]))
-        if self._file != self._stat():  # it was moved away, or another process wrote to it
-            self._known = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
-            self._file = self._stat()
-        if key in self._known:
+        if self._last_state != self._state():  # the file was moved away, or another process wrote to it
+            self._stored_keys = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
+            self._last_state = self._state()
+        if key in self._stored_keys:
             return False
         if not append_only_log.append(path, entry, self.max_bytes):
             limit = f"the feedback file of {self.dataset} has reached its limit of {self.max_bytes} bytes"
             raise FeedbackLogFull("sample", f"cannot be stored: {limit}; see docs/operations.md")
-        self._known.add(key)
-        self._file = self._stat()
+        self._stored_keys.add(key)
+        self._last_state = self._state()
         return True
 
-    def _stat(self) -> tuple[int, int] | None:
+    def _state(self) -> tuple[int, int] | None:
         try:
             status = paths.incoming(self.dataset).stat()
         except FileNotFoundError:

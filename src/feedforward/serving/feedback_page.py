@@ -1,4 +1,4 @@
-"""Handlers of the feedback page, on which a person on this machine accepts or rejects user-submitted samples."""
+"""Handlers of the feedback page, where somebody on this machine accepts or rejects user-submitted samples."""
 
 import asyncio
 import re
@@ -15,9 +15,9 @@ from feedforward.data.feedback import Counts, Sample
 from feedforward.serving import schemas
 from feedforward.serving.schemas import JSON, Body
 
-SHOWN = 50  # samples per request
-SHOWN_TEXT = 2000  # characters per sample
-MAX_PIXELS = 2**16  # characters of base64 per image
+PAGE_SIZE = 50  # samples per request
+MAX_TEXT = 2000  # characters per sample
+MAX_IMAGE = 2**16  # characters of base64 per image
 MAX_DECISIONS = 1000  # per request
 
 
@@ -41,7 +41,7 @@ class FeedbackPage:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def list_samples(self, name: str, state: str, offset: str) -> bytes:
-        """List up to SHOWN samples in a state, oldest first, after the first `offset`; count the samples in each state.
+        """List up to PAGE_SIZE samples in a state, oldest first, skipping `offset`; count the samples in each state.
 
         Raises:
             ParamsError: there is no such dataset. InputError: the state or the offset is invalid.
@@ -75,11 +75,11 @@ class FeedbackPage:
 
     def _list(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
         samples = feedback_review.samples(name, dataset, self._counts[name])
-        chosen = [sample for sample in samples if feedback_review.state_of(sample) == state]
+        in_state = [sample for sample in samples if feedback_review.state_of(sample) == state]
         counts = dict.fromkeys(feedback_review.STATES, 0)
         for sample in samples:
             counts[feedback_review.state_of(sample)] += 1
-        shown = [_shown(sample) for sample in chosen[offset : offset + SHOWN]]
+        shown = [_as_entry(sample) for sample in in_state[offset : offset + PAGE_SIZE]]
         return schemas.as_json({"dataset": name, "state": state, "counts": counts, "samples": shown})
 
     def _decide(self, name: str, dataset: Dataset, body: bytes) -> bytes:
@@ -95,11 +95,11 @@ class FeedbackPage:
         return schemas.as_json({"accepted": result.accepted, "rejected": result.rejected, "waiting": result.waiting})
 
 
-def _shown(sample: Sample) -> dict[str, Any]:
+def _as_entry(sample: Sample) -> dict[str, Any]:
     entry = feedback_review.as_json(sample)
     text = entry.get("text")
-    if isinstance(text, str) and len(text) > SHOWN_TEXT:
-        entry |= {"text": text[:SHOWN_TEXT], "left_out": len(text) - SHOWN_TEXT}
-    if len(str(entry.get("pixels", ""))) > MAX_PIXELS:
+    if isinstance(text, str) and len(text) > MAX_TEXT:
+        entry |= {"text": text[:MAX_TEXT], "left_out": len(text) - MAX_TEXT}
+    if len(str(entry.get("pixels", ""))) > MAX_IMAGE:
         del entry["pixels"]
     return entry

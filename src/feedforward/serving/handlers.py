@@ -21,11 +21,11 @@ from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 
-# Requests below all four limits are answered on the event loop, in a few milliseconds; all others, in a thread.
+# Requests within these limits are answered on the event loop, in a few milliseconds; all others, in a thread.
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
 QUICK_SAMPLES = 8
-QUICK_PRODUCTS = 2**25  # multiplications of all forward passes
+QUICK_PRODUCTS = 2**25  # multiplications in all forward passes together
 
 
 class Handlers:
@@ -40,8 +40,8 @@ class Handlers:
         max_bytes = self.bounds.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, max_bytes) for name, dataset in self.datasets.items()}
         self.feedback = FeedbackPage(self.datasets)
-        self._light = ThreadPoolExecutor(2, "light")
-        self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
+        self._light_executor = ThreadPoolExecutor(2, "light")
+        self._heavy_executor = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
     def start(self) -> None:
         """Start loading models, the shadow, and the measurement of drift. Must be called on the event loop."""
@@ -55,7 +55,7 @@ class Handlers:
         self.challengers.stop()
         self.drift.stop()
         self.feedback.close()
-        for executor in (self._light, self._heavy):
+        for executor in (self._light_executor, self._heavy_executor):
             executor.shutdown(wait=False, cancel_futures=True)
 
     def champion(self, name: str) -> Champion:
@@ -93,7 +93,8 @@ class Handlers:
 
     async def _in_thread(self, work: Callable[[], bytes], champion: Champion, size: int) -> bytes:
         heavy = champion.served.encoder.takes == "image" or size > 8 * QUICK_BYTES
-        return await asyncio.get_running_loop().run_in_executor(self._heavy if heavy else self._light, work)
+        executor = self._heavy_executor if heavy else self._light_executor
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
 
     def _question(self, champion: Champion, kind: str, body: bytes) -> Question:
         return schemas.question(champion.served.encoder.takes, kind, body, self.bounds.max_samples)
@@ -103,8 +104,8 @@ class Handlers:
         began = time.perf_counter()
         answer = self.challengers.answer(champion, question)
         if answer is None:
-            seen = functools.partial(self.drift.seen, champion)
-            answer = schemas.answer(champion, question, self.bounds, seen)
+            record = functools.partial(self.drift.offer, champion)
+            answer = schemas.answer(champion, question, self.bounds, record)
             self.challengers.offer_to_shadow(champion, kind, body, answer, began)
         self.metrics.count_samples(champion.version.dataset, len(question.samples))
         return answer
@@ -123,14 +124,14 @@ def _is_quick(champion: Champion, question: Question, size: int) -> bool:
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
         return False
     variants = champion.variants.values() if question.variants else ()
-    words = size // 2 if champion.served.encoder.takes == "text" else 0  # the maximum for this size
-    passes = len(question.samples) + (words if question.explain else 0)  # an explanation needs one for each word
-    products = _products(champion.served, passes, words)
-    products += sum(_products(variant, len(question.samples), words) for variant in variants)
+    words = size // 2 if champion.served.encoder.takes == "text" else 0  # the maximum in a body of this size
+    passes = len(question.samples) + (words if question.explain else 0)  # an explanation needs a pass for each word
+    products = _multiplications(champion.served, passes, words)
+    products += sum(_multiplications(variant, len(question.samples), words) for variant in variants)
     return products <= QUICK_PRODUCTS and encoders.is_quick(champion.served.encoder, question.samples)
 
 
-def _products(served: Servable, passes: int, words: int) -> int:
-    """The number of multiplications in forward passes. words: in all texts together; 0 for samples of another kind."""
+def _multiplications(served: Servable, passes: int, words: int) -> int:
+    """The number of multiplications in forward passes. words: in all texts together; 0 if the samples are no texts."""
     first, *others = (layer.kernel for layer in served.network.layers)
     return (words * first.shape[1] if words else passes * first.size) + passes * sum(kernel.size for kernel in others)

@@ -7,13 +7,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from feedforward.serving.workers import COUNTERS
+from feedforward.serving.workers import METRICS_FOLDER_VARIABLE
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # s
 
 
 class ServiceMetrics:
-    """The counters, histograms and gauges of one service, in a separate registry."""
+    """The counters, histograms and gauges of one service, in a registry of their own instead of the global one."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -66,7 +66,7 @@ class ServiceMetrics:
         self._gauges: dict[str, Gauge] = {}
 
     def observe(self, path: str, status: int, seconds: float) -> None:
-        """Count a request. path: one of a few fixed names, never text from a client."""
+        """Count a request and record its duration. path: one of a few fixed names, never text from a client."""
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
@@ -117,8 +117,8 @@ class ServiceMetrics:
             gauge.labels(*key).set(value)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus text format, added up over all workers."""
-        if COUNTERS not in os.environ:
+        """All metrics in Prometheus text format; over several workers, counters are added up, and gauges are maxima."""
+        if METRICS_FOLDER_VARIABLE not in os.environ:
             return bytes(generate_latest(self.registry))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
 """A registered version for `mlflow models serve`: raw samples in, labels and probabilities out.
 
 The python_function flavor names this module as the loader, so the artifact contains no code and nothing is unpickled.
-The digests of the loaded files are checked and, if there is a local registry, compared with it. Serve the version with
-`--env-manager local`, from an environment in which this package is installed:
+The digests of the loaded files are checked; if there is a local registry, the version must be registered in it. Serve
+with `--env-manager local`, from an environment in which this package is installed:
 
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
 """
@@ -19,7 +19,7 @@ from feedforward.tracking import model_versions
 
 
 class PyfuncModel:
-    """Predicts texts or base64 images, given as a list or a table with one column, or the rows of a table."""
+    """Predicts for texts or base64 images, in a list or a table with one column, or for the rows of a table."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served
@@ -32,7 +32,7 @@ class PyfuncModel:
         """
         samples = _samples(model_input, self.served.encoder.takes)
         encoder = self.served.encoder
-        checked = [encoder.check(sample, f"inputs.{number}") for number, sample in enumerate(samples)]
+        checked = [encoder.check(sample, f"inputs.{index}") for index, sample in enumerate(samples)]
         return prediction.answers(self.served, checked)
 
 
@@ -61,12 +61,12 @@ def _load_pyfunc(path: str) -> PyfuncModel:
         digest = atomic_files.file_digest(folder / bundle.MANIFEST)
     except OSError as error:
         raise DataError(f"{folder / bundle.MANIFEST}: cannot be read ({error.strerror})") from None
-    if _registered(digest) is False:
+    if _is_registered(digest) is False:
         raise DataError(f"{folder}: is not the registered version; do not use this version; promote the run again")
     return PyfuncModel(bundle.read(folder, digest))
 
 
-def _registered(digest: str) -> bool | None:
+def _is_registered(digest: str) -> bool | None:
     try:
         return model_versions.is_registered(digest)
     except ParamsError:  # not in a checkout, so there is no registry

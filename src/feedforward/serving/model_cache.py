@@ -19,9 +19,10 @@ class ModelCache:
     """Each dataset's champion (or the version with another alias) as of the last check of the registry.
 
     fits: says whether a version may be used; other versions count as missing. A new champion replaces the old one once
-    it is completely loaded and verified; if the new one was tampered with, the old one keeps serving. While the
-    tracking server does not answer, the local copy of the last known champion serves. on_change: called with a dataset
-    and its version number, 0 for none. Safe to read from any thread. `loaded` is set after the first check.
+    it is completely loaded and verified; if the new one was tampered with, the old one keeps serving. Until the
+    tracking server answers for the first time, the local copy of the last known champion serves. on_change: called
+    with a dataset and its version number, 0 for none. Safe to read from any thread. loaded: set after the first
+    check.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from feedforward.reports.time_chart import Point
 from feedforward.serving.challengers import Challengers
 from feedforward.serving.handlers import Handlers
 
-TITLES = {  # by measurement of `data.drift`, repeated here because importing that module imports SciPy
+TITLES = {  # keys: the measurements of `data.drift`, repeated here because importing that module imports SciPy
     "non-zero features": "Non-zero features per sample",
     "features": "The feature that differs most",
     "predicted classes": "Shares of the predicted classes",
@@ -34,7 +34,7 @@ def values(handlers: Handlers) -> dict[str, Any]:
 
 
 def _shadow(challengers: Challengers, name: str, dropped: Mapping[str, int]) -> dict[str, Any]:
-    """The shadow's results for a dataset; they may still be those of the previous champion and challenger."""
+    """The dataset's champion and challenger, and the shadow's latest results, which may be about an earlier pair."""
     entry: dict[str, Any] = {"champion": None, "challenger": None, "evidence": None, "pair": None}
     entry |= {"dropped": dropped.get(name, 0), "problem": challengers.problems.get(name)}
     try:
@@ -62,5 +62,5 @@ def _figures(windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _point(window: Mapping[str, Any], row: Mapping[str, Any]) -> Point:
-    tip = f"{window['time'][:16].replace('T', ' ')} UTC, {row['name']}: {row['value']:.3f} (p = {row['p']:.2g})"
-    return Point(datetime.fromisoformat(window["time"]), row["value"], row["drift"], tip)
+    tooltip = f"{window['time'][:16].replace('T', ' ')} UTC, {row['name']}: {row['value']:.3f} (p = {row['p']:.2g})"
+    return Point(datetime.fromisoformat(window["time"]), row["value"], row["drift"], tooltip)

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI description that signatures lack: request bodies, statuses, examples from params.yaml."""
+"""Parts of the OpenAPI description that FastAPI cannot derive from signatures: bodies, statuses and examples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ METRICS: dict[str, Any] = {
 
 
 def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
-    """Keyword arguments for the decorator of the route `/predict/{dataset}`."""
+    """Keyword arguments for the decorator of the `/predict/{dataset}` route."""
     schema = _schema(Question, {"samples": [_example(datasets)]})
     schema["properties"]["samples"]["maxItems"] = bounds.max_samples
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -46,13 +46,13 @@ def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
 
 
 def incoming(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Keyword arguments for the decorator of the route `/incoming/{dataset}`."""
+    """Keyword arguments for the decorator of the `/incoming/{dataset}` route."""
     labels = _example_dataset(datasets).labels if datasets else ["label"]
     schema = _schema(Correction, {"sample": _example(datasets), "label": labels[-1]})
-    full: dict[int | str, dict[str, Any]] = {
+    storage_errors: dict[int | str, dict[str, Any]] = {
         507: {"model": Problem, "description": "The feedback file is full or cannot be written."}
     }
-    return _route(schema, Stored, REFUSALS | full, {})
+    return _route(schema, Stored, REFUSALS | storage_errors, {})
 
 
 def _route(schema: dict[str, Any], response: type, refusals: dict[int | str, Any], raw: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _schema(model: type[Body], example: dict[str, Any]) -> dict[str, Any]:
 
 
 def _example_dataset(datasets: Mapping[str, Dataset]) -> Dataset:
-    """A text dataset if there is one, because its example is the easiest to read."""
+    """A text dataset if there is one, because its example is the easiest to read; otherwise the first dataset."""
     texts = [dataset for dataset in datasets.values() if dataset.reader.kind == "labeled_text"]
     return [*texts, *datasets.values()][0]
 

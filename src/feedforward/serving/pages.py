@@ -1,4 +1,4 @@
-"""The service's self-contained pages. Their security policy allows only their own scripts and this service."""
+"""The service's self-contained pages. A content security policy keeps them from loading anything from other hosts."""
 
 import functools
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Page:
     text: str
 
     def headers(self) -> dict[str, str]:
-        """A content security policy: only the page's own scripts and styles, and requests to this service."""
+        """A content security policy: only the page's own scripts, styles and images, and requests to this service."""
         scripts, styles = (" ".join(digests(self.text, tag)) or "'none'" for tag in ("script", "style"))
         policy = {
             "default-src": "'none'",
@@ -59,18 +59,18 @@ def interface(description: dict[str, Any], datasets: list[str]) -> Page:
     return Page(_environment().get_template("interface.html").render(api=description, datasets=datasets))
 
 
-def offline(**values: Any) -> str:
+def offline_playground(**values: Any) -> str:
     """The HTML of the standalone playground file, with an embedded policy that forbids all network requests."""
     return html_page.with_policy(_environment().get_template("playground_file.html").render(values))
 
 
 def _environment() -> Environment:
-    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # for page.html
+    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # has page.html
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 def datasets(handlers: Handlers) -> dict[str, Any]:
-    """The body of `GET /datasets`: each dataset's title, labels, champion and variants, for the playground."""
+    """The body of `GET /datasets`, for the playground: each dataset's title, labels, champion, variants and problem."""
     champions = handlers.models.champions()
     entries: dict[str, Any] = {}
     for name, dataset in handlers.datasets.items():
@@ -97,10 +97,11 @@ def entry(champion: Champion) -> dict[str, Any]:
 
 
 def _serving_entry(champion: Champion) -> dict[str, Any]:
+    """The part of a dataset's entry that depends on its champion."""
     served = champion.served
     entry: dict[str, Any] = {
         "takes": served.encoder.takes,
-        "answers": served.description.row.answers,
+        "answers": served.description.task_definition.answers,
         "champion": {**_description(served), "version": champion.version.number},
     }
     if isinstance(served.encoder, RowEncoder):
@@ -113,11 +114,12 @@ def _serving_entry(champion: Champion) -> dict[str, Any]:
 
 
 def _columns(encoder: RowEncoder) -> list[dict[str, Any]]:
-    """The form fields for a row: numeric columns with their mean as an example, then columns with their categories."""
+    """The form fields for a row: numeric columns with their means as examples, then columns with their categories."""
     numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.measured.numeric]
     categorical = [{"name": name, "categories": list(values)} for name, values in encoder.measured.categorical]
     return [*numeric, *categorical]
 
 
 def _description(served: Servable) -> dict[str, Any]:
+    """What the playground says about a network."""
     return {key: getattr(served.description, key) for key in ("variant", "seed", "epochs", "samples")}

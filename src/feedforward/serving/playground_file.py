@@ -1,6 +1,6 @@
 """The playground as a single file that needs no service: networks, preprocessing and a script that computes answers.
 
-It looks and works like the service's page, but templates/answers*.js computes the answers instead of the service.
+The file looks and works like the service's page, but templates/answers*.js computes the answers instead of the service.
 """
 
 import dataclasses
@@ -24,28 +24,29 @@ from feedforward.promotion.bundle import Servable
 from feedforward.serving import pages
 from feedforward.serving.prediction import Champion
 
-MAX_BYTES = 5_000_000
+MAX_BYTES = 5_000_000  # of the file, by default
 TOLERANCE = 0.002  # if rounding would change any probability by more than this, the network is not rounded
-SAMPLES = 1000  # of the test split, on which that change is measured
+SAMPLES = 1000  # number of test samples on which that change is measured
 
 
 @dataclass(frozen=True)
 class PlaygroundFile:
     """A playground page. text: its HTML. left_out: bytes that each omitted variant would have added.
 
-    moved: the largest change of a probability by rounding the weights, on the first test samples; None if unknown.
+    largest_change: by how much rounding the weights changes a probability at most, on the first test samples; None if
+    unknown.
     """
 
     text: str
     variants: tuple[str, ...]
     left_out: Mapping[str, int]
-    moved: float | None
+    largest_change: float | None
 
 
 @dataclass(frozen=True)
-class _Packed:
+class _PackedNetwork:
     network: dict[str, Any]  # JSON-serializable
-    moved: float | None
+    largest_change: float | None
 
     @property
     def bytes(self) -> int:
@@ -59,7 +60,7 @@ def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
         DataError: a variant was tampered with.
     """
     samples = _test_samples(champion.served)
-    packed = {name: _packed(served, samples) for name, served in champion.chosen("all").items()}
+    packed = {name: _pack(served, samples) for name, served in champion.select("all").items()}
     by_size = sorted(champion.variants, key=lambda name: packed[name].bytes)
     kept = len(by_size)
     while (page := _page(champion, packed, by_size[kept:])) and kept and len(page.text.encode()) > max_bytes:
@@ -67,11 +68,12 @@ def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
     return page
 
 
-def _page(champion: Champion, packed: Mapping[str, _Packed], omitted: list[str]) -> PlaygroundFile:
+def _page(champion: Champion, packed: Mapping[str, _PackedNetwork], omitted: list[str]) -> PlaygroundFile:
     served = champion.served
     kept = {name: item for name, item in packed.items() if name not in omitted}
     left_out = {name: packed[name].bytes for name in omitted}
-    moved = max((item.moved for item in kept.values() if item.moved is not None), default=None)
+    changes = [item.largest_change for item in kept.values() if item.largest_change is not None]
+    largest_change = max(changes, default=None)
     entry = pages.entry(champion)
     entry["variants"] = {name: variant for name, variant in entry["variants"].items() if name in kept}
     model = {
@@ -81,27 +83,27 @@ def _page(champion: Champion, packed: Mapping[str, _Packed], omitted: list[str])
         "networks": {name: item.network for name, item in kept.items()},
     }
     scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.takes}"))
-    page = pages.offline(
+    page = pages.offline_playground(
         title=served.description.title,
-        model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  it contains no tags
+        model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  the JSON contains no tags
         script=Markup(scripts),  # noqa: S704  scripts of this package
         left_out=", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in left_out.items()),
         rounded=any(layer["kernel"]["bits"] == 16 for item in kept.values() for layer in item.network["layers"]),
-        moved=f"{math.ceil(1e4 * moved) / 1e4:g}" if moved else None,  # rounded up
+        largest_change=f"{math.ceil(1e4 * largest_change) / 1e4:g}" if largest_change else None,  # rounded up
     )
-    return PlaygroundFile(page, tuple(entry["variants"]), left_out, moved)
+    return PlaygroundFile(page, tuple(entry["variants"]), left_out, largest_change)
 
 
-def _packed(served: Servable, samples: Features | None) -> _Packed:
+def _pack(served: Servable, samples: Features | None) -> _PackedNetwork:
     scaling = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
-    rounded, moved = browser_network.round_kernels(served.network), None
-    if served.description.row.answers == "value":  # in any unit, so TOLERANCE does not apply
+    rounded, largest_change = browser_network.round_kernels(served.network), None
+    if served.description.task_definition.answers == "value":  # values may have any unit, so TOLERANCE does not apply
         rounded = served.network
     elif samples is not None:
         rounded_model = dataclasses.replace(served, network=rounded)
-        moved = float(np.abs(rounded_model.ask(samples) - served.ask(samples)).max())
-        rounded, moved = (served.network, 0.0) if moved > TOLERANCE else (rounded, moved)
-    return _Packed({**browser_network.to_json(rounded), **scaling}, moved)
+        largest_change = float(np.abs(rounded_model.predict(samples) - served.predict(samples)).max())
+        rounded, largest_change = (served.network, 0.0) if largest_change > TOLERANCE else (rounded, largest_change)
+    return _PackedNetwork({**browser_network.to_json(rounded), **scaling}, largest_change)
 
 
 def _test_samples(served: Servable) -> Features | None:

@@ -41,7 +41,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves a dataset. failure: why its variants could not be loaded, if loading them failed."""
+    """A loaded version: the champion of a dataset, or its challenger. failure: why its variants could not be loaded."""
 
     version: Version
     served: Servable
@@ -54,7 +54,7 @@ class Champion:
         Raises:
             DataError: a replica was changed, or does not match the champion.
         """
-        if self.failure is not None:  # do not try again with each request
+        if self.failure is not None:  # so that requests do not try to load them again
             raise DataError(str(self.failure))
         return {name: self._variant(name, digest) for name, digest in self.version.variants().items()}
 
@@ -65,7 +65,7 @@ class Champion:
             raise DataError(f"{self.version.name}: {problem}")
         return variant
 
-    def chosen(self, variant: str | None) -> dict[str, Servable]:
+    def select(self, variant: str | None) -> dict[str, Servable]:
         """The champion alone (None), one variant, or the champion and all variants (`all`), by name.
 
         Raises:
@@ -83,8 +83,8 @@ class Champion:
 def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
     """Load and verify the champion of a dataset.
 
-    version: the champion's version, if already known. dataset: the entry in params.yaml; a champion with a different
-    task, different labels or different columns is refused.
+    version: load this version instead. dataset: the entry in params.yaml; a version with a different task, different
+    labels or different columns is refused.
 
     Raises:
         NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed.
@@ -108,15 +108,15 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
 
 
 def _find(name: str) -> Version | None:
-    """Find the champion; if the tracking server does not answer, the last known champion, if there is a local copy."""
+    """Find the champion; if the tracking server does not answer and there is a local copy, the last known champion."""
     try:
         return model_versions.find(name)
     except TrackingError as error:
-        known = model_versions.last_known_champion(name)
-        if known is None:
+        last_known = model_versions.last_known_champion(name)
+        if last_known is None:
             raise
-        log.warning("%s; using the local copy of %s", error, known.name)
-        return known
+        log.warning("%s; using the local copy of %s", error, last_known.name)
+        return last_known
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
     `probabilities`. For regression: `value`, in the target's unit. For `warnings`, see `with_warnings`.
     """
     features = served.encoder.encode(samples)
-    return with_warnings(served, samples, features, describe(served, served.ask(features)))
+    return with_warnings(served, samples, features, as_answers(served, served.predict(features)))
 
 
 def with_warnings(
@@ -143,7 +143,7 @@ def warnings(served: Servable, samples: Sequence[Any], features: Features) -> li
     """For each sample, one line for each thing in it that was not seen in training."""
     if isinstance(features, MultiHot):
         unknown = "no word of this text is in the vocabulary"
-        return [[] if _has_known_word(features, number) else [unknown] for number in range(len(samples))]
+        return [[] if _has_known_word(features, row) else [unknown] for row in range(len(samples))]
     return [
         [f"{name}: does not occur in the training data and is ignored" for name in served.encoder.unknown(sample)]
         for sample in samples
@@ -155,16 +155,16 @@ def _has_known_word(features: MultiHot, row: int) -> bool:
     return bool(len(columns)) and int(columns.max()) > tokenizer.DROPPED
 
 
-def describe(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The answers without warnings. probabilities: the output of `Servable.ask`, of shape (samples, labels)."""
-    labels, kind = served.description.labels, served.description.row.answers
+def as_answers(served: Servable, outputs: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The answers without warnings. outputs: from `Servable.predict`, of shape (samples, labels)."""
+    labels, kind = served.description.labels, served.description.task_definition.answers
     if kind == "value":
-        return [{"value": value} for value in probabilities[:, 0].tolist()]
+        return [{"value": value} for value in outputs[:, 0].tolist()]
     if kind == "labels":
-        by_label = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
+        by_label = [dict(zip(labels, row, strict=True)) for row in outputs.tolist()]
         return [{"labels": [k for k, p in row.items() if p > 0.5], "probabilities": row} for row in by_label]
     answers = []
-    for row, best in zip(probabilities.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
+    for row, best in zip(outputs.tolist(), outputs.argmax(axis=1).tolist(), strict=True):
         answers.append(
             {"label": labels[best], "probability": row[best], "probabilities": dict(zip(labels, row, strict=True))}
         )
@@ -188,28 +188,28 @@ def explain(served: Servable, text: str) -> tuple[str, list[Word]]:
     The effects are exact, because features are multi-hot: for each word, the network predicts the text without any
     occurrence of the word and without the pairs that contain it. The words are followed by the pairs in the vocabulary,
     each with the effect of leaving out only that pair. With two labels, the second one is explained; with more, the
-    predicted one. Both results are empty for samples that are not texts.
+    predicted one. Both results are empty unless the model predicts one label for a text.
     """
     encoder, network = served.encoder, served.network
-    if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
+    if not isinstance(encoder, TextEncoder) or served.description.task_definition.answers != "class":
         return "", []
     columns_of, unknown = _columns_to_omit(encoder, encoder.split(text))
     sums = network.first_sums(encoder.encode([text]))
     logits = network.logits_from_sums(sums)
     label = 1 if len(served.description.labels) == 2 else int(logits.argmax())
-    [odds] = attribution.log_odds(network.log_probabilities(logits), label)
+    [log_odds] = attribution.log_odds(network.log_probabilities(logits), label)
     effective = [word for word, columns in columns_of.items() if columns]
     effects = dict.fromkeys(columns_of, 0.0)  # a word without columns has no effect
     for start in range(0, len(effective), EXPLAINED_WORDS):
-        some = effective[start : start + EXPLAINED_WORDS]
-        logits = network.logits_from_sums(sums - _contributions(network, [columns_of[word] for word in some]))
-        changed = attribution.log_odds(network.log_probabilities(logits), label)
-        effects |= zip(some, (odds - changed).tolist(), strict=True)
+        batch = effective[start : start + EXPLAINED_WORDS]
+        logits = network.logits_from_sums(sums - _contributions(network, [columns_of[word] for word in batch]))
+        without_word = attribution.log_odds(network.log_probabilities(logits), label)
+        effects |= zip(batch, (log_odds - without_word).tolist(), strict=True)
     return served.description.labels[label], [Word(word, effects[word], word not in unknown) for word in columns_of]
 
 
 def _contributions(network: Network, columns: Sequence[list[int]]) -> npt.NDArray[np.float32]:
-    """The contributions of groups of columns, none empty, to the sums of the first layer: shape (groups, units)."""
+    """What groups of columns, none empty, contribute to the sums of the first layer: shape (groups, units)."""
     starts = np.cumsum([0, *map(len, columns[:-1])])
     sums = np.add.reduceat(network.layers[0].kernel[list(itertools.chain.from_iterable(columns))], starts, axis=0)
     return np.multiply(sums, network.scale, dtype=np.float32)

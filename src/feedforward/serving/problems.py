@@ -1,4 +1,4 @@
-"""Error responses of the service: a status and one line of JSON."""
+"""Error responses of the service: a status, headers, and one line of JSON."""
 
 import pydantic_core
 
@@ -6,13 +6,13 @@ from feedforward.core.errors import DataError, FeedforwardError, InputError, Not
 from feedforward.serving.feedback_log import FeedbackLogFull, FeedbackLogUnwritable
 
 JSON = b"application/json"
-FAILED = "the service failed to handle this request; its log contains the traceback"
+FAILED = "the service failed to handle this request; the traceback is in the service's log"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-STATUS: dict[type[FeedforwardError], int] = {  # the first matching class decides
+STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error decides
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,
     InputError: 422,
@@ -24,7 +24,7 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first matching class decide
 
 
 class Refusal(Exception):
-    """Raised to refuse a request. headers: additional response headers."""
+    """An error response. Raised, or returned by the HTTP parser, instead of an answer. headers: additional headers."""
 
     def __init__(
         self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -43,8 +43,8 @@ def problem(error: str, field: str | None = None) -> bytes:
     return bytes(pydantic_core.to_json({"error": error, "field": field}))
 
 
-def describe(error: FeedforwardError) -> Refusal:
-    """The error response for an error that the client or the operator can fix."""
+def refusal_for(error: FeedforwardError) -> Refusal:
+    """The error response for an error that the client or the operator can fix; status 500 if STATUS has none for it."""
     field = error.field if isinstance(error, InputError) else None
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
     return Refusal(status, str(error).splitlines()[0], field)

@@ -45,7 +45,7 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
 
 
 def from_rows(path: Path) -> Iterator[NamedSample]:
-    """Yield the rows of a .csv, .jsonl or .parquet file as objects, read as in training.
+    """Yield the rows of a table (.csv, .tsv, .parquet) or of JSON lines as dictionaries, read as in training.
 
     The path `-` stands for JSON lines on standard input.
 
@@ -62,7 +62,7 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
 
 
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
-    """Yield the texts of a file: one per line (.txt), or from a column (.csv, .parquet) or a field of objects (.jsonl).
+    """Yield the texts of a file: one per line, or from a column of a table, or from a field of JSON lines.
 
     column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS or the
     only column is used. The path `-` stands for standard input.

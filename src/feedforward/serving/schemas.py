@@ -1,7 +1,7 @@
-"""Request and response schemas: request bodies are checked field by field, answers are serialized to JSON.
+"""Request and response schemas: request bodies are checked field by field, and answers are serialized to JSON.
 
-All checks take time linear in the size of the body: values are counted before the body is parsed, and checking stops
-at the first problem, so a list of a million invalid samples yields one problem, not a million.
+All checks take time linear in the size of the body: commas, colons and brackets are counted before the body is parsed,
+and checking stops at the first problem, so a list of a million invalid samples yields one problem, not a million.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
 JSON = "application/json"
-COUNTS = (  # checked before a body is parsed; 1,000 images contain 800,000 commas and 29,000 brackets
+COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pixels have 800,000 commas
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
     (2**17, "opening brackets and braces", (b"[", b"{")),
@@ -36,7 +36,7 @@ SAMPLE_SCHEMA = {
     "description": "A text, an image (base64, a data URL, or rows of gray levels from 0 to 255), or a table row.",
 }
 Sample = Annotated[Any, WithJsonSchema(SAMPLE_SCHEMA)]  # checked by the model's encoder
-PROBLEMS = {  # by pydantic's error type
+PROBLEMS = {  # messages by pydantic's error type
     "missing": "is missing",
     "list_type": "must be an array",
     "too_short": "must have at least 1 item",
@@ -72,7 +72,7 @@ BodyType = TypeVar("BodyType", bound=Body)
 
 
 class Answer(BaseModel):
-    """An answer: a label with its probability, labels, or a value, depending on the task; other fields if requested."""
+    """An answer: a label with its probability, labels, or a value, depending on the task; other fields are optional."""
 
     label: str | None = None
     probability: float | None = None
@@ -108,10 +108,10 @@ class Problem(BaseModel):
 
 
 def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
-    """Parse the question in a request body. takes: kind of sample that the model takes. kind: the body's media type.
+    """Parse the question in a request body. takes: the model's kind of sample. kind: the body's media type.
 
     Raises:
-        InputError: as for `parse_question`, or the model does not accept the media type.
+        InputError: as in `parse_question`, or the model does not accept the media type.
     """
     if kind == JSON:
         return parse_question(body, max_samples)
@@ -125,7 +125,7 @@ def parse_question(body: bytes, max_samples: int) -> Question:
     """Parse the JSON body as a question.
 
     Raises:
-        InputError: as for `parse`, or there are more than `max_samples` samples.
+        InputError: as in `parse`, or there are more than `max_samples` samples.
     """
     question = parse(Question, body)
     if len(question.samples) > max_samples:
@@ -139,7 +139,7 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
     Raises:
         InputError: the body is not JSON or has too many values, or a field is invalid; the error names the field.
     """
-    for limit, name, characters in COUNTS:
+    for limit, name, characters in COUNT_LIMITS:
         if sum(map(body.count, characters)) > limit:
             raise InputError("body", f"must have at most {limit} {name}")
     try:
@@ -163,12 +163,12 @@ def answer(
     champion: Champion,
     question: Question,
     bounds: Serving,
-    seen: Callable[[Features], None] = lambda _: None,
+    record: Callable[[Features], None] = lambda _: None,
     canary: bool = False,
 ) -> bytes:
     """Answer a question; return the JSON of `Answers`.
 
-    seen: called with the encoded samples. canary: whether to mark the answers as a challenger's.
+    record: called with the encoded samples. canary: whether to mark the answers as a challenger's.
 
     Raises:
         InputError: a sample is invalid. DataError: a variant was tampered with.
@@ -176,23 +176,24 @@ def answer(
     served = champion.served
     samples = check_samples(served, question, bounds)
     features = served.encoder.encode(samples)
-    answers = prediction.describe(served, served.ask(features))
+    answers = prediction.as_answers(served, served.predict(features))
     answers = prediction.with_warnings(served, samples, features, answers)
     if question.variants:
         for name, variant in champion.variants.items():
-            for entry, other in zip(answers, prediction.describe(variant, variant.ask(features)), strict=True):
-                entry.setdefault("variants", {})[name] = other
+            variant_answers = prediction.as_answers(variant, variant.predict(features))
+            for entry, variant_answer in zip(answers, variant_answers, strict=True):
+                entry.setdefault("variants", {})[name] = variant_answer
     if question.explain:
         for entry, sample in zip(answers, samples, strict=True):
             entry |= explanation(served, sample)
     dataset, version = served.description.dataset, champion.version.number
-    seen(features)
+    record(features)
     mark = {"canary": True} if canary else {}
     return as_json({"dataset": dataset, "version": version, **mark, "predictions": answers})
 
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
-    """The words with their effects, or the image as the network sees it; empty for a row."""
+    """The words with their effects on the answer, or the image as the network sees it; empty for a row."""
     if served.encoder.takes == "text":
         towards, words = prediction.explain(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}
@@ -211,7 +212,7 @@ def check_samples(served: Servable, question: Question, bounds: Serving) -> list
     samples, takes = question.samples, served.encoder.takes
     if takes == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
         raise InputError("samples", f"must have at most {MAX_PIXELS} pixels in total, got {pixels}")
-    checked = [_check(served, sample, f"samples.{number}", bounds) for number, sample in enumerate(samples)]
+    checked = [_check(served, sample, f"samples.{index}", bounds) for index, sample in enumerate(samples)]
     if takes == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
         raise InputError("explain", f"takes at most {MAX_EXPLAINED_BYTES} bytes of text in total, got {size}")
     return checked
@@ -232,8 +233,8 @@ def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog,
         InputError: the sample or label is invalid, or the file is full. FeedbackLogUnwritable: writing failed.
     """
     served = champion.served
-    if served.encoder.takes == "row" or served.description.row.answers != "class":
-        error = "cannot be stored: only texts and images with a single label can; add rows to the data file itself"
+    if served.encoder.takes == "row" or served.description.task_definition.answers != "class":
+        error = "cannot be stored: only texts and images with a single label can be; add rows to the data file itself"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)
     [predicted] = prediction.answers(served, [sample])

@@ -20,7 +20,7 @@ from feedforward.serving.http.server import Server
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10.0  # s for requests in progress
-STARTUP_WAIT = 5.0  # s to wait for the registry; after that, champions are loaded in the background
+STARTUP_WAIT = 5.0  # s to wait for the champions before accepting connections without them
 log = logging.getLogger(__name__)
 
 
@@ -30,19 +30,19 @@ def run(
     port: int | None = None,
     expose: bool = False,
     allowed_hosts: Sequence[str] = (),
-    number: int = 1,
+    worker_count: int = 1,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: number of
-    worker processes; more than one needs `workers.shared_counters`.
+    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. worker_count: if
+    more than 1, the caller must have entered `workers.shared_counters`.
 
     Raises:
         ParamsError: `host` can be reached from other machines but `expose` is not set, or the settings do not permit
-            several workers. FeedforwardError: the address is in use.
+            several workers. FeedforwardError: the address cannot be bound, or a worker ended before it was ready.
     """
     check_host(host, expose)
-    workers.check(number, params.serving)
+    workers.check(worker_count, params.serving)
     if not is_loopback(host):
         log.warning(
             "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
@@ -57,24 +57,24 @@ def run(
         def announce() -> None:
             print(address, flush=True)
 
-        def work(listening: socket.socket, ready: Callable[[], None], ended: int | None = None) -> None:
-            asyncio.run(_run(create(params, hosts), listening, ready, ended))
+        def work(listening: socket.socket, ready: Callable[[], None], parent_end: int | None = None) -> None:
+            asyncio.run(_run(create(params, hosts), listening, ready, parent_end))
 
-        if number == 1:
+        if worker_count == 1:
             work(listening, announce)
         else:
             listening.close()  # it was opened to check that no other service uses the port
-            sockets = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(number)]
+            sockets = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(worker_count)]
             workers.run(sockets, work, announce)
 
 
-async def _run(service: Service, listening: socket.socket, ready: Callable[[], None], ended: int | None) -> None:
-    """Serve until a signal arrives, or until the descriptor `ended` becomes readable."""
+async def _run(service: Service, listening: socket.socket, ready: Callable[[], None], parent_end: int | None) -> None:
+    """Serve until a signal arrives, or until the descriptor `parent_end` becomes readable because the parent ended."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if ended is not None:
-        loop.add_reader(ended, stop.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    if parent_end is not None:
+        loop.add_reader(parent_end, stop.set)
     server = Server(service.application, service.limits, service.metrics.count_refusal)
     await serve(service, server, listening, stop, ready)
 
@@ -82,7 +82,7 @@ async def _run(service: Service, listening: socket.socket, ready: Callable[[], N
 async def serve(
     service: Service, server: Server, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
-    """Load the champions, accept connections, call `ready`, serve until `stop` is set."""
+    """Load the champions, accept connections, call `ready`, and serve until `stop` is set."""
     service.handlers.start()
     end = time.monotonic() + STARTUP_WAIT
     while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
@@ -98,7 +98,7 @@ async def serve(
 
 
 def check_host(host: str, expose: bool) -> None:
-    """Refuse addresses that other machines can reach unless `expose` is set.
+    """Unless `expose` is set, refuse addresses that other machines can reach.
 
     Raises:
         ParamsError: other machines can reach the address, and `expose` is not set.
@@ -120,7 +120,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """Bind a socket to the address; it accepts nothing yet. shared: other sockets may be bound to the address as well.
+    """Bind a socket to the address, without listening yet. shared: other sockets may be bound to the address as well.
 
     Raises:
         FeedforwardError: the address is in use or does not belong to this machine.
@@ -145,7 +145,7 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
 def _raise_file_limit() -> None:
     """Allow twice as many open files as connections, if the system permits it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * Limits.connections
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = 2 * Limits.connections
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,9 +1,9 @@
 """Several processes that serve one port: `feedforward serve --workers N`.
 
-The first process starts the workers, replaces those that die, and stops them when it ends. Each worker has its own
-socket on the port, and the system distributes the connections among these sockets. Workers share the stored samples
-(files with locks) and the counters of `/metrics` (files in a temporary folder, mapped into memory by
-prometheus_client).
+The parent process starts the workers, replaces those that die, and stops them when it ends. Each worker has its own
+socket on the port, and the operating system distributes the connections among these sockets. All workers append
+user-submitted samples to the same files, under locks, and share the counters of `/metrics`, which prometheus_client
+keeps in memory-mapped files in a temporary folder.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from multiprocessing.synchronize import Event
 from feedforward.config.schema import Serving
 from feedforward.core.errors import FeedforwardError, ParamsError, run_reporting_errors
 
-COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read when prometheus_client is imported
 RESTART = 1.0  # s until a worker that died is replaced
 log = logging.getLogger(__name__)
 
@@ -31,57 +31,57 @@ Ready = Callable[[], None]
 Worker = Callable[[socket.socket, Ready, int], None]
 
 
-def check(number: int, serving: Serving) -> None:
-    """Refuse settings that require one process to see all requests.
+def check(count: int, serving: Serving) -> None:
+    """Refuse more than one worker if the settings require one process to see all requests.
 
     Raises:
-        ParamsError: the shadow or the reservoir is on.
+        ParamsError: `count` is more than 1, and the shadow or the reservoir is on.
     """
-    if number > 1 and (serving.shadow or serving.reservoir):
+    if count > 1 and (serving.shadow or serving.reservoir):
         raise ParamsError(
-            [f"--workers: must be 1 while serving.shadow or serving.reservoir is on in params.yaml, got {number}"]
+            [f"--workers: must be 1 while serving.shadow or serving.reservoir is on in params.yaml, got {count}"]
         )
 
 
 @contextlib.contextmanager
-def shared_counters(number: int) -> Iterator[None]:
-    """Let processes that are started during the block share counters. Enter it before importing prometheus_client."""
-    if number == 1:
+def shared_counters(count: int) -> Iterator[None]:
+    """Let processes that are started in the block share counters. Enter it before importing prometheus_client."""
+    if count == 1:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="feedforward-metrics-") as folder:
-        os.environ[COUNTERS] = folder
+        os.environ[METRICS_FOLDER_VARIABLE] = folder
         try:
             yield
         finally:
-            del os.environ[COUNTERS]
+            del os.environ[METRICS_FOLDER_VARIABLE]
 
 
 def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
     """Run one worker per socket until SIGTERM or SIGINT.
 
-    worker: called in a separate process, with its socket, a function to call when it is ready, and a file descriptor
-    that becomes readable when the calling process ends. ready: called once all workers are ready.
+    worker: called in each worker process with its socket, a function to call when it is ready, and a file descriptor
+    that becomes readable when the parent process ends. ready: called once all workers are ready.
 
     Raises:
         FeedforwardError: a worker ended before it was ready for the first time; the others are stopped.
     """
-    read_end, write_end = os.pipe()  # the write end is open only in this process, so it closes when this process ends
+    read_end, write_end = os.pipe()  # only the parent keeps the write end open, so it closes when the parent ends
     context = multiprocessing.get_context("fork")
-    started = [context.Event() for _ in sockets]
+    ready_events = [context.Event() for _ in sockets]  # each is set when its worker is ready for the first time
 
-    def start(number: int) -> Process:
+    def start(index: int) -> Process:
         def work() -> None:
             os.close(write_end)
-            sys.exit(run_reporting_errors(lambda: worker(sockets[number], started[number].set, read_end)))
+            sys.exit(run_reporting_errors(lambda: worker(sockets[index], ready_events[index].set, read_end)))
 
-        process = context.Process(target=work, name=f"worker {number + 1}")
+        process = context.Process(target=work, name=f"worker {index + 1}")
         process.start()
         return process
 
-    processes = [start(number) for number in range(len(sockets))]
+    processes = [start(index) for index in range(len(sockets))]
     try:
-        _watch(processes, started, start, ready)
+        _watch(processes, ready_events, start, ready)
     finally:
         for listening in sockets:  # otherwise, clients could still connect and would wait for a response
             listening.close()
@@ -91,30 +91,33 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
             process.join()
 
 
-def _watch(processes: list[Process], started: Sequence[Event], start: Callable[[int], Process], ready: Ready) -> None:
-    """Replace workers that die until SIGTERM or SIGINT; see `run`."""
-    stopping: list[int] = []
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda number, _: stopping.append(number))
+def _watch(
+    processes: list[Process], ready_events: Sequence[Event], start: Callable[[int], Process], ready: Ready
+) -> None:
+    """Call `ready` once all workers are ready, and until SIGTERM or SIGINT replace each worker that dies."""
+    received_signals: list[int] = []
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda received, _: received_signals.append(received))
     announced = False
-    while not stopping:
+    while not received_signals:
         connection.wait([process.sentinel for process in processes], 0.1)
-        if not announced and all(event.is_set() for event in started):
+        if not announced and all(event.is_set() for event in ready_events):
             ready()
             announced = True
-        for number, process in enumerate(processes):
-            if stopping or process.is_alive():
+        for index, process in enumerate(processes):
+            if received_signals or process.is_alive():
                 continue
             ended = f"{process.name}: ended with exit code {process.exitcode}"
-            if not started[number].is_set():
+            if not ready_events[index].is_set():
                 raise FeedforwardError(f"{ended} before it was ready; its message is above")
             log.error("%s and is being replaced", ended)
             _forget(process.pid)
             time.sleep(RESTART)
-            processes[number] = start(number)
+            processes[index] = start(index)
 
 
 def _forget(pid: int | None) -> None:
+    """Remove the gauges of a worker that died from `/metrics`."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(pid)  # type: ignore[no-untyped-call]

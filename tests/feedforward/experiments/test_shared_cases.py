@@ -73,7 +73,7 @@ def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: 
     first = parts[0].rows(0, 1) if isinstance(parts[0], MultiHot) else parts[0][:1]
     [answer] = prediction.answers(served, [samples[sample]])
     assert "warnings" not in answer
-    assert answer == prediction.describe(served, served.ask(first))[0]
+    assert answer == prediction.as_answers(served, served.predict(first))[0]
 
 
 def prepared(source: Path, workspace: Path) -> Params:

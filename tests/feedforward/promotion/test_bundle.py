@@ -66,7 +66,7 @@ def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: P
     servable = bundle.read(tmp_path / "served", digest)
     features, plain = WORDS.encode(["good film", "bad"]), network_files.read(FILES)
     np.testing.assert_array_equal(servable.network.logits(features), plain.logits(features))
-    odds = np.log(servable.ask(features)[:, 1] / servable.ask(features)[:, 0])
+    odds = np.log(servable.predict(features)[:, 1] / servable.predict(features)[:, 0])
     np.testing.assert_allclose(odds, plain.logits(features)[:, 0] / 1.7, rtol=1e-6)
 
 

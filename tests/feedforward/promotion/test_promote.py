@@ -96,7 +96,7 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert calibrated["samples"] == 3 * (TRAIN // 10)
     plain = dataclasses.replace(served.network, temperature=1.0)
     rows = Split.load(paths.vectorized(NAME) / "test").features
-    np.testing.assert_array_equal(plain.probabilities(rows).argmax(1), served.ask(rows).argmax(1))
+    np.testing.assert_array_equal(plain.probabilities(rows).argmax(1), served.predict(rows).argmax(1))
     assert f"divided by the temperature {served.network.temperature:.4f}" in card
     assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
@@ -231,7 +231,7 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
 @pytest.mark.parametrize(
     ("changes", "output"),
     [
-        ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the task binary"),
+        ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the binary task"),
         ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
     ],
 )
@@ -373,11 +373,11 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
 
 def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params, seed=1)
-    assert candidate.outdated(params, NAME, run) is None
+    assert candidate.outdated_reason(params, NAME, run) is None
     wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
-    assert "different parameters (l2)" in str(candidate.outdated(wider, NAME, run))
+    assert "different parameters (l2)" in str(candidate.outdated_reason(wider, NAME, run))
     without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
-    assert "no longer configured in params.yaml" in str(candidate.outdated(without_variant, NAME, run))
+    assert "no longer configured in params.yaml" in str(candidate.outdated_reason(without_variant, NAME, run))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
 
 

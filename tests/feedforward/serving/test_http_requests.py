@@ -70,4 +70,4 @@ def test_too_many_headers_are_rejected_before_they_are_stored() -> None:
 def test_the_expect_header_is_case_insensitive() -> None:
     reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
     reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
-    assert reader.continues
+    assert reader.expects_continue

@@ -46,7 +46,7 @@ def test_page_gives_the_same_answers_as_predict(browser: "Browser", tmp_path: Pa
         answer for start in range(0, SAMPLES, 100) for answer in page.evaluate(ASK, samples[start : start + 100])
     ]
     page.close()
-    for name, served in champion.chosen("all").items():
+    for name, served in champion.select("all").items():
         if name not in (*built.variants, "champion"):
             continue
         checked = [served.encoder.check(sample, dataset) for sample in samples]

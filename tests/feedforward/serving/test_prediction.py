@@ -169,15 +169,15 @@ def test_error_without_a_champion_names_the_remedy(small: Params, small_store: "
 def test_champion_and_variants_give_predictions(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
     result = prediction.champion(NAME)
-    assert set(result.chosen("all")) == {"champion", "original", "dropout"}
+    assert set(result.select("all")) == {"champion", "original", "dropout"}
     shares = {
         name: prediction.answers(model, [GLAD])[0]["probabilities"]["glad"]
-        for name, model in result.chosen("all").items()
+        for name, model in result.select("all").items()
     }
     assert shares["dropout"] < 0.5 < shares["champion"] < shares["original"]
-    assert list(result.chosen("dropout")) == ["dropout"]
+    assert list(result.select("dropout")) == ["dropout"]
     with pytest.raises(ParamsError, match="must be one of all, dropout, original"):
-        result.chosen("larger")
+        result.select("larger")
 
 
 @pytest.mark.slow
@@ -186,7 +186,7 @@ def test_a_tampered_champion_or_variant_gives_no_prediction(small: Params, small
     path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS
     path.write_bytes(registered.weights(3.0))
     with pytest.raises(DataError, match="has changed since it was registered"):
-        prediction.champion(NAME).chosen("all")
+        prediction.champion(NAME).select("all")
     (model_versions.folder(version, "served") / network_files.WEIGHTS).write_bytes(registered.weights(3.0))
     with pytest.raises(DataError, match="has changed since it was registered"):
         prediction.champion(NAME)
@@ -319,5 +319,5 @@ def test_predict_imports_no_heavy_library(small: Params, small_store: "Store") -
 
 def test_probabilities_are_in_the_order_of_the_labels() -> None:
     model = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
-    [result] = prediction.describe(model, np.array([[0.2, 0.5, 0.3]]))
+    [result] = prediction.as_answers(model, np.array([[0.2, 0.5, 0.3]]))
     assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

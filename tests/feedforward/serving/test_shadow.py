@@ -183,9 +183,9 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
         shadow_evidence.add(NAME, pair, Evidence(1, 2, 1, 0.5, {"glad": Tally(2, 1, 0.1, 0.3)}))
     total = shadow_evidence.add(NAME, pairs[-1], Evidence(1, 2, 2, 0.5, {"sad": Tally(2, 2)}))
     assert (total.requests, total.agreement, set(total.labels)) == (2, 0.75, {"glad", "sad"})
-    assert shadow_evidence.of_pair(NAME, pairs[-1]) == total
-    assert shadow_evidence.of_pair(NAME, pairs[0]) == Evidence()
-    assert shadow_evidence.of_pair(NAME, Pair((1, "a"), (pairs[-1].challenger[0], "c"))) == Evidence()
+    assert shadow_evidence.for_pair(NAME, pairs[-1]) == total
+    assert shadow_evidence.for_pair(NAME, pairs[0]) == Evidence()
+    assert shadow_evidence.for_pair(NAME, Pair((1, "a"), (pairs[-1].challenger[0], "c"))) == Evidence()
     assert len(json.loads(paths.shadow(NAME).read_text())["pairs"]) == shadow_evidence.PAIRS
     entry = {"champion": [1, "a"], "challenger": [14, "b"], "requests": 1, "samples": 1, "agreed": 1, "seconds": 0.1}
     tally = {"samples": 1, "agreed": 1, "difference": 0.1, "distance": 0.1}
@@ -200,7 +200,7 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
     for damaged in ("[", *(json.dumps({"pairs": [entry]}) for entry in entries)):
         paths.shadow(NAME).write_text(damaged)
         with pytest.raises(DataError, match="remove it, and the shadow starts again"):
-            shadow_evidence.of_pair(NAME, pairs[-1])
+            shadow_evidence.for_pair(NAME, pairs[-1])
 
 
 def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Params, small_store: "Store") -> None:

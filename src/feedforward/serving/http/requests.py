@@ -21,9 +21,9 @@ class Limits:
     """Limits for one client and for all clients together. Times in seconds, sizes in bytes."""
 
     body_bytes: int
-    bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES, until they are answered
+    bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES together, until their requests are answered
     head_bytes: int = 2**16  # request line and headers; also the limit for the framing of a chunked body
-    headers: int = 100  # each takes 150 bytes of memory, however short it is
+    headers: int = 100  # each takes at least 150 bytes of memory, however short it is
     connections: int = 800
     idle: float = 60.0  # until the first byte of a request
     head: float = 10.0  # from the first byte to the end of the headers
@@ -70,17 +70,17 @@ class Request:
 class RequestReader:
     """Turns bytes into requests, in order. After a refusal, it reads nothing more.
 
-    state: `idle` before the first byte of a request, then `head`, then `body`. continues: whether the client
-    waits for `100 Continue` before it sends the body.
+    state: `idle` before the first byte of a request, then `head`, then `body`. expects_continue: whether the client
+    waits for `100 Continue` before it sends the body. reserved: bytes reserved for the unfinished body.
     """
 
     def __init__(self, limits: Limits, memory: BodyMemory) -> None:
         self.limits, self.memory = limits, memory
-        self.state, self.continues, self.reserved = "idle", False, 0
+        self.state, self.expects_continue, self.reserved = "idle", False, 0
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Request | Refusal] = []
         self._refused = False
-        self._received = 0  # approximate bytes of this request: the first ones may belong to the previous request
+        self._received = 0  # bytes of this request, except those that arrived together with the end of the previous one
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = list[bytes](), 0
 
@@ -88,13 +88,13 @@ class RequestReader:
         """Parse `data` and return the requests that it completes; a refusal, if any, comes last."""
         self._ready = []
         self._received += len(data)
-        rest = data
-        while rest and not self._refused:
+        remaining = data
+        while remaining and not self._refused:
             try:
-                self._parser.feed_data(rest)
-                rest = b""
+                self._parser.feed_data(remaining)
+                remaining = b""
             except httptools.HttpParserUpgrade as upgrade:
-                rest = self._head_without_upgrade() + rest[upgrade.args[0] :]
+                remaining = self._head_without_upgrade() + remaining[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError as error:
                 self._refuse(Refusal(400, f"must be an HTTP/1.1 request: {_reason(error)}"))
@@ -127,7 +127,7 @@ class RequestReader:
                 self._refuse(self._head_too_large())
 
     def on_headers_complete(self) -> None:
-        """At the end of the headers, refuse the request if its body need not be read."""
+        """Check the complete head; if it is refused, the body is not read."""
         self.state = "body"
         self._method = self._parser.get_method().decode("ascii")
         self._version = self._parser.get_http_version()
@@ -135,7 +135,7 @@ class RequestReader:
         if refusal := self._head_problem():
             self._refuse(refusal)
         expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
-        self.continues = expects and not self._refused
+        self.expects_continue = expects and not self._refused
 
     def on_body(self, part: bytes) -> None:
         """Append part of the body, if the limits permit it."""
@@ -144,7 +144,7 @@ class RequestReader:
         self._parts.append(part)
         self._size += len(part)
         if self._size > self.limits.body_bytes:
-            self._refuse(self._too_large())
+            self._refuse(self._body_too_large())
         elif self._size > SMALL_BODY_BYTES:
             growth = self._size - self.reserved
             if not self.memory.reserve(growth):
@@ -155,18 +155,18 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """Add the completed request to the result of `feed`."""
-        if self._refused or self._parser.should_upgrade():
+        if self._refused or self._parser.should_upgrade():  # `feed` parses it again without the `Upgrade` header
             return
         body = b"".join(self._parts)
         self._ready.append(
             Request(self._method, self._target, self._version, self._headers, self._keep_alive, body, self.reserved)
         )
-        self.reserved, self.continues = 0, False  # the request holds the reservation now
+        self.reserved, self.expects_continue = 0, False  # the request holds the reservation now
         self.state, self._received = "idle", 0
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head without `Upgrade`, because httptools reads no body after it; RFC 9110 allows ignoring it."""
+        """The head without its `Upgrade` header, which RFC 9110 allows ignoring: httptools would not read the body."""
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
         headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
         return line + b"".join(headers) + b"\r\n"
@@ -193,7 +193,7 @@ class RequestReader:
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
             return Refusal(501, "Transfer-Encoding: must be chunked", "Transfer-Encoding")
         declared = next((value for name, value in self._headers if name == b"content-length"), b"0")
-        return self._too_large() if int(declared) > self.limits.body_bytes else None
+        return self._body_too_large() if int(declared) > self.limits.body_bytes else None
 
     def _check_received(self) -> None:
         if self.state == "head" and self._received > self.limits.head_bytes:
@@ -205,7 +205,7 @@ class RequestReader:
         limits = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
         return Refusal(431, f"the request line and headers must have at most {limits}")
 
-    def _too_large(self) -> Refusal:
+    def _body_too_large(self) -> Refusal:
         return Refusal(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")
 
 

@@ -1,8 +1,8 @@
 """HTTP/1.1 server for an ASGI application on one event loop, in which no client can keep others waiting.
 
 A request reaches the application once it has been read completely. Every resource that a client can occupy has a
-limit and a deadline (`requests.Limits`). When all connections are in use, the one that has waited longest for its
-client is closed.
+limit and a deadline (`requests.Limits`). When all connections are in use, a new one replaces the one that has waited
+longest for its client.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """The connections of one application. refused: called with the status of each refusal."""
+    """Serves one application over HTTP. on_refusal: called with the status of each refused request."""
 
-    def __init__(self, application: Application, limits: Limits, refused: Callable[[int], None]) -> None:
-        self.application, self.limits, self.refused = application, limits, refused
+    def __init__(self, application: Application, limits: Limits, on_refusal: Callable[[int], None]) -> None:
+        self.application, self.limits, self.on_refusal = application, limits, on_refusal
         self.memory = BodyMemory(limits.bodies_bytes)
         self.connections: set[Connection] = set()
         self.date = b""
         self._listener: asyncio.Server | None = None
-        self._ticking: asyncio.Task[None] | None = None
+        self._tick_task: asyncio.Task[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """Start accepting connections."""
         self.date = formatdate(usegmt=True).encode()
-        self._ticking = asyncio.create_task(self._tick())
+        self._tick_task = asyncio.create_task(self._tick())
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=1024)
 
@@ -59,17 +59,20 @@ class Server:
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.abort()
-        if self._ticking is not None:
-            self._ticking.cancel()
+        if self._tick_task is not None:
+            self._tick_task.cancel()
 
     def admit(self) -> bool:
-        """Whether to accept a connection. If all are in use, close the one that has waited longest for its client."""
+        """Make room for one more connection: if needed, close the one that has waited longest for its client.
+
+        Returns False if every connection is busy.
+        """
         if len(self.connections) < self.limits.connections:
             return True
         waiting = [connection for connection in self.connections if not connection.busy]
         if not waiting:
             return False
-        oldest = min(waiting, key=lambda connection: connection.since)
+        oldest = min(waiting, key=lambda connection: connection.waiting_since)
         oldest.abort()
         self.connections.discard(oldest)
         return True
@@ -90,25 +93,25 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection. since: when the service started waiting for the client."""
+    """A client's connection. waiting_since: when the service started waiting for the client."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.limits = server, server.limits
         self.reader = RequestReader(server.limits, server.memory)
         self.queue: deque[Request | Refusal] = deque()
-        self.since = time.monotonic()
-        self.deadline = self.since + self.limits.idle
+        self.waiting_since = time.monotonic()
+        self.deadline = self.waiting_since + self.limits.idle
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
         self._client: tuple[Any, ...] | None = None
         self._unread = b""
-        self._closing = self._ended = self._paused = False
-        self._drained: asyncio.Future[None] | None = None
+        self._closing = self._input_ended = self._paused = False
+        self._until_drained: asyncio.Future[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether the client is waiting for the service, rather than the service for the client."""
-        return self._task is not None and self._drained is None
+        return self._task is not None and self._until_drained is None
 
     # --- callbacks of asyncio ----------------------------------------------------------------------
 
@@ -135,21 +138,21 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """The client sends no more; it may still read the answers."""
-        self._ended = True
+        """The client sends no more. Return whether to keep the connection open, so that it can read the answers."""
+        self._input_ended = True
         return self._task is not None and not self._closing
 
     def pause_writing(self) -> None:
         """The client reads more slowly than the service writes."""
-        self._drained = asyncio.get_running_loop().create_future()
-        self.since = time.monotonic()
-        self.deadline = self.since + self.limits.write
+        self._until_drained = asyncio.get_running_loop().create_future()
+        self.waiting_since = time.monotonic()
+        self.deadline = self.waiting_since + self.limits.write
 
     def resume_writing(self) -> None:
         """The client has caught up with reading."""
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        self._drained = None
+        if self._until_drained is not None and not self._until_drained.done():
+            self._until_drained.set_result(None)
+        self._until_drained = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The connection is closed."""
@@ -171,23 +174,23 @@ class Connection(asyncio.Protocol):
         self._unread = data[start:]
         if self.queue or self.reader.state != state:
             self._wait()
-        if self.reader.continues and not self.queue:
-            self.reader.continues = False
+        if self.reader.expects_continue and not self.queue:
+            self.reader.expects_continue = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # --- deadlines ---------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         """Set the deadline for the client's next step."""
-        self.since = time.monotonic()
-        self.deadline = self.since + getattr(self.limits, self.reader.state)
+        self.waiting_since = time.monotonic()
+        self.deadline = self.waiting_since + getattr(self.limits, self.reader.state)
 
     def expire(self) -> None:
         """Close the connection or refuse the request, because the deadline has passed."""
         if self.busy:
             return
         state = self.reader.state
-        if self._closing or state == "idle" or self._drained is not None:
+        if self._closing or state == "idle" or self._until_drained is not None:
             self.abort()
         else:
             seconds = getattr(self.limits, state)
@@ -212,8 +215,8 @@ class Connection(asyncio.Protocol):
         try:
             while self.queue and not self._closing:
                 await self._answer_one(self.queue.popleft())
-                if self._drained is not None:
-                    await self._drained
+                if self._until_drained is not None:
+                    await self._until_drained
                 if self.queue or self._unread:
                     await asyncio.sleep(0)
                 if not self.queue and not self._closing:
@@ -221,7 +224,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._task = None
             self._release_queue()
-        if self._ended and not self._closing:
+        if self._input_ended and not self._closing:
             self.close()
         elif not self._closing:
             self._wait()
@@ -249,7 +252,7 @@ class Connection(asyncio.Protocol):
         self.deadline = time.monotonic() + self.limits.linger
         self._transport.write_eof()
         self._resume_reading()
-        self.server.refused(refusal.status)
+        self.server.on_refusal(refusal.status)
 
     def _write(self, status: int, headers: Headers, body: bytes, keep_alive: bool, head_only: bool = False) -> None:
         lines = [STATUS_LINES[status], b"date: ", self.server.date, b"\r\n"]
@@ -276,7 +279,7 @@ async def respond(
     application: Application, request: Request, client: tuple[Any, ...] | None = None
 ) -> tuple[int, Headers, bytes]:
     """Return the application's status (500 if it raises), headers and body. client: (address, port, …)."""
-    messages: list[Message] = [
+    messages: list[Message] = [  # in reverse order
         {"type": "http.disconnect"},
         {"type": "http.request", "body": request.body, "more_body": False},
     ]

@@ -2,8 +2,8 @@
 
     python -m feedforward.serving.request_drift.process DATASET < params.json
 
-Features are compared with those of the training split. Outputs come from the champion's holdout model, which has
-seen neither the validation samples nor the requests; the champion itself was also trained on the validation samples.
+Features are compared with those of the training split. Outputs for requests are compared with outputs for
+validation samples, both from the champion's holdout model; the champion itself was also trained on those samples.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
-PRIORITY = 19  # niceness; the lowest priority
+NICENESS = 19  # of the lowest priority
 
 
 def compare(params: Params, name: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _outputs(
     training_encoder = candidate.encoder_of(version.dataset, dataset)
     _, held_out = validation_split.hold_out(train, dataset)
     validation = encoders.translate(held_out.to_split().features, training_encoder, model.encoder)
-    return model.ask(validation), model.ask(encoders.translate(requests, served.encoder, model.encoder))
+    return model.predict(validation), model.predict(encoders.translate(requests, served.encoder, model.encoder))
 
 
 def _entry(
@@ -92,7 +92,7 @@ def _entry(
 def main() -> None:
     """Compare the window of the dataset named on the command line; params.yaml as JSON is on standard input."""
     with contextlib.suppress(OSError):
-        os.nice(PRIORITY)
+        os.nice(NICENESS)
     compare(Params.model_validate_json(sys.stdin.read()), sys.argv[1])
 
 

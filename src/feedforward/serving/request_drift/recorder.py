@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestDrift:
-    """A reservoir per dataset, and a thread that starts comparisons of complete windows. Idle without reservoirs."""
+    """A reservoir per dataset, and a thread that compares complete windows; nothing if `serving.reservoir` is 0."""
 
     def __init__(self, params: Params, names: Iterable[str], metrics: ServiceMetrics) -> None:
         self._params, self._metrics = params, metrics
@@ -45,14 +45,14 @@ class RequestDrift:
         if self._process is not None:
             self._process.kill()
 
-    def seen(self, champion: Champion, features: Features) -> None:
+    def offer(self, champion: Champion, features: Features) -> None:
         """Offer the encoded samples of a request that the champion has answered."""
         if (reservoir := self.reservoirs.get(champion.version.dataset)) is not None:
             reservoir.offer(shadow_evidence.identity(champion.version), features)
 
     def _run(self) -> None:
         for name in self.reservoirs:
-            self._read(name)
+            self._read_entries(name)
         while not self._stopped.wait(TICK):
             for name, reservoir in self.reservoirs.items():
                 window = reservoir.take(self._params.serving.reservoir_seconds)
@@ -67,7 +67,7 @@ class RequestDrift:
         except (OSError, subprocess.SubprocessError) as error:
             self.problems[name] = f"{name}: a window of requests was not compared ({error})"
             log.warning("%s", self.problems[name])
-        self._read(name)
+        self._read_entries(name)
 
     def _run_process(self, name: str) -> None:
         command = [sys.executable, "-m", "feedforward.serving.request_drift.process", name]
@@ -84,7 +84,7 @@ class RequestDrift:
             lines = errors.decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
             raise subprocess.SubprocessError(lines[-1][:300])
 
-    def _read(self, name: str) -> None:
+    def _read_entries(self, name: str) -> None:
         try:
             entries = request_windows.load_distances(name)
         except FeedforwardError as error:

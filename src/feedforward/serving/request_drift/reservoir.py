@@ -11,8 +11,8 @@ import numpy.typing as npt
 from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features, MultiHot
 
-MAX_BYTES = 2**26  # for the rows of one dataset; rows that do not fit are left out
-MINIMUM = 100  # samples in a complete window; fewer if the reservoir is smaller
+MAX_BYTES = 2**26  # for the rows of one dataset; a row that does not fit is left out
+MIN_SAMPLES = 100  # samples in a complete window, at least; fewer if the reservoir is smaller
 
 Row = npt.NDArray[np.generic]
 
@@ -23,13 +23,13 @@ class RequestReservoir:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._lock = threading.Lock()
-        self._random = random.Random()  # noqa: S311  a sample for statistics
+        self._rng = random.Random()  # noqa: S311  a sample for statistics
         self._start_window((0, ""))
 
     def _start_window(self, version: tuple[int, str]) -> None:
         self._version, self._columns, self._sparse = version, 0, False
         self._rows: list[Row] = []
-        self._asked = self._bytes = 0
+        self._offered = self._bytes = 0
         self._began, self._start = datetime.now(UTC), time.monotonic()
 
     def offer(self, version: tuple[int, str], features: Features) -> None:
@@ -38,13 +38,13 @@ class RequestReservoir:
             if version != self._version:
                 self._start_window(version)
             self._columns, self._sparse = features.shape[1], isinstance(features, MultiHot)
-            for number in range(len(features)):
-                self._asked += 1
-                slot = self._asked - 1
+            for row in range(len(features)):
+                self._offered += 1
+                slot = self._offered - 1
                 if slot >= self.capacity:
-                    slot = self._random.randrange(self._asked)
+                    slot = self._rng.randrange(self._offered)
                 if slot < self.capacity:
-                    self._keep(slot, _row(features, number))
+                    self._keep(slot, _row(features, row))
 
     def _keep(self, slot: int, row: Row) -> None:
         replaced = self._rows[slot].nbytes if slot < len(self._rows) else 0
@@ -59,15 +59,15 @@ class RequestReservoir:
     def take(self, seconds: float) -> Window | None:
         """Return the window and start the next one, if it has lasted `seconds` and holds enough samples; else None."""
         with self._lock:
-            enough = len(self._rows) >= min(MINIMUM, self.capacity)
+            enough = len(self._rows) >= min(MIN_SAMPLES, self.capacity)
             if not enough or time.monotonic() - self._start < seconds:
                 return None
-            (number, digest), rows, asked, began = self._version, self._rows, self._asked, self._began
+            (number, digest), rows, offered, began = self._version, self._rows, self._offered, self._began
             columns = self._columns if self._sparse else None
             self._start_window(self._version)
         start, end = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
-        # The lock is released, so no request waits for this.
-        return Window(number, digest, start, end, asked, _stack(rows, columns))
+        # The lock is released, so no request waits while the rows are stacked.
+        return Window(number, digest, start, end, offered, _stack(rows, columns))
 
 
 def _stack(rows: list[Row], columns: int | None) -> Features:
@@ -78,8 +78,8 @@ def _stack(rows: list[Row], columns: int | None) -> Features:
     return MultiHot(indptr, np.concatenate(rows), columns)
 
 
-def _row(features: Features, number: int) -> Row:
+def _row(features: Features, index: int) -> Row:
     """A copy of a row, so that the request's other rows do not stay in memory."""
     if isinstance(features, MultiHot):
-        return features.indices[features.indptr[number] : features.indptr[number + 1]].copy()
-    return np.array(features[number])
+        return features.indices[features.indptr[index] : features.indptr[index + 1]].copy()
+    return np.array(features[index])

@@ -6,19 +6,21 @@ from typing import Any
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.shadow_evidence import Evidence, Tally
 
-SAME_VALUE = 0.1  # in standard deviations of the target; values no farther apart count as the same answer
+MAX_DIFFERENCE = 0.1  # standard deviations of the target; values no farther apart count as the same answer
 
 Answer = Mapping[str, Any]
 
 
-def compare(champion: Sequence[Answer], challenger: Sequence[Answer], served: Servable, seconds: float) -> Evidence:
-    """Compare the answers to one request. served: the challenger. seconds: the challenger's CPU time.
+def compare(
+    champion_answers: Sequence[Answer], challenger_answers: Sequence[Answer], challenger: Servable, seconds: float
+) -> Evidence:
+    """Compare the answers of champion and challenger to one request. seconds: the challenger's CPU time.
 
-    Two answers agree if they have the same label, the same set of labels, or values within SAME_VALUE.
+    Two answers agree if they have the same label, the same set of labels, or values within MAX_DIFFERENCE.
     """
-    evidence = Evidence(requests=1, samples=len(champion), seconds=seconds)
-    for expected, answer in zip(champion, challenger, strict=True):
-        agrees, differences = _difference(expected, answer, served)
+    evidence = Evidence(requests=1, samples=len(champion_answers), seconds=seconds)
+    for expected, answer in zip(champion_answers, challenger_answers, strict=True):
+        agrees, differences = _difference(expected, answer, challenger)
         evidence.agreed += agrees
         for label, difference in differences.items():
             same = agrees if "labels" not in expected else (label in expected["labels"]) == (label in answer["labels"])
@@ -27,12 +29,12 @@ def compare(champion: Sequence[Answer], challenger: Sequence[Answer], served: Se
     return evidence
 
 
-def _difference(expected: Answer, answer: Answer, served: Servable) -> tuple[bool, dict[str, float]]:
-    """Whether the answers agree, and the difference for each label that is compared; see `Tally`."""
+def _difference(expected: Answer, answer: Answer, challenger: Servable) -> tuple[bool, dict[str, float]]:
+    """Whether the answers agree, and the difference for each compared label (see `Tally`). expected: the champion's."""
     if "value" in expected:
-        _, deviation = served.description.target or (0.0, 1.0)
+        _, deviation = challenger.description.target or (0.0, 1.0)
         difference = (answer["value"] - expected["value"]) / (deviation or 1.0)
-        return abs(difference) <= SAME_VALUE, {served.description.labels[0]: difference}
+        return abs(difference) <= MAX_DIFFERENCE, {challenger.description.labels[0]: difference}
     reference, probabilities = expected["probabilities"], answer["probabilities"]
     if "labels" in expected:
         differences = {label: probabilities[label] - reference[label] for label in reference}

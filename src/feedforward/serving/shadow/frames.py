@@ -33,7 +33,7 @@ def _head(dataset: str, kind: str, pair: Pair) -> bytes:
 
 
 def read(stream: BinaryIO) -> Frame | None:
-    """The next frame; None at the end of the stream."""
+    """The next complete frame; None if the stream has ended."""
     lengths = stream.read(LENGTHS.size)
     if len(lengths) < LENGTHS.size:
         return None

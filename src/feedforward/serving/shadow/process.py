@@ -3,7 +3,7 @@
 Standard input is a socket to the service: params.yaml as one JSON line, then frames. Reports go back over the same
 socket, one JSON line each. The process has the lowest priority, so it runs only on idle cores, and it pauses after
 every few requests, because even an idle core shares caches and memory with the core that answers clients. It ends when
-the socket closes.
+the service closes the socket.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
-SHARE = 0.03  # of one core, at most, for comparing answers
-TOGETHER = 8  # requests between pauses; right after a pause, a request takes up to twice as long
+SHARE = 0.03  # of one core's time, at most, for comparing answers
+REQUESTS_PER_BURST = 8  # requests between pauses; right after a pause, a request takes up to twice as long
 READ_BYTES = 2**16
-LONGEST_PAUSE = 1.0  # s, even after very large requests, or after a challenger was loaded
-REPORT = 1.0  # s between reports
-FLUSH = 5.0  # s between writes to the file
-RETRY = 10.0  # s before loading a challenger is tried again
-LOWEST = 19  # niceness; the lowest priority
+MAX_PAUSE = 1.0  # s, even after very large requests, or after a challenger was loaded
+REPORT_INTERVAL = 1.0  # s between reports
+FLUSH_INTERVAL = 5.0  # s between writes to the files with the statistics
+RETRY_DELAY = 10.0  # s before loading a challenger is tried again
+NICENESS = 19  # of the lowest priority
 
 
 class Comparer:
@@ -47,7 +47,7 @@ class Comparer:
         self._totals: dict[str, Evidence] = {}
         self._unwritten: dict[str, Evidence] = {}
         self._challengers: dict[str, Champion] = {}
-        self._retry = dict[str, float]()
+        self._retry_times = dict[str, float]()
 
     def compare(self, frame: Frame) -> None:
         """Answer the request with the challenger, and record how its answer differs from the champion's."""
@@ -58,7 +58,7 @@ class Comparer:
         began = time.thread_time()
         question = schemas.question(served.encoder.takes, frame.kind, frame.body, self.params.serving.max_samples)
         samples = schemas.check_samples(served, question, self.params.serving)
-        challenger_answers = prediction.describe(served, served.ask(served.encoder.encode(samples)))
+        challenger_answers = prediction.as_answers(served, served.predict(served.encoder.encode(samples)))
         evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
         with self._lock:
             self._totals[frame.dataset].add(evidence)
@@ -90,13 +90,13 @@ class Comparer:
         name = frame.dataset
         if self._pairs.get(name) != frame.pair:
             self._switch_pair(name, frame.pair)
-        if name not in self._challengers and time.monotonic() >= self._retry.get(name, 0.0):
+        if name not in self._challengers and time.monotonic() >= self._retry_times.get(name, 0.0):
             try:
                 self._challengers[name] = self._load(name, frame.pair)
                 self.problems.pop(name, None)
             except FeedforwardError as error:
                 self.problems[name] = str(error).splitlines()[0]
-                self._retry[name] = time.monotonic() + RETRY
+                self._retry_times[name] = time.monotonic() + RETRY_DELAY
         return self._challengers.get(name)
 
     def _switch_pair(self, name: str, pair: Pair) -> None:
@@ -105,13 +105,13 @@ class Comparer:
             self._flush(name)
         recorded = Evidence()
         try:
-            recorded = shadow_evidence.of_pair(name, pair)
+            recorded = shadow_evidence.for_pair(name, pair)
         except DataError as error:
             self.problems[name] = str(error)
         with self._lock:
             if name not in self._pairs or self._pairs[name].challenger != pair.challenger:
                 self._challengers.pop(name, None)
-                self._retry.pop(name, None)
+                self._retry_times.pop(name, None)
             self._pairs[name], self._totals[name], self._unwritten[name] = pair, recorded, Evidence()
 
     def _load(self, name: str, pair: Pair) -> Champion:
@@ -128,45 +128,45 @@ def main() -> None:
     _lower_priority()
     with socket.socket(fileno=os.dup(0)) as connection, os.fdopen(os.dup(0), "rb", READ_BYTES) as stream:
         comparer = Comparer(Params.model_validate_json(stream.readline()))
-        ended = threading.Event()
-        reporting = threading.Thread(target=_report, args=(comparer, connection, ended), daemon=True)
+        stopped = threading.Event()
+        reporting = threading.Thread(target=_report, args=(comparer, connection, stopped), daemon=True)
         reporting.start()
         try:
             _compare_all(stream, comparer)
         finally:
-            ended.set()
-            reporting.join(FLUSH)
+            stopped.set()
+            reporting.join(FLUSH_INTERVAL)
             comparer.flush()
 
 
 def _compare_all(stream: BinaryIO, comparer: Comparer) -> None:
-    resumed, compared = time.thread_time(), 0
+    burst_start, compared = time.thread_time(), 0
     while (frame := frames.read(stream)) is not None:
-        with contextlib.suppress(FeedforwardError):  # the challenger's encoder refuses the sample
+        with contextlib.suppress(FeedforwardError):  # for example, the challenger's encoder refuses a sample
             comparer.compare(frame)
         compared += 1
-        if compared % TOGETHER == 0:
-            time.sleep(min((1 / SHARE - 1) * (time.thread_time() - resumed), LONGEST_PAUSE))
-            resumed = time.thread_time()
+        if compared % REQUESTS_PER_BURST == 0:
+            time.sleep(min((1 / SHARE - 1) * (time.thread_time() - burst_start), MAX_PAUSE))
+            burst_start = time.thread_time()
 
 
-def _report(comparer: Comparer, connection: socket.socket, ended: threading.Event) -> None:
-    written, last = time.monotonic(), b""
-    while not ended.wait(REPORT):
-        if time.monotonic() - written >= FLUSH:
+def _report(comparer: Comparer, connection: socket.socket, stopped: threading.Event) -> None:
+    last_flush, last_report = time.monotonic(), b""
+    while not stopped.wait(REPORT_INTERVAL):
+        if time.monotonic() - last_flush >= FLUSH_INTERVAL:
             comparer.flush()
-            written = time.monotonic()
+            last_flush = time.monotonic()
         report = json.dumps(comparer.report()).encode() + b"\n"
-        if report != last:
+        if report != last_report:
             with contextlib.suppress(OSError):
                 connection.sendall(report)
-        last = report
+        last_report = report
 
 
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):
-        os.nice(LOWEST)
-    if hasattr(os, "SCHED_IDLE"):  # Linux: run only where nothing else wants to run
+        os.nice(NICENESS)
+    if hasattr(os, "SCHED_IDLE"):  # Linux: run only while a core would otherwise be idle
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 

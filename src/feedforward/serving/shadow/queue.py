@@ -1,7 +1,7 @@
 """The service's side of the shadow: requests wait in a bounded queue until they are sent to the shadow's process.
 
 Queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are dropped and
-counted, so nothing ever waits for the shadow. A busy service drops most requests, so dropping one must cost next to
+counted, so no request ever waits for it. A busy service drops most requests, so dropping one must cost next to
 nothing: no frame is created for it, and drops are added up until the next transfer.
 """
 
@@ -23,7 +23,7 @@ from feedforward.serving.shadow.frames import Frame
 
 TICK = 0.005  # s between transfers to the process; rarer, larger transfers would delay requests noticeably
 IDLE_TICK = 0.05  # s until the next transfer if there was nothing to transfer
-QUEUE = 256  # requests per tick, at most
+QUEUE = 256  # requests that wait for the next transfer, at most
 QUEUE_BYTES = 2**22  # of these requests and their answers
 SEND_BYTES = 2**18  # per call of `send`
 SOCKET_BYTES = 2**18  # that the system buffers for the process, which compares these requests before it ends
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Sends answered requests to the process.
+    """Sends answered requests to the shadow's process, and starts the process again if it ends.
 
     dropped: called with a dataset and the number of its requests that were not sent. report: called with each report
     of the process.

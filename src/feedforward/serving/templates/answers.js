@@ -1,4 +1,4 @@
-// Computes the service's answers in the page. It is followed by the encoder for the kind of sample, such as answers_text.js.
+// Computes in the page what the service would answer. The script with the encoder follows, such as answers_text.js.
 const POLL = 0, STORES = false; // nothing changes while the page is open, and corrections cannot be stored
 const model = JSON.parse($("model").textContent), encoder = model.encoder;
 
@@ -32,8 +32,8 @@ function describe(values) {
 
 // --- the network: sum the kernel rows of the features, then multiply small matrices ----------
 
-const logOfSum = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))); // log(exp(0) + exp(x))
-const sigmoid = (x) => Math.exp(-logOfSum(-x));
+const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))); // log(1 + exp(x))
+const sigmoid = (x) => Math.exp(-softplus(-x));
 const ACTIVATIONS = {
   relu: (x) => Math.max(x, 0),
   tanh: Math.tanh,
@@ -60,17 +60,17 @@ function fromHalf(bits) { // IEEE 754 binary16
   return bits & 0x8000 ? -size : size;
 }
 
-function numbers({ bits, base64: text }) {
+function decodeNumbers({ bits, base64: text }) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   return bits === 32 ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), fromHalf);
 }
 
 function network(name) {
-  const decode = ({ activation, units, kernel, bias }) => ({ activation, units, kernel: numbers(kernel), bias: numbers(bias) });
+  const decode = ({ activation, units, kernel, bias }) => ({ activation, units, kernel: decodeNumbers(kernel), bias: decodeNumbers(bias) });
   return (networks[name] ??= { ...model.networks[name], layers: model.networks[name].layers.map(decode) });
 }
 
-function product(values, columns, { kernel, bias, units }) { // values: the inputs for the kernel rows `columns`; all other inputs are 0
+function product(values, columns, { kernel, bias, units }) { // values: the inputs in `columns`; all other inputs are 0
   const sums = Float64Array.from(bias);
   values.forEach((value, k) => {
     for (let unit = 0, at = columns[k] * units; unit < units; unit++, at++) sums[unit] += value * kernel[at];
@@ -90,11 +90,11 @@ function logits({ layers }, sums) {
 }
 
 function logProbabilities({ layers, temperature }, outputs) {
-  const [first, ...more] = outputs.map((output) => output / temperature);
-  if (layers.at(-1).activation === "sigmoid") return [-logOfSum(first), -logOfSum(-first)];
-  const all = [first, ...more], highest = Math.max(...all);
-  const total = highest + Math.log(all.reduce((sum, each) => sum + Math.exp(each - highest), 0));
-  return all.map((each) => each - total);
+  const [first, ...others] = outputs.map((output) => output / temperature);
+  if (layers.at(-1).activation === "sigmoid") return [-softplus(first), -softplus(-first)];
+  const scaled = [first, ...others], highest = Math.max(...scaled);
+  const total = highest + Math.log(scaled.reduce((sum, logit) => sum + Math.exp(logit - highest), 0));
+  return scaled.map((logit) => logit - total);
 }
 
 function outputsOf(name, sample) { // probabilities, or the value in the unit of the target
@@ -105,7 +105,7 @@ function outputsOf(name, sample) { // probabilities, or the value in the unit of
   return Array.from(outputs, (output) => activated(output) * deviation + mean);
 }
 
-// --- words and pairs: how much the log odds drop if the text is predicted without one ---------
+// --- words and pairs: how much the log odds drop if the text is predicted without it ----------
 
 function effects({ words, columns, values }) {
   const champion = network("champion"), sums = firstSums(champion, { columns, values }), [{ kernel, units }] = champion.layers;
@@ -117,7 +117,7 @@ function effects({ words, columns, values }) {
   return { towards: labels[label], effects: words.map((word) => ({ word: word.word, known: word.known, effect: effect(word) })) };
 }
 
-function logOdds(all, label) {
-  const others = all.filter((_, k) => k !== label), highest = Math.max(...others);
-  return all[label] - highest - Math.log(others.reduce((sum, each) => sum + Math.exp(each - highest), 0));
+function logOdds(logarithms, label) { // logarithms: of the probabilities
+  const others = logarithms.filter((_, k) => k !== label), highest = Math.max(...others);
+  return logarithms[label] - highest - Math.log(others.reduce((sum, each) => sum + Math.exp(each - highest), 0));
 }

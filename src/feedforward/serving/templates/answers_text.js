@@ -9,8 +9,8 @@ function split(text) {
   return lower.replace(FILTERS, " ").split(" ").filter(Boolean);
 }
 
-function encode(text) { // multi-hot: a 1 in the columns of the words, of the known pairs, and of the start
-  const all = split(text), words = [...new Set(all)], pairs = [...new Set(all.slice(1).map((word, k) => `${all[k]} ${word}`))].filter((pair) => columnOf.has(pair));
+function encode(text) { // multi-hot: a 1 in the column that every text has, and in those of the words and of the known pairs
+  const sequence = split(text), words = [...new Set(sequence)], pairs = [...new Set(sequence.slice(1).map((word, k) => `${sequence[k]} ${word}`))].filter((pair) => columnOf.has(pair));
   if (!words.length) throw new Error("samples.0: must hold at least one word, got an empty text");
   const known = words.filter((word) => columnOf.has(word)), columnFor = (word) => columnOf.get(word) ?? encoder.dropped;
   const columns = [...new Set([encoder.start, ...words.map(columnFor), ...pairs.map(columnFor)])];
