@@ -1,7 +1,7 @@
 """A dataset's description in Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html).
 
-The archive does not contain the raw files. They are described as they are stored in data/raw: unpacked, with the
-SHA-256 of their content and the URLs from which they were downloaded.
+The archive does not contain the raw files. The description covers them as they are stored in data/raw, unpacked: with
+the SHA-256 of their content and the URLs from which they were downloaded.
 """
 
 from collections.abc import Collection, Mapping
@@ -52,24 +52,24 @@ CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-PARQUET = "application/x-parquet"  # as Croissant names it
+PARQUET = "application/x-parquet"  # the name that Croissant uses
 FORMATS = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
     ".jsonl": "application/jsonlines",
     ".parquet": PARQUET,
 }
-TYPES = {"path": "sc:Text", "content": "sc:Text"}
+FOLDER_COLUMNS = {"path": "sc:Text", "content": "sc:Text"}  # of a folder that is read as a table
 
 
 def describe(name: str, dataset: Dataset, manifest: Mapping[str, Any], published: str) -> dict[str, Any]:
-    """The description, serializable as JSON. manifest: of the vectorized data. published: date in ISO 8601."""
+    """The description, serializable as JSON. manifest: of the vectorized data. published: an ISO 8601 date."""
     samples = manifest["samples"]
     text = (
         f"{dataset.title}: {samples['train']} training and {samples['test']} test samples with {manifest['features']}"
         f" features each, task {dataset.task}. SHA-256 of features and labels: {manifest['data_digest']}."
     )
-    files = [described for key, file in dataset.files.items() if (described := _file(name, key, file))]
+    files = [entry for key, file in dataset.files.items() if (entry := _file(name, key, file))]
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -118,17 +118,17 @@ def _labels(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _records(dataset: Dataset, described: Collection[str]) -> list[dict[str, Any]]:
-    """One record set with the columns that are read; none for idx files, or if `described` lacks the file."""
+def _records(dataset: Dataset, files: Collection[str]) -> list[dict[str, Any]]:
+    """One record set with the columns that are read; empty for idx files, or if their file is not among `files`."""
     reader = dataset.reader
     if isinstance(reader, IdxReader):
         return []
     file = dataset.files[reader.file]
     stored = file.stored_as(reader.file)
-    if stored not in described:
+    if stored not in files:
         return []
     if file.archive in MULTI_FILE_ARCHIVES:
-        columns = TYPES
+        columns = FOLDER_COLUMNS
     elif isinstance(reader, TableReader):
         numbers = dict.fromkeys(reader.numeric, "sc:Float")
         columns = numbers | dict.fromkeys([*reader.categorical, *reader.target], "sc:Text")

@@ -28,14 +28,14 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
         for candidate in atomic_files.temporary_folders(folder):
             _refuse_foreign(candidate, remedy)
         with atomic_files.writing_folder(folder, point) as temporary:
-            # DIGESTS comes first, because it marks even a partial folder as one of ours
+            # DIGESTS comes first, because it marks even a partial folder as an archive
             for name in sorted(files, key=lambda name: name != DIGESTS):
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(files[name])
 
 
 def _refuse_current(folder: Path, remedy: str) -> None:
-    """Refuse to replace the current folder or a folder around it: its users would stay in the old one."""
+    """Refuse to replace the current folder or one that contains it: its users would stay in a deleted folder."""
     try:
         current = Path(os.path.realpath(Path.cwd()))
     except FileNotFoundError:  # it has been deleted

@@ -17,8 +17,8 @@ from feedforward.core.errors import DataError
 MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
 MAX_DIGESTS_BYTES = 2**20
 MAX_NAME = 500  # characters
-_PART = re.compile(r"[\w@=+,. -]{1,200}")
-_END, _END_64 = b"PK\5\6", b"PK\6\7"  # records at the end of a ZIP file
+_PART = re.compile(r"[\w@=+,. -]{1,200}")  # of a path, between slashes
+_END, _END_64 = b"PK\5\6", b"PK\6\7"  # signatures of the records at the end of a ZIP file, and of a ZIP64 file
 REMEDY = "ask for the archive again"
 
 
@@ -29,11 +29,11 @@ def read_verified(source: Path) -> dict[str, bytes]:
         DataError: the archive cannot be read, is too large, has a path that leads outside it, or has a changed file.
     """
     files = dict(_folder_files(source) if source.is_dir() else _zip_files(source))
-    listed = _listed_digests(source, files.get(DIGESTS))
-    if mismatched := sorted((set(files) - {DIGESTS}) ^ set(listed)):
-        state = "is missing" if mismatched[0] in listed else "is not listed in digests.json"
+    digests = _listed_digests(source, files.get(DIGESTS))
+    if mismatched := sorted((set(files) - {DIGESTS}) ^ set(digests)):
+        state = "is missing" if mismatched[0] in digests else "is not listed in digests.json"
         raise DataError(f"{source}: {mismatched[0]} {state}; {REMEDY}")
-    for name, expected in listed.items():
+    for name, expected in digests.items():
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{source}: {name} has changed since the export; {REMEDY}")
     return files
@@ -68,13 +68,13 @@ def _listed_digests(source: Path, content: bytes | None) -> dict[str, str]:
 
 def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
     total = 0
-    for number, path in enumerate(sorted(source.rglob("*"))):
+    for count, path in enumerate(sorted(source.rglob("*"))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise DataError(f"{source}: {path.name} is not a regular file; {REMEDY}")
         if path.is_dir():
             continue
         total += path.stat().st_size
-        _check_size(source, number, total)
+        _check_size(source, count, total)
         yield path.relative_to(source).as_posix(), path.read_bytes()
 
 

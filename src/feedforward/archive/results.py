@@ -1,4 +1,4 @@
-"""The comparison of an archive, computed from its curves before anything is unpacked."""
+"""The comparison of the runs in an archive, computed from their curves before anything is unpacked."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def compare(source: Path, files: Mapping[str, bytes], show: Callable[[Sequence[Findings]], T]) -> dict[str, T]:
-    """Call `show` with the findings of each protocol; return what it returns, by protocol.
+    """Call `show` with the findings of each protocol; return its results, by protocol.
 
     source: name of the archive, for messages. files: the archive's content.
 
@@ -29,14 +29,14 @@ def compare(source: Path, files: Mapping[str, bytes], show: Callable[[Sequence[F
         ParamsError: this release cannot read the archive's params.yaml. DataError: its results cannot be compared.
     """
     names = {protocol: f"data/trained/{protocol}.json" for protocol in ("fair", "lecture")}
-    known = {protocol: name for protocol, name in names.items() if name in files}
-    if PARAMS not in files or not known:
-        raise DataError(f"{source}: contains no {PARAMS if known else 'results'}; {REMEDY}")
+    available = {protocol: name for protocol, name in names.items() if name in files}
+    if PARAMS not in files or not available:
+        raise DataError(f"{source}: contains no {PARAMS if available else 'results'}; {REMEDY}")
     with tempfile.TemporaryDirectory() as folder:
         params = _params(source, files[PARAMS], Path(folder) / PARAMS)
         return {
             protocol: _compare(f"{source}: {name}", files[name], Path(folder) / f"{protocol}.json", params, show)
-            for protocol, name in known.items()
+            for protocol, name in available.items()
         }
 
 
@@ -56,7 +56,7 @@ def _compare(title: str, content: bytes, copy: Path, params: Params, show: Calla
         atomic_files.canonical_json(atomic_files.read_json(copy))  # refuses NaN and infinity
         with np.errstate(over="raise"):
             return show(findings.find(run_result.load(copy), params, copy.stem))
-    except DataError as error:  # its remedy, to run a stage, is not possible in an archive
+    except DataError as error:  # its remedy, to run a stage, does not apply to an archive
         problem = str(error).removeprefix(f"{copy}: ").partition("; run `")[0]
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         problem = f"its runs cannot be compared ({error})"

@@ -19,7 +19,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP file can store
 README = """# A result of feedforward
 
 `reports/comparison/index.html` is the report; it opens offline in any browser.
-`feedforward import FILE.zip`, with the name of this folder or ZIP file, checks the files and shows the comparison in a
+`feedforward import NAME`, where NAME is this folder or ZIP file, checks the files and shows the comparison in a
 terminal, without training.
 `params.yaml` contains every parameter of the experiment, `data/trained` the curves of every run, and `models` the
 champions. `ro-crate-metadata.json` and `data/raw/*/croissant.json` are machine-readable descriptions of the archive and
@@ -72,7 +72,7 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
 def _zip(files: Mapping[str, bytes]) -> bytes:
     """The files as an uncompressed ZIP file.
 
-    Releases of zlib compress differently, and pictures and weights would hardly shrink.
+    Different releases of zlib would write different bytes, and pictures and weights would hardly shrink.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

@@ -12,8 +12,8 @@ from feedforward.homework.outcome import Outcome, Wrong, call, run_check
 VERDICTS = ("lower", "higher", "undecided")
 Losses = Sequence[float]
 Interval = tuple[float, float, float]  # mean, low, high
-CASES: tuple[tuple[Losses, Losses], ...] = (
-    ((0.301, 0.342, 0.279, 0.366, 0.322), (0.309, 0.349, 0.288, 0.372, 0.331)),  # seeds differ more than variants
+CASES: tuple[tuple[Losses, Losses], ...] = (  # in the first one, the seeds differ more than the variants do
+    ((0.301, 0.342, 0.279, 0.366, 0.322), (0.309, 0.349, 0.288, 0.372, 0.331)),
     ((0.31, 0.29, 0.35, 0.28), (0.30, 0.31, 0.33, 0.30)),
     ((0.36, 0.35, 0.37, 0.36, 0.35, 0.37), (0.30, 0.30, 0.31, 0.29, 0.30, 0.31)),
 )
@@ -45,13 +45,13 @@ def _check_case(compare: Any, one: Losses, other: Losses) -> None:
         raise Wrong(_hint(np.array(received), one, other))
     expected_verdict = "lower" if expected[2] < 0 else "higher" if expected[1] > 0 else "undecided"
     if verdict != expected_verdict:
-        both = " contains both signs" if expected_verdict == "undecided" else ""
-        interval = f"The interval from {expected[1]:.3f} to {expected[2]:.3f}{both}"
+        detail = " contains both signs" if expected_verdict == "undecided" else ""
+        interval = f"The interval from {expected[1]:.3f} to {expected[2]:.3f}{detail}"
         raise Wrong(f"{interval}, but the verdict is {verdict!r}.")
 
 
 def _result(compare: Any, one: Losses, other: Losses) -> tuple[float, float, float, str]:
-    result = call(compare, one, other, shown=f"compare({one}, {other})")
+    result = call(compare, one, other, call_text=f"compare({one}, {other})")
     try:
         mean, low, high, verdict = result
         numbers = float(mean), float(low), float(high)
@@ -79,7 +79,7 @@ def _hint(received: Any, one: Losses, other: Losses) -> str:
 
 
 def _mistakes(one: Losses, other: Losses) -> Iterator[tuple[str, float]]:
-    """(hint, half the width of the interval that the mistake leads to) for each common mistake."""
+    """(hint, half the width of the interval that the mistake leads to), for each common mistake."""
     n, spread = len(one), float(np.subtract(one, other).std(ddof=1))
     t, error = float(stats.t.ppf(0.975, n - 1)), spread / math.sqrt(n)
     hint = "Both variants ran with the same seeds, and a lucky seed helps both: compare them seed by seed."

@@ -19,21 +19,21 @@ def check_network(build: Any) -> Outcome:
 
 def _check(build: Any) -> str:
     for columns, hidden, outputs, activation, last in CASES:
-        shown = f"build({columns}, {hidden}, {outputs}, {activation!r}, {last!r})"
-        model = call(build, columns, hidden, outputs, activation, last, shown=shown)
+        call_text = f"build({columns}, {hidden}, {outputs}, {activation!r}, {last!r})"
+        model = call(build, columns, hidden, outputs, activation, last, call_text=call_text)
         dense = [layer for layer in getattr(model, "layers", ()) if type(layer).__name__ == "Dense"]
         if not dense:
-            raise Wrong(f"{shown} returns {type(model).__name__} without a Dense layer; a Keras model is expected.")
-        _check_units(shown, [layer.units for layer in dense], hidden, outputs)
-        _check_activations(shown, [layer.activation.__name__ for layer in dense], activation, last)
-        _check_columns(shown, dense[0], columns)
+            raise Wrong(f"{call_text} returns {type(model).__name__} without a Dense layer; a Keras model is expected.")
+        _check_units(call_text, [layer.units for layer in dense], hidden, outputs)
+        _check_activations(call_text, [layer.activation.__name__ for layer in dense], activation, last)
+        _check_columns(call_text, dense[0], columns)
     return f"{len(CASES)} networks of different shapes are correct."
 
 
-def _check_units(shown: str, units: list[int], hidden: Sequence[int], outputs: int) -> None:
+def _check_units(call_text: str, units: list[int], hidden: Sequence[int], outputs: int) -> None:
     if units == [*hidden, outputs]:
         return
-    text = f"{shown} has Dense layers of {', '.join(map(str, units))} units."
+    text = f"{call_text} has Dense layers of {', '.join(map(str, units))} units."
     if len(units) != len(hidden) + 1:
         expected = len(hidden) + 1
         raise Wrong(f"{text} {expected} Dense layers are expected here: one for each number in `hidden`, and one more.")
@@ -42,18 +42,18 @@ def _check_units(shown: str, units: list[int], hidden: Sequence[int], outputs: i
     raise Wrong(f"{text} Do the hidden layers take their units from `hidden`, in that order?")
 
 
-def _check_activations(shown: str, received: list[str], activation: str, last: str) -> None:
+def _check_activations(call_text: str, received: list[str], activation: str, last: str) -> None:
     *hidden, output = received
     if activation != "linear" and "linear" in hidden:
-        raise Wrong(f"{shown}: a hidden layer has no activation. Without one, two layers can do no more than one.")
+        raise Wrong(f"{call_text}: a hidden layer has no activation. Without one, two layers can do no more than one.")
     if wrong := [name for name in hidden if name != activation]:
-        raise Wrong(f"{shown}: the activation of a hidden layer is {wrong[0]}; does it follow the argument?")
+        raise Wrong(f"{call_text}: the activation of a hidden layer is {wrong[0]}; does it follow the argument?")
     if output != last:
-        raise Wrong(f"{shown}: the activation of the last layer is {output}; does it follow the argument?")
+        raise Wrong(f"{call_text}: the activation of the last layer is {output}; does it follow the argument?")
 
 
-def _check_columns(shown: str, first: Any, columns: int) -> None:
+def _check_columns(call_text: str, first: Any, columns: int) -> None:
     if not first.built:
-        raise Wrong(f"{shown} has no weights yet: the network does not know how many numbers describe a sample.")
+        raise Wrong(f"{call_text} has no weights yet: the network does not know how many numbers describe a sample.")
     if (received := int(first.kernel.shape[0])) != columns:
-        raise Wrong(f"{shown}: the first layer expects samples with {received} features.")
+        raise Wrong(f"{call_text}: the first layer expects samples with {received} features.")

@@ -21,15 +21,15 @@ class Wrong(Exception):
 
 
 def run_check(check: Callable[[], str]) -> Outcome:
-    """Run a check, which returns a text if the task is solved, or raises Wrong with a hint."""
+    """Run a check, which either returns what it checked, if the task is solved, or raises Wrong with a hint."""
     try:
         return Outcome(True, check())
     except Wrong as hint:
         return Outcome(False, str(hint))
 
 
-def call(function: Any, *arguments: Any, shown: str) -> Any:
-    """Call a student's function and return its result. shown: the call as text, for messages.
+def call(function: Any, *arguments: Any, call_text: str) -> Any:
+    """Call a student's function and return its result. call_text: the call as text, for messages.
 
     Raises:
         Wrong: the function cannot be called, raises an exception, or returns nothing.
@@ -39,7 +39,7 @@ def call(function: Any, *arguments: Any, shown: str) -> Any:
     try:
         result = function(*arguments)
     except Exception as error:
-        raise Wrong(f"{shown} raised {type(error).__name__}: {error}") from None
+        raise Wrong(f"{call_text} raised {type(error).__name__}: {error}") from None
     if result is None or result is ...:
-        raise Wrong(f"{shown} returns nothing yet.")
+        raise Wrong(f"{call_text} returns nothing yet.")
     return result

@@ -8,11 +8,11 @@ from feedforward.homework.outcome import Outcome, Wrong, call, run_check
 Curves = Mapping[str, Sequence[float]]
 
 
-def _curves(val: Sequence[float], accuracy: Sequence[float]) -> Curves:
-    """Curves like those of a run: the training loss keeps falling."""
-    loss = [0.6 * 0.7**epoch for epoch in range(len(val))]
+def _curves(losses: Sequence[float], accuracies: Sequence[float]) -> Curves:
+    """Curves like those of a run with these validation losses and accuracies; the training loss keeps falling."""
+    loss = [0.6 * 0.7**epoch for epoch in range(len(losses))]
     train = [1 - value / 2 for value in loss]
-    validation = {"val_loss": val, "val_cross_entropy": val, "val_accuracy": accuracy}
+    validation = {"val_loss": losses, "val_cross_entropy": losses, "val_accuracy": accuracies}
     return {"loss": loss, "cross_entropy": loss, "accuracy": train, **validation}
 
 
@@ -32,7 +32,7 @@ def check_overfit_epoch(find: Any) -> Outcome:
 
 
 def _check(find: Any) -> str:
-    received = [call(find, curves, shown="find(curves)") for curves in CASES]
+    received = [call(find, curves, call_text="find(curves)") for curves in CASES]
     if any(isinstance(epoch, bool) or int(epoch) != epoch for epoch in received):
         raise Wrong(f"An epoch is a whole number, got {received[0]!r}.")
     if list(map(int, received)) == [_lowest(curves["val_cross_entropy"]) for curves in CASES]:
@@ -44,10 +44,10 @@ def _hint(received: list[int]) -> str:
     for hint, mistake in MISTAKES.items():
         if received == [mistake(curves) for curves in CASES]:
             return hint
-    right = [_lowest(curves["val_cross_entropy"]) for curves in CASES]
-    number = next(k for k, epoch in enumerate(received) if epoch != right[k])
-    values = ", ".join(f"{value:.2f}" for value in CASES[number]["val_cross_entropy"])
-    return f"For the validation losses {values}, the function returns epoch {received[number]}."
+    expected = [_lowest(curves["val_cross_entropy"]) for curves in CASES]
+    case = next(k for k, epoch in enumerate(received) if epoch != expected[k])
+    values = ", ".join(f"{value:.2f}" for value in CASES[case]["val_cross_entropy"])
+    return f"For the validation losses {values}, the function returns epoch {received[case]}."
 
 
 def _lowest(curve: Sequence[float]) -> int:

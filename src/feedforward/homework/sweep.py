@@ -1,4 +1,4 @@
-"""Task 5: a sweep over values of fields; the best is chosen on validation data and confirmed with new seeds."""
+"""Task 5: a sweep over values of fields; the best variant is chosen on validation data and confirmed with new seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -17,7 +17,7 @@ MIN_VALUES, MIN_SEEDS = 3, 3
 
 
 def with_variants(params: Params, variants: Mapping[str, Mapping[str, Any]]) -> Params:
-    """A copy of `params` whose only variants are the baseline and these, by name: `{"weak": {"dropout_rate": 0.2}}`.
+    """A copy of `params` with only the baseline and these variants, such as `{"weak": {"dropout_rate": 0.2}}`.
 
     Raises:
         ParamsError: a name or a value is not valid.
@@ -48,14 +48,14 @@ def _check(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Se
     if chosen not in tried:
         raise Wrong(f"{chosen!r} is not one of the variants that were tried: {', '.join(tried)}.")
     _check_choice(losses, list(tried), chosen)
-    new = _losses(confirming)
-    _check_runs(new, [BASELINE, chosen], "the confirmation")
-    if reused := set(new[chosen]) & set(losses[chosen]):
+    new_losses = _losses(confirming)
+    _check_runs(new_losses, [BASELINE, chosen], "the confirmation")
+    if reused := set(new_losses[chosen]) & set(losses[chosen]):
         raise Wrong(
             f"Seed {min(reused)} was used to choose the winner and again to confirm it. The best of several always"
             " looks better than it is: confirm it with seeds that were not used for the choice."
         )
-    return _judge(new, chosen)
+    return _judge(new_losses, chosen)
 
 
 def _losses(runs: "Iterable[RunResult]") -> dict[str, dict[int, float]]:

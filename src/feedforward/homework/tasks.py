@@ -34,7 +34,7 @@ DISTANCES = ("mean_squared_error", "mean_absolute_error")
 def check_tasks(choices: Any) -> Outcome:
     """Check a dictionary that maps each kind of task to (last activation, loss), given by their Keras names.
 
-    The kinds of task are the keys of `ff.TASKS`. None means no activation.
+    The kinds of task are the keys of `ff.TASKS`. An activation of None means no activation.
     """
     return run_check(lambda: _check(choices))
 

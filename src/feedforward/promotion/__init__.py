@@ -2,6 +2,6 @@
 
     candidate → evaluation → policy → promote
 
-Belongs here: what is packaged with a model, what a challenger must prove, and every move of the alias `champion`.
+Belongs here: what is packaged with a model, what a challenger must prove, and every move of the `champion` alias.
 Does not belong here: answering requests (`serving`), deciding when to train (`retraining`).
 """

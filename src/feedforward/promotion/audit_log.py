@@ -1,10 +1,10 @@
-"""The audit log of promotions: one entry per decision, and one per change of the alias `champion`.
+"""The audit log of promotions: one entry per decision, and one per other change of the `champion` alias.
 
     {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "decision": …, "reason": …, "gain": …,
      "before": …, "champion": …}
 
 `version`, `run` and `digest` identify the version that the decision is about; `before` and `champion` are the numbers
-of the champions before and after the decision, null if there is none. The entry is written before the alias moves, so
+of the champions before and after the decision, null for no champion. The entry is written before the alias moves, so
 an interrupted move is visible in the log and can be completed (`champion.reconcile`).
 """
 
@@ -65,10 +65,10 @@ def entries(dataset: str) -> list[Entry]:
     Raises:
         DataError: an entry was changed and cannot be read.
     """
-    found: list[Entry] = [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]
-    if damaged := next(itertools.filterfalse(_is_readable, found), None):
+    matching: list[Entry] = [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]
+    if damaged := next(itertools.filterfalse(_is_readable, matching), None):
         raise DataError(f"{paths.audit()}: an entry about {dataset} was changed ({damaged!s:.80}); restore a backup")
-    return found
+    return matching
 
 
 def _is_readable(entry: Entry) -> bool:

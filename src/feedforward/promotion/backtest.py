@@ -1,7 +1,8 @@
 """Measure the latest champions on current data: the validation split, and accepted user-submitted samples.
 
-On the validation split a version is represented by its holdout models, as in a promotion, because the served network
-was trained on it. On user-submitted samples, which were not used for training, the served network itself is measured.
+On the validation split, a version is represented by its holdout models, as in a promotion, because the served network
+was trained on that split. On user-submitted samples that no training run has used, the served network itself is
+measured.
 """
 
 import dataclasses
@@ -36,15 +37,15 @@ NOTES = {
 }
 
 
-Interval = tuple[float, float | None, float | None]  # mean, low, high; the limits are None if unknown
+Interval = tuple[float, float | None, float | None]  # mean, low, high; low and high are None if unknown
 
 
 @dataclass(frozen=True)
 class Score:
     """How a version performs on one set of samples.
 
-    difference: its loss minus the champion's on the same samples; None for the champion itself. models: number of
-    networks that were measured.
+    since: when the version last became champion. difference: its loss minus the champion's on the same samples; None
+    for the champion itself. models: number of networks that were measured.
     """
 
     version: int
@@ -84,7 +85,7 @@ class Backtest:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _LoadedVersion:
     version: Version
     since: str
     served: Servable
@@ -92,7 +93,7 @@ class _Loaded:
 
 
 def run(params: Params, name: str, last: int) -> Backtest:
-    """Measure the champion and the `last` champions before it; write the results and a figure to `paths.backtest`.
+    """Measure the champion and up to `last` earlier ones; write the results and a figure to `paths.backtest`.
 
     Raises:
         ParamsError: unknown dataset. NothingToServe: there is no champion. DataError: the champion cannot be read, or
@@ -112,7 +113,7 @@ def run(params: Params, name: str, last: int) -> Backtest:
             if number == champion.number:
                 raise
             skipped[number] = str(error)
-    current = next(version for version in versions if version.version.number == champion.number)
+    current = next(loaded for loaded in versions if loaded.version.number == champion.number)
     confidence = params.promotion.confidence
     evidence = {VALIDATION: _validation_evidence(name, dataset, versions, current, skipped)}
     evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions)
@@ -120,25 +121,25 @@ def run(params: Params, name: str, last: int) -> Backtest:
         _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
     )
     digest = manifest_file.load(name)["data_digest"]
-    others = [loaded.version for loaded in versions if loaded.served.description.data_digest != digest]
-    remarks = tuple(f"{version.name}: {OTHER_DATA}" for version in others if version.number not in skipped)
+    outdated = [loaded.version for loaded in versions if loaded.served.description.data_digest != digest]
+    remarks = tuple(f"{version.name}: {OTHER_DATA}" for version in outdated if version.number not in skipped)
     backtest = Backtest(name, champion.number, confidence, comparisons, skipped, remarks)
     _write(backtest, dataset)
     return backtest
 
 
 def _champions(name: str, champion: int, last: int) -> dict[int, str]:
-    """Version → when it last became champion, oldest first: the champion and the `last` other versions before it."""
+    """Version → when it last became champion: up to `last` earlier champions, oldest first, then the champion."""
     since = {period.version: period.since for period in history.history(name).periods}
     ordered = sorted((number for number in since if number != champion), key=lambda number: since[number])
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
 
 
-def _load(name: str, dataset: Dataset, number: int, since: str) -> _Loaded:
+def _load(name: str, dataset: Dataset, number: int, since: str) -> _LoadedVersion:
     """Load a version and its networks.
 
     Raises:
-        DataError: the version was changed, is gone, is not signed, or has a different task, labels or columns.
+        DataError: the version was changed, is gone, is not signed, was never evaluated, or does not fit the dataset.
     """
     version = model_versions.find(name, number)
     if version is None:
@@ -147,17 +148,17 @@ def _load(name: str, dataset: Dataset, number: int, since: str) -> _Loaded:
     served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
     if problem := compatibility.mismatch(served, dataset):
         raise DataError(f"{version.name}: {problem}")
-    return _Loaded(version, since, served, evaluation.holdout_models(version))
+    return _LoadedVersion(version, since, served, evaluation.holdout_models(version))
 
 
 # --- evidence --------------------------------------------------------------------------------
 
-Measured = list[tuple[_Loaded, Evidence]]
+Measurements = list[tuple[_LoadedVersion, Evidence]]
 
 
 def _validation_evidence(
-    name: str, dataset: Dataset, versions: Sequence[_Loaded], current: _Loaded, skipped: dict[int, str]
-) -> Measured:
+    name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, skipped: dict[int, str]
+) -> Measurements:
     """Evidence from the holdout models; a version for which the features cannot be translated is added to `skipped`."""
     _, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), dataset)
     validation, target = held_out.to_split(), manifest_file.load(name).get("target")
@@ -167,7 +168,7 @@ def _validation_evidence(
     reference = dataclasses.replace(
         current.served, encoder=candidate.encoder_of(name, dataset), description=description
     )
-    measured: Measured = []
+    measured: Measurements = []
     for loaded in versions:
         try:
             measured.append((loaded, evaluation.evidence(loaded.holdout, reference, validation)))
@@ -178,8 +179,8 @@ def _validation_evidence(
     return measured
 
 
-def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Loaded]) -> Measured:
-    """Evidence from the served networks on accepted samples that no training has used; empty if there are none."""
+def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_LoadedVersion]) -> Measurements:
+    """Evidence from the served networks on accepted samples that no training run has used; empty if there are none."""
     entries = [
         sample.entry
         for sample in feedback.samples(name, dataset)
@@ -188,7 +189,7 @@ def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Loaded])
         and sample.problem is None
         and not sample.used
     ]
-    measured: Measured = []
+    measured: Measurements = []
     for loaded in versions if entries else ():
         encoder = loaded.served.encoder
         part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
@@ -196,14 +197,14 @@ def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Loaded])
     return measured
 
 
-def _compare(title: str, measured: Measured, current: _Loaded, confidence: float) -> Comparison:
+def _compare(title: str, measured: Measurements, current: _LoadedVersion, confidence: float) -> Comparison:
     reference = next(evidence for loaded, evidence in measured if loaded is current)
     simultaneous = 1 - (1 - confidence) / max(1, len(measured) - 1)  # Bonferroni
     scores = [
         Score(
             loaded.version.number,
             loaded.since,
-            _known(policy.expected_loss(evidence, confidence), evidence),
+            _with_interval(policy.expected_loss(evidence, confidence), evidence),
             _accuracy(evidence),
             evidence.r2,
             None if loaded is current else _difference(reference, evidence, simultaneous),
@@ -216,11 +217,11 @@ def _compare(title: str, measured: Measured, current: _Loaded, confidence: float
 
 def _difference(champion: Evidence, other: Evidence, confidence: float) -> Interval:
     gain = policy.gain(champion, other, confidence)
-    return _known((gain.mean, gain.low, gain.high), other)
+    return _with_interval((gain.mean, gain.low, gain.high), other)
 
 
-def _known(values: tuple[float, float, float], evidence: Evidence) -> Interval:
-    """The values; without the interval if there is only one sample, because its spread is unknown."""
+def _with_interval(values: tuple[float, float, float], evidence: Evidence) -> Interval:
+    """Mean, low and high; low and high are None if there is only one sample, because the spread is unknown."""
     return values if evidence.losses.shape[1] > 1 else (values[0], None, None)
 
 

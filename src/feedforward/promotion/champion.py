@@ -1,4 +1,4 @@
-"""The alias `champion` of a dataset: how it is moved, and how an interrupted move is completed.
+"""The `champion` alias of a dataset: how it is moved, and how an interrupted move is completed.
 
 A move writes its entry to the audit log, sets the alias, and then records in the version's tags that it is complete.
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 DECISION, REASON = "decision", "reason"  # tags of a version
-MOVED = "champion_since"  # tag: time of the audit log entry for the move that made this version champion
+CHAMPION_SINCE = "champion_since"  # tag: time of the audit log entry for the move that made this version champion
 LOCK_TIMEOUT = 600.0  # s
-INTERRUPTED = "an interrupted move of the alias was completed"
+COMPLETION_REASON = "an interrupted move of the alias was completed"
 
 
 @contextlib.contextmanager
-def exclusive(dataset: str) -> Iterator[None]:
+def decision_lock(dataset: str) -> Iterator[None]:
     """Hold the dataset's lock, so that decisions are made one at a time.
 
     Raises:
@@ -42,7 +42,7 @@ def exclusive(dataset: str) -> Iterator[None]:
 
 
 def move(version: Version, entry: Entry, registry: "Registry") -> None:
-    """Make `version` the champion, as recorded in the audit log entry `entry`."""
+    """Make `version` the champion, as the audit log's `entry` records."""
     registry.set_alias(version, model_version.CHAMPION)
     atomic_files.crash_point("promote.after_alias")
     _complete(version, entry, registry)
@@ -68,7 +68,7 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     if last["decision"] in audit_log.MOVES and last["before"] == number:
         target = registry.find(dataset, int(last["champion"]))
         if target is not None and not _is_complete(target, last):
-            completion = audit_log.append(dataset, audit_log.FINISHED, INTERRUPTED, target, champion)
+            completion = audit_log.append(dataset, audit_log.FINISHED, COMPLETION_REASON, target, champion)
             move(target, {**last, "time": completion["time"]}, registry)
             return target
     reason = "the alias was changed by something other than a promotion or rollback"
@@ -77,8 +77,8 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
 
 
 def _is_complete(version: Version, entry: Entry) -> bool:
-    if MOVED in version.tags:
-        return version.tags[MOVED] >= str(entry["time"])
+    if CHAMPION_SINCE in version.tags:
+        return version.tags[CHAMPION_SINCE] >= str(entry["time"])
     return version.tags.get(DECISION) == audit_log.PROMOTED  # how releases before 0.2 recorded a complete move
 
 
@@ -88,4 +88,4 @@ def _complete(version: Version, entry: Entry, registry: "Registry") -> None:
         replaced = registry.find(version.dataset, int(entry["before"]))
         if replaced is not None:
             registry.tag(replaced, {DECISION: audit_log.ROLLED_BACK, REASON: entry["reason"]})
-    registry.tag(version, {DECISION: audit_log.PROMOTED, REASON: entry["reason"], MOVED: entry["time"]})
+    registry.tag(version, {DECISION: audit_log.PROMOTED, REASON: entry["reason"], CHAMPION_SINCE: entry["time"]})

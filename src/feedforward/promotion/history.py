@@ -1,6 +1,6 @@
 """Which version was champion, when and why, according to the audit log, and whether MLflow's registry agrees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feedforward.promotion import audit_log
 from feedforward.tracking import model_versions
@@ -23,7 +23,7 @@ class Period:
 
 @dataclass(frozen=True)
 class History:
-    """The champions of a dataset, oldest first, and how the registry differs from the audit log, if it does."""
+    """The champions of a dataset, oldest first. mismatch: how the registry differs from the audit log, if it does."""
 
     dataset: str
     periods: list[Period]
@@ -34,16 +34,16 @@ def history(dataset: str) -> History:
     """Read the history of a dataset.
 
     Raises:
-        TrackingError: the registry does not answer.
+        TrackingError: the registry does not answer. DataError: the audit log was changed.
     """
     periods: list[Period] = []
     for entry in audit_log.entries(dataset):
         number = entry["champion"]
-        last = periods[-1] if periods and periods[-1].until is None else None
-        if entry["decision"] == audit_log.REFUSED or number == (last.version if last else None):
+        current = periods[-1] if periods and periods[-1].until is None else None
+        if entry["decision"] == audit_log.REFUSED or number == (current.version if current else None):
             continue
-        if last is not None:
-            periods[-1] = Period(last.version, last.run, last.since, entry["time"], last.decision, last.reason)
+        if current is not None:
+            periods[-1] = replace(current, until=entry["time"])
         if number is not None:
             run = entry.get("run") if entry.get("version") == number else None
             periods.append(Period(number, run, entry["time"], None, entry["decision"], entry["reason"]))
@@ -57,10 +57,10 @@ def _mismatch(dataset: str, periods: list[Period]) -> str | None:
     if actual == logged:
         return None
     return (
-        f"the audit log has {_name(logged)}, but the registry has {_name(actual)};"
+        f"the audit log has {_describe(logged)}, but the registry has {_describe(actual)};"
         f" the next `feedforward promote {dataset}` records or completes the change"
     )
 
 
-def _name(number: int | None) -> str:
+def _describe(number: int | None) -> str:
     return "no champion" if number is None else f"version {number} as champion"

@@ -1,4 +1,4 @@
-"""The promotion rule: does the challenger replace the champion? Pure functions from metrics to a decision.
+"""The promotion rule: does the challenger replace the champion? Pure functions turn metrics into a decision.
 
 The rule compares the models' cross-entropies sample by sample on the validation split. It uses cross-entropy instead of
 accuracy, because cross-entropy is a proper score (it rewards calibrated probabilities, which are served), and because
@@ -15,18 +15,19 @@ from scipy import special
 
 from feedforward.config.schema import Promotion, ShadowRule
 
-HUGE = 1e300  # MLflow stores infinity as 1.797e308
-MANY_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
+INFINITY_THRESHOLD = 1e300  # larger values count as infinite, because MLflow stores infinity as 1.797e308
+NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Results of holdout models of one recipe on the validation split, which none of them was trained on.
 
-    losses: float64 of shape (models, samples), the cross-entropy of each sample in nats. The first model has the seed
-    of the final model; the others show the effect of the seed. correct: bool, whether the first model predicts
-    correctly, of shape (samples,) for one class, (samples, labels) for several labels, and (samples, 0) for a value.
-    r2: R² of the first model if it predicts a value, else None.
+    losses: float64 of shape (models, samples), the cross-entropy of each sample in nats (for regression, the squared
+    error in variances of the target). The first model has the seed of the final model; the others show the effect of
+    the seed. correct: bool, whether the first model predicts correctly, of shape (samples,) for one class, (samples,
+    labels) for several labels, and (samples, 0) for a value. r2: R² of the first model if it predicts a value, else
+    None.
     """
 
     losses: npt.NDArray[np.float64]
@@ -76,10 +77,11 @@ def decide(
 ) -> Decision:
     """Decide whether the challenger becomes champion. champion: None if there is no comparable champion.
 
-    labels: class numbers of shape (samples,) in the validation split on which both were measured. names: the labels.
+    labels: class numbers of shape (samples,) in the validation split on which both were measured. names: of the
+    classes.
     """
     accuracy = class_accuracy(challenger.evidence.correct, labels, len(names))
-    violations = criteria_violated(challenger, accuracy, names, rule)
+    violations = violations_of_criteria(challenger, accuracy, names, rule)
     if violations:
         return Decision(False, "; ".join(violations), None, accuracy)
     if champion is None:
@@ -93,32 +95,32 @@ def decide(
     return Decision(False, f"{reason}, whose lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
 
 
-def after_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
-    """The decision, with promotion only if the shadow confirms it.
+def confirm_with_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
+    """The decision to promote, withheld unless the shadow confirms it.
 
-    requests: number of requests that both versions have answered. agreement: share of their samples with the same
-    answer; it describes these requests, and is compared with the bound without a statistical test.
+    requests: number of requests that both versions have answered. agreement: share of the samples in these
+    requests with the same answer; it is compared with the bound without a statistical test.
     """
     if requests < rule.requests:
         reason = (
             f"{decision.reason}; it waits for the shadow, which has compared {requests} of {rule.requests} requests"
         )
         return replace(decision, promoted=False, waiting=True, reason=reason)
-    seen = f"the shadow compared {requests} requests, agreement {agreement:.4f}"
+    comparison = f"the shadow compared {requests} requests, agreement {agreement:.4f}"
     if agreement < rule.agreement:
-        reason = f"{decision.reason}; {seen}, which must be at least {rule.agreement:g}"
+        reason = f"{decision.reason}; {comparison}, which must be at least {rule.agreement:g}"
         return replace(decision, promoted=False, reason=reason)
-    return replace(decision, reason=f"{decision.reason}; {seen}")
+    return replace(decision, reason=f"{decision.reason}; {comparison}")
 
 
-def criteria_violated(
+def violations_of_criteria(
     challenger: Candidate, accuracy: Sequence[float], names: Sequence[str], rule: Promotion
 ) -> list[str]:
     """Acceptance criteria that the challenger violates, one line each. They do not depend on the champion."""
     violations = [
         f"{name} must be finite, got {value:g}"
         for name, value in challenger.metrics.items()
-        if not math.isfinite(value) or abs(value) >= HUGE
+        if not math.isfinite(value) or abs(value) >= INFINITY_THRESHOLD
     ]
     if not challenger.evidence.losses.size or not np.isfinite(challenger.evidence.losses).all():
         violations.append("the cross-entropy of each validation sample must be finite")
@@ -138,7 +140,7 @@ def criteria_violated(
 
 
 def class_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
-    """Share of correct predictions in each class (NaN for a class without samples), or for each of several labels."""
+    """Share of correct predictions in each class (NaN if it has no samples); with several labels, for each label."""
     if correct.ndim == 2:
         return tuple(correct.mean(axis=0).tolist())
     totals = np.bincount(labels, minlength=classes)
@@ -153,7 +155,7 @@ def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     not count as an improvement. As seeds are few, the degrees of freedom follow Welch and Satterthwaite.
 
     Raises:
-        ValueError: the two were not measured on the same samples.
+        ValueError: the two were not measured on equally many samples.
     """
     samples = challenger.losses.shape[1]
     if samples != champion.losses.shape[1]:
@@ -176,9 +178,10 @@ def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:
     total = sum(variance for variance, _ in parts)
     if total == 0:
         return 0.0
-    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+    freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
     level = (1 + confidence) / 2
-    return float(special.stdtrit(freedom, level) if freedom < MANY_DEGREES else special.ndtri(level)) * math.sqrt(total)
+    quantile = special.stdtrit(freedom, level) if freedom < NORMAL_DEGREES else special.ndtri(level)
+    return float(quantile) * math.sqrt(total)
 
 
 def _variance(values: npt.NDArray[np.float64]) -> tuple[float, int]:

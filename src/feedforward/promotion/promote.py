@@ -23,7 +23,7 @@ from feedforward.promotion import audit_log, bundle, compatibility, evaluation, 
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
-from feedforward.promotion.policy import Candidate, Decision, Evidence, after_shadow, decide
+from feedforward.promotion.policy import Candidate, Decision, Evidence, confirm_with_shadow, decide
 from feedforward.tracking import LoggedRun, model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def silent(_: str) -> None:
+def ignore_progress(_: str) -> None:
     """Ignore a progress message, for callers that show no progress."""
 
 
@@ -50,11 +50,13 @@ class Outcome:
     champion: int | None
 
 
-def promote(params: Params, name: str, run_id: str | None = None, say: Say = silent) -> Outcome:
+def promote(params: Params, name: str, run_id: str | None = None, say: Say = ignore_progress) -> Outcome:
     """Evaluate a final run (default: the latest) and make it champion if the promotion rule is met.
 
+    Only runs with the current data and parameters qualify.
+
     Raises:
-        ParamsError: unknown dataset or run. DataError: no run with the current data and parameters.
+        ParamsError: unknown dataset or run. DataError: no run qualifies.
         Refused: the acceptance criteria are not met, or the dataset is a demo. Busy: another promotion is running.
         EvaluationFailed: the evaluation could not be finished.
     """
@@ -66,12 +68,12 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with champions.exclusive(name):
+    with champions.decision_lock(name):
         run = candidates.choose(params, name, registry, run_id)
-        calibrated = evaluation.final_calibration(params, name, run, registry)
-        version = candidates.register(params, name, run, registry, calibrated)
+        calibration = evaluation.final_calibration(params, name, run, registry)
+        version = candidates.register(params, name, run, registry, calibration)
         if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
-            return rolled_back(name, version, registry)
+            return keep_rolled_back(name, version, registry)
         atomic_files.crash_point("promote.before_alias")
         registry.set_alias(version, model_version.CHALLENGER)
     say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
@@ -79,8 +81,8 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
     return conclude(params, name, run, version, registry)
 
 
-def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
-    """Record that a rolled-back version is not promoted again; return the outcome. The caller must hold the lock."""
+def keep_rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
+    """Do not promote a rolled-back version again; record this and return the outcome. The caller must hold the lock."""
     champion = champions.reconcile(name, registry)
     reason = (
         f"it was rolled back ({version.tags.get(champions.REASON, 'no reason given')});"
@@ -101,7 +103,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         return evaluation.evaluate(params, name, run, version, registry)
     except (DataError, EvaluationFailed) as error:
         reason, refused = str(error), isinstance(error, DataError)
-        with champions.exclusive(name):
+        with champions.decision_lock(name):
             decision = audit_log.REFUSED if refused else audit_log.FAILED
             audit_log.append(name, decision, reason, version, champions.reconcile(name, registry))
         if not refused:
@@ -116,7 +118,7 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
     Raises:
         Refused: the version does not meet the acceptance criteria.
     """
-    with champions.exclusive(name):
+    with champions.decision_lock(name):
         champion = champions.reconcile(name, registry)
         if champion is not None and champion.number == version.number:
             decision = Decision(False, "it is already the champion", None, ())
@@ -162,7 +164,7 @@ def _decide(
     shadow = params.promotion.shadow
     if decision.promoted and champion is not None and champion_evidence is not None and shadow is not None:
         compared = shadow_evidence.find(name, champion, version)
-        decision = after_shadow(decision, compared.requests, compared.agreement, shadow)
+        decision = confirm_with_shadow(decision, compared.requests, compared.agreement, shadow)
     if problem:
         decision = dataclasses.replace(decision, reason=f"{decision.reason} ({problem})")
     return candidate, decision

@@ -1,6 +1,6 @@
 """Make an earlier version the champion again, after verifying and probing it as in a promotion.
 
-The replaced version is marked, so that only another rollback, and no promotion, can make it champion again.
+The replaced version is marked, so that only another rollback, not a promotion, can make it champion again.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, champion, evaluation
-from feedforward.promotion.promote import Refused, Say, silent
+from feedforward.promotion.promote import Refused, Say, ignore_progress
 from feedforward.tracking import settings
 from feedforward.tracking.model_version import Version
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 
-def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = silent) -> Version:
+def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = ignore_progress) -> Version:
     """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
@@ -32,7 +32,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with champion.exclusive(name):
+    with champion.decision_lock(name):
         current = champion.reconcile(name, registry)
         if current is None:
             raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")

@@ -1,11 +1,11 @@
-"""Signatures of served folders: ECDSA P-256 over the digests of all files, in the format of OpenSSF Model Signing 1.0.
+"""Signatures of bundles: ECDSA P-256 over the digests of all files, in the format of OpenSSF Model Signing 1.0.
 
 `promotion.key` in params.yaml is the public key; the private key is a file outside the workspace, named by
 FEEDFORWARD_SIGNER. Without `promotion.key`, nothing is signed or checked. `bundle`, not its callers, gets the key
 from here, so code that reads a model cannot omit the check.
 
 A signature is a file `model.sig` in the same folder: a Sigstore bundle with a DSSE envelope around an in-toto statement
-(https://github.com/ossf/model-signing-spec). `model_signing verify key` of the package model-signing accepts it. That
+(https://github.com/ossf/model-signing-spec). `model_signing verify key` of the model-signing package accepts it. That
 package is not used here, because it requires sigstore and tuf, which are clients of network services.
 """
 

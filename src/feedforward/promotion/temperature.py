@@ -16,16 +16,17 @@ from feedforward.experiments import runner
 from feedforward.models import calibration
 from feedforward.models.numpy_network import Array
 
-CALIBRATION = 3  # random stream that draws the samples for a temperature; validation_split uses 0 to 2
-ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature; maximum number of models to train
+RANDOM_STREAM = 3  # for drawing the held-out samples; validation_split uses the streams 0 to 2
+DESIRED_SAMPLES = 5000  # held out to fit a temperature
+MAX_PARTS = 3  # models trained to reach that number, at most
 
 
 def fit(params: Params, name: str, seed: int) -> dict[str, float]:
     """Fit the temperature for the final model of a seed; return it with its effect on `samples` held-out samples.
 
-    It changes `ece` to `scaled_ece` (models.calibration), and `cross_entropy` to `scaled_cross_entropy`. The final
-    model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has fewer than
-    ENOUGH samples, this is repeated with other tenths, up to MAX_PARTS times in all.
+    The temperature changes `ece` to `scaled_ece` (models.calibration), and `cross_entropy` to `scaled_cross_entropy`.
+    The final model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has
+    fewer than DESIRED_SAMPLES samples, this is repeated with other tenths, up to MAX_PARTS times in all.
 
     Raises:
         DataError: a loss is not finite.
@@ -51,11 +52,11 @@ def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, n
 
     dataset, all_samples = params.dataset(name), Split.load(paths.vectorized(name) / "train")
     variant = dataset.training.final.variant
-    order = validation_split.generator(seed, CALIBRATION).permutation(len(all_samples))
+    order = validation_split.generator(seed, RANDOM_STREAM).permutation(len(all_samples))
     size = max(1, len(all_samples) // 10)
     runner.prepare(1)
     logits, labels = [], []
-    for part in range(min(MAX_PARTS, -(-ENOUGH // size))):
+    for part in range(min(MAX_PARTS, -(-DESIRED_SAMPLES // size))):
         held_out = np.zeros(len(all_samples), bool)
         held_out[order[part * size : (part + 1) * size]] = True
         training = validation_split.draw_share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)

@@ -1,4 +1,4 @@
-"""Decide when to train again, from new samples, drift, the champion's age and changes, and give the reasons.
+"""Decide whether to train again, from new samples, drift, the champion's age and changed inputs, and say why.
 
 `observe` gathers the facts, `decide` is a pure function, and `record` writes the log of retraining attempts.
 """
@@ -28,7 +28,7 @@ BINS = 24  # approximate number of bins in a histogram
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of training data and incoming samples in each bin. edges: bin limits; the last bin is open-ended."""
+    """Shares of training data and of incoming samples in each bin. edges: bin limits; the last bin is open-ended."""
 
     edges: list[int]
     train: list[float]
@@ -37,7 +37,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Incoming samples compared with training data. classes: shares in training data and in incoming samples."""
+    """Incoming samples compared with training data. classes: class shares in training data and in incoming samples."""
 
     distances: Distances
     classes: tuple[list[float], list[float]]
@@ -48,10 +48,11 @@ class Comparison:
 class Observations:
     """What is known about a dataset when the decision is made.
 
-    new: number of valid samples that no training run has used. refused: number of unusable samples, by reason. waiting:
-    number of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
-    accepted. age: days since the current champion first became champion. pending: a finished run that the gate has not
-    decided on. requests: what drifted in the latest window of requests to the champion; None if nothing did.
+    new: number of valid samples that no training run has used. comparison: of the new samples with training data.
+    refused: number of unusable samples, by reason. waiting: number of samples that nobody has accepted yet. withdrawn:
+    number of samples in the training data that are no longer accepted. age: days since the current champion first
+    became champion. pending: a finished run that the gate has not decided on. requests: what drifted in the latest
+    window of requests to the champion; None if nothing did.
     """
 
     new: int = 0
@@ -81,10 +82,10 @@ class Decision:
 
 
 def observe(params: Params, name: str, now: datetime) -> Observations:
-    """Gather the facts about a dataset; an interrupted promotion is completed first.
+    """Gather the facts about a dataset; also completes an interrupted promotion.
 
     Raises:
-        TrackingError: the registry does not answer. DataError: the vectorized data are damaged.
+        TrackingError: the registry does not answer. DataError: the vectorized data are damaged. Busy: a promotion runs.
     """
     dataset = params.datasets[name]
     if not (paths.vectorized(name) / "manifest.json").is_file():
@@ -136,7 +137,7 @@ def _pending(params: Params, name: str) -> str | None:
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with champion.exclusive(name):
+    with champion.decision_lock(name):
         champion.reconcile(name, registry)
     try:
         run = candidate.choose(params, name, registry, None)
@@ -150,8 +151,8 @@ def _pending(params: Params, name: str) -> str | None:
 def _is_decided(params: Params, version: Version, current: Version | None) -> bool:
     if version.tags.get(champion.DECISION) != audit_log.WAITING or params.promotion.shadow is None or current is None:
         return champion.DECISION in version.tags and version.tags[champion.DECISION] != audit_log.WAITING
-    seen = shadow_evidence.find(version.dataset, current, version)
-    return seen.requests < params.promotion.shadow.requests
+    evidence = shadow_evidence.find(version.dataset, current, version)
+    return evidence.requests < params.promotion.shadow.requests
 
 
 def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Retraining) -> Comparison:
@@ -166,9 +167,10 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
     name_of = reading.column_names(dataset.reader, paths.vectorized(name))
     distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift, name_of)
     nonzero = drift.nonzero(train.features), drift.nonzero(incoming.split.features)
-    before, now = (drift.shares_of(split.labels, classes).tolist() for split in (train, incoming.split))
+    splits = train, incoming.split
+    train_shares, incoming_shares = (drift.shares_of(split.labels, classes).tolist() for split in splits)
     histograms = {drift.NONZERO: _histogram(*nonzero), drift.LENGTH: _histogram(*lengths)}
-    return Comparison(distances, (before, now), histograms)
+    return Comparison(distances, (train_shares, incoming_shares), histograms)
 
 
 def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) -> Histogram:
@@ -187,9 +189,9 @@ def decide(params: Params, observed: Mapping[str, Observations], changed: Sequen
     reasons, remarks = ["requested"] if forced else [], []
     reasons += changed
     for name, observations in observed.items():
-        lines, others = _reasons_and_remarks(params.retraining, observations)
-        reasons += [f"{name}: {line}" for line in lines]
-        remarks += [f"{name}: {line}" for line in others]
+        new_reasons, new_remarks = _reasons_and_remarks(params.retraining, observations)
+        reasons += [f"{name}: {line}" for line in new_reasons]
+        remarks += [f"{name}: {line}" for line in new_remarks]
     return Decision(bool(reasons), reasons, remarks)
 
 
@@ -224,8 +226,8 @@ def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[li
     return reasons, remarks
 
 
-def _samples(number: int, kind: str = "") -> str:
-    return f"{number} {kind}{'sample' if number == 1 else 'samples'}"
+def _samples(count: int, kind: str = "") -> str:
+    return f"{count} {kind}{'sample' if count == 1 else 'samples'}"
 
 
 def _drift_line(distances: Distances) -> str:
@@ -238,7 +240,10 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """Append an entry to the log of retraining attempts. outcome: started, trained, unchanged, skipped or failed."""
+    """Append an entry to the log of retraining attempts. outcome: started, trained, unchanged, skipped or failed.
+
+    more: further fields of the entry.
+    """
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}

@@ -50,7 +50,7 @@ def _figures(comparison: Comparison | None, labels: tuple[str, ...]) -> list[dic
     farthest = comparison.distances.farthest(FEATURES_SHOWN)
     shown = [(feature.name, feature.means) for feature in farthest if feature.means is not None]
     title = "Features with the largest distances, means"
-    series = {"training": [before for _, (before, _) in shown], "incoming": [now for _, (_, now) in shown]}
+    series = {"training": [mean for _, (mean, _) in shown], "incoming": [mean for _, (_, mean) in shown]}
     figures.append({"title": title, "svg": html_page.grouped_bars(series, [name for name, _ in shown], title)})
     return figures
 

@@ -48,7 +48,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
     # the gate does not promote it again, and retraining does not wait for it
-    outcome = promote.rolled_back(NAME, find_version(2), Registry())
+    outcome = promote.keep_rolled_back(NAME, find_version(2), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
@@ -110,12 +110,12 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
     promoted(params, small_store, 1.0, 2.0)
     done = subprocess.run([sys.executable, "-c", ROLLBACK], env=os.environ | {"FAULT": point})
     assert done.returncode == -signal.SIGKILL
-    with champion.exclusive(NAME):
+    with champion.decision_lock(NAME):
         champion.reconcile(NAME, Registry())
     assert find_version().number == 1
     assert (find_version(1).tags["decision"], find_version(2).tags["decision"]) == ("promoted", "rolled_back")
     lines = audit_log.entries(NAME)
-    with champion.exclusive(NAME):
+    with champion.decision_lock(NAME):
         champion.reconcile(NAME, Registry())
     assert audit_log.entries(NAME) == lines
 
