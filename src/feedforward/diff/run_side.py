@@ -122,7 +122,9 @@ def _answers_of_version(version: Version, params: Params) -> Answers:
     folder = model_versions.folder(version, model_version.SERVED)
     servable = bundle.read(folder, version.tags[model_version.DIGEST])
     test = Split.load(paths.vectorized(name) / "test")
-    return _workspace_answers(name, dataset, manifest, test, servable.predict(_features(test, servable, manifest, dataset)))
+    return _workspace_answers(
+        name, dataset, manifest, test, servable.predict(_features(test, servable, manifest, dataset))
+    )
 
 
 def _features(test: Split, servable: Servable, manifest: Mapping[str, Any], dataset: Dataset) -> Any:

@@ -1,8 +1,8 @@
 """The service's side of the shadow: requests wait in a bounded queue until they are sent to the shadow's process.
 
 Queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are dropped and
-counted, so no request ever waits for it. A busy service drops most requests, so dropping one must cost next to
-nothing: no frame is created for it, and drops are added up until the next transfer.
+counted, so no request ever waits for the shadow. A busy service drops most requests, so dropping one must cost next
+to nothing: no frame is created for it, and drops are added up until the next transfer.
 """
 
 import asyncio
