@@ -25,22 +25,34 @@ def read(path: Path) -> dict[Any, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
+    return parse(content, path.name)
+
+
+def parse(content: bytes, name: str) -> dict[Any, Any]:
+    """The same for the content of a file; `name` begins the messages.
+
+    Raises:
+        ParamsError: the content is not valid YAML, or exceeds a limit.
+    """
+    try:
         if len(content) > MAX_BYTES:
             raise _TooLarge(f"must have at most {MAX_BYTES} bytes")
         text = content.decode("utf-8")
         _check_size(YAML(typ="safe").parse(text))
         values = freeze(YAML(typ="safe", pure=True).load(text))
     except _TooLarge as error:
-        raise ParamsError([f"{path.name}: {error}"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
+        raise ParamsError([f"{name}: {error}"]) from None
+    except UnicodeDecodeError as error:
+        raise ParamsError([f"{name}: cannot be read: {error}"]) from None
     except Exception as error:  # invalid numbers and dates raise various errors
         mark = getattr(error, "problem_mark", None)
         position = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines() or [type(error).__name__]
-        raise ParamsError([f"{path.name}:{position} is not valid YAML: {shown(problem[0])}"]) from None
+        raise ParamsError([f"{name}:{position} is not valid YAML: {shown(problem[0])}"]) from None
     if not isinstance(values, dict):
-        raise ParamsError([f"{path.name}: must hold keys and values, got {type(values).__name__}"])
+        raise ParamsError([f"{name}: must hold keys and values, got {type(values).__name__}"])
     return values
 
 

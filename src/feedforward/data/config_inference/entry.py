@@ -2,7 +2,6 @@
 
 import re
 import stat
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,17 +166,13 @@ def _check_limits(text: str, file: Path) -> None:
     """
     from feedforward.config import yaml_reader
 
-    with tempfile.TemporaryDirectory() as folder:
-        extended = Path(folder) / file.name
-        extended.write_text(text, encoding="utf-8")
-        try:
-            yaml_reader.read(extended)
-        except ParamsError as error:
-            reason = str(error).removeprefix(f"{file.name}: ")
-            raise InputError(
-                str(file),
-                f"the entry would be too large ({reason}); in the data, shorten long names or leave columns out",
-            ) from None
+    try:
+        yaml_reader.parse(text.encode(), file.name)
+    except ParamsError as error:
+        reason = str(error).removeprefix(f"{file.name}: ")
+        raise InputError(
+            str(file), f"the entry would be too large ({reason}); in the data, shorten long names or leave columns out"
+        ) from None
 
 
 def _insert(text: str, block: str) -> str:
