@@ -1,4 +1,4 @@
-"""Baselines on the samples and splits of the variants."""
+"""Baselines: fitted and tested on the same samples as the variants, and compared with scikit-learn."""
 
 from pathlib import Path
 
@@ -18,49 +18,49 @@ from feedforward.experiments import baseline_models, baselines
 from feedforward.models import metrics
 
 
-def dataset(params: Params, **changes: object) -> Dataset:
+def tones_with(params: Params, **changes: object) -> Dataset:
     return params.dataset("tones").model_copy(update=changes)
 
 
-def table(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
+def random_features(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
 
 
-def loss(baseline: baseline_models.Baseline, training: Split, queries: Split, of: Dataset) -> float:
-    """Return the validation loss of the best setting."""
-    networks = baseline.fit(baseline_models.problem(training, of))
-    return min(float(metrics.losses(one, one.logits(queries.features), queries.labels).mean()) for one in networks)
+def loss(baseline: baseline_models.Baseline, training: Split, test: Split, dataset: Dataset) -> float:
+    """Return the lowest loss on `test`, over the settings of the baseline."""
+    networks = baseline.fit(baseline_models.problem(training, dataset))
+    return min(float(metrics.losses(n, n.logits(test.features), test.labels).mean()) for n in networks)
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("dataset", "expected"),
     [
         ("tones", ["majority class", "logistic regression"]),
         ("notes", ["majority class", "logistic regression", "NB-SVM"]),
     ],
 )
-def test_each_seed_has_its_own_split_and_all_samples_are_tested_once(
-    small: Params, name: str, expected: list[str]
+def test_replicas_use_the_split_of_their_seed_and_final_runs_the_test_split(
+    small: Params, dataset: str, expected: list[str]
 ) -> None:
-    results = baselines.measure(small, name)
+    results = baselines.measure(small, dataset)
     assert [(r.variant, r.seed, r.role) for r in results] == [
         *((baseline, seed, "replica") for seed in range(small.seeds) for baseline in expected),
         *((baseline, 0, "final") for baseline in expected),
     ]
-    train = Split.load(paths.vectorized(name) / "train")
+    train = Split.load(paths.vectorized(dataset) / "train")
     for result in results:
         counts = {"train": TRAIN, "test": TEST}
         if result.role == "replica":
             counts = {"train": TRAIN - HELD_OUT, "validation": HELD_OUT}
-            training, validation = validation_split.draw(train, small.dataset(name), result.seed)
+            training, validation = validation_split.draw(train, small.dataset(dataset), result.seed)
             if result.variant == "majority class":
-                share = np.mean(validation.labels == np.bincount(training.labels.astype(int)).argmax())
-                assert result.metrics["best_val_accuracy"] == share
+                accuracy = np.mean(validation.labels == np.bincount(training.labels.astype(int)).argmax())
+                assert result.metrics["best_val_accuracy"] == accuracy
         assert result.samples == counts
         assert ("best_val_cross_entropy" in result.metrics) == (result.role == "replica" and result.variant != "NB-SVM")
         assert ("test_loss" in result.metrics) == (result.role == "final" and result.variant != "NB-SVM")
-    accuracy = {r.variant: r.metrics["test_accuracy"] for r in results if r.role == "final"}
-    assert all(accuracy[better] > accuracy["majority class"] + 0.1 for better in expected[1:])
+    test_accuracy = {r.variant: r.metrics["test_accuracy"] for r in results if r.role == "final"}
+    assert all(test_accuracy[name] > test_accuracy["majority class"] + 0.1 for name in expected[1:])
 
 
 def test_rerunning_the_baselines_stage_writes_identical_files(small: Params) -> None:
@@ -74,47 +74,48 @@ def test_rerunning_the_baselines_stage_writes_identical_files(small: Params) -> 
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_network_predictions_match_scikit_learn(small: Params, name: str) -> None:
-    training, queries = split(name), split(name, 40, seed=3)
+def test_logistic_regression_predicts_like_scikit_learn(small: Params, name: str) -> None:
+    training, test = split(name), split(name, 40, seed=3)
     samples = baseline_models.problem(training, small.dataset(name))
-    last = list(baseline_models._logistic(samples))[-1]
+    network = list(baseline_models._logistic(samples))[-1]
     reference = LogisticRegression(C=baseline_models.STRENGTHS[-1], tol=1e-6, max_iter=1000)
     reference.fit(samples.matrix, training.labels)
-    expected = reference.predict_proba(baseline_models.problem(queries, small.dataset(name)).matrix)
-    np.testing.assert_allclose(last.probabilities(queries.features), expected, atol=0.02)
+    expected = reference.predict_proba(baseline_models.problem(test, small.dataset(name)).matrix)
+    np.testing.assert_allclose(network.probabilities(test.features), expected, atol=0.02)
 
 
 def test_multilabel_and_regression_tasks_have_baselines(small: Params) -> None:
-    features, fresh = table(200), table(100, seed=1)
+    features, test_features = random_features(200), random_features(100, seed=1)
     noise = np.random.default_rng(2).normal(size=300)
-    for task, labels, learn, names in [
+    for task, labels, compute, constant_name in [
         ("multilabel", ("a", "b", "c"), lambda x, _: (x[:, :3] > [0, 0, 9]).astype(np.uint8), "label frequencies"),
         ("regression", ("y",), lambda x, e: (x[:, 0] + 0.1 * e).astype(np.float32), "mean"),
         ("unit_regression", ("y",), lambda x, _: (1 / (1 + np.exp(-2 * x[:, 1]))).astype(np.float32), "mean"),
     ]:
-        of = dataset(small, task=task, labels=labels, network=small.dataset("notes").network)
-        training, queries = Split(features, learn(features, noise[:200])), Split(fresh, learn(fresh, noise[200:]))
-        constant, linear = baseline_models.baselines(of, is_text=False)
-        assert constant.name == names
-        assert loss(linear, training, queries, of) < loss(constant, training, queries, of) - 0.05
+        dataset = tones_with(small, task=task, labels=labels, network=small.dataset("notes").network)
+        training = Split(features, compute(features, noise[:200]))
+        test = Split(test_features, compute(test_features, noise[200:]))
+        constant, linear = baseline_models.baselines(dataset, is_text=False)
+        assert constant.name == constant_name
+        assert loss(linear, training, test, dataset) < loss(constant, training, test, dataset) - 0.05
 
 
 def test_nb_svm_separates_several_classes(small: Params) -> None:
     features = multihot(300, seed=4)
     labels = features.dense()[:, [30, 40, 50]].argmax(axis=1).astype(np.uint8)
-    of = small.dataset("notes").model_copy(update={"task": "multiclass", "labels": ("a", "b", "c")})
-    *_, nb_svm = baseline_models.baselines(of, is_text=True)
-    networks = list(nb_svm.fit(baseline_models.problem(Split(features, labels), of)))
-    hits = [np.mean(one.logits(features).argmax(axis=1) == labels) for one in networks]
+    dataset = small.dataset("notes").model_copy(update={"task": "multiclass", "labels": ("a", "b", "c")})
+    *_, nb_svm = baseline_models.baselines(dataset, is_text=True)
+    networks = list(nb_svm.fit(baseline_models.problem(Split(features, labels), dataset)))
+    accuracies = [np.mean(network.logits(features).argmax(axis=1) == labels) for network in networks]
     assert len(networks) == len(baseline_models.SVM_STRENGTHS) * len(baseline_models.INTERPOLATIONS)
-    assert max(hits) > np.bincount(labels).max() / 300 + 0.05
+    assert max(accuracies) > np.bincount(labels).max() / 300 + 0.05
 
 
 def test_a_class_without_training_samples_is_never_predicted(small: Params) -> None:
-    training = Split(table(60), (table(60)[:, 0] > 0).astype(np.uint8))
-    of = dataset(small, labels=("a", "b", "never"))
-    for baseline in baseline_models.baselines(of, is_text=False):
-        for network in baseline.fit(baseline_models.problem(training, of)):
+    training = Split(random_features(60), (random_features(60)[:, 0] > 0).astype(np.uint8))
+    dataset = tones_with(small, labels=("a", "b", "never"))
+    for baseline in baseline_models.baselines(dataset, is_text=False):
+        for network in baseline.fit(baseline_models.problem(training, dataset)):
             assert network.probabilities(training.features).argmax(axis=1).max() < 2
 
 

@@ -16,7 +16,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core.errors import DataError
 from feedforward.experiments import comparison
 
-pytestmark = pytest.mark.slow  # whole reports with all their figures
+pytestmark = pytest.mark.slow  # because they write whole reports with all figures
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
-    written = io.StringIO()
-    Console(width=width, file=written).print(comparison.render_table(results, params))
-    return written.getvalue()
+def printed_table(results: list[RunResult], params: Params, width: int = 80) -> str:
+    output = io.StringIO()
+    Console(width=width, file=output).print(comparison.render_table(results, params))
+    return output.getvalue()
 
 
 def test_rerunning_the_comparison_writes_identical_files(
@@ -61,7 +61,7 @@ def test_every_dataset_has_the_lecture_figures_and_the_additional_figures(folder
         assert {f"{name}-{figure}" for figure in expected_figures} <= names
 
 
-def test_table_shows_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
+def test_table_csv_has_the_mean_and_interval_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     name, variant = next(iter(params.datasets)), next(iter(params.variants))
@@ -77,10 +77,10 @@ def test_table_shows_the_mean_over_seeds(folder: Path, results: list[RunResult],
 
 
 def test_metrics_include_the_final_models_test_metrics_and_no_nan(folder: Path, params: Params) -> None:
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise AssertionError(constant)
 
-    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=reject)
     for name, dataset in params.datasets.items():
         assert metrics[name][dataset.training.final.variant]["test_accuracy"] > 0.8
         assert set(metrics[name]) == set(params.variants)
@@ -103,20 +103,21 @@ def test_verdicts_are_the_same_in_markdown_and_json(folder: Path, params: Params
         assert f"| {verdict['claim']['text']} | **{verdict['outcome']}** at n = 3 |" in text
 
 
-def test_there_are_no_intervals_with_one_seed(params: Params) -> None:
-    single = synthetic_runs(params, [0])
-    text = printed(single, params)
+def test_there_are_no_intervals_with_only_one_seed(params: Params) -> None:
+    one_seed = synthetic_runs(params, [0])
+    text = printed_table(one_seed, params)
     assert "±" not in text
     assert "needs at least 1 more" in " ".join(text.split())
-    findings = comparison.find(single, params)
-    assert all(e.low is None for one in findings for es in one.summary.values() for e in es.values())
-    assert {v.outcome for one in findings for v in one.verdicts} == {"undecided"}
+    findings = comparison.find(one_seed, params)
+    estimates = [e for found in findings for by_statistic in found.summary.values() for e in by_statistic.values()]
+    assert all(estimate.low is None for estimate in estimates)
+    assert {v.outcome for found in findings for v in found.verdicts} == {"undecided"}
 
 
 def test_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:
-    text = printed(results, params)
+    text = printed_table(results, params)
     assert "…" not in text
-    assert text.count("minimum") == len(params.datasets)  # the last word of the last heading
+    assert text.count("minimum") == len(params.datasets)  # once per dataset: the last word of its last column's heading
     assert max(map(len, text.splitlines())) <= 80
     for name in (*params.datasets, *params.variants):
         assert name in text
@@ -124,10 +125,10 @@ def test_terminal_table_fits_80_columns_without_truncation(results: list[RunResu
 
 def test_only_trained_variants_are_compared(results: list[RunResult], params: Params, tmp_path: Path) -> None:
     name, variant = list(params.datasets)[-1], list(params.variants)[-1]
-    part = [run for run in results if run.dataset == name and run.variant == variant]
-    [findings] = comparison.find(part, params)
+    selected = [run for run in results if run.dataset == name and run.variant == variant]
+    [findings] = comparison.find(selected, params)
     assert (findings.name, findings.variants, findings.differences) == (name, [variant], [])
-    written = comparison.compare(part, params, folder=tmp_path / "part")
+    written = comparison.compare(selected, params, folder=tmp_path / "report")
     assert {path.stem for path in (written / "figures").glob("*.png")} == {f"{name}-validation-loss"}
 
 
@@ -135,8 +136,8 @@ def test_both_protocols_are_shown_if_both_were_run(
     results: list[RunResult], params: Params, folder: Path, tmp_path: Path
 ) -> None:
     assert "Protocols “fair” and" not in (folder / "index.html").read_text()
-    slides = [run for run in synthetic_runs(params, range(3), "lecture") if run.role == "replica"]
-    page = (comparison.compare([*results, *slides], params, folder=tmp_path / "both") / "index.html").read_text()
+    lecture_runs = [run for run in synthetic_runs(params, range(3), "lecture") if run.role == "replica"]
+    page = (comparison.compare([*results, *lecture_runs], params, folder=tmp_path / "both") / "index.html").read_text()
     section = page[page.index("Protocols “fair” and “lecture”") :]
     for name, dataset in params.datasets.items():
         assert f"<h3>{name}</h3>" in section
@@ -146,7 +147,7 @@ def test_both_protocols_are_shown_if_both_were_run(
     assert digests(tmp_path / "both").keys() == digests(folder).keys()
 
 
-def test_results_of_other_params_are_rejected(results: list[RunResult], params: Params) -> None:
+def test_results_that_do_not_fit_the_params_or_protocol_are_rejected(results: list[RunResult], params: Params) -> None:
     fewer = params.model_copy(update={"variants": dict(list(params.variants.items())[:1])})
     with pytest.raises(DataError, match=r"run `dvc repro train`$"):
         comparison.find(results, fewer)
@@ -154,7 +155,7 @@ def test_results_of_other_params_are_rejected(results: list[RunResult], params: 
         comparison.find(results, params, "lecture")
 
 
-def test_a_failed_comparison_keeps_the_old_one(folder: Path, params: Params) -> None:
+def test_a_failed_comparison_keeps_the_previous_report(folder: Path, params: Params) -> None:
     before = digests(folder)
     with pytest.raises(DataError):
         comparison.compare([], params, folder=folder)
@@ -162,8 +163,8 @@ def test_a_failed_comparison_keeps_the_old_one(folder: Path, params: Params) -> 
 
 
 @pytest.mark.proves("A commit does not change the report")
-def test_page_does_not_depend_on_the_commit(params: Params) -> None:
-    """DVC does not track commits: the same results must give the same bytes after one."""
+def test_page_names_libraries_and_data_but_no_commit(params: Params) -> None:
+    """The DVC stage does not depend on the commit, so its output must not either."""
     origin = comparison.gather([], params).origin
     assert "libraries" in origin
     assert not [name for name in origin if name != "libraries" and not name.startswith("data of ")]

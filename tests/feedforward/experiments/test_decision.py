@@ -1,4 +1,4 @@
-"""Deciding claims: the runs still needed, the files written, and the command on small data, killed and continued."""
+"""Deciding claims: which runs are still needed, which files are written, and the command on small data after a kill."""
 
 import json
 import os
@@ -43,15 +43,15 @@ def with_claims(*claims: dict[str, Any]) -> Params:
     return Params.model_validate_json(json.dumps(plain))
 
 
-def step() -> int:
-    """The number of seeds that a round adds."""
+def seeds_per_round() -> int:
+    """The number of seeds that each round adds."""
     return max(1, processes.cores())
 
 
 def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     params = with_claims(*CLAIMS)
-    first = decision.find_needed(params, "notes", [])
-    assert first == decision.NeededRuns(("l2", "original", "larger"), ("replica", "final"))
+    needed_at_first = decision.find_needed(params, "notes", [])
+    assert needed_at_first == decision.NeededRuns(("l2", "original", "larger"), ("replica", "final"))
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001), "larger": Shape(0.401, 1.0, 0.1)}
     seeds = {"l2": 12, "original": 12, "larger": 2}
     runs = [replica_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
@@ -68,7 +68,7 @@ def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_verdicts_are_written_as_table_values_and_figure() -> None:
+def test_verdicts_are_written_as_markdown_json_and_figure() -> None:
     params = with_claims(*CLAIMS)
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001)}
     runs = [replica_run("notes", name, seed, 8, shape) for name, shape in shapes.items() for seed in range(12)]
@@ -76,23 +76,23 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
     folder = decision.write(verdicts, params, "notes", "It ended.")
     assert folder == paths.decision("notes")
     text = (folder / "verdicts.md").read_text()
-    after = verdicts[0].decided_after
-    assert after is not None
-    before = [run for run in runs if run.seed < after - 1]
-    assert [decision.judge(r, params, "notes")[0].decided for r in (runs, before)] == [True, False]
-    assert f"| l2 is lower | **supported** | {after} seeds | 12 |" in text
+    seeds = verdicts[0].decided_after
+    assert seeds is not None
+    fewer = [run for run in runs if run.seed < seeds - 1]
+    assert [decision.judge(r, params, "notes")[0].decided for r in (runs, fewer)] == [True, False]
+    assert f"| l2 is lower | **supported** | {seeds} seeds | 12 |" in text
     assert "| larger is lower | **undecided** | – | 0 |" in text
     assert "It ended." in text
-    plain = json.loads((folder / "verdicts.json").read_text())
-    assert [verdict["outcome"] for verdict in plain["verdicts"]] == ["supported", "undecided", "undecided"]
-    assert len(plain["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
+    content = json.loads((folder / "verdicts.json").read_text())
+    assert [verdict["outcome"] for verdict in content["verdicts"]] == ["supported", "undecided", "undecided"]
+    assert len(content["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
     assert (folder / "intervals.png").read_bytes().startswith(b"\x89PNG")
     saved = decision.load_saved("notes")
     assert saved is not None
-    table, picture = saved
+    table, figure = saved
     assert table.startswith("| claim |")
     assert table.endswith("\nIt ended.\n\n")
-    assert picture == (folder / "intervals.png").read_bytes()
+    assert figure == (folder / "intervals.png").read_bytes()
 
 
 @pytest.mark.usefixtures("small")
@@ -101,30 +101,33 @@ def test_saved_decision_is_none_if_the_command_never_ran() -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize(("budget", "seeds"), [(9.0, 2), (21.0, 2 + step()), (31.0, 2 + 2 * step())])
-def test_no_round_exceeds_the_budget_and_a_larger_budget_continues(
+@pytest.mark.parametrize(
+    ("budget", "seeds"), [(9.0, 2), (21.0, 2 + seeds_per_round()), (31.0, 2 + 2 * seeds_per_round())]
+)
+def test_no_round_exceeds_the_budget_and_a_larger_budget_adds_rounds(
     budget: float, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A round with new seeds takes ten seconds of a simulated clock; a later command reuses what was trained."""
-    clock, finished = [0.0], [0]
+    """A round takes ten seconds of a simulated clock, or a tenth of a second if its seeds are already trained."""
+    time, trained_seeds = 0.0, 0
 
     def train(params: Params, *arguments: Any, roles: object) -> list[RunResult]:
-        trained = len(arguments[-1])
-        clock[0] += 10 if trained > finished[0] else 0.1
-        finished[0] = max(trained, finished[0])
+        nonlocal time, trained_seeds
+        requested_seeds = len(arguments[-1])
+        time += 10 if requested_seeds > trained_seeds else 0.1
+        trained_seeds = max(requested_seeds, trained_seeds)
         shape = Shape(0.3, 1.0, 0.001)  # equal variants, so that claims stay undecided
         return [replica_run("notes", name, seed, 8, shape) for name in ("l2", "original") for seed in range(2)]
 
     monkeypatch.setattr(decision_flow.training_flow, "run", train)
-    monkeypatch.setattr(decision_flow.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(decision_flow.time, "monotonic", lambda: time)
     params = with_claims(*CLAIMS)
-    shown: list[int] = []
-    _, reason, _ = decision_flow.run(params, "notes", lambda: None, 100, budget, lambda n, _: shown.append(n))
-    assert shown[-1] == seeds
+    rounds: list[int] = []  # the number of seeds in each
+    _, reason, _ = decision_flow.run(params, "notes", lambda: None, 100, budget, lambda n, _: rounds.append(n))
+    assert rounds[-1] == seeds
     assert f"after {seeds} seeds; another round would exceed the budget." in reason
     assert reason.endswith("run the command again with a longer --budget.")
-    decision_flow.run(params, "notes", lambda: None, 100, budget + 20, lambda n, _: shown.append(n))
-    assert shown[-1] >= seeds + step()
+    decision_flow.run(params, "notes", lambda: None, 100, budget + 20, lambda n, _: rounds.append(n))
+    assert rounds[-1] >= seeds + seeds_per_round()
 
 
 @pytest.mark.slow

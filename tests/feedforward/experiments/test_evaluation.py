@@ -23,7 +23,7 @@ def test_metrics_are_taken_from_the_best_and_the_last_epoch() -> None:
             "best_val_accuracy": 0.7,
             "best_cross_entropy": 0.35,
             "best_accuracy": 0.85,
-            "generalization_gap": 0.5 - 0.35,  # both in inference mode
+            "generalization_gap": 0.5 - 0.35,  # both without dropout
             "last_val_cross_entropy": 0.8,
             "last_val_accuracy": 0.65,
             "last_accuracy": 0.9,
@@ -36,10 +36,10 @@ def test_best_epoch_is_chosen_by_cross_entropy_not_by_penalized_loss() -> None:
     assert evaluation.summarize(CURVES | {"val_loss": [0.9, 0.8, 0.1]}, MEASURED)["best_epoch"] == 2
 
 
-def test_the_first_of_equal_epochs_is_best() -> None:
+def test_the_first_of_equally_good_epochs_is_the_best_epoch() -> None:
     assert evaluation.summarize(CURVES | {"val_cross_entropy": [0.5, 0.5, 0.5]}, MEASURED)["best_epoch"] == 1
 
 
-def test_a_final_run_has_no_best_epoch() -> None:
-    unwatched = {name: values for name, values in CURVES.items() if not name.startswith("val_")}
-    assert evaluation.summarize(unwatched, {}) == {"last_accuracy": 0.9, "last_cross_entropy": 0.1}
+def test_a_run_without_validation_has_no_best_epoch() -> None:
+    curves = {name: values for name, values in CURVES.items() if not name.startswith("val_")}
+    assert evaluation.summarize(curves, {}) == {"last_accuracy": 0.9, "last_cross_entropy": 0.1}

@@ -1,4 +1,4 @@
-"""Losses of constant predictions, checked against formulas, and detection of dead units."""
+"""The losses of constant predictions, compared with formulas, and the detection of dead units."""
 
 import math
 
@@ -23,24 +23,24 @@ def test_constant_loss_of_unequal_classes_is_their_entropy() -> None:
 
 def test_constant_loss_of_several_labels_is_the_mean_over_labels() -> None:
     labels = np.array([[0, 1], [1, 1], [0, 1], [1, 1]], np.uint8)
-    always = -math.log(4 / 4.5)  # a class that no sample has counts as half a sample
-    assert constant_loss(labels, labels, regression=False) == pytest.approx((math.log(2) + always) / 2)
+    constant_label = -math.log(4 / 4.5)  # a class without samples counts as half a sample
+    assert constant_loss(labels, labels, regression=False) == pytest.approx((math.log(2) + constant_label) / 2)
 
 
-def test_constant_loss_of_a_value_is_its_variance() -> None:
+def test_constant_loss_of_a_regression_is_the_variance() -> None:
     values = np.array([-1.0, 1.0, -1.0, 1.0], np.float32)
     assert constant_loss(values, values, regression=True) == pytest.approx(1.0)
 
 
 def test_units_that_no_sample_activates_are_dead() -> None:
-    numbers = np.random.default_rng(0)
-    kernel = np.abs(numbers.normal(size=(5, 4))).astype(np.float32)
-    bias = np.array([0, -1e6, 0, -1e6], np.float32)  # two never fire
-    second = Layer(np.ones((4, 3), np.float32), np.array([0, 0, -1e9], np.float32), "relu")  # one never fires
+    rng = np.random.default_rng(0)
+    kernel = np.abs(rng.normal(size=(5, 4))).astype(np.float32)
+    bias = np.array([0, -1e6, 0, -1e6], np.float32)  # two units never fire
+    second = Layer(np.ones((4, 3), np.float32), np.array([0, 0, -1e9], np.float32), "relu")  # one unit never fires
     network = Network(
         1.0,
         (Layer(kernel, bias, "relu"), second, Layer(np.ones((3, 1), np.float32), np.zeros(1, np.float32), "sigmoid")),
     )
-    samples = Split(numbers.integers(1, 9, (20, 5)).astype(np.uint8), np.zeros(20, np.uint8))
+    samples = Split(rng.integers(1, 9, (20, 5)).astype(np.uint8), np.zeros(20, np.uint8))
     assert dead_units(network, Subset(samples)) == 3
     assert dead_units(network, Subset(samples, np.array([3, 5]))) == 3

@@ -1,4 +1,4 @@
-"""The search is reproducible, hence resumable, and finds the optimum; importance finds the field that matters."""
+"""The search is reproducible, so it can be resumed, and finds the minimum; importance is highest where it should be."""
 
 import math
 
@@ -11,10 +11,12 @@ AXES = [Axis("l2", (1e-5, 1e-1), True), Axis("epochs", (2, 9), True), Axis("size
 
 
 def valley(point: Point) -> float:
+    """Return a loss with its minimum at l2 = 0.001, epochs = 6, size = base."""
     return (math.log10(float(point["l2"])) + 3) ** 2 + abs(int(point["epochs"]) - 6) / 10 + (point["size"] == "small")
 
 
-def tried(rounds: int) -> list[Point]:
+def searched_points(rounds: int) -> list[Point]:
+    """Return the points of all rounds, four in each."""
     search, points = Search(AXES), list[Point]()
     for _ in range(rounds):
         trials = search.ask(4)
@@ -25,8 +27,8 @@ def tried(rounds: int) -> list[Point]:
 
 @pytest.mark.slow
 def test_search_is_reproducible_and_finds_the_minimum() -> None:
-    points = tried(10)
-    assert tried(5) == points[:20]
+    points = searched_points(10)
+    assert searched_points(5) == points[:20]
     assert min(map(valley, points)) < 0.5
     assert all(1e-5 <= float(p["l2"]) <= 1e-1 and 2 <= int(p["epochs"]) <= 9 for p in points)
     early, late = points[:12], points[-12:]
@@ -41,7 +43,7 @@ def test_search_continues_after_a_failed_trial() -> None:
 
 
 @pytest.mark.slow
-def test_maximizing_mirrors_minimizing() -> None:
+def test_maximizing_tries_the_same_points_as_minimizing_the_negative() -> None:
     searches = Search(AXES), Search(AXES, "higher")
     for _ in range(6):
         trials = [search.ask(4) for search in searches]

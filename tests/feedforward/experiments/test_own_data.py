@@ -1,4 +1,4 @@
-"""Five kinds of user data, configured only in params: from init and fetch to promote and predict."""
+"""Five kinds of user data, configured only in params.yaml: from init and fetch to promote and predict."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ TASKS = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
-    """Params as `init` writes them, with fewer epochs; all five datasets are prepared and trained."""
+    """A workspace with a params.yaml in which `init` has configured all five datasets; they train for fewer epochs."""
     root = tmp_path_factory.mktemp("own")
     folder = tmp_path_factory.mktemp("data")
     sources = {
@@ -59,10 +59,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
     (root / "params.yaml").write_text(HEAD)
     with workspaces.inside(workspaces.add_store(root, empty_database)):
         for name, path in sources.items():
-            guess = config_inference.guess(path).entry
-            quick = {"epochs": 12, "final": {"variant": "original", "epochs": 12}}
-            guess["training"] |= quick | {"optimizer": {"name": "rmsprop", "learning_rate": 0.005}}
-            config_inference.write(guess, name, root / "params.yaml")
+            inferred = config_inference.guess(path).entry
+            short = {"epochs": 12, "final": {"variant": "original", "epochs": 12}}
+            inferred["training"] |= short | {"optimizer": {"name": "rmsprop", "learning_rate": 0.005}}
+            config_inference.write(inferred, name, root / "params.yaml")
         yield root
 
 
@@ -73,6 +73,7 @@ def params(workspace: Path) -> Params:
 
 @pytest.fixture(scope="module")
 def prepared(params: Params) -> Params:
+    """The params, after all datasets have been fetched, vectorized and validated."""
     for name, dataset in params.datasets.items():
         preparation.fetch(name, dataset, params)
         preparation.vectorize(name, dataset)
@@ -82,6 +83,7 @@ def prepared(params: Params) -> Params:
 
 @pytest.fixture(scope="module")
 def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
+    """The results of all runs, trained and saved as the `train` stage does."""
     store = open_store()
     packs = plan.plan(prepared, "fair")
     results = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
@@ -122,7 +124,7 @@ def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) ->
     assert ("other" in loaded["datasets"]) == ("other" in before)
 
 
-def test_first_fetch_records_digests_and_later_ones_reject_other_content(prepared: Params) -> None:
+def test_first_fetch_records_digests(prepared: Params) -> None:
     recorded = json.loads((paths.raw("diabetes") / "digests.json").read_text())
     assert len(recorded["diabetes.csv"]) == 64
 
@@ -132,9 +134,9 @@ def test_derived_expectations_are_written_and_met(prepared: Params) -> None:
         written = YAML(typ="safe").load((paths.validation(name) / "expectations.yaml").read_text())
         plain = YAML(typ="safe").load(paths.params().read_text())
         plain["datasets"][name]["expectations"] = written
-        stated = Params.model_validate_json(json.dumps(plain)).datasets[name]
-        assert stated.expectations is not None
-        assert stated.title == dataset.title
+        with_expectations = Params.model_validate_json(json.dumps(plain)).datasets[name]
+        assert with_expectations.expectations is not None
+        assert with_expectations.title == dataset.title
         assert json.loads((paths.validation(name) / "summary.json").read_text())["success"]
 
 
@@ -146,7 +148,7 @@ def test_tables_are_standardized_with_training_rows_only(prepared: Params) -> No
     assert abs(np.asarray(test.features)[:, :9].mean()) > 1e-3
 
 
-def test_all_kinds_are_trained_and_compared(prepared: Params, trained: list[RunResult]) -> None:
+def test_all_datasets_are_trained_and_compared(prepared: Params, trained: list[RunResult]) -> None:
     runner.compare(prepared)
     metrics = json.loads((paths.comparison() / "summary.json").read_text())
     assert set(metrics) == set(TASKS)
@@ -156,7 +158,7 @@ def test_all_kinds_are_trained_and_compared(prepared: Params, trained: list[RunR
     assert final["reviews"]["test_auc"] > 0.9
     assert final["traits"]["test_f1"] > 0.8
     assert final["diabetes"]["test_r2"] > 0.25
-    assert 30 < final["diabetes"]["test_mae"] < 60  # in the unit of the table; the standard deviation is 77
+    assert 30 < final["diabetes"]["test_mae"] < 60  # in the unit of the target column, whose standard deviation is 77
     assert "test_accuracy" not in final["diabetes"]
     page = (paths.comparison() / "index.html").read_text()
     assert all(dataset.title in page for dataset in prepared.datasets.values())
@@ -164,7 +166,7 @@ def test_all_kinds_are_trained_and_compared(prepared: Params, trained: list[RunR
     comparison.render_table(trained, prepared)
 
 
-QUESTIONS = {
+SAMPLES = {
     "reviews": "a lovely friendly place",
     "diabetes": {"age": 50, "sex": "one", "bmi": 35.0, "bp": 100, "s1": 200, "s2": 120, "s3": 40, "s4": 5, "s5": 5.2,
                  "s6": None},
@@ -179,13 +181,12 @@ def test_champions_predict_raw_samples(
     outcome = promote.promote(prepared, name)
     assert outcome.decision.promoted, outcome.decision.reason
     champion = prediction.champion(name)
-    question: object = QUESTIONS.get(name)
-    if question is None:  # a raw test sample as a file
-        described = description.describe(name, prepared.datasets[name])
-        label, pixels = described.examples[0]
+    sample: object = SAMPLES.get(name)
+    if sample is None:  # the file of a test image
+        label, pixels = description.describe(name, prepared.datasets[name]).examples[0]
         Image.fromarray(np.asarray(pixels)).save(tmp_path / "sample.png")
-        question = (tmp_path / "sample.png").read_bytes()
-    [answer] = prediction.answers(champion.served, [champion.served.encoder.check(question, "sample")])
+        sample = (tmp_path / "sample.png").read_bytes()
+    [answer] = prediction.answers(champion.served, [champion.served.encoder.check(sample, "sample")])
     if name == "diabetes":
         assert 150 < answer["value"] < 350
     elif name == "traits":
@@ -196,9 +197,9 @@ def test_champions_predict_raw_samples(
         assert answer["label"] == label
     if name in ("diabetes", "traits"):
         table = tmp_path / "rows.jsonl"
-        table.write_text(json.dumps(question) + "\n" + json.dumps(question) + "\n")
+        table.write_text(json.dumps(sample) + "\n" + json.dumps(sample) + "\n")
         app.app(["predict", name, "--file", str(table)], standalone_mode=False)
-        assert len(capsys.readouterr().out.splitlines()) == 3
+        assert len(capsys.readouterr().out.splitlines()) == 3  # a header and two rows
     app.app(["describe", name], standalone_mode=False)
     assert prepared.datasets[name].title in capsys.readouterr().out
 
@@ -206,25 +207,24 @@ def test_champions_predict_raw_samples(
 def test_five_documented_commands_work_on_a_users_data(
     prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run them line by line on the pictures of this test, except `run`, whose work the fixtures have done."""
-    top = Path(__file__).resolve().parents[3]
-    lines = {}
+    """Run them one by one on images of digits, except `run`, whose work the fixtures have done."""
+    checkout = Path(__file__).resolve().parents[3]
+    commands = {}
     for page in ("README.md", "docs/datasets.md"):
-        text = (top / page).read_text(encoding="utf-8")
+        text = (checkout / page).read_text(encoding="utf-8")
         block = text[text.index("$ feedforward init ~/flowers") :].split("```", 1)[0]
-        lines[page] = [line.removeprefix("$ ") for line in block.splitlines()]
-    assert lines["README.md"] == lines["docs/datasets.md"]
-    pictures = own_data.picture_folder(tmp_path / "flowers")
+        commands[page] = [line.removeprefix("$ ") for line in block.splitlines()]
+    assert commands["README.md"] == commands["docs/datasets.md"]
+    images = own_data.picture_folder(tmp_path / "flowers")
     (tmp_path / "params.yaml").write_text(HEAD)
-    for line in lines["README.md"]:
-        verb, *arguments = line.removeprefix("feedforward ").split()
+    for command in commands["README.md"]:
+        subcommand, *arguments = command.removeprefix("feedforward ").split()
         with monkeypatch.context() as patch:
-            if verb == "init":
+            if subcommand == "init":
                 patch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-                arguments = [str(pictures)]
-            replacements = {"flowers": "digits", "rose.png": str(next(pictures.glob("*/*.png")))}
-            if verb != "run":
-                app.app(
-                    [verb, *(replacements.get(argument, argument) for argument in arguments)], standalone_mode=False
-                )
+                arguments = [str(images)]
+            replacements = {"flowers": "digits", "rose.png": str(next(images.glob("*/*.png")))}
+            if subcommand != "run":
+                words = [subcommand, *(replacements.get(argument, argument) for argument in arguments)]
+                app.app(words, standalone_mode=False)
     assert load_params(tmp_path / "params.yaml").datasets["flowers"].reader.kind == "image_folder"

@@ -1,4 +1,4 @@
-"""The runs of an experiment, their packs and order, and changes of their fingerprints."""
+"""The runs of an experiment, their packs and order, and what changes their fingerprints."""
 
 import json
 from collections.abc import Callable
@@ -67,8 +67,8 @@ def test_fair_replicas_never_use_the_test_split_and_final_runs_train_on_all_samp
 
 
 def test_plan_can_be_filtered_by_dataset_variant_and_seed() -> None:
-    chosen = plan(datasets=["notes"], variants=["l2", "smaller"], seeds=[5, 7])
-    assert runs(chosen) == {("notes", v, "replica", s) for v in ("l2", "smaller") for s in (5, 7)}
+    packs = plan(datasets=["notes"], variants=["l2", "smaller"], seeds=[5, 7])
+    assert runs(packs) == {("notes", v, "replica", s) for v in ("l2", "smaller") for s in (5, 7)}
     assert {pack.role for pack in plan(variants=["original"])} == {"replica", "final"}
 
 
@@ -91,7 +91,7 @@ def test_a_dataset_may_list_its_compared_variants() -> None:
     assert {variant for _, variant, role, _ in runs(packs) if role == "replica"} == {"original", "l2"}
 
 
-def test_missing_vectorized_data_are_an_error(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_manifest_is_an_error(tmp_path: Path) -> None:
     manifest = tmp_path / "data" / "vectorized" / "notes" / "manifest.json"
     for damage in (lambda: manifest.write_text("[1]"), lambda: manifest.write_text("{"), manifest.unlink):
         damage()
@@ -139,10 +139,10 @@ def test_packs_are_ordered_by_cost_counted_in_multiplications() -> None:
 def test_a_seed_determines_all_sources_of_variation_unless_one_is_selected() -> None:
     (pack,) = plan(datasets=["notes"], variants=["l2"], seeds=[5])
     assert [pack.seed_of(source) for source in plans.SOURCES] == [5, 5, 5]
-    (alone,) = plan(datasets=["notes"], variants=["l2"], seeds=[5], varied=["order"])
-    assert {source: alone.seed_of(source) for source in plans.SOURCES} == {"split": 0, "order": 5, "weights": 0}
-    assert alone.members[0].parameters["varied"] == "order"
-    assert alone.fingerprints != pack.fingerprints
+    (order_only,) = plan(datasets=["notes"], variants=["l2"], seeds=[5], varied=["order"])
+    assert {source: order_only.seed_of(source) for source in plans.SOURCES} == {"split": 0, "order": 5, "weights": 0}
+    assert order_only.members[0].parameters["varied"] == "order"
+    assert order_only.fingerprints != pack.fingerprints
 
 
 def test_pack_names_list_the_variants() -> None:
@@ -152,9 +152,9 @@ def test_pack_names_list_the_variants() -> None:
 
 def test_removing_known_runs_keeps_the_others() -> None:
     (pack,) = plan(params(pack_units=80, seeds=1), datasets=["notes"], variants=["l2", "smaller", "dropout"])
-    left = pack.without({pack.fingerprints[0], "of another"})
-    assert left.members == pack.members[1:]
-    assert left.cost == pytest.approx(sum(member.cost for member in pack.members[1:]))
+    remaining = pack.without({pack.fingerprints[0], "fingerprint of another pack"})
+    assert remaining.members == pack.members[1:]
+    assert remaining.cost == pytest.approx(sum(member.cost for member in pack.members[1:]))
     assert pack.without(set(pack.fingerprints)).members == ()
 
 
@@ -162,21 +162,21 @@ def test_removing_known_runs_keeps_the_others() -> None:
 
 
 def test_fingerprints_are_unique() -> None:
-    packs = [
+    all_fingerprints = [
         fingerprint
         for protocol in ("fair", "lecture")
         for fingerprint in fingerprints(plan(protocol=protocol)).values()
     ]
-    assert len(set(packs)) == len(packs)
+    assert len(set(all_fingerprints)) == len(all_fingerprints)
 
 
-def changed(path: str, value: Any) -> Params:
-    """The small params with a different value at `path`."""
-    plain = json.loads(json.dumps(values()))  # because the values share parts
+def params_with(path: str, value: Any) -> Params:
+    """The small params with a different value at `path`, which contains the keys, separated by slashes."""
+    plain = json.loads(json.dumps(values()))  # a deep copy, because both datasets share some values
     entry = plain
-    *parts, last = path.split("/")
-    for part in parts:
-        entry = entry.setdefault(part, {})
+    *parents, last = path.split("/")
+    for key in parents:
+        entry = entry.setdefault(key, {})
     entry[last] = value
     return Params.model_validate_json(json.dumps(plain))
 
@@ -217,22 +217,22 @@ def test_fingerprints_change_only_with_parameters_that_affect_the_run(
     path: str, value: Any, expected: set[tuple[str, str]]
 ) -> None:
     before = fingerprints(plan(datasets=["notes"]))
-    after = fingerprints(plan(changed(path, value), datasets=["notes"]))
-    differ = {
+    after = fingerprints(plan(params_with(path, value), datasets=["notes"]))
+    changed = {
         (role, variant) for (name, variant, role, seed), f in before.items() if after[name, variant, role, seed] != f
     }
-    assert differ == expected
+    assert changed == expected
 
 
-def test_an_additional_class_changes_the_fingerprint() -> None:
+def test_an_additional_class_changes_the_fingerprints() -> None:
     before, after = (
-        fingerprints(plan(changed("datasets/tones/labels", labels), datasets=["tones"]))
+        fingerprints(plan(params_with("datasets/tones/labels", labels), datasets=["tones"]))
         for labels in (["dark", "gray", "light"], ["dark", "gray", "light", "white"])
     )
     assert not set(before.values()) & set(after.values())
 
 
-def test_different_data_change_the_fingerprint(tmp_path: Path) -> None:
+def test_different_data_change_the_fingerprints(tmp_path: Path) -> None:
     before = fingerprints(plan())
     path = tmp_path / "data" / "vectorized" / "notes" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "0" * 64}))
@@ -242,7 +242,9 @@ def test_different_data_change_the_fingerprint(tmp_path: Path) -> None:
 
 @pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")
 @pytest.mark.parametrize("visible", ["", "-1"])
-def test_hiding_absent_gpus_does_not_change_fingerprints(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+def test_a_gpu_changes_fingerprints_but_hiding_an_absent_one_does_not(
+    monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert provenance.device() == "cpu"
     hidden = fingerprints(plan())
@@ -252,19 +254,19 @@ def test_hiding_absent_gpus_does_not_change_fingerprints(monkeypatch: pytest.Mon
     assert not set(fingerprints(plan()).values()) & set(hidden.values())
 
 
-def test_fingerprints_are_the_same_after_training_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprints_are_the_same_after_tensorflow_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     before = fingerprints(plan())
     runner.prepare(1)
     assert fingerprints(plan()) == before
 
 
-def test_fingerprints_do_not_depend_on_the_selection() -> None:
-    every = fingerprints(plan(params(seeds=6)))
+def test_fingerprints_do_not_depend_on_the_selection_or_the_packs() -> None:
+    all_fingerprints = fingerprints(plan(params(seeds=6)))
     selections: list[Callable[[], list[Pack]]] = [
         lambda: plan(datasets=["notes"], variants=["l2"], seeds=[3]),
         lambda: plan(seeds=[5, 1]),
         lambda: plan(params(pack_units=1, seeds=4)),
     ]
     for selection in selections:
-        assert fingerprints(selection()).items() <= every.items()
+        assert fingerprints(selection()).items() <= all_fingerprints.items()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-NAMES = ["dataset", "variant", "seed", "protocol", "role", "fingerprint", "data_digest"]
+TAGS = ["dataset", "variant", "seed", "protocol", "role", "fingerprint", "data_digest"]
 
 
 def client() -> Any:
@@ -40,8 +40,8 @@ def client() -> Any:
     return MlflowClient(f"sqlite:///{os.environ['FEEDFORWARD_ROOT']}/mlruns/mlflow.db")
 
 
-def stored(dataset: str, **tags: str) -> list[Any]:
-    """Return the runs of an experiment with these tags, read with a plain MLflow client."""
+def stored_runs(dataset: str, **tags: str) -> list[Any]:
+    """Return the runs of a dataset's experiment that have these tags, read with a plain MLflow client."""
     mlflow = client()
     experiment_id = mlflow.get_experiment_by_name(dataset).experiment_id
     return list(
@@ -62,6 +62,7 @@ def files(run: Any, folder: str | None = None) -> set[str]:
 def replicas_of(
     *variants: str, dataset: str = "notes", protocol: str = "fair", seed: int = 0, **changes: Any
 ) -> tuple[Params, Pack]:
+    """Return the params with `changes`, and the pack of these replicas."""
     chosen = params(**changes)
     packs = plan.plan(chosen, protocol, [dataset], variants, [seed])
     return chosen, next(pack for pack in packs if pack.role == "replica")
@@ -78,18 +79,18 @@ def final_of(dataset: str) -> tuple[Params, Pack]:
 @pytest.mark.slow
 def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "smaller")
-    notes: list[tuple[int, str]] = []
-    trained = runner.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
+    reported: list[tuple[int, str]] = []
+    trained = runner.train_pack(pack, chosen, small_store, lambda steps, text: reported.append((steps, text)))
     parent_runs.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
 
-    by_variant = {run.data.tags["variant"]: run for run in stored("notes", role="replica")}
-    parents = {run.data.tags["variant"]: run for run in stored("notes", role="variant")}
+    by_variant = {run.data.tags["variant"]: run for run in stored_runs("notes", role="replica")}
+    parents = {run.data.tags["variant"]: run for run in stored_runs("notes", role="variant")}
     assert set(by_variant) == set(parents) == {"l2", "smaller"}
-    assert [steps for steps, _ in notes] == [2, 2, 2]
+    assert [steps for steps, _ in reported] == [2, 2, 2]
     for result, member in zip(trained, pack.members, strict=True):
         run = by_variant[member.variant]
         expected = ["notes", member.variant, "0", "fair", "replica", member.fingerprint, pack.data_digest]
-        assert [run.data.tags[name] for name in NAMES] == expected
+        assert [run.data.tags[name] for name in TAGS] == expected
         assert run.data.tags["mlflow.parentRunId"] == parents[member.variant].info.run_id
         assert run.data.tags["weights_digest"] == result.weights_digest
         assert run.data.tags["evaluation_digest"] == code_digest(plan.EVALUATION)
@@ -99,7 +100,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
             assert len(result.curves[name]) == 3
         for name in ("best_epoch", "best_val_cross_entropy", "best_val_accuracy", "generalization_gap"):
             assert run.data.metrics[name] == result.metrics[name]
-        assert {name for name in run.data.metrics if name.startswith("system/")}
+        assert any(name.startswith("system/") for name in run.data.metrics)
         assert run.info.status == "FINISHED"
 
     parameters = by_variant["l2"].data.params
@@ -127,20 +128,20 @@ def test_variant_run_has_means_and_intervals_over_its_replicas(small_store: "Sto
     trained = [replica_run("notes", "original", pack.seed, 20, SHAPES["original"]) for pack in packs]
     results = {pack.fingerprints[0]: result for pack, result in zip(packs, trained, strict=True)}
     parent_runs.conclude(packs, results, chosen, small_store)
-    (parent,) = stored("notes", role="variant")
+    (parent,) = stored_runs("notes", role="variant")
     assert parent.info.status == "FINISHED"
     losses = [result.metrics["best_val_cross_entropy"] for result in trained]
     metrics = parent.data.metrics
     assert metrics["seeds"] == 2
     assert metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
-    half = 12.706204736 * np.std(losses, ddof=1) / np.sqrt(2)  # Student's t, one degree of freedom
-    assert metrics["interval/best_val_cross_entropy_high"] == pytest.approx(np.mean(losses) + half)
-    assert metrics["interval/best_val_cross_entropy_low"] == pytest.approx(np.mean(losses) - half)
-    losses = np.array([result.curves["val_loss"] for result in trained])
-    half = 12.706204736 * losses.std(axis=0, ddof=1) / np.sqrt(2)
-    assert curve(parent, "val_loss") == pytest.approx(losses.mean(axis=0))
-    assert curve(parent, "interval/val_loss_low") == pytest.approx(losses.mean(axis=0) - half)
-    assert curve(parent, "interval/val_loss_high") == pytest.approx(losses.mean(axis=0) + half)
+    half_width = 12.706204736 * np.std(losses, ddof=1) / np.sqrt(2)  # Student's t, one degree of freedom
+    assert metrics["interval/best_val_cross_entropy_high"] == pytest.approx(np.mean(losses) + half_width)
+    assert metrics["interval/best_val_cross_entropy_low"] == pytest.approx(np.mean(losses) - half_width)
+    curves = np.array([result.curves["val_loss"] for result in trained])
+    half_width = 12.706204736 * curves.std(axis=0, ddof=1) / np.sqrt(2)
+    assert curve(parent, "val_loss") == pytest.approx(curves.mean(axis=0))
+    assert curve(parent, "interval/val_loss_low") == pytest.approx(curves.mean(axis=0) - half_width)
+    assert curve(parent, "interval/val_loss_high") == pytest.approx(curves.mean(axis=0) + half_width)
     assert set(trained[0].curves) <= set(metrics)
     assert "figures/curves.svg" in files(parent, "figures")
     assert parent.data.params["variant"] == "original"
@@ -155,12 +156,12 @@ def test_parent_of_final_runs_has_means_and_intervals(small_store: "Store") -> N
     tested = [final_run("notes", "original", pack.seed, 5, 0.88) for pack in packs]
     results = {pack.fingerprints[0]: result for pack, result in zip(packs, tested, strict=True)}
     parent_runs.conclude(packs, results, chosen, small_store)
-    (parent,) = stored("notes", role="finals")
+    (parent,) = stored_runs("notes", role="finals")
     metrics, mean = parent.data.metrics, np.mean([result.metrics["test_loss"] for result in tested])
     assert metrics["mean_test_loss"] == pytest.approx(mean)
     assert metrics["interval/test_loss_low"] < mean < metrics["interval/test_loss_high"]
     assert len(curve(parent, "accuracy")) == 5
-    assert stored("notes", role="variant") == []
+    assert stored_runs("notes", role="variant") == []
 
 
 @pytest.mark.slow
@@ -168,8 +169,8 @@ def test_parent_of_final_runs_has_means_and_intervals(small_store: "Store") -> N
 def test_final_run_has_test_metrics_and_logs_the_trained_model(small_store: "Store", dataset: str) -> None:
     chosen, pack = final_of(dataset)
     (result,) = runner.train_pack(pack, chosen, small_store)
-    (run,) = stored(dataset, role="final")
-    (parent,) = stored(dataset, role="finals")
+    (run,) = stored_runs(dataset, role="final")
+    (parent,) = stored_runs(dataset, role="finals")
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert run.data.metrics["test_loss"] == result.metrics["test_loss"]
     assert run.data.metrics["test_accuracy"] == result.metrics["test_accuracy"]
@@ -188,8 +189,8 @@ def test_final_run_has_test_metrics_and_logs_the_trained_model(small_store: "Sto
     (metrics,) = trainer.evaluate([model], Subset(test))
     assert metrics["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
-    share = result.metrics["test_accuracy"]
-    expected = np.sqrt(share * (1 - share) / (TEST - 1))  # the standard error of a share
+    accuracy = result.metrics["test_accuracy"]
+    expected = np.sqrt(accuracy * (1 - accuracy) / (TEST - 1))  # the standard error of a proportion
     assert result.metrics["test_accuracy_se"] == pytest.approx(expected)
     assert result.metrics["test_loss_se"] > 0
 
@@ -199,7 +200,7 @@ def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> No
     chosen, pack = replicas_of("l2", protocol="lecture")
     (result,) = runner.train_pack(pack, chosen, small_store)
     assert {"val_loss", "val_cross_entropy"} <= set(result.curves)
-    runs = stored("notes", protocol="lecture")
+    runs = stored_runs("notes", protocol="lecture")
     names = {entry.dataset.name for entry in next(r for r in runs if "seed" in r.data.tags).inputs.dataset_inputs}
     assert names == {"notes-all", "notes-test"}
 
@@ -231,8 +232,8 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     missing = [(member.variant, p.role) for p in changed for member in p.without(known).members]
     assert sorted(missing) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
-    half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
-    [reused] = parent_runs.results_of(half, reuse.find_known(half, small_store))
+    packs = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
+    [reused] = parent_runs.results_of(packs, reuse.find_known(packs, small_store))
     assert (reused.variant, reused.weights_digest) == (
         "half",
         next(r for r in trained if r.variant == "dropout").weights_digest,
@@ -246,18 +247,18 @@ def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: 
     missing = pack.without(reuse.find_known([pack], small_store))
     assert missing.fingerprints == pack.fingerprints[:1]
     runner.train_pack(missing, chosen, small_store)
-    tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
-    assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
+    tags = [run.data.tags["fingerprint"] for run in stored_runs("notes", role="replica")]
+    assert sorted(tags) == sorted(pack.fingerprints)  # each is recorded once
     reused = parent_runs.results_of([pack], reuse.find_known([pack], small_store))
     assert reused == runner.train_pack(pack, chosen, small_store)
 
 
-def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
-    """Simulate an edit to the code that these modules import."""
+def simulate_edit(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
+    """Simulate an edit to these modules or to code that they import."""
     real = code_digest
 
-    def edited(modules: Any, *rest: Any) -> str:
-        return ("0" if tuple(modules) in roots else "") + real(modules, *rest)
+    def edited(modules: Any, *arguments: Any) -> str:
+        return ("0" if tuple(modules) in roots else "") + real(modules, *arguments)
 
     for module in (plan, reuse, runner):
         monkeypatch.setattr(module, "code_digest", edited)
@@ -274,8 +275,8 @@ def test_changed_evaluation_code_recomputes_metrics_without_training(
     real = evaluation.summarize
     monkeypatch.setattr(evaluation, "summarize", lambda *arguments: real(*arguments) | {"last_cross_entropy": 0.125})
     [reused] = reuse.find_known([pack], small_store).values()
-    assert reused == before  # the digest of the code decides, not the code that happens to run
-    closure_changed(monkeypatch, plan.EVALUATION)
+    assert reused == before  # because the digest of the code is still the same
+    simulate_edit(monkeypatch, plan.EVALUATION)
 
     [recomputed] = reuse.find_known([pack], small_store).values()
     expected = {**before.metrics, "last_cross_entropy": 0.125}
@@ -285,7 +286,7 @@ def test_changed_evaluation_code_recomputes_metrics_without_training(
         before.weights_digest,
         before.hardest,
     )
-    (run,) = stored("notes", role=role)  # the same run, with its new metrics
+    (run,) = stored_runs("notes", role=role)  # the same run, with its new metrics
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
@@ -297,12 +298,12 @@ def test_changed_evaluation_code_recomputes_metrics_without_training(
 def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, pack = replicas_of("l2")
     runner.train_pack(pack, chosen, small_store)
-    closure_changed(monkeypatch, plan.WEIGHTS)
+    simulate_edit(monkeypatch, plan.WEIGHTS)
     changed = plan.plan(chosen, "fair", ["notes"], ["l2"], [0])
     assert reuse.find_known(changed, small_store) == {}
 
 
-def test_metric_code_is_in_the_evaluation_digest_and_layer_code_in_the_weights_digest() -> None:
+def test_evaluation_digest_covers_metric_code_and_weights_digest_covers_layer_code() -> None:
     weights_code, metrics_code = closure(plan.WEIGHTS), closure(plan.EVALUATION)
     assert {
         "feedforward.training.packed_model",
@@ -322,8 +323,8 @@ def test_seeds_of_a_variant_share_a_parent_until_a_parameter_changes(small_store
     packs = plan.plan(chosen, "fair", ["notes"], ["larger"])
     assert len(packs) == 2
     at_once(lambda pack: runner.train_pack(pack, chosen, small_store), packs)
-    (parent,) = stored("notes", role="variant")
-    assert {run.data.tags["mlflow.parentRunId"] for run in stored("notes", role="replica")} == {parent.info.run_id}
+    (parent,) = stored_runs("notes", role="variant")
+    assert {run.data.tags["mlflow.parentRunId"] for run in stored_runs("notes", role="replica")} == {parent.info.run_id}
 
     [pack, _], [member] = packs, packs[0].members
     faster = dataclasses.replace(member, parameters={**member.parameters, "optimizer_learning_rate": 0.01})
@@ -339,28 +340,28 @@ def test_seeds_of_a_variant_share_a_parent_until_a_parameter_changes(small_store
 def test_a_non_finite_loss_gives_failed_runs_without_models(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "original")
     data = chosen.datasets["notes"]
-    wild = Optimizer(name="sgd", learning_rate=1.0, momentum=0.99)
-    steep = chosen.model_copy(
+    fast = Optimizer(name="sgd", learning_rate=1.0, momentum=0.99)
+    diverging = chosen.model_copy(
         update={
             "datasets": {
-                "notes": data.model_copy(update={"training": data.training.model_copy(update={"optimizer": wild})})
+                "notes": data.model_copy(update={"training": data.training.model_copy(update={"optimizer": fast})})
             },
             "variants": chosen.variants | {"l2": chosen.variants["l2"].model_copy(update={"l2": 10.0})},
         }
     )
-    long = dataclasses.replace(pack, epochs=40)
+    long_pack = dataclasses.replace(pack, epochs=40)
     with pytest.raises(TrainingError, match=r"Small texts, l2, seed 0: .* at epoch"):
-        runner.train_pack(long, steep, small_store)
-    known = reuse.find_known([long], small_store)
-    parent_runs.conclude([long], known, steep, small_store)
-    statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored("notes")}
+        runner.train_pack(long_pack, diverging, small_store)
+    known = reuse.find_known([long_pack], small_store)
+    parent_runs.conclude([long_pack], known, diverging, small_store)
+    statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored_runs("notes")}
     assert statuses == {
         ("l2", "replica"): "FAILED",
         ("l2", "variant"): "FAILED",
-        ("original", "replica"): "FINISHED",  # the other member of the pack is kept
+        ("original", "replica"): "FINISHED",  # the other member of the same pack
         ("original", "variant"): "FINISHED",
     }
-    failed = stored("notes", variant="l2")
+    failed = stored_runs("notes", variant="l2")
     errors = {run.data.tags["role"]: run.data.tags["error"] for run in failed}
     assert "expected a finite number" in errors["replica"]
     assert errors["variant"] == "seeds [0] are not trained; run the command again"
@@ -387,5 +388,5 @@ def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "
     runner.compare(chosen)
     assert (paths.comparison() / "table.md").exists()
     for dataset in chosen.datasets:
-        (run,) = stored(dataset, role="comparison")
+        (run,) = stored_runs(dataset, role="comparison")
         assert {"table.md", "metrics.json", "figures", "index.html"} <= files(run)

@@ -1,4 +1,4 @@
-"""Every case in ../shared/cases is refused in one line, or goes from init to predictions on its own samples."""
+"""Every case in ../shared/cases is refused in one line, or is configured, trained, and predicted on its own samples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ REFUSED = {
     "idx_oddities/idx_truncated": "damaged or not gzip",
     "img_bad_file/img_corrupt": "is a damaged image",
     "img_bad_file/img_zero": "an empty file",
-    "img_links/img_links": "is not an image",  # the links became files that contain the names of their targets
+    "img_links/img_links": "is not an image",  # its links are now files that contain the targets' names
 }
 EMPTY = np.array([tokenizer.START], np.uint16).tobytes()  # a text without words, which `predict` refuses
 SOURCES = [path for path in sorted(CASES.glob("*/*")) if path.name != "dates_iso"]
@@ -58,25 +58,25 @@ def test_the_case_is_refused_in_one_line(name: str) -> None:
 @pytest.mark.proves("The encoder stored with a model reads each of some 50 troublesome inputs as training did")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: Path, tensorflow: None) -> None:
-    params = prepared(CASES / name, workspace)
+    params = prepare(CASES / name, workspace)
     dataset = params.datasets["own"]
-    served = trained(params, workspace)
-    samples = [served.encoder.check(sample, where) for where, sample in raw(CASES / name, dataset) if sample]
+    served = train_and_bundle(params, workspace)
+    samples = [served.encoder.check(sample, where) for where, sample in raw_samples(CASES / name, dataset) if sample]
     encoded = served.encoder.encode(samples)
     parts = [Split.load(paths.vectorized("own") / part).features for part in ("train", "test")]
-    vectorized = Counter(row for part in parts for row in rows(part) if row != EMPTY)
-    if dataset.reader.kind == "idx":  # pictures from users are brought to the geometry of the training pictures
+    vectorized = Counter(row for part in parts for row in row_bytes(part) if row != EMPTY)
+    if dataset.reader.kind == "idx":  # the encoder scales images from users to the size of the training images
         assert encoded.shape == (len(samples), parts[0].shape[1])
         return
-    assert not vectorized - Counter(rows(encoded)), "features of the encoder differ from those in training"
-    sample = next(k for k, row in enumerate(rows(encoded)) if row == next(rows(parts[0])))
-    first = parts[0].rows(0, 1) if isinstance(parts[0], MultiHot) else parts[0][:1]
-    [answer] = prediction.answers(served, [samples[sample]])
+    assert not vectorized - Counter(row_bytes(encoded)), "features of the encoder differ from those in training"
+    index = next(k for k, row in enumerate(row_bytes(encoded)) if row == next(row_bytes(parts[0])))
+    first_row = parts[0].rows(0, 1) if isinstance(parts[0], MultiHot) else parts[0][:1]
+    [answer] = prediction.answers(served, [samples[index]])
     assert "warnings" not in answer
-    assert answer == prediction.as_answers(served, served.predict(first))[0]
+    assert answer == prediction.as_answers(served, served.predict(first_row))[0]
 
 
-def prepared(source: Path, workspace: Path) -> Params:
+def prepare(source: Path, workspace: Path) -> Params:
     """Run init, reduce the network and the epochs, then fetch, vectorize and validate; return the params."""
     entry = config_inference.guess(source).entry
     entry["network"]["sizes"] |= {"base": [4]}
@@ -88,8 +88,8 @@ def prepared(source: Path, workspace: Path) -> Params:
     return params
 
 
-def trained(params: Params, workspace: Path) -> Servable:
-    """Train a replica with seed 0, package it with its encoder, and read the package back."""
+def train_and_bundle(params: Params, workspace: Path) -> Servable:
+    """Train a replica with seed 0, write it with its encoder as a bundle, and read the bundle."""
     from feedforward.training import trainer
 
     dataset = params.datasets["own"]
@@ -106,8 +106,8 @@ def trained(params: Params, workspace: Path) -> Servable:
     return bundle.read(workspace / "served", digest)
 
 
-def raw(source: Path, dataset: Dataset) -> Iterator[tuple[str, Any]]:
-    """Yield all samples of the source with their names, as `feedforward predict` reads them."""
+def raw_samples(source: Path, dataset: Dataset) -> Iterator[tuple[str, Any]]:
+    """Yield the source's samples, with names, as `feedforward predict` reads them; for idx, synthetic images."""
     reader = dataset.reader
     if reader.kind == "table":
         return sample_files.from_rows(source)
@@ -119,7 +119,7 @@ def raw(source: Path, dataset: Dataset) -> Iterator[tuple[str, Any]]:
     return sample_files.from_files([*map(str, files)])
 
 
-def rows(features: Features) -> Iterator[bytes]:
+def row_bytes(features: Features) -> Iterator[bytes]:
     """Yield each row as bytes."""
     if isinstance(features, MultiHot):
         return (features.rows(k, k + 1).indices.tobytes() for k in range(len(features)))

@@ -1,4 +1,4 @@
-"""The study's page, from synthetic runs, and its flow, on small data."""
+"""The page of the study, tested with synthetic runs, and its flow, tested on small data."""
 
 import re
 import subprocess
@@ -29,22 +29,22 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name = next(name for name, dataset in params.datasets.items() if dataset.claims[1:])
-    slides = params.datasets[name].training.lecture
-    assert slides is not None
-    runs = [
+    lecture = params.datasets[name].training.lecture
+    assert lecture is not None
+    lecture_runs = [
         run
         for run in synthetic_runs(params, range(6), "lecture")
-        if run.dataset == name and run.variant in slides.variants and run.role == "replica"
+        if run.dataset == name and run.variant in lecture.variants and run.role == "replica"
     ]
     shape = SHAPES["original"]
     varied = {name: {source: [replica_run(name, "original", s, 6, shape) for s in range(3)] for source in plan.SOURCES}}
     folder = tmp_path_factory.mktemp("docs")
-    study.write([*_fair_runs(params), *runs], varied, params, "two cores", COMMAND, folder)
+    study.write([*_fair_runs(params), *lecture_runs], varied, params, "two cores", COMMAND, folder)
     return folder
 
 
 def _fair_runs(params: Params) -> list[RunResult]:
-    """Return fair runs with six seeds of each variant, but three of `larger`."""
+    """Return fair runs: three seeds of `larger`, six of each other variant."""
     return [run for run in synthetic_runs(params, range(6)) if run.variant != "larger" or run.seed < 3]
 
 
@@ -54,21 +54,22 @@ def test_study_page_states_seeds_command_and_machine(folder: Path, params: Param
     assert f"    {COMMAND}\n" in page
     assert "on a machine with two cores;" in page
     assert re.search(r"trained with 6 seeds \(.*larger with 3", page)
-    drawn = "the validation split, the order of the batches, the initial weights and the dropout masks"
-    assert f"A seed determines {drawn}" in page
+    sources = "the validation split, the order of the batches, the initial weights and the dropout masks"
+    assert f"A seed determines {sources}" in page
 
 
 @pytest.mark.slow
 def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, params: Params) -> None:
-    verdicts = find(_fair_runs(params), params)
+    findings = find(_fair_runs(params), params)
+    verdicts = [verdict for of_dataset in findings for verdict in of_dataset.verdicts]
     page = (folder / "study.md").read_text()
-    short, _, rest = page.partition("## In short")[2].partition("\n## ")
-    assert "| claim from the slides | verdict (this data) | for new data | observed | seeds needed |" in rest
-    for verdict in (verdict for findings in verdicts for verdict in findings.verdicts):
-        assert verdict.claim.text in short
+    summary, _, details = page.partition("## In short")[2].partition("\n## ")
+    assert "| claim from the slides | verdict (this data) | for new data | observed | seeds needed |" in details
+    for verdict in verdicts:
+        assert verdict.claim.text in summary
         outcomes = f"| {verdict.claim.text} | **{verdict.outcome}** (n = {verdict.n}) | {verdict.new_data or '–'} |"
-        assert outcomes in rest
-    assert {verdict.new_data for findings in verdicts for verdict in findings.verdicts} - {None}
+        assert outcomes in details
+    assert any(verdict.new_data for verdict in verdicts)
 
 
 @pytest.mark.usefixtures("small")
@@ -89,15 +90,15 @@ def test_last_decision_has_a_section_with_a_figure(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_study_figures_exist_and_tables_have_rows(folder: Path) -> None:
     page = (folder / "study.md").read_text()
-    pictures = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
-    assert len(pictures) >= 4
-    assert all(text and (folder / path).read_bytes().startswith(b"\x89PNG") for text, path in pictures)
+    images = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
+    assert len(images) >= 4
+    assert all(text and (folder / path).read_bytes().startswith(b"\x89PNG") for text, path in images)
     for header in re.finditer(r"^\| ---.*\n", page, re.MULTILINE):
         assert page[header.end()] == "|"
 
 
 @pytest.mark.slow
-def test_table_compares_both_protocols(folder: Path, params: Params) -> None:
+def test_section_about_the_lecture_protocol_compares_both_protocols(folder: Path, params: Params) -> None:
     section = (folder / "study.md").read_text().partition("## Protocol `lecture`")[2]
     assert "| l2, fair |" in section
     assert "| l2, lecture |" in section
@@ -139,11 +140,10 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
     expected |= {("fair", v, source): 3 for v in ("original", "l2") for source in plan.SOURCES}
     assert trained == expected
     assert len(store.find_runs("notes", role="final")) == 3
-    variant_runs = [run for role in ("variant", "components") for run in store.find_runs("notes", role=role)]
-    parents = {run.run_id: run for run in variant_runs}
+    parents = [run for role in ("variant", "components") for run in store.find_runs("notes", role=role)]
     assert {run.params.get("varied") for run in store.find_runs("notes", role="replica")} == {None}
     assert len(parents) == len(expected)
-    for parent in parents.values():
+    for parent in parents:
         children = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
         assert {run.params.get("varied") for run in children} == {parent.params.get("varied")}
         losses = [run.metrics["best_val_cross_entropy"] for run in children]
@@ -151,12 +151,13 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
         assert parent.metrics["seeds"] == len(children)
 
     assert run() == page
-    runs_afterwards = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
-    assert len(runs_afterwards) == len(replicas)
+    all_replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
+    assert len(all_replicas) == len(replicas)
 
 
-def test_a_variant_larger_than_half_a_pack_counts_as_wide(params: Params) -> None:
+def test_a_variant_that_needs_more_than_half_a_pack_is_wide(params: Params) -> None:
     for name, dataset in params.datasets.items():
         wide = study.wide_variants(params, name)
-        first = {name: dataset.network.sizes[variant.size][0] for name, variant in params.variants.items()}
-        assert all((variant in wide) == (2 * units > params.pack_units) for variant, units in first.items())
+        for variant, settings in params.variants.items():
+            first_layer_units = dataset.network.sizes[settings.size][0]
+            assert (variant in wide) == (2 * first_layer_units > params.pack_units)

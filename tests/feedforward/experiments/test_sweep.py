@@ -1,6 +1,6 @@
-"""Sweeps from the command line on small data and a real store: nested runs, a kill and a resume, failed values.
+"""Sweeps on small data with a real store: nested runs, resuming after a kill, failed values.
 
-The best trials are confirmed with fresh seeds, and the winner is tested once.
+Also how the best trials are confirmed with fresh seeds, and that the winner is tested only once.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "feedforward.cli", "sweep", "notes", *words]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
@@ -43,9 +43,9 @@ def sweep(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     words = ["dropout_rate=0,0.5", "l2=0,0.01", "--confirm", "2", "--fresh-seeds", "2", "--test", "--json"]
-    killed = sweep(tmp_path, *words, FAULT="train.after_log")
+    killed = run_sweep(tmp_path, *words, FAULT="train.after_log")
     assert killed.returncode == -signal.SIGKILL
-    done = sweep(tmp_path, *words)
+    done = run_sweep(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert [trial["values"] for trial in outcome["trials"]] == [
@@ -59,7 +59,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert parent.status == "FINISHED"
     assert parent.metrics["lowest_mean_best_val_cross_entropy"] == pytest.approx(min(means))
     assert parent.params["dropout_rate"] == "0,0.5"
-    assert parent.metrics["expected_best_best_val_cross_entropy"] == pytest.approx(min(means))  # of all trials
+    assert parent.metrics["expected_best_best_val_cross_entropy"] == pytest.approx(min(means))  # over all trials
     assert parent.metrics["selection_bias"] == pytest.approx(outcome["confirmed"][0]["selection_bias"]["mean"])
     trials = store.find_runs("notes", None, role="trial")
     confirmations = store.find_runs("notes", role="confirmation")
@@ -67,7 +67,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert {run.tags["mlflow.parentRunId"] for run in (*trials, *confirmations, test)} == {parent.run_id}
     assert sorted(run.metrics["mean_best_val_cross_entropy"] for run in trials) == pytest.approx(sorted(means))
     replicas = store.find_runs("notes", role="replica")
-    assert len(replicas) == 2 * 4 + 2 * 2  # those that were logged before the kill were not trained again
+    assert len(replicas) == 2 * 4 + 2 * 2  # none was trained twice
     assert {r.tags["mlflow.parentRunId"] for r in replicas} == {run.run_id for run in (*trials, *confirmations)}
     fresh = [r for r in replicas if r.tags["mlflow.parentRunId"] in {run.run_id for run in confirmations}]
     assert {r.tags["seed"] for r in fresh} == {"1000", "1001"}
@@ -96,16 +96,16 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     accuracy = outcome["test"]["figures"]["test_accuracy"]["mean"]
     assert accuracy == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in finals]))
     page = (folder / "index.html").read_bytes()
-    repeated = sweep(tmp_path, *words)  # the second request returns the stored result and trains nothing
+    repeated = run_sweep(tmp_path, *words)  # the second request returns the stored result and trains nothing
     assert json.loads(repeated.stdout) == outcome
     assert len(store.find_runs("notes", role="final")) == len(finals)
     assert (folder / "index.html").read_bytes() == page
 
 
 @pytest.mark.usefixtures("small_store")
-def test_repeated_points_are_one_trial_and_planned_once() -> None:
-    requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
-    trials, packs = plan_trials(requested, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}], range(2))
+def test_repeated_points_are_equal_trials_and_planned_once() -> None:
+    sweep = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
+    trials, packs = plan_trials(sweep, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}], range(2))
     assert [trial.point["l2"] for trial in trials] == [0.1, 0.0, 0.1]
     assert trials[0] == trials[2]
     planned = [member.fingerprint for pack, _ in packs for member in pack.members]
@@ -115,7 +115,7 @@ def test_repeated_points_are_one_trial_and_planned_once() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
-    wild = [
+    diverging = [
         "--confirm",
         "0",
         "epochs=40",
@@ -123,7 +123,7 @@ def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> 
         "optimizer.learning_rate=10",
         "optimizer.momentum=0.99",
     ]
-    done = sweep(tmp_path, "l2=0,10", *wild, "--trials", "3", "--seeds", "1")
+    done = run_sweep(tmp_path, "l2=0,10", *diverging, "--trials", "3", "--seeds", "1")
     assert done.returncode == 1
     assert "l2=0 epochs=40" in done.stdout
     assert "could not be trained: l2=10 epochs=40" in " ".join(done.stderr.split())
@@ -134,15 +134,15 @@ def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("small")
 def test_a_learning_curve_validates_every_share_on_the_same_samples() -> None:
-    requested = Sweep(small_params(), "notes", "original", [Axis("train_share", (0.25, 1.0))], seeds=1)
-    _, packs = plan_trials(requested, [{"train_share": 0.25}, {"train_share": 1.0}], [7])
+    sweep = Sweep(small_params(), "notes", "original", [Axis("train_share", (0.25, 1.0))], seeds=1)
+    _, packs = plan_trials(sweep, [{"train_share": 0.25}, {"train_share": 1.0}], [7])
     samples_by_size = {
         len(training): (training, validation) for training, validation in (loaded(*pack) for pack in packs)
     }
     assert sorted(samples_by_size) == [round(0.25 * (TRAIN - HELD_OUT)), TRAIN - HELD_OUT]
-    (part, same), (whole, validation) = (samples_by_size[size] for size in sorted(samples_by_size))
-    np.testing.assert_array_equal(same.rows, validation.rows)
-    assert set(part.rows) < set(whole.rows)
+    (quarter, quarter_validation), (full, full_validation) = (samples_by_size[size] for size in sorted(samples_by_size))
+    np.testing.assert_array_equal(quarter_validation.rows, full_validation.rows)
+    assert set(quarter.rows) < set(full.rows)
 
 
 def loaded(pack: Pack, params: Params) -> Any:
@@ -152,50 +152,50 @@ def loaded(pack: Pack, params: Params) -> Any:
 
 
 @pytest.mark.usefixtures("small")
-def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_to_the_best_epoch() -> None:
+def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_to_the_mean_best_epoch() -> None:
     axes = [Axis("l2", (0.0, 0.1))]
-    requested = Sweep(small_params(), "notes", "original", axes, seeds=3, confirm=1, fresh_seeds=2)
-    names = [name_of(requested, {"l2": l2}) for l2 in axes[0].values]
-    runs = {name: [replica_run("notes", name, seed, 8, Shape(0.2 + i, 1.0, 0.1)) for seed in range(3)]
-            for i, name in enumerate(names)}  # fmt: skip
+    sweep = Sweep(small_params(), "notes", "original", axes, seeds=3, confirm=1, fresh_seeds=2)
+    names = [name_of(sweep, {"l2": l2}) for l2 in axes[0].values]
+    runs = {name: [replica_run("notes", name, seed, 8, Shape(0.2 + k, 1.0, 0.1)) for seed in range(3)]
+            for k, name in enumerate(names)}  # fmt: skip
     points = {name: {"l2": l2} for name, l2 in zip(names, axes[0].values, strict=True)}
-    searched = Outcome(requested, runs, points)  # type: ignore[arg-type]
-    [trial], _ = sweep_confirmation.fresh_trials(searched)
+    search_outcome = Outcome(sweep, runs, points)  # type: ignore[arg-type]
+    [trial], _ = sweep_confirmation.fresh_trials(search_outcome)
     assert trial.name == names[0]
     assert [pack.seed for pack, _ in trial.members] == [1000, 1001]
     fresh = {trial.name: [replica_run("notes", trial.name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
-    final, packs = sweep_confirmation.final_trial(dataclasses.replace(searched, fresh=fresh))
+    final, packs = sweep_confirmation.final_trial(dataclasses.replace(search_outcome, fresh=fresh))
     assert {pack.role for pack, _ in packs} == {"final"}
-    best = np.mean([run.metrics["best_epoch"] for run in fresh[trial.name]])
-    assert {pack.epochs for pack, _ in final.members} == {round(best)}
+    mean_best_epoch = np.mean([run.metrics["best_epoch"] for run in fresh[trial.name]])
+    assert {pack.epochs for pack, _ in final.members} == {round(mean_best_epoch)}
 
 
 def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store") -> None:
     axes = [Axis("l2", (0.0, 0.1)), Axis("dropout_rate", (0.0,))]
-    requested = Sweep(small_params(), "notes", "original", axes, seeds=2, confirm=1, fresh_seeds=2)
-    assert sweep_confirmation.stored_test(requested, small_store) is None
+    sweep = Sweep(small_params(), "notes", "original", axes, seeds=2, confirm=1, fresh_seeds=2)
+    assert sweep_confirmation.stored_test(sweep, small_store) is None
     point: Point = {"l2": 0.1, "dropout_rate": 0.0}
-    name = name_of(requested, point)
+    name = name_of(sweep, point)
     fresh = {name: [replica_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
-    winner = Outcome(requested, fresh, {name: point}, fresh)
+    winner = Outcome(sweep, fresh, {name: point}, fresh)
     trial, _ = sweep_confirmation.final_trial(winner)
     results = {m.fingerprint: final_run("notes", name, pack.seed, 2, 0.9) for pack, m in trial.members}
-    parent = start(requested, small_store)
-    run = sweep_confirmation.start_test(requested, parent, small_store)
+    parent = start(sweep, small_store)
+    run = sweep_confirmation.start_test(sweep, parent, small_store)
     tested = sweep_confirmation.close_test(run, trial, results, small_store)
     assert tested is not None
-    for same in (requested, dataclasses.replace(requested, seeds=9, confirm=3)):  # more seeds: still the same sweep
-        stored = sweep_confirmation.stored_test(same, small_store)
+    for same_sweep in (sweep, dataclasses.replace(sweep, seeds=9, confirm=3)):  # more seeds
+        stored = sweep_confirmation.stored_test(same_sweep, small_store)
         assert stored == tested
-        assert list(stored.point) == list(tested.point)  # and the same as text
+        assert list(stored.point) == list(tested.point)  # so that both have the same text
     assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
     overtaken = dataclasses.replace(winner, tested=dataclasses.replace(tested, point={"l2": 0.0}))
     assert "l2=0.1 dropout_rate=0, which is ahead now, was not tested" in overtaken.tested_text()
-    other = dataclasses.replace(requested, axes=[Axis("l2", (0.0, 0.2))])
+    other = dataclasses.replace(sweep, axes=[Axis("l2", (0.0, 0.2))])
     assert sweep_confirmation.stored_test(other, small_store) is None
 
 
-def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:
+def synthetic_outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:
     runs = {
         name: [replica_run("d", name, seed, 8, shape) for seed in range(seeds)] for name, (_, shape) in shapes.items()
     }
@@ -203,14 +203,14 @@ def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], s
     return Outcome(Sweep(load_params(), "d", "original", axes, seeds), runs, points)
 
 
-def test_verdict_names_the_best_trial_and_those_not_different_from_it() -> None:
-    clear, alike = Shape(0.2, 1.0, 0.01), Shape(0.201, 1.0, 0.01)
+def test_verdict_names_the_best_trial_and_those_not_distinguished_from_it() -> None:
+    low, almost_equal = Shape(0.2, 1.0, 0.01), Shape(0.201, 1.0, 0.01)
     shapes = {
-        "a": ({"l2": 0.1}, clear),
-        "b": ({"l2": 0.2}, alike),
+        "a": ({"l2": 0.1}, low),
+        "b": ({"l2": 0.2}, almost_equal),
         "c": ({"l2": 0.3}, Shape(0.4, 1.0, 0.01)),
     }
-    result = outcome([Axis("l2", (0.1, 0.2, 0.3))], shapes, seeds=8)
+    result = synthetic_outcome([Axis("l2", (0.1, 0.2, 0.3))], shapes, seeds=8)
     best, tied = result.ranking.order[0][0], result.ranking.tied
     assert best in "ab"
     assert tied == ["b" if best == "a" else "a"]
@@ -218,7 +218,7 @@ def test_verdict_names_the_best_trial_and_those_not_different_from_it() -> None:
     assert result.verdict().endswith(f"8 seeds do not distinguish it from {result.text(tied[0])}")
     assert (
         "with one seed, the order of the trials is not significant"
-        in outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
+        in synthetic_outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
     )
 
 

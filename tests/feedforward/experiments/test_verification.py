@@ -1,4 +1,4 @@
-"""Verification with real training on small data: it reports differences and nothing else."""
+"""Verification with real training on small data: it reports what differs from the record, and changes nothing."""
 
 import dataclasses
 import hashlib
@@ -20,11 +20,11 @@ from feedforward.experiments.verification import Difference, Report
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-CHOSEN = ["notes"], ["dropout"]
+SELECTION = ["notes"], ["dropout"]  # datasets and variants
 
 
-def put(cache: Path, content: bytes, suffix: str = "") -> Path:
-    """Write an object of a DVC cache, named after the MD5 of its bytes."""
+def add_object(cache: Path, content: bytes, suffix: str = "") -> Path:
+    """Write an object to a DVC cache, under the MD5 digest of its content."""
     name = hashlib.md5(content).hexdigest()
     path = cache / name[:2] / (name[2:] + suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +35,8 @@ def put(cache: Path, content: bytes, suffix: str = "") -> Path:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     folder = tmp_path / ".dvc" / "cache" / "files" / "md5"
-    put(folder, b"features")
-    put(folder, b'[{"md5": "0", "relpath": "a"}]', ".dir")
+    add_object(folder, b"features")
+    add_object(folder, b'[{"md5": "0", "relpath": "a"}]', ".dir")
     return folder
 
 
@@ -52,7 +52,7 @@ def test_an_absent_cache_has_no_objects(tmp_path: Path) -> None:
 
 
 def test_one_flipped_bit_is_reported(cache: Path, tmp_path: Path) -> None:
-    path = put(cache, bytes(100_000))
+    path = add_object(cache, bytes(100_000))
     content = bytearray(path.read_bytes())
     content[77_777] ^= 1
     path.write_bytes(content)
@@ -60,9 +60,9 @@ def test_one_flipped_bit_is_reported(cache: Path, tmp_path: Path) -> None:
 
 
 def test_directory_lists_are_rehashed_but_dvc_temporary_files_are_ignored(cache: Path) -> None:
-    path = put(cache, b"[]", ".dir")
-    path.write_bytes(b"[1]")
-    put(cache, b"half").rename(path.parent / "half.tmp")
+    path = add_object(cache, b"[]", ".dir")
+    path.write_bytes(b"[1]")  # no longer what its name says
+    add_object(cache, b"unfinished").rename(path.parent / "unfinished.tmp")
     objects, damaged = verification.rehash(cache)
     assert (objects, len(damaged)) == (3, 1)
     assert damaged[0].endswith(".dir")
@@ -72,9 +72,9 @@ def test_directory_lists_are_rehashed_but_dvc_temporary_files_are_ignored(cache:
 
 
 @pytest.fixture
-def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[RunResult]:
+def recorded_runs(small: Params, small_store: "Store", tensorflow: None) -> list[RunResult]:
     """The runs of a variant, trained and saved as the `train` stage does."""
-    packs = plan.plan(small, "fair", *CHOSEN)
+    packs = plan.plan(small, "fair", *SELECTION)
     results = [result for pack in packs for result in runner.train_pack(pack, small, small_store)]
     run_result.save(paths.trained("fair"), results, provenance.cpu_digest())
     return results
@@ -82,11 +82,11 @@ def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[Run
 
 @pytest.mark.slow
 def test_repeated_training_gives_the_same_runs_and_writes_nothing(
-    on_record: list[RunResult], cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    recorded_runs: list[RunResult], cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # no server listens there, and none must be called
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "mine"))
-    report = verification.verify(params(), *CHOSEN, seeds=1)
+    report = verification.verify(params(), *SELECTION, seeds=1)
     assert report.same
     assert (report.objects, report.runs) == (2, 1)  # the run of seed 0
     assert report.differences == []
@@ -100,40 +100,40 @@ def test_repeated_training_gives_the_same_runs_and_writes_nothing(
 
 @pytest.mark.slow
 def test_a_changed_record_is_reported_with_the_metric_that_differs_most(
-    on_record: list[RunResult], cache: Path
+    recorded_runs: list[RunResult], cache: Path
 ) -> None:
-    metrics = on_record[1].metrics | {"best_val_accuracy": on_record[1].metrics["best_val_accuracy"] + 0.25}
-    other = dataclasses.replace(on_record[1], metrics=metrics)
-    run_result.save(paths.trained("fair"), [on_record[0], other], provenance.cpu_digest())
-    report = verification.verify(params(), *CHOSEN, seeds=2)
+    metrics = recorded_runs[1].metrics | {"best_val_accuracy": recorded_runs[1].metrics["best_val_accuracy"] + 0.25}
+    changed = dataclasses.replace(recorded_runs[1], metrics=metrics)
+    run_result.save(paths.trained("fair"), [recorded_runs[0], changed], provenance.cpu_digest())
+    report = verification.verify(params(), *SELECTION, seeds=2)
     assert report.differences == [Difference("notes/dropout/1/fair/replica", "best_val_accuracy", 0.25)]
     assert not report.same
     assert "notes/dropout/1/fair/replica: differs from the record, most in best_val_accuracy, by 0.25" in report.text()
     assert report.problem().endswith("; check for different library versions or parameters")
     assert report.as_json()["same"] is False
 
-    run_result.save(paths.trained("fair"), on_record[:1], "another kind of CPU")
-    report = verification.verify(params(), *CHOSEN, seeds=2)
+    run_result.save(paths.trained("fair"), recorded_runs[:1], "another kind of CPU")
+    report = verification.verify(params(), *SELECTION, seeds=2)
     assert not report.same
     assert report.problem() == "notes/dropout/1/fair/replica: not on record; run `dvc repro` first"
 
 
-def report(**changes: object) -> Report:
-    plain = Report(objects=9, damaged=[], runs=4, differences=[], recorded_cpu="aa", cpu="aa")
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+def report_with(**changes: object) -> Report:
+    matching = Report(objects=9, damaged=[], runs=4, differences=[], recorded_cpu="aa", cpu="aa")
+    return dataclasses.replace(matching, **changes)  # type: ignore[arg-type]
 
 
 def test_different_results_from_another_cpu_kind_are_not_damage() -> None:
-    differs = [Difference("notes/l2/0/fair/replica", "test_loss", 1e-7)]
-    assert not report(differences=differs).same
-    elsewhere = report(differences=differs, cpu="bb")
-    assert elsewhere.same
-    assert "another kind of CPU (aa, here bb)" in elsewhere.text()
-    assert "most in test_loss, by 1e-07" in elsewhere.text()
+    differences = [Difference("notes/l2/0/fair/replica", "test_loss", 1e-7)]
+    assert not report_with(differences=differences).same
+    from_another_cpu = report_with(differences=differences, cpu="bb")
+    assert from_another_cpu.same
+    assert "another kind of CPU (aa, here bb)" in from_another_cpu.text()
+    assert "most in test_loss, by 1e-07" in from_another_cpu.text()
 
 
 def test_a_damaged_file_is_reported_even_on_another_cpu_kind() -> None:
-    damaged = report(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
+    damaged = report_with(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
     assert not damaged.same
     assert damaged.problem().startswith(".dvc/cache/files/md5/aa/bb: bytes changed since they were written; remove")
 

@@ -1,4 +1,4 @@
-"""Batches in a graph compared with the rows of the split."""
+"""Batches created in a TensorFlow graph, compared with the rows of the split."""
 
 import numpy as np
 import pytest
@@ -14,26 +14,26 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
     """Return the batches of an epoch, created from plans inside a graph, as in training."""
-    batches_of_data = Batches(Subset(data))
+    data_batches = Batches(Subset(data))
 
     @tf.function
     def batch_tensors(plan: Plan, number: tf.Tensor) -> tuple:
-        batch = batches_of_data.batch(plan, number)
+        batch = data_batches.batch(plan, number)
         return batch.features, batch.labels, batch.ones
 
     return [
         Batch(*batch_tensors(plan, tf.constant(number)))
-        for plan in batches_of_data.plans(order, batch_size)
-        for number in range(int(batches_of_data.steps(plan)))
+        for plan in data_batches.plans(order, batch_size)
+        for number in range(int(data_batches.steps(plan)))
     ]
 
 
-def all_columns(batch: Batch, columns: int) -> np.ndarray:
-    """Return all columns of a batch."""
+def dense_rows(batch: Batch, columns: int) -> np.ndarray:
+    """Return a batch as dense rows: the head, then the tail, which `ones` contains once per sort order."""
     head = batch.features.numpy()
     tail = np.zeros((len(head), columns - head.shape[1]), np.float32)
-    for indices in batch.ones.values():
-        np.add.at(tail, tuple(part.numpy() for part in indices), 1 / len(batch.ones))
+    for coordinates in batch.ones.values():
+        np.add.at(tail, tuple(axis.numpy() for axis in coordinates), 1 / len(batch.ones))
     return np.hstack([head, tail])
 
 
@@ -45,13 +45,13 @@ def test_batches_contain_the_rows_in_the_given_order(
     monkeypatch.setattr(batches, "SECTION", section)
     data = split(name)
     order = np.random.default_rng(batch_size).permutation(len(data))
-    batch_list = all_batches(data, order, batch_size)
-    assert [len(batch.labels) for batch in batch_list] == [
+    epoch = all_batches(data, order, batch_size)
+    assert [len(batch.labels) for batch in epoch] == [
         min(batch_size, len(data) - start) for start in range(0, len(data), batch_size)
     ]
-    features = np.vstack([all_columns(batch, data.features.shape[1]) for batch in batch_list])
+    features = np.vstack([dense_rows(batch, data.features.shape[1]) for batch in epoch])
     np.testing.assert_array_equal(features, dense(data.features)[order])
-    np.testing.assert_array_equal(np.concatenate([batch.labels for batch in batch_list]), data.labels[order])
+    np.testing.assert_array_equal(np.concatenate([batch.labels for batch in epoch]), data.labels[order])
 
 
 def test_only_multi_hot_rows_have_a_tail() -> None:
@@ -61,13 +61,13 @@ def test_only_multi_hot_rows_have_a_tail() -> None:
     assert batch.features.dtype == tf.float32
 
 
-def test_an_epoch_may_use_only_part_of_the_samples() -> None:
-    batch_list = all_batches(split("notes"), np.array([3, 1, 4]), 2)
-    np.testing.assert_array_equal(np.concatenate([b.labels for b in batch_list]), split("notes").labels[[3, 1, 4]])
+def test_an_epoch_can_use_some_of_the_samples() -> None:
+    epoch = all_batches(split("notes"), np.array([3, 1, 4]), 2)
+    np.testing.assert_array_equal(np.concatenate([b.labels for b in epoch]), split("notes").labels[[3, 1, 4]])
 
 
 def test_order_indexes_rows_of_the_subset() -> None:
-    """Row numbers of the subset are translated to rows of the split; no features are copied."""
+    """Row numbers of the subset are translated into row numbers of the split."""
     data = split("notes")
     subset = Subset(data, np.array([40, 7, 12]))
     [plan] = Batches(subset).plans(np.array([2, 0]), 2)

@@ -1,4 +1,4 @@
-"""Networks compared with the lecture's template and with arithmetic."""
+"""Networks compared with the lecture's numbers of weights, with Keras's defaults and with arithmetic."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from feedforward.config.schema import Params, Variant, load_params
 from feedforward.training import network
 
 ROOT = Path(__file__).parents[3]
-LECTURE = load_params(ROOT / "params.yaml")
+LECTURE_PARAMS = load_params(ROOT / "params.yaml")
 VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -46,7 +46,7 @@ def build(params: Params, dataset: str, variant: str, seed: int = 0) -> keras.Mo
 def test_networks_have_the_number_of_weights_given_in_the_lecture(
     dataset: str, features: int, variant: str, weights: int
 ) -> None:
-    model = network.build(LECTURE.datasets[dataset], LECTURE.variants[variant], features, 0)
+    model = network.build(LECTURE_PARAMS.datasets[dataset], LECTURE_PARAMS.variants[variant], features, 0)
     assert model.count_params() == weights
 
 
@@ -68,16 +68,16 @@ def test_a_binary_task_has_one_output_between_0_and_1(params: Params) -> None:
 def test_model_divides_raw_pixels_by_the_scale(params: Params) -> None:
     model = build(params, "tones", "original")
     pixels = split("tones").features
-    kernel, bias, last, last_bias = model.get_weights()
+    kernel, bias, output_kernel, output_bias = model.get_weights()
     hidden = np.maximum(np.asarray(pixels, np.float64) / 255 @ kernel + bias, 0)
-    scores = np.exp(hidden @ last + last_bias)
-    np.testing.assert_allclose(model(pixels).numpy(), scores / scores.sum(1, keepdims=True), rtol=1e-5)
+    exponentials = np.exp(hidden @ output_kernel + output_bias)
+    np.testing.assert_allclose(model(pixels).numpy(), exponentials / exponentials.sum(1, keepdims=True), rtol=1e-5)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dataset", ["tones", "notes"])
 def test_all_variants_have_the_same_layers(params: Params, dataset: str, variant: str) -> None:
-    """With default settings, the layers in which variants differ do nothing, so all variants have the same layers."""
+    """A variant that does not use a layer has it with a setting that makes it do nothing."""
     names = [layer.name for layer in build(params, dataset, variant).layers]
     assert names == [layer.name for layer in build(params, dataset, "original").layers]
 
@@ -94,8 +94,8 @@ def test_dropout_keeps_the_mean(params: Params, rate: float) -> None:
     model = network.build(params.datasets["tones"], Variant(dropout_rate=rate), PIXELS, 0)
     ones = np.ones((400, 16), np.float32)
     dropped = model.get_layer("dropout_1")(ones, training=True).numpy()
-    spread = np.sqrt(rate / (1 - rate) / ones.size)
-    assert dropped.mean() == pytest.approx(1, abs=4 * spread + 1e-6)
+    standard_error = np.sqrt(rate / (1 - rate) / ones.size)
+    assert dropped.mean() == pytest.approx(1, abs=4 * standard_error + 1e-6)
     assert set(np.unique(dropped.round(4))) <= {0.0, np.float32(1 / (1 - rate)).round(4)}
 
 
@@ -107,9 +107,9 @@ def test_weights_are_reproducible_and_depend_on_the_seed(params: Params) -> None
         assert not np.array_equal(a, b)
 
 
-def test_layers_of_equal_shape_start_with_different_weights() -> None:
-    dataset = LECTURE.datasets["imdb"].model_copy(
-        update={"network": LECTURE.datasets["imdb"].network.model_copy(update={"sizes": {"base": (16, 16, 16)}})}
+def test_layers_of_the_same_shape_start_with_different_weights() -> None:
+    dataset = LECTURE_PARAMS.datasets["imdb"].model_copy(
+        update={"network": LECTURE_PARAMS.datasets["imdb"].network.model_copy(update={"sizes": {"base": (16, 16, 16)}})}
     )
     model = network.build(dataset, Variant(), 50, 0)
     assert not np.array_equal(model.get_layer("hidden_2").kernel, model.get_layer("hidden_3").kernel)
@@ -131,8 +131,8 @@ def test_kernels_are_glorot_uniform_and_biases_are_zero(params: Params) -> None:
 def test_keras_is_imported_without_unused_packages_which_can_be_imported_later() -> None:
     code = """
 import sys
-from feedforward.training import trainer as training
-assert not {"sklearn", "matplotlib"} & set(sys.modules), "imported with Keras"
+from feedforward.training import trainer
+assert not {"sklearn", "matplotlib"} & set(sys.modules), "Keras imported them"
 import sklearn.base, matplotlib.pyplot
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

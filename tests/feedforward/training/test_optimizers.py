@@ -15,13 +15,13 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 SHAPES = [(7, 4), (4,), (4, 3)]
 
 
-def weights(seed: int) -> list[np.ndarray]:
-    numbers = np.random.default_rng(seed)
-    return [numbers.normal(size=shape).astype(np.float32) for shape in SHAPES]
+def random_arrays(seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("settings", "keras_optimizer"),
     [
         ({}, keras.optimizers.RMSprop()),
         ({"learning_rate": 0.01, "rho": 0.5, "epsilon": 0.01}, keras.optimizers.RMSprop(0.01, rho=0.5, epsilon=0.01)),
@@ -32,23 +32,24 @@ def weights(seed: int) -> list[np.ndarray]:
         ({"name": "adam", "learning_rate": 0.002}, keras.optimizers.Adam(0.002)),
     ],
 )
-def test_optimizer_steps_match_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
-    ours_variables, keras_variables = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
-    rule, stock = Rule(Optimizer(**ours), ours_variables), theirs.from_config(theirs.get_config())
+def test_optimizer_steps_match_keras(settings: dict[str, Any], keras_optimizer: keras.Optimizer) -> None:
+    variables, keras_variables = ([tf.Variable(array) for array in random_arrays(0)] for _ in range(2))
+    rule = Rule(Optimizer(**settings), variables)
+    keras_rule = keras_optimizer.from_config(keras_optimizer.get_config())
     for step in range(5):
-        gradients = [tf.constant(array * 10.0 ** (step - 3)) for array in weights(step + 1)]
-        rule.apply(list(zip(ours_variables, gradients, strict=True)))
-        stock.apply(gradients, keras_variables)
-        for a, b in zip(ours_variables, keras_variables, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+        gradients = [tf.constant(array * 10.0 ** (step - 3)) for array in random_arrays(step + 1)]
+        rule.apply(list(zip(variables, gradients, strict=True)))
+        keras_rule.apply(gradients, keras_variables)
+        for variable, keras_variable in zip(variables, keras_variables, strict=True):
+            np.testing.assert_allclose(variable, keras_variable, rtol=1e-6, atol=1e-6)
 
 
 def test_update_does_not_depend_on_the_order_of_the_gradients() -> None:
     for name in ("rmsprop", "adam"):
-        first, second = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
-        for variables, direction in ((first, 1), (second, -1)):
-            gradients = [tf.constant(array) for array in weights(1)]
-            Rule(Optimizer(name=name), variables).apply(list(zip(variables, gradients, strict=True))[::direction])
+        first, second = ([tf.Variable(array) for array in random_arrays(0)] for _ in range(2))
+        for variables, step in ((first, 1), (second, -1)):
+            gradients = [tf.constant(array) for array in random_arrays(1)]
+            Rule(Optimizer(name=name), variables).apply(list(zip(variables, gradients, strict=True))[::step])
         for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -1,4 +1,4 @@
-"""The sparse first layer compared with dense NumPy."""
+"""The sparse first layer compared with dense products in NumPy and with Keras's RMSprop."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 @st.composite
 def matrices(draw: st.DrawFn) -> MultiHot:
-    """Draw multi-hot rows that have fewer, as many or more columns than the head."""
+    """Draw multi-hot rows with fewer columns than the head, with as many, or with more."""
     columns = draw(
         st.sampled_from([1, 5, sparse_layer.HEAD - 1, sparse_layer.HEAD, sparse_layer.HEAD + 1, sparse_layer.HEAD + 40])
     )
@@ -27,7 +27,7 @@ def matrices(draw: st.DrawFn) -> MultiHot:
     return from_dense(np.random.default_rng(seed).random((samples, columns)) < share)
 
 
-def tail_of_batch(
+def dense_tail_of_batch(
     coordinates: sparse_layer.Coordinates, batch: int, samples: int, columns: int, by_column: bool
 ) -> np.ndarray:
     first, last = coordinates.offsets[batch], coordinates.offsets[batch + 1]
@@ -55,19 +55,19 @@ def tail_of(features: MultiHot) -> MultiHot:
 
 @given(matrices(), st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_coordinates_of_a_batch_are_its_nonzero_entries(features: MultiHot, batch_size: int) -> None:
+def test_coordinates_of_a_batch_are_those_of_its_ones_in_both_orders(features: MultiHot, batch_size: int) -> None:
     tail = tail_of(features)
     coordinates = sparse_layer.coordinates(tail, batch_size)
     starts = range(0, len(tail), batch_size)
     assert len(coordinates.offsets) == len(starts) + 1
     for batch, start in enumerate(starts):
-        chosen = range(start, min(start + batch_size, len(tail)))
+        rows = range(start, min(start + batch_size, len(tail)))
         for by_column in (False, True):
-            matrix = tail_of_batch(coordinates, batch, len(chosen), tail.columns, by_column)
-            np.testing.assert_array_equal(matrix, tail.dense()[chosen])
-        part = slice(coordinates.offsets[batch], coordinates.offsets[batch + 1])
-        assert (np.diff(coordinates.rows[part].astype(int)) >= 0).all()
-        assert (np.diff(coordinates.columns_by_column[part].astype(int)) >= 0).all()
+            matrix = dense_tail_of_batch(coordinates, batch, len(rows), tail.columns, by_column)
+            np.testing.assert_array_equal(matrix, tail.dense()[rows])
+        ones = slice(coordinates.offsets[batch], coordinates.offsets[batch + 1])
+        assert (np.diff(coordinates.rows[ones].astype(int)) >= 0).all()
+        assert (np.diff(coordinates.columns_by_column[ones].astype(int)) >= 0).all()
 
 
 def test_the_number_of_batches_may_exceed_16_bits() -> None:
@@ -79,65 +79,68 @@ def test_the_number_of_batches_may_exceed_16_bits() -> None:
     np.testing.assert_array_equal(coordinates.offsets, np.arange(samples + 1))
 
 
-Kinds = pytest.mark.parametrize("optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"])
+both_kinds_of_tail = pytest.mark.parametrize(
+    "optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"]
+)
 
 
 def indices(coordinates: sparse_layer.Coordinates) -> tuple[sparse_layer.Indices, sparse_layer.Indices]:
-    rows, columns, rows_by, columns_by = (
+    """Return the coordinates sorted by row, and the same sorted by column."""
+    rows, columns, rows_by_column, columns_by_column = (
         tf.constant(array.astype(np.int32)) for array in vars(coordinates).values() if array.dtype == np.uint16
     )
-    return (rows, columns), (rows_by, columns_by)
+    return (rows, columns), (rows_by_column, columns_by_column)
 
 
-@Kinds
+@both_kinds_of_tail
 def test_sparse_product_matches_the_dense_product(optimizer: Optimizer) -> None:
-    rest = tail_of(rows_like_texts(20, 0))
-    by_row, by_column = indices(sparse_layer.coordinates(rest, 20))
-    kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
+    features = tail_of(rows_like_texts(20, 0))
+    by_row, by_column = indices(sparse_layer.coordinates(features, 20))
+    kernel = np.random.default_rng(0).normal(size=(features.columns, 8)).astype(np.float32)
     tail = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer)
     assert (tail.variable is None) == (optimizer.name == "rmsprop")
     ones = by_row if tail.order == "row" else by_column
-    np.testing.assert_allclose(tail.product(ones, tf.constant(20)), rest.dense() @ kernel, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tail.product(ones, tf.constant(20)), features.dense() @ kernel, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(tail.squares(), np.square(kernel).sum(0), rtol=1e-5)
     np.testing.assert_array_equal(tail.numpy(), kernel)
 
 
 def test_sparse_gradient_matches_the_dense_gradient() -> None:
-    rest = tail_of(rows_like_texts(20, 0))
-    _, by_column = indices(sparse_layer.coordinates(rest, 20))
+    features = tail_of(rows_like_texts(20, 0))
+    _, by_column = indices(sparse_layer.coordinates(features, 20))
     upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    tail = sparse_layer.VariableTail([np.zeros((rest.columns, 8), np.float32)], [0.0])
+    tail = sparse_layer.VariableTail([np.zeros((features.columns, 8), np.float32)], [0.0])
     gradient = tail.backward(tf.constant(upstream), by_column)
-    np.testing.assert_allclose(gradient, rest.dense().T @ upstream, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, features.dense().T @ upstream, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("l2", [(0.0, 0.0), (0.01, 0.03)])
 def test_compiled_rmsprop_matches_keras(l2: tuple[float, float]) -> None:
-    numbers = np.random.default_rng(0)
-    batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each lacks some columns of the others
-    kernel = numbers.normal(size=(batches[0].columns, 8)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    batches = [tail_of(rows_like_texts(20, seed)) for seed in range(3)]  # with ones in different columns
+    kernel = rng.normal(size=(batches[0].columns, 8)).astype(np.float32)
     optimizer = Optimizer(learning_rate=0.01, rho=0.8, epsilon=1e-5)
     tail, variable = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer, l2), tf.Variable(kernel)
     by_unit = np.repeat(np.float32(l2), (3, 5))
     keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
-    for rest in batches * 2:
-        upstream = numbers.normal(size=(20, 8)).astype(np.float32)
-        _, by_column = indices(sparse_layer.coordinates(rest, 20))
+    for features in batches * 2:
+        upstream = rng.normal(size=(20, 8)).astype(np.float32)
+        _, by_column = indices(sparse_layer.coordinates(features, 20))
         assert tail.backward(tf.constant(upstream), by_column) is None
-        keras_rule.apply([rest.dense().T @ upstream + 2 * by_unit * variable], [variable])
+        keras_rule.apply([features.dense().T @ upstream + 2 * by_unit * variable], [variable])
     np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
     assert np.abs(tail.numpy() - kernel).max() > 0.01
 
 
-def test_optimizers_other_than_rmsprop_update_a_variable() -> None:
+def test_optimizers_other_than_plain_rmsprop_update_a_variable() -> None:
     for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
         assert sparse_layer.tail([np.zeros((3, 2), np.float32)], optimizer).variable is not None
 
 
-@Kinds
-def test_rows_without_words_give_zero(optimizer: Optimizer) -> None:
-    nothing = (tf.constant([], tf.int32),) * 2
+@both_kinds_of_tail
+def test_rows_without_ones_give_a_zero_product_and_a_zero_gradient(optimizer: Optimizer) -> None:
+    no_ones = (tf.constant([], tf.int32),) * 2
     tail = sparse_layer.tail([np.ones((3, 2), np.float32)], optimizer)
-    np.testing.assert_array_equal(tail.product(nothing, tf.constant(4)), np.zeros((4, 2)))
-    gradient = tail.backward(tf.ones((4, 2)), nothing)
+    np.testing.assert_array_equal(tail.product(no_ones, tf.constant(4)), np.zeros((4, 2)))
+    gradient = tail.backward(tf.ones((4, 2)), no_ones)
     np.testing.assert_array_equal(tail.numpy() if gradient is None else gradient + 1, np.ones((3, 2)))

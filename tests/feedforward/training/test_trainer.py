@@ -1,4 +1,4 @@
-"""Training compared with Keras's own `fit`, with training alone, and with repeated training."""
+"""Training compared with Keras's `fit`, with training outside a pack, and with repeated training."""
 
 import functools
 import os
@@ -32,7 +32,7 @@ SMALL = small_params()
 DATASETS = ["tones", "notes"]
 EPOCHS = 4
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # fast tests are in test_packed_model
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # test_packed_model.py has the fast tests
 
 
 def training_and_validation(dataset: str) -> tuple[Subset, Subset]:
@@ -41,16 +41,16 @@ def training_and_validation(dataset: str) -> tuple[Subset, Subset]:
 
 
 def fit(
-    dataset: str, variants: Sequence[str], params: Params = SMALL, order: int = 3, seed: int = 0, **how: Any
+    dataset: str, variants: Sequence[str], params: Params = SMALL, order_seed: int = 3, seed: int = 0, **options: Any
 ) -> list[Replica]:
-    """Train replicas of variants on a small dataset; none of them may fail."""
+    """Train a replica of each variant on a small dataset, and return those that did not fail."""
     train, validation = training_and_validation(dataset)
-    named = {name: params.variants[name] for name in variants}
-    options = {"epochs": EPOCHS} | how
-    fitted = trainer.fit(
-        params.datasets[dataset], named, train, validation, seed, np.random.default_rng(order), **options
+    chosen = {name: params.variants[name] for name in variants}
+    options = {"epochs": EPOCHS} | options
+    results = trainer.fit(
+        params.datasets[dataset], chosen, train, validation, seed, np.random.default_rng(order_seed), **options
     )
-    return [replica for replica in fitted if isinstance(replica, Replica)]
+    return [result for result in results if isinstance(result, Replica)]
 
 
 @functools.cache
@@ -69,12 +69,12 @@ def with_optimizer(dataset: str, **optimizer: Any) -> Params:
     return SMALL.model_copy(update={"datasets": {dataset: old.model_copy(update={"training": learning})}})
 
 
-def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
+def compiled_model(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
     """Build the model and compile it as a plain Keras script does."""
     model = network.build(dataset, variant, features, seed)
     optimizer = dataset.training.optimizer
-    kinds = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
-    rule = kinds[optimizer.name](optimizer.learning_rate)
+    rules = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
+    rule = rules[optimizer.name](optimizer.learning_rate)
     model.compile(optimizer=rule, loss=tasks.TASKS[dataset.task].loss, metrics=["accuracy"])
     return model
 
@@ -91,14 +91,14 @@ def test_curves_and_weights_match_keras_fit_on_the_same_batches(dataset: str, va
     params = with_optimizer(dataset, name=optimizer)
     train, validation = training_and_validation(dataset)
     (replica,) = fit(dataset, [variant], params, seed=4)
-    model = compiled(params.datasets[dataset], params.variants[variant], train.split.features.shape[1], 4)
+    model = compiled_model(params.datasets[dataset], params.variants[variant], train.split.features.shape[1], 4)
     held_out = dense(validation.to_split().features), validation.labels
     order = np.random.default_rng(3)
     for epoch in range(EPOCHS):
-        chosen = train.to_split().take(order.permutation(len(train)))
+        ordered = train.to_split().take(order.permutation(len(train)))
         size = params.datasets[dataset].training.batch_size
         history = model.fit(
-            dense(chosen.features), chosen.labels, size, shuffle=False, validation_data=held_out, verbose=0
+            dense(ordered.features), ordered.labels, size, shuffle=False, validation_data=held_out, verbose=0
         ).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert replica.curves[name][epoch] == pytest.approx(history[name][0], abs=1e-4), (name, epoch)
@@ -109,7 +109,8 @@ def test_curves_and_weights_match_keras_fit_on_the_same_batches(dataset: str, va
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_evaluate_matches_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
-    models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
+    entry, variant, columns = SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1]
+    models = [compiled_model(entry, variant, columns, seed) for seed in (0, 1)]
     for metrics, model in zip(trainer.evaluate(models, Subset(data)), models, strict=True):
         expected = model.evaluate(dense(data.features), data.labels, verbose=0, return_dict=True)
         assert metrics["loss"] == pytest.approx(expected["loss"], rel=1e-5)
@@ -169,30 +170,30 @@ def test_calibration_is_measured_after_each_epoch_on_the_validation_samples(data
 
 
 def test_curves_have_one_value_per_epoch_and_the_loss_includes_the_penalty() -> None:
-    plain, penalised = trained("notes", "original", "l2")
+    plain, penalized = trained("notes", "original", "l2")
     names = {"loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"}
     names |= {f"calibration/{name}" for name in calibration.FIGURES}
     assert set(plain.curves) == names
     assert {len(curve) for curve in plain.curves.values()} == {EPOCHS}
     assert plain.curves["loss"] == plain.curves["cross_entropy"]
     for prefix in ("", "val_"):
-        both = zip(penalised.curves[f"{prefix}loss"], penalised.curves[f"{prefix}cross_entropy"], strict=True)
-        assert all(loss > free + 0.01 for loss, free in both)
+        pairs = zip(penalized.curves[f"{prefix}loss"], penalized.curves[f"{prefix}cross_entropy"], strict=True)
+        assert all(loss > cross_entropy + 0.01 for loss, cross_entropy in pairs)
 
 
 def test_validation_is_optional_and_does_not_change_training() -> None:
     train, _ = training_and_validation("notes")
-    data, variant = SMALL.datasets["notes"], {"original": SMALL.variants["original"]}
-    (unwatched,) = trainer.fit(data, variant, train, None, 0, np.random.default_rng(3), EPOCHS)
-    assert isinstance(unwatched, Replica)
-    assert unwatched.measured == {}
-    assert set(unwatched.curves) == {"loss", "accuracy", "cross_entropy"}
-    assert digests([unwatched]) == digests(trained("notes", "original"))
+    dataset, variants = SMALL.datasets["notes"], {"original": SMALL.variants["original"]}
+    (replica,) = trainer.fit(dataset, variants, train, None, 0, np.random.default_rng(3), EPOCHS)
+    assert isinstance(replica, Replica)
+    assert replica.measured == {}
+    assert set(replica.curves) == {"loss", "accuracy", "cross_entropy"}
+    assert digests([replica]) == digests(trained("notes", "original"))
 
 
 @pytest.mark.proves("The generalization gap compares two losses that are both measured without dropout")
 def test_training_metrics_of_the_best_epoch_are_measured_without_dropout() -> None:
-    """After one epoch the model still has the weights of its best one."""
+    """After a single epoch, the model still has the weights of its best epoch."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
         [metrics] = trainer.evaluate([replica.model], training_and_validation("notes")[0])
         expected = {"best_cross_entropy": metrics["cross_entropy"], "best_accuracy": metrics["accuracy"]}
@@ -202,23 +203,23 @@ def test_training_metrics_of_the_best_epoch_are_measured_without_dropout() -> No
 
 # --- packs -------------------------------------------------------------------------------------
 
-EVERY_VARIANT = ("original", "smaller", "larger", "l2", "dropout")
+ALL_VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
 
 
 @pytest.mark.proves("A variant has the same weights, bit for bit, whether it is trained in a pack or alone")
 @pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("variant", EVERY_VARIANT)
+@pytest.mark.parametrize("variant", ALL_VARIANTS)
 def test_a_variant_has_identical_results_in_a_pack_and_alone(dataset: str, variant: str) -> None:
-    """Fingerprints do not depend on the pack, so a changed variant can be trained alone."""
-    packed = trained(dataset, *EVERY_VARIANT)[EVERY_VARIANT.index(variant)]
+    """A changed variant can therefore be trained alone: its fingerprint does not depend on the pack."""
+    in_pack = trained(dataset, *ALL_VARIANTS)[ALL_VARIANTS.index(variant)]
     (alone,) = trained(dataset, variant)
-    assert digests([alone]) == digests([packed])
-    assert (alone.curves, alone.measured) == (packed.curves, packed.measured)
+    assert digests([alone]) == digests([in_pack])
+    assert (alone.curves, alone.measured) == (in_pack.curves, in_pack.measured)
 
 
 def test_the_order_of_the_variants_in_a_pack_changes_only_the_order_of_the_results() -> None:
-    reversed_pack = fit("notes", EVERY_VARIANT[::-1])
-    assert digests(reversed_pack[::-1]) == digests(trained("notes", *EVERY_VARIANT))
+    reversed_pack = fit("notes", ALL_VARIANTS[::-1])
+    assert digests(reversed_pack[::-1]) == digests(trained("notes", *ALL_VARIANTS))
 
 
 def test_different_seeds_give_different_weights() -> None:
@@ -227,14 +228,14 @@ def test_different_seeds_give_different_weights() -> None:
 
 def test_results_depend_on_batch_order_and_each_epoch_is_reported() -> None:
     reported: list[tuple[int, float]] = []
-    (reordered,) = fit("notes", ["original"], order=4, on_epoch=lambda epoch, loss: reported.append((epoch, loss)))
+    (reordered,) = fit("notes", ["original"], order_seed=4, on_epoch=lambda epoch, loss: reported.append((epoch, loss)))
     assert digests([reordered]) != digests(trained("notes", "original"))
     assert reported == list(enumerate(reordered.curves["loss"], start=1))
 
 
 SCRIPT = """
 from feedforward.experiments import runner
-runner.prepare(2)  # the tests have 1
+runner.prepare(2)  # packs at a time, hence other numbers of threads than in the process of the tests
 import numpy as np
 import small_data
 from feedforward.data.splits import Subset
@@ -269,26 +270,27 @@ def test_lecture_sized_variants_have_identical_results_in_full_packs_and_alone(
     dataset: str, variants: tuple[str, ...]
 ) -> None:
     params = load_params(ROOT / "params.yaml")
-    entry, numbers = params.datasets[dataset], np.random.default_rng(0)
-    named = {name: params.variants[name.split()[0]] for name in variants}
-    assert sum(entry.network.sizes[variant.size][0] for variant in named.values()) <= params.pack_units
-    data = Subset(split_like(dataset, 3 * entry.training.batch_size + 50, len(entry.labels), numbers))
+    entry, rng = params.datasets[dataset], np.random.default_rng(0)
+    by_name = {name: params.variants[name.split()[0]] for name in variants}
+    assert sum(entry.network.sizes[variant.size][0] for variant in by_name.values()) <= params.pack_units
+    data = Subset(random_split(dataset, 3 * entry.training.batch_size + 50, len(entry.labels), rng))
 
-    def train(chosen: Sequence[str]) -> list[str]:
+    def trained_digests(chosen: Sequence[str]) -> list[str]:
         order = np.random.default_rng(0)
-        fitted = trainer.fit(entry, {name: named[name] for name in chosen}, data, None, 0, order, 1)
-        return digests([replica for replica in fitted if isinstance(replica, Replica)])
+        results = trainer.fit(entry, {name: by_name[name] for name in chosen}, data, None, 0, order, 1)
+        return digests([result for result in results if isinstance(result, Replica)])
 
-    packed = train(variants)
+    in_pack = trained_digests(variants)
     for k in (0, len(variants) - 1):
-        assert train(variants[k : k + 1]) == packed[k : k + 1]
+        assert trained_digests(variants[k : k + 1]) == in_pack[k : k + 1]
 
 
-def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Generator) -> Split:
-    labels = numbers.integers(0, classes, samples).astype(np.uint8)
+def random_split(dataset: str, samples: int, classes: int, rng: np.random.Generator) -> Split:
+    """Return random samples of the shape of the dataset's, with labels that do not depend on them."""
+    labels = rng.integers(0, classes, samples).astype(np.uint8)
     if dataset == "mnist":
-        return Split(numbers.integers(0, 256, (samples, 784)).astype(np.uint8), labels)
-    rows = [np.unique((10_000 * numbers.random(200) ** 4).astype(np.uint16)) for _ in range(samples)]
+        return Split(rng.integers(0, 256, (samples, 784)).astype(np.uint8), labels)
+    rows = [np.unique((10_000 * rng.random(200) ** 4).astype(np.uint16)) for _ in range(samples)]
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return Split(MultiHot(indptr, np.concatenate(rows), 10_000), labels)
 
@@ -298,29 +300,29 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_a_replica_with_a_non_finite_loss_fails_without_affecting_others(dataset: str) -> None:
-    wild = with_optimizer(dataset, name="sgd", learning_rate=1.0, momentum=0.99)
-    steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0), "original": Variant()}})
+    fast = with_optimizer(dataset, name="sgd", learning_rate=1.0, momentum=0.99)
+    diverging = fast.model_copy(update={"variants": {"steep": Variant(l2=10.0), "original": Variant()}})
     train, validation = training_and_validation(dataset)
     order = np.random.default_rng(3)
-    failed, other = trainer.fit(steep.datasets[dataset], steep.variants, train, validation, 4, order, 30)
+    failed, other = trainer.fit(diverging.datasets[dataset], diverging.variants, train, validation, 4, order, 30)
     assert isinstance(failed, TrainingError)
-    title = wild.datasets[dataset].title
+    title = diverging.datasets[dataset].title
     assert re.match(rf"{title}, steep, seed 4: \w+ is (nan|inf) at epoch \d+, expected a finite", str(failed))
     assert "learning_rate" in str(failed)
-    (alone,) = fit(dataset, ["original"], steep, seed=4, epochs=30)
+    (alone,) = fit(dataset, ["original"], diverging, seed=4, epochs=30)
     assert isinstance(other, Replica)
     assert digests([other]) == digests([alone])
 
 
 def test_training_ends_when_all_replicas_have_failed() -> None:
-    wild = with_optimizer("notes", name="sgd", learning_rate=10.0, momentum=0.99)
+    fast = with_optimizer("notes", name="sgd", learning_rate=10.0, momentum=0.99)
     epochs: list[int] = []
-    steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0)}})
-    assert fit("notes", ["steep"], steep, epochs=30, on_epoch=lambda epoch, _: epochs.append(epoch)) == []
+    diverging = fast.model_copy(update={"variants": {"steep": Variant(l2=10.0)}})
+    assert fit("notes", ["steep"], diverging, epochs=30, on_epoch=lambda epoch, _: epochs.append(epoch)) == []
     assert len(epochs) < 30
 
 
-def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
+def test_setting_up_tensorflow_again_keeps_its_number_of_threads() -> None:
     keras_backend.configure(2, 1)
     before = tf.config.threading.get_inter_op_parallelism_threads()
     keras_backend.configure(before + 1, 2)
@@ -332,7 +334,7 @@ def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """The real training reviews: those of this checkout or, if there are none, vectorized from a mirror."""
+    """The real training reviews: those vectorized in this checkout or, if there are none, vectorized from a mirror."""
     from feedforward.data import preparation
     from feedforward.data.sources import download
 
@@ -356,7 +358,7 @@ RUNS, REAL_EPOCHS = 8, 8
 
 
 def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[float]]:
-    """Train like the lecture's script: dense float32; Keras draws weights, masks and order; the split is random."""
+    """Train as the lecture's script does: dense float32; Keras draws weights, masks and order; the split is random."""
     keras.utils.set_random_seed(seed)
     layers: list[keras.Layer] = [keras.Input((10_000,))]
     for _ in range(2):
@@ -379,21 +381,21 @@ def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[flo
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["original", "dropout"])
 def test_losses_on_real_reviews_have_the_same_distribution_as_with_stock_keras(reviews: Split, name: str) -> None:
-    """Eight runs each draw split, order, weights and masks. Kolmogorov–Smirnov test and a test of spread, 1 % each."""
+    """Compare eight runs with eight of Keras, each with its own split, order, weights and masks, at the 1 % level."""
     params = load_params(ROOT / "params.yaml")
-    data, variant = params.datasets["imdb"], {name: params.variants[name]}
-    ours = []
+    dataset, variants = params.datasets["imdb"], {name: params.variants[name]}
+    trained_curves = []
     for seed in range(RUNS):
-        train, validation = validation_split.draw(reviews, data, seed)
+        train, validation = validation_split.draw(reviews, dataset, seed)
         order = validation_split.generator(seed, validation_split.ORDER)
-        (replica,) = trainer.fit(data, variant, train, validation, seed, order, REAL_EPOCHS)
+        (replica,) = trainer.fit(dataset, variants, train, validation, seed, order, REAL_EPOCHS)
         assert isinstance(replica, Replica)
-        ours.append(replica.curves)
-    theirs = [stock_keras(reviews, variant[name].dropout_rate, seed) for seed in range(RUNS)]
+        trained_curves.append(replica.curves)
+    keras_curves = [stock_keras(reviews, variants[name].dropout_rate, seed) for seed in range(RUNS)]
     for curve, best in (("val_loss", min), ("val_accuracy", max)):
-        left, right = (np.array([best(curves[curve]) for curves in runs]) for runs in (ours, theirs))
-        for whose, values in (("ours", left), ("Keras's", right)):
-            print(f"{name} {curve}, {whose}: mean {values.mean():.4f}, standard deviation {values.std(ddof=1):.4f}")
-        assert stats.ks_2samp(left, right).pvalue > 0.01, (curve, left, right)
+        actual, expected = (np.array([best(c[curve]) for c in curves]) for curves in (trained_curves, keras_curves))
+        for source, values in (("feedforward", actual), ("Keras", expected)):
+            print(f"{name} {curve}, {source}: mean {values.mean():.4f}, standard deviation {values.std(ddof=1):.4f}")
+        assert stats.ks_2samp(actual, expected).pvalue > 0.01, (curve, actual, expected)
         # Brown and Forsythe's test of equal spread: a seed with dead units is an outlier, to which a ratio is sensitive
-        assert stats.levene(left, right, center="median").pvalue > 0.01, (curve, left, right)
+        assert stats.levene(actual, expected, center="median").pvalue > 0.01, (curve, actual, expected)
