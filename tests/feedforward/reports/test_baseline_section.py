@@ -1,4 +1,4 @@
-"""The section of the page with baselines and published results."""
+"""The section of the comparison page about baselines and published results."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from feedforward.reports.scale_chart import Mark
 
 
 def baseline(runs: list[RunResult], name: str, accuracy: float) -> list[RunResult]:
-    """Return results of a baseline on IMDb that is 0.01 worse than `original` for each seed, up to noise."""
+    """Return results of a baseline on IMDb whose loss exceeds that of `original` by about 0.01."""
     results = [
         dataclasses.replace(
             run,
@@ -37,22 +37,22 @@ def params() -> Params:
 @pytest.fixture(scope="module")
 def findings(params: Params) -> list[Findings]:
     runs = synthetic_runs(params, range(6))
-    simple = [*baseline(runs, "majority <class>", 0.5), *baseline(runs, "logistic regression", 0.88)]
-    return find(runs, params, simple=simple)
+    baselines = [*baseline(runs, "majority <class>", 0.5), *baseline(runs, "logistic regression", 0.88)]
+    return find(runs, params, simple=baselines)
 
 
 def test_page_shows_baselines_in_charts_tables_and_differences(findings: list[Findings]) -> None:
     references = {entry.name: baseline_section.references(entry) for entry in findings}
     page = comparison_page.render(findings, Additions(references=references))
     imdb = page[page.index('<section id="imdb"') :]
-    assert imdb.count('<line class="level"') == 4  # two lines, wide and narrow
+    assert imdb.count('<line class="level"') == 4  # two baselines, each in the wide and the narrow chart
     assert '<th scope="row">logistic regression</th><td class="number">6</td>' in imdb
-    part = imdb[imdb.index("Baselines and published results") : imdb.index("Verdicts on the lecture")]
-    assert "◂ 0.5000" in part
-    assert "<title>logistic regression, baseline: 0.8800 [0.8761, 0.8839]</title>" in part
-    assert "<title>NB-SVM, bigrams (Wang and Manning 2012): 0.9122 [0.9087, 0.9157]</title>" in part
-    assert "majority &lt;class&gt;" in part
-    assert part.count(" better</span>") == 2
+    section = imdb[imdb.index("Baselines and published results") : imdb.index("Verdicts on the lecture")]
+    assert "◂ 0.5000" in section
+    assert "<title>logistic regression, baseline: 0.8800 [0.8761, 0.8839]</title>" in section
+    assert "<title>NB-SVM, bigrams (Wang and Manning 2012): 0.9122 [0.9087, 0.9157]</title>" in section
+    assert "majority &lt;class&gt;" in section
+    assert section.count(" better</span>") == 2
     assert "look for a leak" not in page
 
 
@@ -66,14 +66,14 @@ def test_tables_list_the_baselines_with_the_variants(findings: list[Findings]) -
 def test_page_without_baselines_shows_published_results(params: Params) -> None:
     mnist, _ = find(synthetic_runs(params, range(2)), params)
     assert baseline_section.references(mnist) == []
-    part = baseline_section.section(mnist)
-    assert "Srivastava et al. 2014" in part
-    assert "<table" not in part
-    nothing = dataclasses.replace(mnist, dataset=mnist.dataset.model_copy(update={"literature": ()}))
-    assert baseline_section.section(nothing) == ""
+    section = baseline_section.section(mnist)
+    assert "Srivastava et al. 2014" in section
+    assert "<table" not in section
+    without_literature = dataclasses.replace(mnist, dataset=mnist.dataset.model_copy(update={"literature": ()}))
+    assert baseline_section.section(without_literature) == ""
 
 
-def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> None:
+def test_results_above_the_best_published_one_are_flagged(params: Params) -> None:
     runs = [
         dataclasses.replace(run, metrics={**run.metrics, "test_accuracy": 0.999}) if run.role == "final" else run
         for run in synthetic_runs(params, range(3))
@@ -85,14 +85,14 @@ def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> No
 
 
 def test_all_values_are_drawn_if_there_are_no_published_results() -> None:
-    marks = [Mark("ours", "variant", 0.98, None, None), Mark("constant", "baseline", 0.1, 0.09, 0.11)]
+    marks = [Mark("original", "variant", 0.98, None, None), Mark("constant", "baseline", 0.1, 0.09, 0.11)]
     assert scale_chart.chart(marks, "test accuracy", 3, wide=True).count("<circle") == 2
 
 
 def test_a_baseline_far_outside_the_range_is_named_at_the_edge() -> None:
     marks = [
-        Mark("ours", "variant", 0.98, 0.979, 0.981),
-        Mark("theirs", "published", 0.99, 0.988, 0.992),
+        Mark("original", "variant", 0.98, 0.979, 0.981),
+        Mark("a paper", "published", 0.99, 0.988, 0.992),
         Mark("near", "baseline", 0.97, 0.968, 0.972),
         Mark("far", "baseline", 0.1, 0.09, 0.11),
     ]

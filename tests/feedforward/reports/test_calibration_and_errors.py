@@ -1,4 +1,4 @@
-"""The parts of the comparison page about calibration and errors."""
+"""The sections of the comparison page about calibration and errors."""
 
 import dataclasses
 import re
@@ -22,7 +22,7 @@ def findings(chosen: Params | None = None, with_calibration: bool = True) -> lis
     return find(complete(runs, CLASSES) if with_calibration else runs, chosen)
 
 
-def test_calibration_is_shown_by_epoch_and_variant_with_diagrams() -> None:
+def test_calibration_has_a_figure_for_each_curve_and_variant_and_a_table() -> None:
     tones, _ = findings()
     page = calibration_section.render(tones)
     assert page.count("<figure") == len(calibration_section.CURVES) + len(tones.variants)
@@ -41,21 +41,21 @@ def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:
     assert "of glad" in errors_section.render(notes)
 
 
-def test_runs_of_earlier_versions_have_no_calibration_or_error_section() -> None:
+def test_runs_without_calibration_and_errors_have_no_such_sections() -> None:
     for entry in findings(with_calibration=False):
         assert calibration_section.render(entry) == errors_section.render(entry) == ""
 
 
 def test_a_regression_shows_residuals_and_no_matrix() -> None:
-    noise = np.random.default_rng(0)
-    predicted = noise.normal(300, 50, 400)
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(300, 50, 400)
     run = dataclasses.replace(
         final_run("tones", "original", 0, 2, 0.9),
-        errors={"residuals": error_analysis.residuals(predicted + noise.normal(0, 9, 400), predicted)},
+        errors={"residuals": error_analysis.residuals(predicted + rng.normal(0, 9, 400), predicted)},
     )
-    regression = find([run], params())[0]
-    prices = regression.dataset.model_copy(update={"task": "regression", "labels": ("price",)})
-    page = errors_section.render(dataclasses.replace(regression, dataset=prices))
+    tones = find([run], params())[0]
+    prices = tones.dataset.model_copy(update={"task": "regression", "labels": ("price",)})
+    page = errors_section.render(dataclasses.replace(tones, dataset=prices))
     assert "predicted price" in page
     assert "Confusion matrix" not in page
     assert "<table" not in page
@@ -69,7 +69,7 @@ def test_hostile_labels_are_escaped() -> None:
     assert "&lt;b&gt;sad" in page
 
 
-def test_confusion_matrices_for_dvc_have_a_row_for_each_cell() -> None:
+def test_csv_file_of_confusion_matrices_has_a_row_for_each_cell() -> None:
     lines = error_tables.confusion_csv(findings()).splitlines()
     assert lines[0] == "dataset,actual,predicted,samples,share"
     assert len(lines) == 1 + 9 + 4

@@ -1,4 +1,4 @@
-"""The interactive charts of the report in a real browser: pointer, keys, address, tables, hostile names, no script."""
+"""Interactive charts of the comparison page in a browser: pointer, keyboard, URL, tables, hostile names, no script."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from feedforward.reports.comparison_section import Reference
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
+__all__ = ["pytestmark"]  # pytest reads this name: it marks the tests as slow, and skips them without a browser
 NAME = "imdb"
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'</script>"
 LINES = "document.querySelectorAll('[data-curves=imdb] .surface polyline.line').length"
@@ -28,6 +28,7 @@ LINES = "document.querySelectorAll('[data-curves=imdb] .surface polyline.line').
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a page with hostile names."""
     params = load_params()
     findings = find(synthetic_runs(params, range(4)), params)
     title = {"title": HOSTILE}
@@ -70,16 +71,16 @@ def test_url_restores_the_chosen_variants_seeds_and_scale(page: "Page", address:
     figure(page).get_by_role("combobox", name="Curve").select_option("training loss")
     link = figure(page).get_by_role("link", name="Link to this view").evaluate("(at) => at.href")
     assert page.url == link
-    other = page.context.new_page()
-    other.goto(link)
-    assert other.evaluate(LINES) == 4
-    assert figure(other).locator("path.seed").count() == 4 * 4
-    sync.expect(figure(other)).to_contain_text("Training loss by epoch")
-    sync.expect(figure(other)).to_contain_text("logarithmic")
-    other.goto(f"{address}#{NAME}?{NAME}.curve=nonsense&{NAME}.epochs=0-99999&{NAME}.off=nobody&{NAME}.table=99up&x")
-    other.reload()
-    assert other.evaluate(LINES) == 5
-    sync.expect(figure(other)).to_contain_text("Validation loss by epoch")
+    new_page = page.context.new_page()
+    new_page.goto(link)
+    assert new_page.evaluate(LINES) == 4
+    assert figure(new_page).locator("path.seed").count() == 4 * 4
+    sync.expect(figure(new_page)).to_contain_text("Training loss by epoch")
+    sync.expect(figure(new_page)).to_contain_text("logarithmic")
+    new_page.goto(f"{address}#{NAME}?{NAME}.curve=nonsense&{NAME}.epochs=0-99999&{NAME}.off=nobody&{NAME}.table=99up&x")
+    new_page.reload()
+    assert new_page.evaluate(LINES) == 5
+    sync.expect(figure(new_page)).to_contain_text("Validation loss by epoch")
 
 
 def test_values_can_be_read_with_pointer_and_keyboard(page: "Page") -> None:
@@ -124,7 +125,7 @@ def test_epochs_can_be_zoomed_by_dragging_buttons_and_keyboard(page: "Page") -> 
     assert int(slider.get_attribute("aria-valuemin") or 0) > 1
 
 
-def test_every_statistic_can_be_shown_as_differences_or_values(page: "Page") -> None:
+def test_statistics_can_be_shown_as_differences_or_values(page: "Page") -> None:
     section = page.locator(f"[data-statistics={NAME}]")
     section.get_by_role("combobox", name="Statistic").select_option("overfit epoch")
     description = section.get_by_role("img").get_attribute("aria-label") or ""
@@ -136,17 +137,18 @@ def test_every_statistic_can_be_shown_as_differences_or_values(page: "Page") -> 
     assert all(f"{name} {mean:.1f} [" in description for name, mean in means.items())
 
 
-def test_a_table_can_be_sorted_by_any_column_in_both_directions(page: "Page") -> None:
+def test_a_table_can_be_sorted_in_both_directions_and_restored(page: "Page") -> None:
     table = page.locator(f'table[data-sort="{NAME}.table"]')
     names = "(at) => [...at.tBodies[0].rows].map((row) => row.cells[0].textContent)"
     before = table.evaluate(names)
     heading = table.get_by_role("button", name="lowest validation loss")
     heading.focus()
     page.keyboard.press("Enter")
-    first = table.locator("th").nth(2)
-    sync.expect(first).to_have_attribute("aria-sort", "ascending")
-    means = {one["name"]: one["statistics"]["best_val_cross_entropy"]["mean"] for one in data_of(page)["variants"]}
-    expected = sorted({**means, HOSTILE: 0.4}, key=lambda name: {**means, HOSTILE: 0.4}[name])
+    column = table.locator("th").nth(2)
+    sync.expect(column).to_have_attribute("aria-sort", "ascending")
+    losses = {v["name"]: v["statistics"]["best_val_cross_entropy"]["mean"] for v in data_of(page)["variants"]}
+    losses[HOSTILE] = 0.4
+    expected = sorted(losses, key=lambda name: losses[name])
     assert table.evaluate(names) == expected
     assert f"{NAME}.table=2up" in page.url
     heading.click()
@@ -161,13 +163,15 @@ def test_names_are_shown_as_text_and_not_executed(page: "Page") -> None:
     assert HOSTILE in page.locator(f"[data-curves={NAME}] .surface .level-name").first.evaluate(
         "(at) => at.textContent"
     )
-    other = page.context.new_page()  # whose errors are expected
-    other.goto(page.url)
-    with other.expect_console_message(lambda message: "Content Security Policy" in message.text):
-        other.evaluate("() => document.body.append(Object.assign(document.createElement('script'), { text: 'x = 1' }))")
+    new_page = page.context.new_page()  # its errors are expected; those of `page` would fail the test
+    new_page.goto(page.url)
+    with new_page.expect_console_message(lambda message: "Content Security Policy" in message.text):
+        new_page.evaluate(
+            "() => document.body.append(Object.assign(document.createElement('script'), { text: 'x = 1' }))"
+        )
 
 
-def test_page_without_javascript_shows_static_pictures(browser: "Browser", address: str) -> None:
+def test_page_without_javascript_shows_static_charts(browser: "Browser", address: str) -> None:
     context = browser.new_context(viewport={"width": 1200, "height": 900}, java_script_enabled=False)
     page = context.new_page()
     page.goto(address)

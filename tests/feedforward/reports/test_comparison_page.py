@@ -35,7 +35,8 @@ def page(params: Params) -> str:
     return comparison_page.render(find(synthetic_runs(params, range(4)), params))
 
 
-def everything(params: Params) -> Additions:
+def all_additions(params: Params) -> Additions:
+    """Return content for all optional sections."""
     first = next(iter(params.datasets))
     check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
     return Additions(
@@ -47,8 +48,8 @@ def everything(params: Params) -> Additions:
     )
 
 
-class Tags(HTMLParser):
-    """Collects ids, addresses and whether tags are balanced."""
+class ParsedPage(HTMLParser):
+    """Collects ids, addresses and text, counts scripts, and checks that tags are balanced."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -84,30 +85,30 @@ class Tags(HTMLParser):
 
 def test_page_is_reproducible_and_makes_no_requests(params: Params) -> None:
     findings = find(synthetic_runs(params, range(2)), params)
-    page = comparison_page.render(findings, everything(params))
-    assert page == comparison_page.render(findings, everything(params))
-    tags = Tags(page)
-    assert not tags.open
-    assert tags.scripts == 2  # the charts' data and code
-    assert not [address for address in tags.addresses if "//" in address]
+    page = comparison_page.render(findings, all_additions(params))
+    assert page == comparison_page.render(findings, all_additions(params))
+    parsed = ParsedPage(page)
+    assert not parsed.open
+    assert parsed.scripts == 2  # the charts' data and code
+    assert not [address for address in parsed.addresses if "//" in address]
     assert "url(" not in page
-    assert Counter(tags.ids).most_common(1)[0][1] == 1
-    assert {address[1:] for address in tags.addresses if address.startswith("#")} <= set(tags.ids)
+    assert Counter(parsed.ids).most_common(1)[0][1] == 1
+    assert {address[1:] for address in parsed.addresses if address.startswith("#")} <= set(parsed.ids)
 
 
-def test_the_answer_and_its_uncertainty_are_at_the_top(page: str, params: Params) -> None:
+def test_the_answer_is_at_the_top_with_its_interval(page: str, params: Params) -> None:
     findings = find(synthetic_runs(params, range(4)), params)
-    text = Tags(page).text
+    text = ParsedPage(page).text
     top = text[: text.index("Validation loss by epoch")]
     assert "Overfits least" in top
-    for one in findings:
-        best = min(one.summary, key=lambda variant: one.summary[variant]["rise"].mean)
+    for summary in (of_dataset.summary for of_dataset in findings):
+        best = min(summary, key=lambda variant: summary[variant]["rise"].mean)
         assert f"Overfits least {best}" in top or "Overfits least Undecided after 4 seeds" in top
     assert re.search(r"is 0\.\d{4} \[", top)
 
 
 def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Params) -> None:
-    text = Tags(page).text
+    text = ParsedPage(page).text
     for dataset in params.datasets.values():
         for claim in dataset.claims:
             assert re.search(
@@ -119,10 +120,11 @@ def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Pa
 
 
 def test_sections_without_data_are_omitted(page: str, params: Params) -> None:
-    text = Tags(page).text
+    text = ParsedPage(page).text
     for absent in ("Test samples with the largest loss", "The data", "Protocols “fair”", "keras 3.15"):
         assert absent not in text
-    text = Tags(comparison_page.render(find(synthetic_runs(params, range(2)), params), everything(params))).text
+    full_page = comparison_page.render(find(synthetic_runs(params, range(2)), params), all_additions(params))
+    text = ParsedPage(full_page).text
     for present in (
         "Test samples with the largest loss",
         "The data",
@@ -138,7 +140,7 @@ def test_names_in_chart_data_are_escaped(params: Params) -> None:
     name = "</script><script>alert(1)</script>"
     references = {findings[0].name: [Reference(name, {"best_val_cross_entropy": Estimate(1, 0.5)})]}
     page = comparison_page.render(findings, Additions(references=references))
-    assert Tags(page).scripts == 2
+    assert ParsedPage(page).scripts == 2
     data = page.split('id="chart-data">')[1].split("</script>")[0]
     assert "<" not in data
     assert json.loads(data)["datasets"][0]["references"][0]["name"] == name
@@ -170,37 +172,38 @@ def test_charts_and_tables_show_the_same_numbers(params: Params) -> None:
         assert variant["statistics"]["rise"]["mean"] == pytest.approx(estimate.mean, rel=1e-5)
         assert [seed for seed, _ in variant["statistics"]["rise"]["values"]] == [0, 1, 2]
         curve = variant["curves"]["val_cross_entropy"]
-        assert curve["mean"] == pytest.approx([sum(each) / 3 for each in zip(*curve["runs"], strict=True)], rel=1e-4)
-    gaps = {entry["name"]: entry["mean"] for entry in data["differences"] if entry["statistic"] == "rise"}
-    means = {each.left: each.estimate.mean for each in findings.differences if each.statistic == "rise"}
-    assert gaps == pytest.approx(means, rel=1e-4)
+        means = [sum(losses) / 3 for losses in zip(*curve["runs"], strict=True)]
+        assert curve["mean"] == pytest.approx(means, rel=1e-4)
+    differences = {d["name"]: d["mean"] for d in data["differences"] if d["statistic"] == "rise"}
+    means = {d.left: d.estimate.mean for d in findings.differences if d.statistic == "rise"}
+    assert differences == pytest.approx(means, rel=1e-4)
 
 
 def test_sample_texts_are_escaped(params: Params) -> None:
-    page = comparison_page.render(find(synthetic_runs(params, [0]), params), everything(params))
+    page = comparison_page.render(find(synthetic_runs(params, [0]), params), all_additions(params))
     assert "a &lt;b&gt;&amp;amp; film" in page
     assert "film +1.50" in page
     assert "a −0.25" in page
 
 
 def test_page_warns_that_results_of_one_seed_are_unreliable(params: Params) -> None:
-    text = Tags(comparison_page.render(find(synthetic_runs(params, [0]), params))).text
+    text = ParsedPage(comparison_page.render(find(synthetic_runs(params, [0]), params))).text
     assert "One seed gives a ranking, but not a reliable one." in text
     assert "Better than" not in text
     assert "Seeds needed to decide it: at least 1 more." in text
 
 
 def test_no_winner_is_named_if_variants_cannot_be_distinguished(params: Params) -> None:
-    name, alike = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
-    runs = [replica_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
-    text = Tags(comparison_page.render(find(runs, params))).text
+    name, shape = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
+    runs = [replica_run(name, variant, seed, 6, shape) for variant in params.variants for seed in range(3)]
+    text = ParsedPage(comparison_page.render(find(runs, params))).text
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
 
 
-def test_page_says_that_the_loss_of_neither_variant_rises(params: Params) -> None:
+def test_page_says_if_the_loss_of_no_variant_rises(params: Params) -> None:
     name, falling = next(iter(params.datasets)), Shape(0.3, 3.0, 0.0)
     runs = [replica_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
-    text = Tags(comparison_page.render(find(runs, params))).text
+    text = ParsedPage(comparison_page.render(find(runs, params))).text
     assert re.search(r"Its validation loss is lowest at the last epoch; that of \w+ is too\.", text)
 
 
@@ -210,9 +213,10 @@ def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdic
     findings = find(synthetic_runs(params, range(2)), params)
     name = findings[0].name
     reference = Reference("always <the mean>", {"best_val_cross_entropy": Estimate(1, 0.5)})
-    monkeypatch.setattr(comparison_page, "PARTS", [lambda one, _: Markup("<h3>Part of {}</h3>").format(one.name)])
+    part = Markup("<h3>Part of {}</h3>")
+    monkeypatch.setattr(comparison_page, "PARTS", [lambda of_dataset, _: part.format(of_dataset.name)])
     page = comparison_page.render(findings, Additions(references={name: [reference]}))
-    assert page.count('<line class="level"') == 2  # wide and narrow
+    assert page.count('<line class="level"') == 2  # in the wide and the narrow chart
     assert '<th scope="row">always &lt;the mean&gt;</th><td class="number">1</td><td class="number">0.5000</td>' in page
     assert f"<h3>Part of {name}</h3>" in page[: page.index("Verdicts on the lecture")]
 
@@ -220,7 +224,7 @@ def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdic
 def test_an_embedded_sample_is_marked(params: Params) -> None:
     name, dataset = next(iter(params.datasets.items()))
     sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"demo": True})}})
-    text = Tags(comparison_page.render(find(synthetic_runs(sample, [0]), sample))).text
+    text = ParsedPage(comparison_page.render(find(synthetic_runs(sample, [0]), sample))).text
     assert "results say nothing about the real one" in text
 
 
@@ -241,8 +245,8 @@ def test_text_and_curve_names_have_enough_contrast(page: str, dark: bool) -> Non
     pairs += [(tone, f"{tone}-ground") for tone in ("good", "bad", "note")]
     pairs += [("link", "line")]
     for ink, ground in pairs:
-        light, deep = sorted((luminance(colors[ink]), luminance(colors[ground])), reverse=True)
-        assert (light + 0.05) / (deep + 0.05) >= 4.5, (ink, ground)
+        lighter, darker = sorted((luminance(colors[ink]), luminance(colors[ground])), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (ink, ground)
 
 
 @pytest.mark.proves("The report's template does not name any dataset or variant")
@@ -252,21 +256,20 @@ def test_template_contains_no_dataset_or_variant_names(params: Params) -> None:
     assert not words & (set(params.datasets) | set(params.variants))
 
 
-def test_every_interval_states_its_population(page: str) -> None:
-    text = Tags(page).text
+def test_page_names_both_populations_of_the_intervals(page: str) -> None:
+    text = ParsedPage(page).text
     assert text.count(THIS_DATA) >= 5
     assert NEW_DATA in text
 
 
 def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> None:
-    runs = synthetic_runs(params, range(5))
-    failed = [
+    runs = [
         dataclasses.replace(run, metrics=run.metrics | {"best_val_cross_entropy": 0.55})
         if (run.dataset, run.variant, run.role) == ("imdb", "smaller", "replica") and run.seed in (1, 3)
         else run
-        for run in runs
+        for run in synthetic_runs(params, range(5))
     ]
-    text = Tags(comparison_page.render(find(failed, params))).text
+    text = ParsedPage(comparison_page.render(find(runs, params))).text
     top = text[: text.index("Validation loss by epoch")]
     assert "smaller: 2 of 5 seeds never learned" in top
     assert re.search(r"mean 0\.\d{4}, median 0\.\d{4}, interquartile mean 0\.\d{4}", top)

@@ -1,4 +1,4 @@
-"""The report in a real browser: wide and narrow, light and dark, by keyboard alone."""
+"""The comparison page in a real browser: wide and narrow, light and dark, by keyboard alone."""
 
 import io
 import itertools
@@ -19,14 +19,14 @@ from feedforward.reports.comparison_page import Additions, HardSample
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
-# In an SVG, the color of text is `fill`.
-IN_PICTURES = CONTRAST.replace(
+__all__ = ["pytestmark"]  # pytest reads this name: it marks the tests as slow, and skips them without a browser
+# CONTRAST, also for SVG, where the color of text is `fill`
+CONTRAST_WITH_SVG = CONTRAST.replace(
     "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
 )
 FOCUSED = "document.activeElement"
 FOCUSABLE = 'a[href], button, select, summary, [tabindex="0"]'
-VISIBLE = f"""() => {{
+FOCUS_IS_VISIBLE = f"""() => {{
   const box = {FOCUSED}.getBoundingClientRect(), style = getComputedStyle({FOCUSED});
   return box.width > 0 && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight
     && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
@@ -35,13 +35,13 @@ VISIBLE = f"""() => {{
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with all optional parts."""
+    """The address of a page with all optional sections."""
     params = load_params()
-    picture = io.BytesIO()
-    Image.new("L", (84, 84), 200).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.new("L", (84, 84), 200).save(image, "PNG")
     words = (("film", 1.5), ("a", -0.25))
     samples = [
-        HardSample("3", "8", 0.998, picture=picture.getvalue()),
+        HardSample("3", "8", 0.998, picture=image.getvalue()),
         HardSample("positive", "negative", 0.97, text="A film " * 200, words=words),
     ]
     check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
@@ -67,27 +67,27 @@ def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> It
 
 def test_page_does_not_scroll_sideways_and_all_text_has_contrast(page: "Page") -> None:
     assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") in [[1280, 1280], [390, 390]]
-    ratio, text = page.evaluate(IN_PICTURES)
+    ratio, text = page.evaluate(CONTRAST_WITH_SVG)
     assert ratio >= 4.5, text
 
 
 def test_tab_order_follows_the_page_and_reaches_every_control(page: "Page") -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(f"{FOCUSED}.className") == "skip"
-    assert page.evaluate(VISIBLE)
+    assert page.evaluate(FOCUS_IS_VISIBLE)
     reached = [page.evaluate_handle(FOCUSED)]
     focusable_count = page.evaluate(
         f"[...document.querySelectorAll('{FOCUSABLE}')].filter((at) => at.checkVisibility()).length"
     )
     for _ in range(focusable_count - 1):
         page.keyboard.press("Tab")
-        assert page.evaluate(VISIBLE), page.evaluate(f"{FOCUSED}.outerHTML.slice(0, 80)")
+        assert page.evaluate(FOCUS_IS_VISIBLE), page.evaluate(f"{FOCUSED}.outerHTML.slice(0, 80)")
         reached.append(page.evaluate_handle(FOCUSED))
-    following = "([one, other]) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING)"
-    assert all(page.evaluate(following, [a, b]) for a, b in itertools.pairwise(reached))
+    in_order = "([one, other]) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    assert all(page.evaluate(in_order, [a, b]) for a, b in itertools.pairwise(reached))
 
 
-def test_skip_link_leads_to_the_figures(page: "Page") -> None:
+def test_skip_link_leads_to_the_data(page: "Page") -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate(f"{FOCUSED}.id") == "data"

@@ -26,8 +26,10 @@ def runs(seeds: int = 3, epochs: int = 8) -> list[RunResult]:
 
 
 def styles(axes: Axes) -> list[tuple[str, str, str, str]]:
+    """Return the label, color, marker and line style of each line."""
     return [
-        (str(x.get_label()), to_hex(x.get_color()), str(x.get_marker()), str(x.get_linestyle())) for x in axes.lines
+        (str(line.get_label()), to_hex(line.get_color()), str(line.get_marker()), str(line.get_linestyle()))
+        for line in axes.lines
     ]
 
 
@@ -60,15 +62,17 @@ def test_figure_of_one_seed_has_no_band_and_a_note() -> None:
 
 
 def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
-    many = [replica_run("d", f"v{i}", s, 6, Shape(0.25 + i / 1e4, 1.0, 0.03)) for i in range(6) for s in range(2)]
-    [axes] = figures.validation_loss_of_all(many, [f"v{i}" for i in range(6)], "t").axes
+    six_variants = [
+        replica_run("d", f"v{i}", s, 6, Shape(0.25 + i / 1e4, 1.0, 0.03)) for i in range(6) for s in range(2)
+    ]
+    [axes] = figures.validation_loss_of_all(six_variants, [f"v{i}" for i in range(6)], "t").axes
     heights = sorted(text.xy[1] for text in axes.texts)
     assert {text.get_text() for text in axes.texts} == {f"v{i}" for i in range(6)}
     low, high = axes.get_ylim()
     assert min(b - a for a, b in itertools.pairwise(heights)) >= (high - low) / 19
 
 
-def test_decided_differences_are_filled_in_a_forest_plot() -> None:
+def test_decided_differences_have_a_filled_marker_in_a_forest_plot() -> None:
     differences = comparisons.differences(runs(seeds=8), [("other", "base")], "slope")
     [axes] = figures.forest([("slope", differences)], "t").axes
     marker = axes.lines[-1]
@@ -77,10 +81,10 @@ def test_decided_differences_are_filled_in_a_forest_plot() -> None:
 
 
 def test_every_forest_panel_has_a_row_for_each_variant() -> None:
-    other = [replica_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
+    third = [replica_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
     pairs = [("other", "base"), ("third", "base")]
-    both = comparisons.differences([*runs(), *other], pairs, "best_epoch")
-    left, right = figures.forest([("epoch", both), ("slope", both[1:])], "t").axes
+    differences = comparisons.differences([*runs(), *third], pairs, "best_epoch")
+    left, right = figures.forest([("epoch", differences), ("slope", differences[1:])], "t").axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["other", "third"]
     assert right.lines[-1].get_ydata()[0] == 1
 
@@ -97,9 +101,9 @@ def test_png_files_are_reproducible_in_any_thread_and_contain_no_version() -> No
         return figures.png(figures.validation_loss_of_all(runs(), VARIANTS, "t"))
 
     with ThreadPoolExecutor(4) as pool:
-        pictures = set(pool.map(draw, range(8)))
-    [picture] = pictures
-    with Image.open(io.BytesIO(picture)) as image:
+        distinct = set(pool.map(draw, range(8)))
+    [png] = distinct
+    with Image.open(io.BytesIO(png)) as image:
         assert image.size == (960, 552)
         assert set(image.info) <= {"dpi"}
 

@@ -1,4 +1,4 @@
-"""Helpers of the HTML pages: axis steps, number formats, bar charts and templates."""
+"""Helper functions of the HTML pages: axis steps, number formats, bar charts and templates."""
 
 import re
 
@@ -11,9 +11,9 @@ from feedforward.reports import html_page
 
 
 @given(st.floats(1e-9, 1e9))
-def test_nice_step_is_between_1_and_2_5_times_the_given_step(at_least: float) -> None:
-    step = html_page.nice_step(at_least)
-    assert at_least * (1 - 1e-6) <= step <= 2.5 * at_least
+def test_nice_step_is_between_1_and_2_5_times_the_given_step(minimum_step: float) -> None:
+    step = html_page.nice_step(minimum_step)
+    assert minimum_step * (1 - 1e-6) <= step <= 2.5 * minimum_step
     assert float(f"{step:.0e}") == pytest.approx(step) or f"{step:.1e}".startswith("2.5")
 
 

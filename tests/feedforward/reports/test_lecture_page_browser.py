@@ -18,7 +18,7 @@ from feedforward.reports import lecture_page
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
+__all__ = ["pytestmark"]  # pytest reads this name: it marks the tests as slow, and skips them without a browser
 CLAIM = {
     "text": "l2 reaches a lower loss than original",
     "statistic": "best_val_cross_entropy",
@@ -30,6 +30,7 @@ CLAIM = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> str:
+    """The address of a page with the variants of `notes`, a trained combination and a claim."""
     datasets = values()["datasets"]
     datasets["notes"]["claims"] = [CLAIM]
     root = write_workspace(tmp_path_factory.mktemp("lecture"), datasets=datasets)
@@ -54,7 +55,7 @@ def setting(page: "Page", at: list[int]) -> dict[str, Any]:
     return next(setting for setting in story["settings"] if setting["at"] == at)
 
 
-def slide(page: "Page", label: str, keys: str) -> None:
+def move_slider(page: "Page", label: str, keys: str) -> None:
     page.get_by_role("slider", name=label).focus()
     page.keyboard.press(keys)
 
@@ -62,12 +63,12 @@ def slide(page: "Page", label: str, keys: str) -> None:
 def test_sliders_show_trained_combinations_and_the_command_for_untrained_ones(page: "Page") -> None:
     status = page.locator(".story .status")
     sync.expect(status).to_contain_text("Variant original: 3 seeds.")
-    slide(page, "L2 penalty", "End")
+    move_slider(page, "L2 penalty", "End")
     sync.expect(status).to_contain_text("Variant l2: 3 seeds.")
     assert page.get_by_role("slider", name="L2 penalty").get_attribute("aria-valuetext") == "0.01"
-    slide(page, "Dropout rate", "End")
+    move_slider(page, "Dropout rate", "End")
     sync.expect(status).to_contain_text("A combination from a sweep: 3 seeds.")
-    slide(page, "L2 penalty", "Home")
+    move_slider(page, "L2 penalty", "Home")
     sync.expect(page.locator(".story .banner")).to_contain_text(
         "feedforward sweep notes --confirm 0 size=base l2=0 dropout_rate=0.5"
     )
@@ -80,21 +81,21 @@ def test_sliders_show_trained_combinations_and_the_command_for_untrained_ones(pa
     sync.expect(status).to_contain_text("3 seeds.")
 
 
-def test_choosing_a_seed_shows_the_claim_of_that_single_run(page: "Page") -> None:
-    slide(page, "L2 penalty", "End")
+def test_drawing_a_seed_shows_whether_that_run_agrees_with_the_mean(page: "Page") -> None:
+    move_slider(page, "L2 penalty", "End")
     l2, base = (setting(page, at)["statistics"]["best_val_cross_entropy"] for at in ([0, 1, 0], [0, 0, 0]))
-    gaps = {seed: value - dict(base["values"])[seed] for seed, value in l2["values"]}
-    mean = sum(gaps.values()) / 3
-    contradict = sum((gap > 0) != (mean > 0) for gap in gaps.values())
+    differences = {seed: value - dict(base["values"])[seed] for seed, value in l2["values"]}
+    mean = sum(differences.values()) / 3
+    contradicting = sum((difference > 0) != (mean > 0) for difference in differences.values())
     seeds = set()
     for _ in range(6):
         heading = page.locator(".story h4").first.inner_text()
         seed = int(heading.split("seed ")[1].split(")")[0])
         seeds.add(seed)
         item = page.locator(".story .claims li").first
-        sync.expect(item).to_contain_text(f"lowest validation loss: {'lower' if gaps[seed] < 0 else 'higher'}")
-        sync.expect(item).to_contain_text("agrees" if (gaps[seed] > 0) == (mean > 0) else "contradicts")
-        sync.expect(item).to_contain_text(f"{contradict} of 3 single runs contradict it.")
+        sync.expect(item).to_contain_text(f"lowest validation loss: {'lower' if differences[seed] < 0 else 'higher'}")
+        sync.expect(item).to_contain_text("agrees" if (differences[seed] > 0) == (mean > 0) else "contradicts")
+        sync.expect(item).to_contain_text(f"{contradicting} of 3 single runs contradict it.")
         assert page.locator(f".seeds .chosen[data-seed='{seed}']").count() == 1
         page.get_by_role("button", name="Draw another seed").click()
         assert page.locator(".story h4").first.inner_text() != heading
@@ -104,17 +105,17 @@ def test_choosing_a_seed_shows_the_claim_of_that_single_run(page: "Page") -> Non
 def test_claims_of_the_slides_state_how_many_single_runs_contradict_them(page: "Page") -> None:
     item = page.locator(".claims > li", has_text=CLAIM["text"])
     marks = item.locator(".seeds li").all_inner_texts()
-    wrong = sum("✗" in mark for mark in marks)
+    contradicting = sum("✗" in mark for mark in marks)
     assert len(marks) == 3
-    sync.expect(item).to_contain_text(f"{wrong} of 3 single runs contradict the ")
+    sync.expect(item).to_contain_text(f"{contradicting} of 3 single runs contradict the ")
 
 
 def test_page_fits_the_screen_and_all_text_has_contrast(page: "Page") -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    in_pictures = CONTRAST.replace(
+    contrast_with_svg = CONTRAST.replace(
         "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
     )
-    ratio, text = page.evaluate(in_pictures)
+    ratio, text = page.evaluate(contrast_with_svg)
     assert ratio >= 4.5, text
 
 

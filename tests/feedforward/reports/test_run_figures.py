@@ -12,21 +12,21 @@ from synthetic_runs import synthetic_runs
 from feedforward.analysis.run_result import RunResult
 from feedforward.reports import run_figures
 
-CHOSEN = params(seeds=3)
-TONES = CHOSEN.datasets["tones"]
+PARAMS = params(seeds=3)
+TONES = PARAMS.datasets["tones"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def runs(role: str, seeds: int = 3, with_calibration: bool = True) -> list[RunResult]:
-    recorded = synthetic_runs(CHOSEN, range(seeds))
-    recorded = complete(recorded, {"tones": 3, "notes": 2}) if with_calibration else recorded
-    return [run for run in recorded if (run.dataset, run.variant, run.role) == ("tones", "original", role)]
+    all_runs = synthetic_runs(PARAMS, range(seeds))
+    all_runs = complete(all_runs, {"tones": 3, "notes": 2}) if with_calibration else all_runs
+    return [run for run in all_runs if (run.dataset, run.variant, run.role) == ("tones", "original", role)]
 
 
-def elements(svg: str | None, kind: str, css: str = "") -> list[ElementTree.Element]:
+def elements(svg: str | None, tag: str, css_classes: str = "") -> list[ElementTree.Element]:
     assert svg is not None
-    candidates = ElementTree.fromstring(svg).iter(f"{SVG}{kind}")
-    return [element for element in candidates if set(css.split()) <= set(element.get("class", "").split())]
+    candidates = ElementTree.fromstring(svg).iter(f"{SVG}{tag}")
+    return [element for element in candidates if set(css_classes.split()) <= set(element.get("class", "").split())]
 
 
 def texts(svg: str | None) -> str:
@@ -54,7 +54,7 @@ def test_a_final_run_has_no_validation_curve() -> None:
 
 def test_calibration_shows_reliability_and_error_by_epoch() -> None:
     svg = run_figures.calibration(runs("replica"), TONES)
-    assert len(elements(svg, "polyline", "line")) == 3 + 2  # stages, then before and after scaling
+    assert len(elements(svg, "polyline", "line")) == 3 + 2  # one for each stage; before and after scaling
     assert "expected calibration error" in texts(svg)
 
 
@@ -76,6 +76,6 @@ def test_hostile_titles_and_labels_are_escaped() -> None:
     assert "<b>" in texts(run_figures.confusion(runs("final"), hostile))
 
 
-def test_drawing_a_run_does_not_import_matplotlib() -> None:
+def test_run_figures_do_not_import_matplotlib() -> None:
     code = "import sys\nimport feedforward.reports.run_figures\nassert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

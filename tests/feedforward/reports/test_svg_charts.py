@@ -13,14 +13,14 @@ from feedforward.reports import svg_charts
 from feedforward.reports.svg_charts import Row, Series
 
 
-def band(mean: list[float], half: float | None = None) -> Band:
+def band(mean: list[float], half_width: float | None = None) -> Band:
     values = np.array(mean)
-    low, high = (None, None) if half is None else (values - half, values + half)
-    return Band(1 if half is None else 3, np.arange(1, len(mean) + 1), values, low, high)
+    low, high = (None, None) if half_width is None else (values - half_width, values + half_width)
+    return Band(1 if half_width is None else 3, np.arange(1, len(mean) + 1), values, low, high)
 
 
-def elements(svg: str, tag: str, kind: str) -> list[ElementTree.Element]:
-    return [e for e in ElementTree.fromstring(svg).iter(tag) if kind in (e.get("class") or "").split()]
+def elements(svg: str, tag: str, css_class: str) -> list[ElementTree.Element]:
+    return [e for e in ElementTree.fromstring(svg).iter(tag) if css_class in (e.get("class") or "").split()]
 
 
 def points(element: ElementTree.Element) -> list[tuple[float, float]]:
@@ -28,7 +28,7 @@ def points(element: ElementTree.Element) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6)])
-def test_few_ticks_enclose_the_values(low: float, high: float) -> None:
+def test_two_to_eight_ticks_enclose_the_values(low: float, high: float) -> None:
     ticks = svg_charts.ticks(low, high, 5)
     assert ticks[0] <= low + 1e-12
     assert ticks[-1] >= high - 1e-12
@@ -46,7 +46,7 @@ def test_higher_values_are_drawn_higher_and_later_epochs_further_right() -> None
     [line] = elements(svg, "polyline", "line")
     (x1, y1), (x2, y2), (x3, y3) = points(line)
     assert x1 < x2 < x3
-    assert y1 < y3 < y2  # an SVG's y counts from the top
+    assert y1 < y3 < y2  # in SVG, y grows downwards
     assert (y3 - y1) / (y2 - y1) == pytest.approx((0.6 - 0.4) / (0.6 - 0.3), abs=0.01)
 
 
@@ -57,11 +57,11 @@ def test_ticks_are_labeled_with_their_values() -> None:
 
 
 def test_band_encloses_the_curve() -> None:
-    svg = svg_charts.curves([Series("a", "dot", "lecture", band([0.6, 0.3], half=0.05))], "t", "loss")
-    [shape] = elements(svg, "polygon", "band")
+    svg = svg_charts.curves([Series("a", "dot", "lecture", band([0.6, 0.3], half_width=0.05))], "t", "loss")
+    [polygon] = elements(svg, "polygon", "band")
     dots = elements(svg, "circle", "dot")
-    above, below = points(shape)[:2], points(shape)[2:][::-1]
-    for dot, (_, top), (_, bottom) in zip(dots, above, below, strict=True):
+    upper, lower = points(polygon)[:2], points(polygon)[2:][::-1]
+    for dot, (_, top), (_, bottom) in zip(dots, upper, lower, strict=True):
         assert top < float(str(dot.get("cy"))) < bottom
     assert [title.text for dot in dots for title in dot] == [
         "a, epoch 1: 0.6000 [0.5500, 0.6500]",
@@ -71,11 +71,11 @@ def test_band_encloses_the_curve() -> None:
 
 def test_curve_names_do_not_overlap() -> None:
     series = [Series(f"v{i}", "line", f"v{i}", band([0.5, 0.3 + i / 1000])) for i in range(6)]
-    heights = sorted(
+    positions = sorted(
         float(str(e.get("y"))) for e in elements(svg_charts.curves(series, "t", "y", ends=True), "text", "name")
     )
-    assert len(heights) == 6
-    assert np.diff(heights).min() >= 14
+    assert len(positions) == 6
+    assert np.diff(positions).min() >= 14
 
 
 def test_two_charts_next_to_each_other_share_their_scale() -> None:
@@ -87,10 +87,10 @@ def test_two_charts_next_to_each_other_share_their_scale() -> None:
     assert scales[0] == scales[1]
 
 
-def test_decided_differences_are_filled_in_a_forest_plot() -> None:
+def test_decided_differences_have_a_filled_dot_in_a_forest_plot() -> None:
     rows = [
         Row("decided", -0.2, -0.3, -0.1, True),
-        Row("open", 0.1, -0.1, 0.3, False),
+        Row("undecided", 0.1, -0.1, 0.3, False),
         Row("one seed", 0.1, None, None, False),
     ]
     svg = svg_charts.forest(rows, "t", 2)
@@ -134,7 +134,7 @@ def test_history_draws_an_interval_for_every_number_of_seeds_that_has_one() -> N
     svg = svg_charts.history(intervals, (-math.inf, 0.0), "t", 2, "note")
     lines = elements(svg, "line", "line")
     assert len(lines) == 6
-    heights = [float(str(line.get("y1"))) - float(str(line.get("y2"))) for line in lines]
-    assert heights == sorted(heights, reverse=True)
+    lengths = [float(str(line.get("y1"))) - float(str(line.get("y2"))) for line in lines]
+    assert lengths == sorted(lengths, reverse=True)
     assert [str(title.text) for title in lines[-1]] == ["8 seeds: [−0.12, 0.25]"]
     assert "no bounded interval yet" in svg_charts.history(intervals[:1], (0.0, math.inf), "t", 2, "note")

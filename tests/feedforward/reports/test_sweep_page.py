@@ -1,4 +1,4 @@
-"""The sweep page: search results and fresh results of confirmed trials, and optional sections."""
+"""The sweep page: results of the search, results from fresh seeds, the test result, and optional sections."""
 
 import dataclasses
 import re
@@ -33,7 +33,7 @@ def content(**changes: Any) -> Content:
         for i, (size, l2, epochs) in enumerate(VALUES)
     ]
     fresh = {trial.text: estimates(trial.text, range(1000, 1003), 0.25)[STATISTIC] for trial in trials[:2]}
-    figures = [trial.estimates[STATISTIC].mean for trial in trials]
+    losses = [trial.estimates[STATISTIC].mean for trial in trials]
     page_content = Content(
         title="Digits & more",
         text="original: size=small,base,<wide>",
@@ -43,13 +43,13 @@ def content(**changes: Any) -> Content:
         trials=trials,
         tied=[trials[1].text],
         failed=[],
-        confirmed=[(text, ConfirmedTrial(text, trials[i].estimates[STATISTIC], f, "lower"))
-                   for i, (text, f) in enumerate(fresh.items())],
+        confirmed=[(text, ConfirmedTrial(text, trials[i].estimates[STATISTIC], estimate, "lower"))
+                   for i, (text, estimate) in enumerate(fresh.items())],
         fresh_seeds="seeds 1000 to 1002",
         winner=trials[0].text,
         tested=("Test accuracy", "0.9851 [0.9830, 0.9872]", "size=small, 3 final models"),
-        expected=selection.expected_best(figures, "lower"),
-        so_far=selection.best_so_far(figures, "lower"),
+        expected=selection.expected_best(losses, "lower"),
+        so_far=selection.best_so_far(losses, "lower"),
         drawn="adaptive",
         importance={"size": 0.7, "l2": 0.1},
         command="feedforward sweep d size=small",
@@ -57,23 +57,24 @@ def content(**changes: Any) -> Content:
     return dataclasses.replace(page_content, **changes)
 
 
-def test_page_shows_search_and_fresh_results_test_result_and_every_trial() -> None:
+def test_page_shows_every_trial_and_the_results_of_search_fresh_seeds_and_test() -> None:
     page_content = content()
     page = sweep_page.render(page_content)
     assert not re.findall(r"(?:src|href)=|https?:", page)
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(charts) == 5 + len(VALUES[0])  # confirmed, parallel (wide and narrow), expected, importance; each field
+    # confirmed, parallel (wide and narrow), expected best, importance; and one for each field
+    assert len(charts) == 5 + len(VALUES[0])
     assert all(ElementTree.fromstring(chart).get("aria-label") for chart in charts)
     for _, entry in page_content.confirmed:
         for estimate in (entry.search, entry.fresh, entry.bias):
             assert f"{estimate.mean:.4f}".replace("-", "−") in page
     text = " ".join(page.split())
-    for shown in ("winner's curse", "0.9851 [0.9830, 0.9872]", "used once", "seeds 1000 to 1002", "Tang et al."):
-        assert shown in text or shown.replace("'", "&#39;") in text
+    for expected in ("winner's curse", "0.9851 [0.9830, 0.9872]", "used once", "seeds 1000 to 1002", "Tang et al."):
+        assert expected in text
     assert "<wide>" not in page
     assert page == sweep_page.render(content())
-    numbers = re.findall(r'<tr class="[^"]*" data-trial="(\d)"', page)
-    assert sorted(numbers) == ["0", "1", "2"]
+    trial_rows = re.findall(r'<tr class="[^"]*" data-trial="(\d)"', page)
+    assert sorted(trial_rows) == ["0", "1", "2"]
     assert {*re.findall(r'<polyline[^>]* data-trial="(\d)"', page)} == {"0", "1", "2"}
 
 
@@ -86,7 +87,7 @@ def test_sections_without_content_are_omitted() -> None:
     assert "Expected best" not in sweep_page.render(minimal)
 
 
-def test_page_says_if_the_winner_is_untested_and_names_failures() -> None:
+def test_page_says_if_the_winner_is_untested_and_names_failed_values() -> None:
     page = sweep_page.render(content(tested=None, failed=["l2=10"], notes=["Look for a leak."]))
     assert "not used" in page
     assert "Could not be trained: l2=10" in page
@@ -99,7 +100,7 @@ def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_tr
     chart = sweep_charts.parallel_coordinates(scales, ["v1", "rest", "rest"], ["x", "y", "z"], "t", wide)
     svg = ElementTree.fromstring(chart)
     lines = [e for e in svg.iter() if "trial" in str(e.get("class"))]
-    assert [e.get("data-trial") for e in lines] == ["1", "2", "0"]  # the highlighted one is on top
+    assert [e.get("data-trial") for e in lines] == ["1", "2", "0"]  # the highlighted one is drawn last, on top
     assert all(len(str(e.get("points")).split()) == 3 for e in lines)
     assert scales[1].position(1e-3) == pytest.approx(0.5)
     assert scales[0].position("a") == 0
@@ -108,7 +109,7 @@ def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_tr
     assert Scale("one", [5, 5]).position(5) == 0.5
 
 
-def test_statistics_other_than_the_default_are_named() -> None:
+def test_statistic_and_its_direction_are_named() -> None:
     page = sweep_page.render(content(statistic="last_val_accuracy", better="higher", confirmed=[]))
     assert STATISTICS["last_val_accuracy"].label in page
     assert "higher is better" in " ".join(page.split())

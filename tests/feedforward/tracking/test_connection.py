@@ -1,4 +1,4 @@
-"""Pages that are not MLflow, servers that send too slowly, and processes that insert the same row at the same time."""
+"""Servers that are not MLflow or send too slowly, and processes that insert the same row at the same time."""
 
 import contextlib
 import logging
@@ -24,8 +24,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextlib.contextmanager
-def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Run a server on loopback that answers every request in this way, and yield its address."""
+def fake_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Run a server on loopback that answers each request by calling `answer`, and yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -55,7 +55,7 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
         request.end_headers()
         request.wfile.write(LOGIN)
 
-    with page(login) as uri:
+    with fake_server(login) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         store = tracking.open_store()
         for seed in range(3):
@@ -67,24 +67,24 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
 
 
 @pytest.mark.proves("A job gives up on a tracking server that sends only a few bytes per second")
-def test_a_server_that_sends_its_answer_too_slowly_is_abandoned(
+def test_a_server_that_sends_too_slowly_is_reported_as_not_answering(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended = threading.Event()
+    stop = threading.Event()
 
     def trickle(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "100000")
         request.end_headers()
-        while not ended.wait(0.2):
+        while not stop.wait(0.2):
             request.wfile.write(b" ")
 
     monkeypatch.setattr(connection, "PROBE_INTERVAL", 0.5)
     monkeypatch.setattr(connection, "PROBE_TIMEOUT", 0.5)
-    with page(trickle) as uri:
+    with fake_server(trickle) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         log(tracking.open_store())
-        ended.set()
+        stop.set()
     assert len(spooled_ids()) == 1
     assert "the server does not answer" in caplog.text
 

@@ -1,4 +1,4 @@
-"""The tracking database is created, migrated and moved; addresses that cannot work are refused in one line."""
+"""The tracking database is created, migrated and moved; addresses that cannot work are reported in one line."""
 
 import contextlib
 import re
@@ -28,13 +28,13 @@ from feedforward.tracking import database, mlflow_tables
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-
+# columns of MLflow that look like artifact locations, but belong to features that are not used here
 UNUSED_LOCATIONS = {("evaluation_dataset_records", "source"), ("mcp_server_versions", "source")}
 
 
 @pytest.mark.slow
-def test_template_has_the_tables_and_columns_of_mlflow(tmp_path: Path) -> None:
-    """A new store has no experiment whose artifacts belong to another folder."""
+def test_all_artifact_locations_in_mlflows_tables_are_known(tmp_path: Path) -> None:
+    """A new database also has no experiment yet, so no location of another folder."""
     database.migrate(tmp_path / "mlflow.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -52,7 +52,7 @@ def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: P
     assert run_python(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
     assert not path.exists()
     log(tracking.open_store())
-    assert [each.name for each in path.parent.glob("mlflow.db*")] == ["mlflow.db"]
+    assert [file.name for file in path.parent.glob("mlflow.db*")] == ["mlflow.db"]
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: py
     workspaces.create(tmp_path, monkeypatch, "seeds: 1\n")
     code = "s = tracking.open_store(); [log(s, 10 * int(os.environ['PART']) + k) for k in range(5)]"
     done = at_once(lambda part: run_python(tmp_path, code, PART=str(part)), range(4))
-    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4  # no warning either
+    assert [(process.returncode, process.stderr) for process in done] == [(0, "")] * 4  # and no warning
     runs = all_runs()
     assert len(runs) == 20
     assert sum(len(history(run.info.run_id, "loss")) for run in runs) == 20 * 20
@@ -82,8 +82,8 @@ def test_an_older_schema_is_migrated(workspace: Path) -> None:
     with contextlib.suppress(NotImplementedError):
         command.downgrade(config, "-1")
     with create_engine(uri).connect() as connection:
-        (before,) = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
-    if before == head:
+        (older,) = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+    if older == head:
         pytest.skip("MLflow's last migration cannot be undone")
     log(tracking.open_store())
     with create_engine(uri).connect() as connection:
@@ -95,8 +95,8 @@ def test_an_invalid_tracking_address_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, workspace: Path, address: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    said = f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {address};"
-    with pytest.raises(TrackingError, match=re.escape(said)):
+    message = f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {address};"
+    with pytest.raises(TrackingError, match=re.escape(message)):
         tracking.open_store()
 
 
@@ -116,19 +116,19 @@ def test_a_damaged_database_is_reported_in_one_line(workspace: Path) -> None:
 
 
 @pytest.mark.proves("A moved or copied checkout lists its own artifacts")
-def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
+def test_a_copied_checkout_uses_its_own_artifacts_and_does_not_touch_the_original(
     store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log(store, 0)
-    moved = workspace.with_name("it's moved")
-    shutil.copytree(workspace, moved)
+    copy = workspace.with_name("it's a copy")
+    shutil.copytree(workspace, copy)
     before = sorted(workspace.rglob("*"))
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(moved))
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(copy))
     store_of_copy = tracking.open_store()
     shutil.rmtree(workspace / "mlruns" / "artifacts")
     assert store_of_copy.find_results("words", "fair", "replica", [f"{0:064x}"])
     log(store_of_copy, 1)
-    assert len(list((moved / "mlruns" / "artifacts").rglob("result.json"))) == 2
+    assert len(list((copy / "mlruns" / "artifacts").rglob("result.json"))) == 2
     assert not [path for path in workspace.rglob("*") if path not in before]
 
 
@@ -160,7 +160,7 @@ def test_a_path_that_mlflow_cannot_use_is_rejected_in_one_line(
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["it's", "a b", "größe", "artifacts"])
-def test_paths_with_other_special_characters_work(
+def test_checkouts_with_special_names_work_and_can_be_moved(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     workspaces.add_store(workspaces.create(tmp_path / name, monkeypatch, "seeds: 1\n"), empty_database)
@@ -175,9 +175,9 @@ def test_opening_waits_for_a_process_that_writes_to_the_database(workspace: Path
     path = workspace / "mlruns" / "mlflow.db"
     writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     writer.execute("BEGIN EXCLUSIVE")
-    end = threading.Timer(1, lambda: writer.execute("ROLLBACK"))
-    end.start()
+    release = threading.Timer(1, lambda: writer.execute("ROLLBACK"))
+    release.start()
     log(tracking.open_store())
-    end.join()
+    release.join()
     writer.close()
     assert len(all_runs()) == 1

@@ -1,4 +1,4 @@
-"""The settings of MLflow's pages: views are stored in tags of the experiment, and runs link to the comparison."""
+"""MLflow's pages of an experiment: their views, stored in its tags, and the link to the comparison of its variants."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from feedforward.tracking import experiment_pages
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-TAG_LENGTH = 5000  # of an experiment, in MLflow
+TAG_LENGTH = 5000  # MLflow's limit for a tag of an experiment
 
 
-def test_views_fit_into_tags_and_use_only_logged_metrics() -> None:
+def test_views_fit_into_tags_and_every_section_has_a_chart() -> None:
     for text in experiment_pages.VIEWS.values():
         assert len(text) < TAG_LENGTH
         state = json.loads(text)
@@ -26,9 +26,9 @@ def test_views_fit_into_tags_and_use_only_logged_metrics() -> None:
 
 
 def test_an_experiment_of_an_older_version_gets_views_and_keeps_the_users_description(store: "Store") -> None:
-    older = client().create_experiment("words", tags={"mlflow.note.content": "by hand"})
-    assert store.experiment("words") == older
-    tags = client().get_experiment(older).tags
+    experiment_id = client().create_experiment("words", tags={"mlflow.note.content": "by hand"})
+    assert store.experiment("words") == experiment_id
+    tags = client().get_experiment(experiment_id).tags
     assert tags["mlflow.note.content"] == "by hand"
     assert experiment_pages.VIEWS.items() <= tags.items()
     assert experiment_pages.missing_tags(tags) == {}
@@ -36,7 +36,7 @@ def test_an_experiment_of_an_older_version_gets_views_and_keeps_the_users_descri
 
 
 @pytest.mark.slow
-def test_the_page_of_a_training_links_to_the_comparison_on_a_server(remote_store: "Store", small: Params) -> None:
+def test_report_of_a_training_flow_links_to_the_comparison_on_a_server(remote_store: "Store", small: Params) -> None:
     from pipelines import run_artifacts, training_flow
 
     packs = plan.plan(small, "fair", ["notes"], ["original"])
@@ -47,20 +47,20 @@ def test_the_page_of_a_training_links_to_the_comparison_on_a_server(remote_store
     assert f"- [Variants of notes in MLflow]({address})" in run_artifacts.training_text(packs, [], views)
 
 
-def test_changed_curves_replace_those_of_a_run_and_keep_its_children(store: "Store") -> None:
-    def finish(curve: list[float]) -> Any:
+def test_changed_curves_of_a_parent_run_replace_the_old_ones_and_keep_its_children(store: "Store") -> None:
+    def finish_parent(curve: list[float]) -> Any:
         parent = store.start(tags("variant", None), "original", resume=True)
         store.finish(parent, metrics={"seeds": 1.0}, curves={"val_loss": curve})
         return parent
 
-    log(store, parent=finish([0.5, 0.4]))
-    finish([0.5, 0.4])
-    finish([0.5, 0.3, 0.6])
-    plain = client()
-    experiment = plain.get_experiment_by_name("words").experiment_id
-    (parent,) = plain.search_runs([experiment], "tags.role = 'variant'")
-    history = plain.get_metric_history(parent.info.run_id, "val_loss")
+    log(store, parent=finish_parent([0.5, 0.4]))
+    finish_parent([0.5, 0.4])
+    finish_parent([0.5, 0.3, 0.6])
+    mlflow_client = client()
+    experiment = mlflow_client.get_experiment_by_name("words").experiment_id
+    (parent,) = mlflow_client.search_runs([experiment], "tags.role = 'variant'")
+    history = mlflow_client.get_metric_history(parent.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.3), (3, 0.6)]
-    (child,) = plain.search_runs([experiment], "tags.role = 'replica'")
+    (child,) = mlflow_client.search_runs([experiment], "tags.role = 'replica'")
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.data.metrics["best_val_cross_entropy"] == result().metrics["best_val_cross_entropy"]

@@ -1,4 +1,4 @@
-"""Failed, interrupted and killed runs are closed with their reason."""
+"""Failed, interrupted and killed runs are closed, with the reason."""
 
 import contextlib
 import dataclasses
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_non_finite_metric_fails_the_run(store: "Store", value: float) -> None:
-    broken = dataclasses.replace(result(), curves={"loss": [0.5, value, 0.1]})
+    not_finite = dataclasses.replace(result(), curves={"loss": [0.5, value, 0.1]})
     run = store.start(tags(), "original seed 0")
     with pytest.raises(TrainingError, match=r"original seed 0: loss must be finite, got -?(nan|inf) at epoch 2"):
-        store.finish(run, result=broken)
+        store.finish(run, result=not_finite)
     (stored_run,) = all_runs()
     assert stored_run.info.status == "FAILED"
     assert stored_run.data.metrics == {}
@@ -45,15 +45,15 @@ def test_an_infinite_metric_of_a_parent_run_is_rejected(store: "Store") -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError("no memory\nleft"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
-def test_an_exception_closes_all_open_runs(store: "Store", error: BaseException, status: str) -> None:
+def test_an_exception_closes_unfinished_runs(store: "Store", error: BaseException, status: str) -> None:
     finished, unfinished = store.start(tags(seed=0), "a"), store.start(tags(seed=1), "b")
     with contextlib.suppress(type(error)), store.closing(finished, unfinished):
         store.finish(finished, result=result())
         raise error
-    states = {each.data.tags["seed"]: each for each in all_runs()}
-    assert states["0"].info.status == "FINISHED"
-    assert states["1"].info.status == status
-    assert states["1"].data.tags["error"] == ("no memory" if str(error) else "KeyboardInterrupt")
+    by_seed = {run.data.tags["seed"]: run for run in all_runs()}
+    assert by_seed["0"].info.status == "FINISHED"
+    assert by_seed["1"].info.status == status
+    assert by_seed["1"].data.tags["error"] == ("no memory" if str(error) else "KeyboardInterrupt")
 
 
 @pytest.mark.slow

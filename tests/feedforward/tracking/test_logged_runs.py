@@ -1,4 +1,4 @@
-"""All parts of a run are logged, can be read with a plain MLflow client, and contain no secrets."""
+"""All parts of a run are logged and can be read with a plain MLflow client, and no part contains a secret."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspac
     )
     store.finish(parent, metrics={"mean_best_val_cross_entropy": 0.25})
 
-    children = [each for each in all_runs() if each.data.tags["role"] == "replica"]
+    children = [run for run in all_runs() if run.data.tags["role"] == "replica"]
     assert len(children) == 1
     stored_run = client().get_run(children[0].info.run_id)
     assert stored_run.info.status == "FINISHED"
@@ -68,31 +68,31 @@ def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspac
     assert (parent_run.data.tags["role"], parent_run.data.metrics) == ("variant", {"mean_best_val_cross_entropy": 0.25})
     assert stored_run.data.params == {"epochs": "20", "optimizer.name": "rmsprop", "learning_rate": "0.001"}
 
-    logged = result()
-    for name, curve in logged.curves.items():
+    expected_result = result()
+    for name, curve in expected_result.curves.items():
         assert history(stored_run.info.run_id, name) == list(enumerate(curve, 1))
-    assert {name: stored_run.data.metrics[name] for name in logged.metrics} == logged.metrics
+    assert {name: stored_run.data.metrics[name] for name in expected_result.metrics} == expected_result.metrics
     assert history(stored_run.info.run_id, "system/cpu_utilization_percentage") == [(0, 50.0), (1, 60.0)]
 
-    listed = {each.path for each in client().list_artifacts(stored_run.info.run_id)}
-    assert {"figures", "table.csv", "note.txt", "result.json"} <= listed
-    assert [each.path for each in client().list_artifacts(stored_run.info.run_id, "figures")] == ["figures/loss.png"]
+    artifacts = {entry.path for entry in client().list_artifacts(stored_run.info.run_id)}
+    assert {"figures", "table.csv", "note.txt", "result.json"} <= artifacts
+    assert [entry.path for entry in client().list_artifacts(stored_run.info.run_id, "figures")] == ["figures/loss.png"]
     local = client().download_artifacts(stored_run.info.run_id, "figures/loss.png", str(workspace))
     assert Path(local).read_bytes().startswith(b"\x89PNG")
 
-    used = {each.dataset.name: each for each in stored_run.inputs.dataset_inputs}
-    assert used.keys() == {"words train", "words validation"}
-    assert used["words train"].dataset.digest == DIGEST[:36]
-    assert {tag.key: tag.value for tag in used["words validation"].tags} == {
+    data_inputs = {entry.dataset.name: entry for entry in stored_run.inputs.dataset_inputs}
+    assert data_inputs.keys() == {"words train", "words validation"}
+    assert data_inputs["words train"].dataset.digest == DIGEST[:36]
+    assert {tag.key: tag.value for tag in data_inputs["words validation"].tags} == {
         "mlflow.data.context": "validation",
         "sha256": DIGEST,
     }
-    assert_model_answers(stored_run, model)
+    assert_logged_model_matches(stored_run, model)
     assert spooled_ids() == []
 
 
-def assert_model_answers(stored_run: Any, model: Any) -> None:
-    """Check that the logged model can be loaded from its address and gives the same probabilities."""
+def assert_logged_model_matches(stored_run: Any, model: Any) -> None:
+    """Check that the logged model has a description, can be loaded, and gives the same probabilities as `model`."""
     import mlflow
 
     model_id = stored_run.outputs.model_outputs[0].model_id
@@ -101,12 +101,12 @@ def assert_model_answers(stored_run: Any, model: Any) -> None:
     assert logged.source_run_id == stored_run.info.run_id
     assert {metric.key for metric in logged.metrics} >= {"best_val_cross_entropy"}
     folder = mlflow.artifacts.download_artifacts(logged.artifact_location)
-    described = mlflow.models.Model.load(folder)
-    assert (described.model_id, described.run_id) == (model_id, stored_run.info.run_id)
-    assert described.signature.inputs.inputs[0].shape == (-1, 7)
-    assert described.signature.outputs.inputs[0].shape == (-1, 1)
-    needed = (Path(folder) / "requirements.txt").read_text().split()
-    assert {re.split("==", line)[0].removesuffix("-cpu") for line in needed} == {
+    model_info = mlflow.models.Model.load(folder)
+    assert (model_info.model_id, model_info.run_id) == (model_id, stored_run.info.run_id)
+    assert model_info.signature.inputs.inputs[0].shape == (-1, 7)
+    assert model_info.signature.outputs.inputs[0].shape == (-1, 1)
+    requirements = (Path(folder) / "requirements.txt").read_text().split()
+    assert {re.split("==", line)[0].removesuffix("-cpu") for line in requirements} == {
         "keras",
         "tensorflow",
         "mlflow",
@@ -133,14 +133,14 @@ def test_runs_are_found_by_their_tags(store: "Store") -> None:
 
 
 def test_experiments_open_in_the_training_view_and_keep_the_users_description(store: "Store") -> None:
-    plain = client()
-    older = plain.create_experiment("words", tags={"mlflow.note.content": "by hand"})
+    mlflow_client = client()
+    experiment_id = mlflow_client.create_experiment("words", tags={"mlflow.note.content": "by hand"})
     log(store)
-    experiment_tags = plain.get_experiment(older).tags
+    experiment_tags = mlflow_client.get_experiment(experiment_id).tags
     assert experiment_tags["mlflow.experimentKind"] == "custom_model_development"
     assert experiment_tags["mlflow.note.content"] == "by hand"
     store.start(tags(dataset="pictures"), "original seed 0")
-    assert "tags.role = 'variant'" in plain.get_experiment_by_name("pictures").tags["mlflow.note.content"]
+    assert "tags.role = 'variant'" in mlflow_client.get_experiment_by_name("pictures").tags["mlflow.note.content"]
 
 
 def test_long_parameters_are_cut_at_the_limit_of_mlflow(store: "Store") -> None:
@@ -148,7 +148,7 @@ def test_long_parameters_are_cut_at_the_limit_of_mlflow(store: "Store") -> None:
     assert len(all_runs()[0].data.params["long"]) == 6000
 
 
-def test_log_folder_updates_one_run(store: "Store", tmp_path: Path) -> None:
+def test_logging_a_folder_again_updates_its_run(store: "Store", tmp_path: Path) -> None:
     folder = tmp_path / "comparison"
     (folder / "figures").mkdir(parents=True)
     (folder / "table.csv").write_text("first")
@@ -161,11 +161,11 @@ def test_log_folder_updates_one_run(store: "Store", tmp_path: Path) -> None:
     assert history(run.info.run_id, "variants") == [(0, 5.0)]
     path = client().download_artifacts(run.info.run_id, "table.csv", str(tmp_path))
     assert Path(path).read_text() == "second"
-    assert [each.path for each in client().list_artifacts(run.info.run_id, "figures")] == ["figures/a.png"]
+    assert [entry.path for entry in client().list_artifacts(run.info.run_id, "figures")] == ["figures/a.png"]
 
 
 @pytest.mark.slow
-def test_system_metrics_are_sampled_during_a_block() -> None:
+def test_system_metrics_are_sampled_during_the_block() -> None:
     with tracking.sampling(0.2) as samples:
         time.sleep(0.5)
     assert 2 <= len(samples) <= 4
@@ -186,7 +186,7 @@ def test_no_database_artifact_or_message_contains_a_secret(
 ) -> None:
     canary = "c4n4ry-1f0a9b"
     monkeypatch.setenv("UPLOAD_TOKEN", canary)
-    for uri in ("", f"http://user:{canary}@127.0.0.1:9"):  # a store that stays, and one that cannot be reached
+    for uri in ("", f"http://user:{canary}@127.0.0.1:9"):  # the local store, and a server that cannot be reached
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         store = tracking.open_store()
         run = store.start(dataclasses.replace(tags(), variant=f"v-{canary}"), f"name {canary}")

@@ -1,4 +1,4 @@
-"""Versions on a server that proxies artifacts: downloaded once, even by several processes, and usable without it."""
+"""Versions on an MLflow server that proxies artifacts: downloads, and the copy that is used while it is unreachable."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# finds the champion, waits for a line of input, then downloads it
+# finds the champion, waits for a line of input, and then downloads the champion
 DOWNLOAD = """
 import sys
 from feedforward.tracking import model_versions
@@ -41,9 +41,9 @@ def test_last_known_champion_is_used_while_the_server_is_unreachable(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(TrackingError, match="reading notes champion failed"):
         model_versions.find(NAME)
-    known = model_versions.last_known_champion(NAME)
-    assert known == version
-    bundle.read(model_versions.folder(known, "served"), known.tags["digest"])
+    last_known = model_versions.last_known_champion(NAME)
+    assert last_known == version
+    bundle.read(model_versions.folder(last_known, "served"), last_known.tags["digest"])
 
 
 def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store", small: Params, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def use_project(workspace: Path, name: str) -> "Store":
+    """Set the name of the project in params.yaml, and open the store."""
     path = workspace / "params.yaml"
     path.write_text(f'seeds: 1\nproject: "{name}"\n')
-    os.utime(path, ns=(0, hash(name) % 10**15))
+    os.utime(path, ns=(0, hash(name) % 10**15))  # params are read again only if the time or size of the file changes
     return tracking.open_store()
 
 

@@ -1,8 +1,8 @@
 """MLflow clients of older versions read runs, curves and models over REST.
 
-    python -m venv .venv-mlflow-3.1 && .venv-mlflow-3.1/bin/pip install mlflow-skinny==3.1.4
+The test runs once for each virtual environment `.venv-mlflow-…` in the checkout. To create one:
 
-installs a client for this test, which runs once for each folder `.venv-mlflow-…` in the checkout.
+    python -m venv .venv-mlflow-3.1 && .venv-mlflow-3.1/bin/pip install mlflow-skinny==3.1.4
 """
 
 import json
@@ -59,30 +59,30 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("environment", CLIENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("virtual_environment", CLIENTS, ids=lambda path: path.name)
 def test_an_older_client_reads_runs_curves_and_models(
-    environment: Path, remote_store: "Store", small: Params, tmp_path: Path
+    virtual_environment: Path, remote_store: "Store", small: Params, tmp_path: Path
 ) -> None:
     record_variants(remote_store)
     version = registered.champion(remote_store, small)
-    read = read_by(environment, tmp_path)
-    assert set(read["curves"]) == set(SHAPES)
-    for name, curves in read["curves"].items():
+    values = read_with(virtual_environment, tmp_path)
+    assert set(values["curves"]) == set(SHAPES)
+    for name, curves in values["curves"].items():
         low, high = (curves[limit] for limit in bounds("val_loss"))
         assert len(curves["val_loss"]) == 20
         assert all(a < b < c for a, b, c in zip(low, curves["val_loss"], high, strict=True))
-        assert read["metrics"][name]["seeds"] == 3
-    assert read["figure"] > 1000
-    assert read["model"][1:] == [version.run_id, version.tags["digest"]]
-    assert read["run"] == "original"
-    assert {"MLmodel", "data/served/manifest.json", "data/served/weights.npz"} <= set(read["files"])
+        assert values["metrics"][name]["seeds"] == 3
+    assert values["figure"] > 1000
+    assert values["model"][1:] == [version.run_id, version.tags["digest"]]
+    assert values["run"] == "original"
+    assert {"MLmodel", "data/served/manifest.json", "data/served/weights.npz"} <= set(values["files"])
 
 
-def read_by(environment: Path, folder: Path) -> dict[str, Any]:
+def read_with(virtual_environment: Path, folder: Path) -> dict[str, Any]:
     """Return the values that the client in this virtual environment reads from the server."""
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    command = [str(environment / "bin" / "python"), "-c", READ, os.environ["MLFLOW_TRACKING_URI"]]
-    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    command = [str(virtual_environment / "bin" / "python"), "-c", READ, os.environ["MLFLOW_TRACKING_URI"]]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values

@@ -45,20 +45,20 @@ def test_a_version_contains_its_files_and_moves_with_the_store(
 ) -> None:
     registry = Registry()
     version = registered.version(registry, registered.final_run(small_store, small), 1.0)
-    served = bundle.read(model_versions.folder(version, "served"), version.tags["digest"])
-    rows = served.encoder.encode(["word1 word2"])
-    assert np.isfinite(served.network.logits(rows)).all()
+    servable = bundle.read(model_versions.folder(version, "served"), version.tags["digest"])
+    features = servable.encoder.encode(["word1 word2"])
+    assert np.isfinite(servable.network.logits(features)).all()
     with pytest.raises(DataError, match="nothing"):
         model_versions.folder(version, "nothing")
 
     shutil.move(tmp_path / "mlruns", tmp_path / "moved")
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "moved"))
-    read_version = model_versions.find(NAME, 1)
-    assert read_version is not None
-    assert model_versions.folder(read_version, "served").is_relative_to(tmp_path / "moved")
+    found = model_versions.find(NAME, 1)
+    assert found is not None
+    assert model_versions.folder(found, "served").is_relative_to(tmp_path / "moved")
 
 
-def test_a_run_without_a_model_cannot_be_registered(small: Params, small_store: "Store") -> None:
+def test_a_run_without_a_model_has_no_files_to_register(small: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, small)
     with pytest.raises(DataError, match="logged no complete model"):
         Registry().model_files(run)

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 VARIANTS = ("original", "larger", "l2", "dropout")
-COMPARED = "best_val_cross_entropy"
+STATISTIC = "best_val_cross_entropy"
 
 
-def ask(port: int, path: str, **body: Any) -> dict[str, Any]:
-    request = urllib.request.Request(
+def request(port: int, path: str, **body: Any) -> dict[str, Any]:
+    http_request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/2.0/mlflow/{path}",
         json.dumps(body).encode() if body else None,
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        content: dict[str, Any] = json.load(answer)
+    with urllib.request.urlopen(http_request, timeout=30) as response:
+        content: dict[str, Any] = json.load(response)
     return content
 
 
@@ -48,28 +48,29 @@ def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
         runs = [replica_run("notes", name, pack.seed, 20, SHAPES[name]) for name in names]
         by_fingerprint |= dict(zip(pack.fingerprints, runs, strict=True))
         for run in runs if pack.role == "replica" else ():
-            losses.setdefault(run.variant, []).append(run.metrics[COMPARED])
+            losses.setdefault(run.variant, []).append(run.metrics[STATISTIC])
     parent_runs.conclude(packs, by_fingerprint, chosen, small_store)
 
     port = tracking_server(tmp_path / "mlruns" / "mlflow.db")
-    experiment_id = ask(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
+    experiment_id = request(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
     for order, best_first in (("ASC", True), ("DESC", False)):
-        answer = ask(
+        answer = request(
             port,
             "runs/search",
             experiment_ids=[experiment_id],
             filter="tags.`role` = 'variant' and tags.`protocol` = 'fair'",
-            order_by=[f"metrics.`mean_{COMPARED}` {order}"],
+            order_by=[f"metrics.`mean_{STATISTIC}` {order}"],
             max_results=100,
         )
         names = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
         assert names == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
     for run in answer["runs"]:
         metrics, variant = by_key(run["data"]["metrics"]), by_key(run["data"]["params"])["variant"]
-        mean, half = np.mean(losses[variant]), 3.182446305 * np.std(losses[variant], ddof=1) / 2  # t, 3 degrees
+        mean = np.mean(losses[variant])
+        half_width = 3.182446305 * np.std(losses[variant], ddof=1) / 2  # Student's t, three degrees of freedom
         assert metrics["seeds"] == 4
-        low, high = bounds(COMPARED)
-        for name, value in ((f"mean_{COMPARED}", mean), (low, mean - half), (high, mean + half)):
+        low, high = bounds(STATISTIC)
+        for name, value in ((f"mean_{STATISTIC}", mean), (low, mean - half_width), (high, mean + half_width)):
             assert metrics[name] == pytest.approx(value, rel=1e-9)
         for statistic in ("best_epoch", "last_val_cross_entropy", "generalization_gap", "rise", "slope"):
             low, high = bounds(statistic)

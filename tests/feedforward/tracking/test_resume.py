@@ -1,4 +1,4 @@
-"""A run exists only once, despite several jobs, threads, repeated requests and records that are sent twice."""
+"""A run exists only once, even if jobs, threads or requests repeat it or its record is sent twice."""
 
 import shutil
 import threading
@@ -30,21 +30,21 @@ def test_a_parent_run_is_reused_by_later_jobs(store: "Store") -> None:
     first = store.start(tags("variant", None), "original", resume=True)
     log(store, 0, first)
     store.finish(first, metrics={"mean_loss": 0.5, "replicas": 1.0}, params={"epochs": 20})
-    later = tracking.open_store()
-    resumed = later.start(tags("variant", None), "original", resume=True)
-    assert [run.status for run in later.find_runs("words", None, role="variant")] == ["RUNNING"]
-    log(later, 1, resumed)
-    later.finish(resumed, metrics={"mean_loss": 0.5, "replicas": 2.0}, params={"epochs": 20})
+    next_store = tracking.open_store()
+    resumed = next_store.start(tags("variant", None), "original", resume=True)
+    assert [run.status for run in next_store.find_runs("words", None, role="variant")] == ["RUNNING"]
+    log(next_store, 1, resumed)
+    next_store.finish(resumed, metrics={"mean_loss": 0.5, "replicas": 2.0}, params={"epochs": 20})
 
-    (parent,) = later.find_runs("words", role="variant")
+    (parent,) = next_store.find_runs("words", role="variant")
     assert parent.metrics == {"mean_loss": 0.5, "replicas": 2.0}
     assert history(parent.run_id, "mean_loss") == [(0, 0.5)]
-    children = later.find_runs("words", role="replica")
+    children = next_store.find_runs("words", role="replica")
     assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
     assert len(all_runs()) == 3
 
 
-def test_a_parent_run_is_started_once_per_job(store: "Store") -> None:
+def test_an_open_parent_run_is_returned_and_a_finished_one_is_started_again(store: "Store") -> None:
     first = store.start(tags("variant", None), "original", resume=True)
     assert store.start(tags("variant", None), "original", resume=True) is first
     store.finish(first, metrics={"mean_loss": 0.5})
@@ -75,13 +75,13 @@ def test_sending_a_record_twice_changes_nothing(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     run = log(tracking.open_store(), params={"epochs": 20}, inputs=[DataInput("words", DIGEST, "training", "data")])
-    shutil.copytree(records.spool() / run.id, tmp_path / "held")
+    shutil.copytree(records.spool() / run.id, tmp_path / "copy")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     store = tracking.open_store()
     assert store.sync() == tracking.SyncResult(1, 0, [])
     (before,) = all_runs()
     client().set_terminated(before.info.run_id, "KILLED")  # as if the process had died just before it closed the run
-    shutil.copytree(tmp_path / "held", records.spool() / run.id)
+    shutil.copytree(tmp_path / "copy", records.spool() / run.id)
     assert store.sync() == tracking.SyncResult(1, 0, [])
     (after,) = all_runs()
     assert (after.info.status, after.info.end_time) == (before.info.status, before.info.end_time)
@@ -91,7 +91,7 @@ def test_sending_a_record_twice_changes_nothing(
 
 
 @pytest.mark.proves("Jobs that start the same parent run at the same time share one")
-def test_duplicates_from_a_late_request_are_removed(store: "Store") -> None:
+def test_a_duplicate_run_from_a_late_request_is_removed(store: "Store") -> None:
     from feedforward.tracking import sync
 
     run = log(store)
@@ -101,7 +101,7 @@ def test_duplicates_from_a_late_request_are_removed(store: "Store") -> None:
     remaining = sync.find(client(), experiment, run.id)
     assert remaining is not None
     assert remaining.info.status == "FINISHED"
-    assert [each.info.run_id for each in all_runs()] == [remaining.info.run_id]
+    assert [run.info.run_id for run in all_runs()] == [remaining.info.run_id]
 
 
 @pytest.mark.slow
@@ -117,12 +117,12 @@ def test_threads_log_concurrently(store: "Store") -> None:
 
 @pytest.mark.proves("Jobs that start the same parent run at the same time share one")
 def test_concurrent_threads_resume_the_same_parent_run(store: "Store") -> None:
-    together = threading.Barrier(6)
+    barrier = threading.Barrier(6)
 
-    def one_seed(seed: int) -> None:
-        together.wait()
+    def log_seed(seed: int) -> None:
+        barrier.wait()
         log(store, seed, store.start(tags("variant", None), "original", resume=True))
 
-    at_once(one_seed, range(6))
+    at_once(log_seed, range(6))
     (parent,) = store.find_runs("words", status=None, role="variant")
     assert {run.tags["mlflow.parentRunId"] for run in store.find_runs("words", role="replica")} == {parent.run_id}

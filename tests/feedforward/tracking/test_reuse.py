@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
-    wanted = {f"{seed:064x}": result(seed) for seed in range(3)}
+    expected = {f"{seed:064x}": result(seed) for seed in range(3)}
     for seed in range(3):
         log(store, seed)
-    reused = results_in(tracking.open_store(), "words", "fair", "replica", [*wanted, DIGEST])
-    assert reused == wanted
-    for key, value in wanted.items():
-        assert [x.hex() for x in reused[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
+    reused = results_in(tracking.open_store(), "words", "fair", "replica", [*expected, DIGEST])
+    assert reused == expected
+    for fingerprint, run in expected.items():
+        assert [x.hex() for x in reused[fingerprint].curves["loss"]] == [x.hex() for x in run.curves["loss"]]
 
 
 def test_older_results_are_found_in_a_large_store(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,8 +36,8 @@ def test_older_results_are_found_in_a_large_store(store: "Store", monkeypatch: p
     monkeypatch.setattr("feedforward.tracking.queries.RUNS_PER_RESULT", 0)
     for seed in range(4):
         log(store, seed)
-    wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
-    assert results_in(store, "words", "fair", "replica", [*wanted, DIGEST]) == wanted
+    expected = {f"{seed:064x}": result(seed) for seed in range(4)}
+    assert results_in(store, "words", "fair", "replica", [*expected, DIGEST]) == expected
 
 
 def test_many_results_are_read_page_by_page(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,17 +46,17 @@ def test_many_results_are_read_page_by_page(store: "Store", monkeypatch: pytest.
     monkeypatch.setattr("feedforward.tracking.queries.RUNS_PER_RESULT", 1)
     for seed in range(5):
         log(store, seed)
-    wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
-    assert results_in(store, "words", "fair", "replica", list(wanted)) == wanted
+    expected = {f"{seed:064x}": result(seed) for seed in range(5)}
+    assert results_in(store, "words", "fair", "replica", list(expected)) == expected
 
 
 def test_only_runs_with_the_same_protocol_and_role_are_reused(store: "Store") -> None:
     log(store)
-    key = [f"{0:064x}"]
-    assert store.find_results("words", "fair", "replica", key)
-    assert not store.find_results("words", "lecture", "replica", key)
-    assert not store.find_results("words", "fair", "final", key)
-    assert not store.find_results("pictures", "fair", "replica", key)
+    fingerprints = [f"{0:064x}"]
+    assert store.find_results("words", "fair", "replica", fingerprints)
+    assert not store.find_results("words", "lecture", "replica", fingerprints)
+    assert not store.find_results("words", "fair", "final", fingerprints)
+    assert not store.find_results("pictures", "fair", "replica", fingerprints)
 
 
 def test_an_unfinished_run_is_not_reused(store: "Store") -> None:
@@ -65,12 +65,12 @@ def test_an_unfinished_run_is_not_reused(store: "Store") -> None:
     assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
 
 
-@pytest.mark.parametrize("damage", ["removed", "changed", "cut"])
+@pytest.mark.parametrize("damage", ["removed", "changed", "truncated"])
 def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", workspace: Path, damage: str) -> None:
     log(store)
     (path,) = (workspace / "mlruns" / "artifacts").rglob("result.json")
     text = path.read_text()
-    path.write_text({"removed": "", "changed": text.replace('"seed": 0', '"seed": 1'), "cut": text[:100]}[damage])
+    path.write_text({"removed": "", "changed": text.replace('"seed": 0', '"seed": 1'), "truncated": text[:100]}[damage])
     if damage == "removed":
         path.unlink()
     assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
@@ -78,10 +78,10 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 
-def test_a_result_of_a_version_with_fewer_fields_is_read() -> None:
+def test_a_result_from_an_older_version_with_fewer_fields_is_read() -> None:
     """Stores of older versions keep working."""
     from feedforward.tracking import queries
 
     entry = {name: value for name, value in dataclasses.asdict(result()).items() if name not in ("errors", "samples")}
-    logged = {"result_digest": atomic_files.digest(entry)}
-    assert queries.read_result(json.dumps(entry), logged) == dataclasses.replace(result(), errors={}, samples={})
+    run_tags = {"result_digest": atomic_files.digest(entry)}
+    assert queries.read_result(json.dumps(entry), run_tags) == dataclasses.replace(result(), errors={}, samples={})

@@ -1,4 +1,4 @@
-"""Runs of ended processes are closed, and runs of living ones are not, across containers, copies and machines."""
+"""Runs of ended processes are closed, those of running ones are not: across containers, copied stores and hosts."""
 
 import shutil
 import signal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def move_to(run_id: str, host: str) -> None:
+def attribute_to(run_id: str, host: str) -> None:
     """Make the run look as if a process of another checkout on that host had logged it."""
     for key, value in (("host", host), ("store", f"of {host}")):
         client().set_tag(run_id, key, value)
@@ -31,7 +31,7 @@ def move_to(run_id: str, host: str) -> None:
 def test_containers_with_the_same_name_do_not_close_each_others_runs(
     store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Process IDs mean nothing in another container, but the lock in the shared folder does."""
+    """A process ID means nothing in another container, but a lock in the shared folder shows that the process runs."""
     run = store.start(tags(seed=0), "in another container")
     (stored_run,) = store.find_runs("words", None, record_id=run.id)
     client().set_tag(stored_run.run_id, "process", "1@1")
@@ -65,20 +65,20 @@ def test_a_copied_store_does_not_close_the_runs_of_the_original(
 def test_only_runs_of_dead_processes_are_closed(store: "Store", workspace: Path) -> None:
     code = "s = tracking.open_store(); log(s, 0); s.start(tags(seed=1), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
     assert run_python(workspace, code).returncode == -signal.SIGKILL
-    store.start(tags(seed=2), "mine")
-    elsewhere = store.start(tags(seed=3), "of another host")
-    (stored_run,) = store.find_runs("words", None, record_id=elsewhere.id)
-    move_to(stored_run.run_id, "another")
+    store.start(tags(seed=2), "of this process")
+    on_other_host = store.start(tags(seed=3), "on another host")
+    (stored_run,) = store.find_runs("words", None, record_id=on_other_host.id)
+    attribute_to(stored_run.run_id, "another")
     assert store.reconcile() == 1
-    states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
-    assert states == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
+    statuses = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
+    assert statuses == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
 
 
 def test_runs_of_a_lost_host_are_closed_by_fingerprint(store: "Store") -> None:
     for seed, host in enumerate(("lost", "at work", provenance.host_digest())):
         run = store.start(tags(seed=seed, fingerprint=f"{host} {DIGEST}"), f"on {host}")
         (stored_run,) = store.find_runs("words", None, record_id=run.id)
-        move_to(stored_run.run_id, host)
+        attribute_to(stored_run.run_id, host)
     assert store.reconcile(lost={f"lost {DIGEST}", f"{provenance.host_digest()} {DIGEST}"}) == 1
-    states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
-    assert states == {"0": "KILLED", "1": "RUNNING", "2": "RUNNING"}
+    statuses = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
+    assert statuses == {"0": "KILLED", "1": "RUNNING", "2": "RUNNING"}

@@ -1,4 +1,4 @@
-"""A store that is down, full or frozen costs no run: records wait and are sent later, each once."""
+"""No run is lost while a store is down, full or frozen: its record waits and is sent later, exactly once."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def test_training_continues_without_a_store_and_results_are_reused(
     for seed in range(5):
         log(store, seed, parent)
     store.finish(parent, metrics={"mean_loss": 0.5})
-    assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
     assert len(spooled_ids()) == 6
     expected = {f"{seed:064x}": result(seed) for seed in range(5)}
     assert results_in(tracking.open_store(), "words", "fair", "replica", expected) == expected
@@ -63,12 +63,12 @@ def test_a_waiting_child_is_sent_with_its_parent(workspace: Path, monkeypatch: p
     store = tracking.open_store()
     log(store, 0, store.start(tags("variant", None), "original", resume=True))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    later = tracking.open_store()
-    later.sync()
-    parent = later.start(tags("variant", None), "original", resume=True)
-    later.finish(parent, metrics={"mean_loss": 0.5})
-    (parent_run,) = later.find_runs("words", role="variant")
-    (child_run,) = later.find_runs("words", role="replica")
+    local_store = tracking.open_store()
+    local_store.sync()
+    parent = local_store.start(tags("variant", None), "original", resume=True)
+    local_store.finish(parent, metrics={"mean_loss": 0.5})
+    (parent_run,) = local_store.find_runs("words", role="variant")
+    (child_run,) = local_store.find_runs("words", role="replica")
     assert child_run.tags["mlflow.parentRunId"] == parent_run.run_id
 
 
@@ -121,9 +121,9 @@ def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
         assert store.sync() == tracking.SyncResult(1, 0, [])
         log(store, 1, parent, model=model)
         assert spooled_ids() == []
-        caught = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
+        unfinished = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
         os.killpg(process.pid, signal.SIGSTOP)
-        store.finish(caught, result=result(2), model=model)
+        store.finish(unfinished, result=result(2), model=model)
         for seed in (3, 4):
             log(store, seed, parent, model=model)
         log(tracking.open_store(), 5, parent)  # another job finds the server frozen
@@ -137,7 +137,7 @@ def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
 
 
 def assert_complete(replicas: int) -> None:
-    """Check that each replica exists once, with its points, result and model, nested under one parent."""
+    """Check that each replica exists once, with its curves and result, under one parent, and five have a model."""
     store = tracking.open_store()
     runs = store.find_runs("words", role="replica")
     assert sorted(int(run.tags["seed"]) for run in runs) == list(range(replicas))
