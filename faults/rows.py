@@ -275,7 +275,7 @@ ROWS = (
     Row(
         25,
         "a model that was tampered with",
-        _tests(_BUNDLE, "each_flipped_bit_is_detected", "changed_bundles_are_rejected")
+        _tests(_BUNDLE, "flipped_bits_in_any_file_are_detected", "changed_bundles_are_rejected")
         + _tests(_KERAS, "a_network_with_unknown_parts_is_rejected")
         + _tests(
             _NETWORK, "an_invalid_network_description_is_rejected", "weights_that_are_not_plain_arrays_are_rejected"
@@ -285,7 +285,7 @@ ROWS = (
             "a_changed_artifact_is_rejected_before_it_is_loaded",
             "an_incomplete_upload_never_becomes_champion",
             "a_tampered_holdout_model_is_not_used_as_evidence",
-            "the_logged_model_must_be_the_one_that_was_recorded",
+            "the_logged_model_must_have_the_weights_that_the_run_recorded",
         )
         + _tests(_PREDICTION, "a_tampered_champion_or_variant_gives_no_prediction"),
         (in_subprocess(tampering.tamper),),

@@ -1,4 +1,4 @@
-"""A small dataset with a promotion rule."""
+"""Params with a promotion rule, and a dataset that can be served."""
 
 import pytest
 import registered
@@ -10,6 +10,6 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_l
 
 @pytest.fixture
 def params(small: Params) -> Params:
-    """The small params with a promotion rule; the dataset has a vocabulary, so that it can be served."""
+    """The small params with a promotion rule; the `notes` dataset has a vocabulary, so that it can be served."""
     registered.write_vocabulary()
     return small.model_copy(update={"promotion": RULE})

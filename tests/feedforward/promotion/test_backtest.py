@@ -33,7 +33,7 @@ STRENGTHS = (0.5, 2.0, 1.0)
 
 @pytest.fixture
 def champions(params: Params, small_store: "Store") -> list[Version]:
-    """Versions that were champion one after the other; the last one still is."""
+    """Three versions that were champion one after the other; the last one still is."""
     folder = paths.vectorized(NAME)
     pq.write_table(pa.table({"digest": ["0" * 64]}), folder / "profile.parquet")
     registry, run = Registry(), registered.final_run(small_store, params)
@@ -48,34 +48,36 @@ def champions(params: Params, small_store: "Store") -> list[Version]:
 
 
 def give(text: str, label: str) -> None:
+    """Store a labeled text as the service does when a user corrects a label."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     append_only_log.append(paths.incoming(NAME), {"label": label, "digest": digest, "text": text, "version": 1})
 
 
 def losses(strength: float) -> np.ndarray:
+    """Return the losses of the network with this strength on the validation samples."""
     held_out = split(NAME).rows(0, HELD_OUT)
     network = registered.network(strength)
     return metrics.losses(network, network.logits(held_out.features), held_out.labels)
 
 
 def test_metrics_are_those_of_the_holdout_models(params: Params, champions: list[Version]) -> None:
-    done = backtest.run(params, NAME, last=5)
-    [comparison] = done.comparisons
-    assert (comparison.title, comparison.samples, done.champion, done.skipped) == (VALIDATION, HELD_OUT, 3, {})
+    result = backtest.run(params, NAME, last=5)
+    [comparison] = result.comparisons
+    assert (comparison.title, comparison.samples, result.champion, result.skipped) == (VALIDATION, HELD_OUT, 3, {})
     assert [score.version for score in comparison.scores] == [1, 2, 3]
     for strength, score in zip(STRENGTHS, comparison.scores, strict=True):
         assert score.loss[0] == pytest.approx(losses(strength).mean())
         assert score.loss[1] < score.loss[0] < score.loss[2]
-    first, second, present = comparison.scores
-    assert present.difference is None
+    first, second, champion = comparison.scores
+    assert champion.difference is None
     for score, strength in ((first, 0.5), (second, 2.0)):
         assert score.difference is not None
         assert score.difference[0] == pytest.approx((losses(strength) - losses(1.0)).mean())
-        paired = (losses(strength) - losses(1.0)).std(ddof=1) / HELD_OUT**0.5
+        standard_error = (losses(strength) - losses(1.0)).std(ddof=1) / HELD_OUT**0.5
         # t with 23 degrees of freedom, for two simultaneous comparisons at 95 %: 2.398
-        assert score.difference[2] - score.difference[0] == pytest.approx(2.398 * paired, rel=1e-3)
-    assert present.accuracy is not None
-    assert present.accuracy[0] == pytest.approx(1.0, abs=0.2)
+        assert score.difference[2] - score.difference[0] == pytest.approx(2.398 * standard_error, rel=1e-3)
+    assert champion.accuracy is not None
+    assert champion.accuracy[0] == pytest.approx(1.0, abs=0.2)
     assert [score.version for score in backtest.run(params, NAME, last=1).comparisons[0].scores] == [2, 3]
     folder = paths.backtest(NAME)
     assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
@@ -90,8 +92,8 @@ def test_served_networks_are_evaluated_on_accepted_samples_not_used_for_training
     give(f"{glad} word30", "sad")
     give("word1 word2", "sad")
     dataset = params.datasets[NAME]
-    chosen = [s.id for s in feedback_review.samples(NAME, dataset) if s.entry["text"] != "word1 word2"]
-    feedback_review.review(NAME, dataset, accept=chosen)
+    accepted = [s.id for s in feedback_review.samples(NAME, dataset) if s.entry["text"] != "word1 word2"]
+    feedback_review.review(NAME, dataset, accept=accepted)
     comparison = next(c for c in backtest.run(params, NAME, last=5).comparisons if c.title == FEEDBACK)
     assert comparison.samples == 2
     assert [score.accuracy[0] for score in comparison.scores if score.accuracy] == [0.5, 0.5, 0.5]
@@ -100,24 +102,24 @@ def test_served_networks_are_evaluated_on_accepted_samples_not_used_for_training
     expected = metrics.losses(network, network.logits(features), np.array([1, 0], np.uint8)).mean()
     assert comparison.scores[1].loss[0] == pytest.approx(expected)
     assert comparison.scores[1].models == 1
-    feedback_review.review(NAME, dataset, reject=chosen[:1])
+    feedback_review.review(NAME, dataset, reject=accepted[:1])
     [_, comparison] = backtest.run(params, NAME, last=5).comparisons
     assert (comparison.samples, comparison.scores[0].loss[1:], comparison.scores[0].difference[1:]) == (
         1,
         (None, None),
         (None, None),
     )
-    feedback.take(NAME, dataset, collect=True, review=True)  # now they are trained on
+    feedback.take(NAME, dataset, collect=True, review=True)  # from now on they are training samples
     assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
 
 
 def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     params: Params, champions: list[Version], small_shell: Shell
 ) -> None:
-    first, second, present = champions
+    first, second, champion = champions
     folder = model_versions.folder(first, model_version.SERVED)
-    described = atomic_files.read_json(folder / bundle.DESCRIPTION) | {"labels": ["bad", "good"]}
-    atomic_files.write_json(folder / bundle.DESCRIPTION, described)
+    description = atomic_files.read_json(folder / bundle.DESCRIPTION) | {"labels": ["bad", "good"]}
+    atomic_files.write_json(folder / bundle.DESCRIPTION, description)
     entries = atomic_files.read_json(folder / bundle.MANIFEST)
     content = (folder / bundle.DESCRIPTION).read_bytes()
     entries[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -125,16 +127,16 @@ def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     Registry().tag(first, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
     (model_versions.folder(second, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
     assert small_shell.run("backtest", NAME, "--json") == 0
-    done = json.loads(small_shell.stdout)
-    assert "its labels are bad, good, params.yaml says sad, glad" in done["skipped"]["1"]
-    assert "has changed since it was registered" in done["skipped"]["2"]
-    assert [score["version"] for score in done["comparisons"][0]["scores"]] == [present.number]
+    result = json.loads(small_shell.stdout)
+    assert "its labels are bad, good, params.yaml says sad, glad" in result["skipped"]["1"]
+    assert "has changed since it was registered" in result["skipped"]["2"]
+    assert [score["version"] for score in result["comparisons"][0]["scores"]] == [champion.number]
     assert small_shell.run("backtest", NAME) == 0
     assert "version 1 was skipped: notes version 1: its labels are" in small_shell.stderr
     assert "validation split, 24" in small_shell.stdout
 
 
-def test_a_version_trained_on_other_data_is_marked(params: Params, champions: list[Version]) -> None:
+def test_versions_trained_on_other_data_have_a_remark(params: Params, champions: list[Version]) -> None:
     manifest = paths.vectorized(NAME) / "manifest.json"
     atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "f" * 64})
     remarks = backtest.run(params, NAME, last=5).remarks

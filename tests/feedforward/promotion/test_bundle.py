@@ -1,4 +1,4 @@
-"""The served folder: a round trip, and changed files are refused before they are parsed."""
+"""Bundles: a round trip, and the rejection of changed files before they are parsed."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ from feedforward.promotion.bundle import Description
 
 FILES = networks.files([20, 4, 1], ["relu", "sigmoid"])
 KERAS = {bundle.MODEL: keras_files.model([20, 4, 1], ["relu", "sigmoid"])}
-WORDS = TextEncoder(tokenizer.Vocabulary(("good", "bad"), 20))
+ENCODER = TextEncoder(tokenizer.Vocabulary(("good", "bad"), 20))
 
 
 def description(files: Mapping[str, bytes] = FILES, **changes: object) -> Description:
@@ -46,14 +46,15 @@ def description(files: Mapping[str, bytes] = FILES, **changes: object) -> Descri
 
 @pytest.fixture
 def folder(tmp_path: Path) -> tuple[Path, str]:
+    """The folder of a bundle, and the bundle's digest."""
     target = tmp_path / "served"
-    return target, bundle.write(target, FILES | KERAS, description(), WORDS)
+    return target, bundle.write(target, FILES | KERAS, description(), ENCODER)
 
 
 def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
     servable = bundle.read(*folder)
     assert servable.description == description()
-    assert servable.encoder == WORDS
+    assert servable.encoder == ENCODER
     features = servable.encoder.encode(["good film", "bad"])
     np.testing.assert_array_equal(servable.network.logits(features), network_files.read(FILES).logits(features))
     assert servable.bytes == sum(
@@ -62,86 +63,86 @@ def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
 
 
 def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: Path) -> None:
-    digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), WORDS)
+    digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), ENCODER)
     servable = bundle.read(tmp_path / "served", digest)
-    features, plain = WORDS.encode(["good film", "bad"]), network_files.read(FILES)
-    np.testing.assert_array_equal(servable.network.logits(features), plain.logits(features))
+    features, network = ENCODER.encode(["good film", "bad"]), network_files.read(FILES)
+    np.testing.assert_array_equal(servable.network.logits(features), network.logits(features))
     odds = np.log(servable.predict(features)[:, 1] / servable.predict(features)[:, 0])
-    np.testing.assert_allclose(odds, plain.logits(features)[:, 0] / 1.7, rtol=1e-6)
+    np.testing.assert_allclose(odds, network.logits(features)[:, 0] / 1.7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
 def test_a_temperature_out_of_range_is_rejected(tmp_path: Path, temperature: object) -> None:
     with pytest.raises(DataError, match=r"temperature must be between 0\.018 and 55"):
-        bundle.write(tmp_path / "served", FILES, description(temperature=temperature), WORDS)
+        bundle.write(tmp_path / "served", FILES, description(temperature=temperature), ENCODER)
 
 
 def test_a_bundle_without_a_temperature_is_read(tmp_path: Path) -> None:
-    bundle.write(tmp_path / "served", FILES, description(), WORDS)
+    bundle.write(tmp_path / "served", FILES, description(), ENCODER)
     path, manifest = tmp_path / "served" / bundle.DESCRIPTION, tmp_path / "served" / bundle.MANIFEST
-    described = json.loads(path.read_text())
-    del described["temperature"]
-    path.write_text(json.dumps(described))
-    listed = json.loads(manifest.read_text())
+    stored_description = json.loads(path.read_text())
+    del stored_description["temperature"]
+    path.write_text(json.dumps(stored_description))
+    entries = json.loads(manifest.read_text())
     content = path.read_bytes()
-    listed[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest.write_text(json.dumps(listed))
+    entries[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest.write_text(json.dumps(entries))
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     assert bundle.read(tmp_path / "served", digest).network.temperature == 1
 
 
-def test_the_same_model_has_the_same_digest(tmp_path: Path) -> None:
-    digests = {bundle.write(tmp_path / str(k), FILES, description(), WORDS) for k in range(2)}
+def test_equal_bundles_have_the_same_digest(tmp_path: Path) -> None:
+    digests = {bundle.write(tmp_path / str(k), FILES, description(), ENCODER) for k in range(2)}
     assert len(digests) == 1
 
 
-def flip(path: Path, at: int) -> None:
+def flip_bit(path: Path, position: int) -> None:
     content = bytearray(path.read_bytes())
-    content[at % len(content)] ^= 1
+    content[position % len(content)] ^= 1
     path.write_bytes(content)
 
 
-def test_each_flipped_bit_is_detected(folder: tuple[Path, str]) -> None:
-    random = np.random.default_rng(0)
+def test_flipped_bits_in_any_file_are_detected(folder: tuple[Path, str]) -> None:
+    rng = np.random.default_rng(0)
     for path in sorted(folder[0].iterdir()):
-        whole = path.read_bytes()
+        content = path.read_bytes()
         for _ in range(25):
-            flip(path, int(random.integers(len(whole))))
+            flip_bit(path, int(rng.integers(len(content))))
             with pytest.raises(DataError, match=path.name):
                 bundle.read(*folder)
-            path.write_bytes(whole)
+            path.write_bytes(content)
     bundle.read(*folder)
 
 
-def swap_for_a_valid_one(target: Path) -> None:
+def replace_by_another_bundle(target: Path) -> None:
     other = networks.files([20, 4, 1], ["relu", "sigmoid"], seed=1)
     for path in target.iterdir():
         path.unlink()
     target.rmdir()
-    bundle.write(target, other, description(other), WORDS)
+    bundle.write(target, other, description(other), ENCODER)
 
 
-def forge_the_manifest(target: Path) -> None:
+def replace_weights_and_manifest(target: Path) -> None:
     content = networks.files([20, 4, 1], ["relu", "sigmoid"], seed=1)[WEIGHTS]
     (target / WEIGHTS).write_bytes(content)
-    listed = json.loads((target / bundle.MANIFEST).read_text())
-    listed[WEIGHTS] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (target / bundle.MANIFEST).write_text(json.dumps(listed))
+    entries = json.loads((target / bundle.MANIFEST).read_text())
+    entries[WEIGHTS] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (target / bundle.MANIFEST).write_text(json.dumps(entries))
 
 
-def link(target: Path) -> None:
-    whole = (target / WEIGHTS).read_bytes()
+def replace_weights_by_a_link(target: Path) -> None:
+    content = (target / WEIGHTS).read_bytes()
     (target / WEIGHTS).unlink()
-    (target.parent / "elsewhere").write_bytes(whole)
+    (target.parent / "elsewhere").write_bytes(content)
     (target / WEIGHTS).symlink_to(target.parent / "elsewhere")
 
 
 @pytest.mark.parametrize(
-    ("touch", "message"),
+    ("change", "message"),
     [
-        (swap_for_a_valid_one, "manifest.json: has changed"),
-        (forge_the_manifest, "manifest.json: has changed"),
-        (link, "weights.npz: must be a regular file"),
+        (replace_by_another_bundle, "manifest.json: has changed"),
+        (replace_weights_and_manifest, "manifest.json: has changed"),
+        (replace_weights_by_a_link, "weights.npz: must be a regular file"),
         (lambda target: (target / "evil.py").write_text("import os"), "evil.py: is not in the manifest"),
         (lambda target: (target / "vocabulary.txt").unlink(), "vocabulary.txt: is missing"),
         (lambda target: (target / bundle.MANIFEST).unlink(), "manifest.json: cannot be read"),
@@ -151,8 +152,8 @@ def link(target: Path) -> None:
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: has changed"),
     ],
 )
-def test_changed_bundles_are_rejected(folder: tuple[Path, str], touch, message: str) -> None:
-    touch(folder[0])
+def test_changed_bundles_are_rejected(folder: tuple[Path, str], change, message: str) -> None:
+    change(folder[0])
     with pytest.raises(DataError, match=message):
         bundle.read(*folder)
 
@@ -161,16 +162,16 @@ def test_changed_bundles_are_rejected(folder: tuple[Path, str], touch, message: 
     "manifest",
     [b"", b"[]", b"[" * 50_000, b'{"a": 1}', b'{"a": {"bytes": 1e999, "sha256": ""}}', b'{"a": {"bytes": -1}}'],
 )
-def test_a_forged_manifest_is_rejected_in_one_line(folder: tuple[Path, str], manifest: bytes) -> None:
+def test_an_invalid_manifest_is_rejected(folder: tuple[Path, str], manifest: bytes) -> None:
     (folder[0] / bundle.MANIFEST).write_bytes(manifest)
     with pytest.raises(DataError, match=r"manifest\.json: is not a manifest"):
         bundle.read(folder[0], hashlib.sha256(manifest).hexdigest())
 
 
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
-def test_incompatible_network_and_encoder_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_bundle_whose_parts_do_not_match_is_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(DataError, match="do not match"):
-        bundle.write(tmp_path / "s", FILES, description(**changes), WORDS)
+        bundle.write(tmp_path / "s", FILES, description(**changes), ENCODER)
     with pytest.raises(DataError, match="do not match"):
         bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(ImageGeometry(3, 3, None, (1, 1))))
     assert not (tmp_path / "s").exists()
@@ -185,9 +186,9 @@ def test_a_description_in_another_format_is_rejected(folder: tuple[Path, str]) -
         json.dumps({**dataclasses.asdict(description()), "format": 1, "encoder": {}}).encode(),
     ):
         (target / bundle.DESCRIPTION).write_bytes(content)
-        listed = json.loads((target / bundle.MANIFEST).read_text())
-        listed[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        (target / bundle.MANIFEST).write_text(json.dumps(listed))
+        entries = json.loads((target / bundle.MANIFEST).read_text())
+        entries[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (target / bundle.MANIFEST).write_text(json.dumps(entries))
         digest = hashlib.sha256((target / bundle.MANIFEST).read_bytes()).hexdigest()
         with pytest.raises(DataError, match=r"description\.json: cannot be read"):
             bundle.read(target, digest)

@@ -31,7 +31,7 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     assert (first.decision.promoted, first.champion) == (True, 1)
     second = promote.promote(params, NAME, runs[-1].run_id)
     assert second.version.number == 2
-    back = {1: 2, 2: 1}[registered.find_version().number]
-    assert rollback(params, NAME, back, "tried").number == back
+    other = {1: 2, 2: 1}[registered.find_version().number]
+    assert rollback(params, NAME, other, "tried").number == other
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None

@@ -14,13 +14,13 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=1000, max_la
 
 
 def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd: float = 0.0) -> Evidence:
-    """Return losses near `loss` with small noise. wrong: the number of samples of a class that are misclassified."""
-    common = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
-    random = np.random.default_rng(seed)
-    noise = random.normal(0, 0.01, (seeds, len(LABELS))) + random.normal(0, seed_sd, (seeds, 1))
+    """Return losses near `loss` with small noise. wrong: the number of misclassified samples per class."""
+    sample_losses = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.01, (seeds, len(LABELS))) + rng.normal(0, seed_sd, (seeds, 1))
     correct = np.ones(len(LABELS), bool)
     correct[: 2 * wrong] = False
-    return Evidence(loss * common / common.mean() + noise, correct)
+    return Evidence(loss * sample_losses / sample_losses.mean() + noise, correct)
 
 
 def candidate(**changes: object) -> Candidate:
@@ -38,36 +38,36 @@ def test_the_first_valid_model_becomes_champion() -> None:
 def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None:
     worse, better = evidence(0.32, seed=1), evidence(0.28, seed=2)
     assert decide(candidate(evidence=better), worse, LABELS, NAMES, RULE).promoted
-    verdict = decide(candidate(evidence=worse), better, LABELS, NAMES, RULE)
-    assert not verdict.promoted
-    assert "must be at least 0.001" in verdict.reason
+    decision = decide(candidate(evidence=worse), better, LABELS, NAMES, RULE)
+    assert not decision.promoted
+    assert "must be at least 0.001" in decision.reason
 
 
 def test_a_model_is_not_an_improvement_on_itself() -> None:
-    unchanged = evidence(0.3)
-    result = gain(unchanged, unchanged, 0.95)
+    same = evidence(0.3)
+    result = gain(same, same, 0.95)
     assert (result.mean, result.low, result.high) == (0, 0, 0)
-    assert not decide(candidate(evidence=unchanged), unchanged, LABELS, NAMES, Promotion()).promoted
+    assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
 
 
 def test_a_gain_on_one_lucky_seed_is_not_enough() -> None:
-    before, lucky = evidence(0.300, seed=1), evidence(0.295, seed=2)
-    assert decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE).promoted
-    before, lucky = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))
-    result = decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE)
+    champion, challenger = evidence(0.300, seed=1), evidence(0.295, seed=2)
+    assert decide(candidate(evidence=challenger), champion, LABELS, NAMES, RULE).promoted
+    champion, challenger = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))
+    result = decide(candidate(evidence=challenger), champion, LABELS, NAMES, RULE)
     assert result.gain is not None
     assert result.gain.high - result.gain.low > 0.01
     assert not result.promoted
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.02), (5, 0.05)])
-def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread: float) -> None:
-    random, covered = np.random.default_rng(0), 0
+def test_the_interval_covers_the_true_gain_as_often_as_it_claims(seeds: int, spread: float) -> None:
+    rng, covered = np.random.default_rng(0), 0
     correct = np.ones(300, bool)
     for _ in range(2000):
-        samples = random.gamma(1.0, 0.3, (2, 1, 300))
-        luck = random.normal(0, spread, (2, seeds, 1))
-        losses = samples + luck + random.normal(0, 0.05, (2, seeds, 300))
+        sample_losses = rng.gamma(1.0, 0.3, (2, 1, 300))
+        seed_effects = rng.normal(0, spread, (2, seeds, 1))
+        losses = sample_losses + seed_effects + rng.normal(0, 0.05, (2, seeds, 300))
         result = gain(Evidence(losses[0], correct), Evidence(losses[1] + 0.05, correct), 0.95)
         covered += result.low <= 0.05 <= result.high
     assert 0.93 <= covered / 2000 <= 0.975

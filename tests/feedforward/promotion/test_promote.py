@@ -1,4 +1,4 @@
-"""Promotion with real components: a store, a registry, an audit log, an evaluation in a separate process."""
+"""Promotion with a real store, registry and audit log, and with the evaluation in a separate process."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def log() -> list[dict[str, object]]:
+def audit_entries() -> list[dict[str, object]]:
     return list(append_only_log.read(paths.audit()))
 
 
@@ -56,30 +56,30 @@ def conclude(params: Params, store: "Store", strength: float, **metrics: float) 
 def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
-    write_params(
-        paths.params(), values(promotion={"holdout_models": 2})
-    )  # no minimum accuracy, because small networks are inaccurate
-    open_rule = load_params()
-    packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
+    # no minimum accuracy, because small networks are inaccurate
+    write_params(paths.params(), values(promotion={"holdout_models": 2}))
+    lenient = load_params()
+    packs = plan.plan(lenient, "fair", [NAME], ["original", "smaller"])
     for pack in packs:
-        runner.train_pack(pack, open_rule, small_store)
-    output: list[str] = []
-    first = promote.promote(open_rule, NAME, say=output.append)
+        runner.train_pack(pack, lenient, small_store)
+    messages: list[str] = []
+    first = promote.promote(lenient, NAME, say=messages.append)
     assert first.decision.promoted
     assert find_version().number == 1
-    assert output[0].startswith("notes version 1 is run ")
+    assert messages[0].startswith("notes version 1 is run ")
 
     champion = find_version()
     metrics = json.loads(champion.tags["evaluation"])
     assert metrics["probe_difference"] < 1e-5
     models = evaluation.holdout_models(champion)
     assert [model.description.seed for model in models] == [int(champion.tags["seed"]), 1 - int(champion.tags["seed"])]
-    of_seed_0 = next(model for model in models if model.description.seed == 0)
-    # the holdout model is the final model of its seed, trained again without the validation split
+    holdout_model = next(model for model in models if model.description.seed == 0)
+    # a holdout model is the final model of a seed, trained again without the validation split
     training, _ = validation_split.hold_out(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
-    repeated = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
-    assert of_seed_0.description.weights_digest == repeated.weights_digest
-    assert of_seed_0.description.samples == len(training)
+    original = {"original": params.variants["original"]}
+    trained_again = training_run.train_final(params.datasets[NAME], original, training, 0)
+    assert holdout_model.description.weights_digest == trained_again.weights_digest
+    assert holdout_model.description.samples == len(training)
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=champion.tags["seed"])
     assert metrics["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
     assert set(json.loads(champion.tags["variants"])) == {"original", "smaller"}
@@ -91,23 +91,23 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     card = (model_versions.folder(champion, "card") / "card.md").read_text()
     assert champion.tags["weights_digest"] in card
     served = bundle.read(model_versions.folder(champion, "served"), champion.tags["digest"])
-    calibrated = json.loads(champion.tags["calibration"])
-    assert served.network.temperature == calibrated["temperature"]
-    assert calibrated["samples"] == 3 * (TRAIN // 10)
-    plain = dataclasses.replace(served.network, temperature=1.0)
-    rows = Split.load(paths.vectorized(NAME) / "test").features
-    np.testing.assert_array_equal(plain.probabilities(rows).argmax(1), served.predict(rows).argmax(1))
+    calibration = json.loads(champion.tags["calibration"])
+    assert served.network.temperature == calibration["temperature"]
+    assert calibration["samples"] == 3 * (TRAIN // 10)
+    uncalibrated = dataclasses.replace(served.network, temperature=1.0)
+    features = Split.load(paths.vectorized(NAME) / "test").features
+    np.testing.assert_array_equal(uncalibrated.probabilities(features).argmax(1), served.predict(features).argmax(1))
     assert f"divided by the temperature {served.network.temperature:.4f}" in card
     assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
 
-    repeated = promote.promote(open_rule, NAME)
+    repeated = promote.promote(lenient, NAME)
     assert not repeated.decision.promoted
     assert (repeated.version.number, repeated.champion) == (1, 1)
-    assert [line["decision"] for line in log()] == ["promoted", "kept"]
+    assert [line["decision"] for line in audit_entries()] == ["promoted", "kept"]
 
     with pytest.raises(ParamsError, match="must name one final run"):
-        promote.promote(open_rule, NAME, "nothing")
+        promote.promote(lenient, NAME, "nothing")
     changed = small_params(variants={**values()["variants"], "original": {"l2": 0.1}})
     with pytest.raises(DataError, match=r"trained with different parameters \(l2\)"):
         promote.promote(changed, NAME)
@@ -118,10 +118,10 @@ def test_untrained_and_demo_datasets_are_not_promoted(params: Params, small_stor
         promote.promote(params, NAME)
     with pytest.raises(ParamsError, match="unknown dataset"):
         promote.promote(params, "nots")
-    sample = params.datasets[NAME].model_copy(update={"demo": True})
+    demo = params.datasets[NAME].model_copy(update={"demo": True})
     with pytest.raises(Refused, match="never promoted"):
-        promote.promote(params.model_copy(update={"datasets": {NAME: sample}}), NAME)
-    assert [line["decision"] for line in log()] == ["refused"]
+        promote.promote(params.model_copy(update={"datasets": {NAME: demo}}), NAME)
+    assert [line["decision"] for line in audit_entries()] == ["refused"]
 
 
 # --- decisions -------------------------------------------------------------------------------
@@ -136,18 +136,18 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     worse = conclude(params, small_store, 1.5)
     assert not worse.decision.promoted
     assert find_version().number == 2
-    assert [(line["decision"], line["before"], line["champion"]) for line in log()] == [
+    assert [(line["decision"], line["before"], line["champion"]) for line in audit_entries()] == [
         ("promoted", None, 1),
         ("promoted", 1, 2),
         ("kept", 2, 2),
     ]
     third = find_version(3)
     assert third.tags["decision"] == "kept"
-    assert third.tags["reason"] == worse.decision.reason == log()[2]["reason"]
+    assert third.tags["reason"] == worse.decision.reason == audit_entries()[2]["reason"]
 
 
 @pytest.mark.parametrize(
-    ("strength", "metrics", "output"),
+    ("strength", "metrics", "message"),
     [
         (0.0, {}, "accuracy on glad must be at least 0.75"),
         (-1.0, {}, "accuracy on sad must be at least 0.75, got 0"),
@@ -156,12 +156,12 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     ],
 )
 def test_invalid_challengers_are_rejected(
-    params: Params, small_store: "Store", strength: float, metrics: dict[str, float], output: str
+    params: Params, small_store: "Store", strength: float, metrics: dict[str, float], message: str
 ) -> None:
-    with pytest.raises(Refused, match=output):
+    with pytest.raises(Refused, match=message):
         conclude(params, small_store, strength, **metrics)
     assert model_versions.find(NAME) is None
-    assert [line["decision"] for line in log()] == ["refused"]
+    assert [line["decision"] for line in audit_entries()] == ["refused"]
 
 
 @pytest.mark.proves("After twenty simultaneous promotions, the best version is champion and the audit log has no gap")
@@ -174,7 +174,7 @@ def test_the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap(
     versions = [registered.version(registry, run, float(strength)) for strength in strengths]
     at_once(lambda version: promote.conclude(params, NAME, run, version, Registry()), versions)
     assert find_version().number == versions[int(strengths.argmax())].number
-    lines = log()
+    lines = audit_entries()
     assert sorted(line["version"] for line in lines) == sorted(version.number for version in versions)
     assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
 
@@ -182,7 +182,7 @@ def test_the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap(
 # --- changed files ------------------------------------------------------------------------
 
 
-def flip(path: Path) -> None:
+def flip_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -201,9 +201,9 @@ def refusal_of(version: Version, params: Params) -> str:
 def test_a_changed_artifact_is_rejected_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
-    flip(model_versions.folder(version, "served") / "model.keras")
+    flip_bit(model_versions.folder(version, "served") / "model.keras")
     assert "model.keras: has changed since it was registered" in refusal_of(version, params)
-    assert log()[-1]["decision"] == "refused"
+    assert audit_entries()[-1]["decision"] == "refused"
 
 
 def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store: "Store") -> None:
@@ -224,19 +224,19 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
         EvaluationFailed, match=r"code 1 and no result \(.*No module named feedforward.promotion.nowhere"
     ):
         promote.evaluate(params, NAME, run, version, Registry())
-    assert log()[-1]["decision"] == "failed"
+    assert audit_entries()[-1]["decision"] == "failed"
     assert "decision" not in find_version(version.number).tags
 
 
 @pytest.mark.parametrize(
-    ("changes", "output"),
+    ("changes", "message"),
     [
         ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the binary task"),
         ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
     ],
 )
 def test_a_champion_with_another_task_or_labels_is_not_compared(
-    params: Params, small_store: "Store", changes: dict[str, object], output: str
+    params: Params, small_store: "Store", changes: dict[str, object], message: str
 ) -> None:
     conclude(params, small_store, 3.0)
     served = bundle.read(model_versions.folder(find_version(), "served"), find_version().tags["digest"])
@@ -244,7 +244,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     assert compatibility.mismatch(served, dataset) is None
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
     vars(other).update(changes)
-    assert output in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
+    assert message in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
     evidence, problem = promote._champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
@@ -258,23 +258,23 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
 
 def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
-    flip(model_versions.folder(find_version(), "served") / "vocabulary.txt")
+    flip_bit(model_versions.folder(find_version(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
     assert weaker.decision.promoted
-    assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
+    assert "the previous champion can no longer be served" in str(audit_entries()[-1]["reason"])
 
 
 def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_store: "Store") -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
-    flip(model_versions.folder(version, "holdout_models/0") / "weights.npz")
+    flip_bit(model_versions.folder(version, "holdout_models/0") / "weights.npz")
     with pytest.raises(DataError, match="has changed since it was registered"):
         promote.conclude(params, NAME, run, version, registry)
     assert model_versions.find(NAME) is None
 
 
 @pytest.mark.parametrize(
-    ("tag", "forged"),
+    ("tag", "value"),
     [
         ("holdout_models", "?"),
         ("holdout_models", "[]"),
@@ -285,23 +285,23 @@ def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_
         ("calibration", "[1]"),
     ],
 )
-def test_an_edited_tag_is_reported_in_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
+def test_an_edited_tag_is_reported_in_one_line(params: Params, small_store: "Store", tag: str, value: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
-    registry.tag(version, {tag: forged})
+    registry.tag(version, {tag: value})
     edited = registry.find(NAME, version.number)
     assert edited is not None
     with pytest.raises(DataError, match=f"notes version 1: its tag `{tag}` is damaged; delete this version"):
         promote.conclude(params, NAME, run, edited, registry)
 
 
-def test_the_logged_model_must_be_the_one_that_was_recorded(
+def test_the_logged_model_must_have_the_weights_that_the_run_recorded(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
     runner.train_pack(pack, params, small_store)
     [weights] = (paths.store() / "artifacts").rglob("weights.npz")
-    for name, content in registered.files(1.0).items():  # a valid network, but not the recorded one
+    for name, content in registered.files(1.0).items():  # a valid network, but not that of the run
         weights.with_name(name).write_bytes(content)
     with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
         promote.promote(params, NAME)
@@ -311,14 +311,14 @@ def test_the_logged_model_must_be_the_one_that_was_recorded(
 
 CONCLUDE = """
 import sys
-from feedforward.promotion import promote as gate
+from feedforward.promotion import promote
 from feedforward.config.schema import load_params
 from feedforward.tracking import model_versions, settings
 settings.apply()
 from feedforward.tracking.registry import Registry
 registry = Registry()
 run = registry.find_runs("notes", role="final")[0]
-gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.argv[1])), registry)
+promote.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.argv[1])), registry)
 """
 
 
@@ -333,32 +333,32 @@ def killed_at(point: str, params: Params, store: "Store") -> int:
 
 
 @pytest.fixture
-def killed(params: Params, small_store: "Store") -> int:
-    """A promotion that was killed between writing the log and moving the alias."""
+def killed_version(params: Params, small_store: "Store") -> int:
+    """The number of a version whose promotion was killed between writing the log and moving the alias."""
     number = killed_at("promote.after_log", params, small_store)
     assert find_version().number == 1
     return number
 
 
 def test_an_interrupted_promotion_is_completed_by_the_next_one(
-    params: Params, small_store: "Store", killed: int
+    params: Params, small_store: "Store", killed_version: int
 ) -> None:
     result = conclude(params, small_store, 1.5)
     assert not result.decision.promoted
-    assert find_version().number == killed
-    assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
+    assert find_version().number == killed_version
+    assert [line["decision"] for line in audit_entries()] == ["promoted", "promoted", "finished", "kept"]
 
 
 @pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """After a kill between alias and tags, the next promotion or retraining records the decision."""
+    """After a kill between alias and tags, the next promotion or check for retraining records the decision."""
     number = killed_at("promote.after_alias", params, small_store)
     assert find_version().number == number
     assert "decision" not in find_version().tags
     assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
     assert find_version().tags["decision"] == "promoted"
-    assert find_version().tags["reason"] == log()[-1]["reason"]
-    assert [line["decision"] for line in log()] == ["promoted", "promoted"]
+    assert find_version().tags["reason"] == audit_entries()[-1]["reason"]
+    assert [line["decision"] for line in audit_entries()] == ["promoted", "promoted"]
 
 
 def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_store: "Store") -> None:
@@ -367,15 +367,15 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
     registry = Registry()
     registry.set_alias(find_version(2), "champion")
     assert conclude(params, small_store, 2.0).decision.promoted
-    assert [line["decision"] for line in log()] == ["promoted", "kept", "changed", "promoted"]
-    assert log()[2]["champion"] == 2
+    assert [line["decision"] for line in audit_entries()] == ["promoted", "kept", "changed", "promoted"]
+    assert audit_entries()[2]["champion"] == 2
 
 
 def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params, seed=1)
     assert candidate.outdated_reason(params, NAME, run) is None
-    wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
-    assert "different parameters (l2)" in str(candidate.outdated_reason(wider, NAME, run))
+    changed = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
+    assert "different parameters (l2)" in str(candidate.outdated_reason(changed, NAME, run))
     without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated_reason(without_variant, NAME, run))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None

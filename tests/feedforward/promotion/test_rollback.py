@@ -1,4 +1,4 @@
-"""Rollback with real components: a store, a registry, the audit log, a verification in a separate process."""
+"""Rollback with a real store, registry and audit log, and with the verification in a separate process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
+def promote_versions(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
     """Promote a version with a network of each strength; return the run of all versions."""
     registry, run = Registry(), registered.final_run(store, params)
     for strength in strengths:
@@ -37,7 +37,7 @@ def promoted(params: Params, store: "Store", *strengths: float, real: bool = Fal
 
 
 def test_an_earlier_champion_is_verified_and_restored(params: Params, small_store: "Store", tensorflow: None) -> None:
-    run = promoted(params, small_store, 1.0, 2.0, real=True)
+    run = promote_versions(params, small_store, 1.0, 2.0, real=True)
     messages: list[str] = []
     assert rollback(params, NAME, None, "worse on long texts", messages.append).number == 1
     assert messages == ["verifying notes version 1 in a separate process"]
@@ -47,7 +47,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     line = audit_log.entries(NAME)[-1]
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
-    # the gate does not promote it again, and retraining does not wait for it
+    # version 2 is not promoted again, and retraining does not wait for a decision on its run
     outcome = promote.keep_rolled_back(NAME, find_version(2), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
@@ -55,23 +55,23 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
 
     assert rollback(params, NAME, 2, "it was not worse").number == 2
     assert find_version().number == 2
-    shown = history.history(NAME)
-    assert [(period.version, period.decision) for period in shown.periods] == [
+    champions = history.history(NAME)
+    assert [(period.version, period.decision) for period in champions.periods] == [
         (1, "promoted"),
         (2, "promoted"),
         (1, "rolled_back"),
         (2, "rolled_back"),
     ]
-    assert shown.periods[1].until == shown.periods[2].since
-    assert (shown.periods[-1].until, shown.mismatch) == (None, None)
+    assert champions.periods[1].until == champions.periods[2].since
+    assert (champions.periods[-1].until, champions.mismatch) == (None, None)
 
 
 def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
-    other = registered.real_keras_model(0.5)
-    for strength, model in ((1.0, other), (2.0, None)):
+    different = registered.real_keras_model(0.5)
+    for strength, model in ((1.0, different), (2.0, None)):
         version = registered.version(registry, run, strength, model=model)
         promote.conclude(params, NAME, run, version, registry)
     with pytest.raises(Refused, match=r"model\.keras and weights\.npz are different networks"):
@@ -83,7 +83,7 @@ def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
 def test_invalid_arguments_are_reported(params: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match="there is no champion to roll back"):
         rollback(params, NAME, None, "worse")
-    promoted(params, small_store, 1.0)
+    promote_versions(params, small_store, 1.0)
     with pytest.raises(ParamsError, match="no earlier champion to roll back to"):
         rollback(params, NAME, None, "worse")
     with pytest.raises(ParamsError, match="--to: 1 is already the champion of notes"):
@@ -107,7 +107,7 @@ rollback(load_params(), "notes", None, "worse")
 
 @pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])
 def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Store", point: str) -> None:
-    promoted(params, small_store, 1.0, 2.0)
+    promote_versions(params, small_store, 1.0, 2.0)
     done = subprocess.run([sys.executable, "-c", ROLLBACK], env=os.environ | {"FAULT": point})
     assert done.returncode == -signal.SIGKILL
     with champion.decision_lock(NAME):
@@ -121,23 +121,23 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
 
 
 def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
-    promoted(params, small_store, 1.0, 2.0)
+    promote_versions(params, small_store, 1.0, 2.0)
     Registry().set_alias(find_version(1), "champion")
     assert "the audit log has version 2 as champion, but the registry has version 1 as champion" in str(
         history.history(NAME).mismatch
     )
-    json.dumps([vars(period) for period in history.history(NAME).periods])
+    json.dumps([vars(period) for period in history.history(NAME).periods])  # all values can be written as JSON
 
 
 @pytest.mark.parametrize(
-    "changed", [{"champion": "1"}, {"time": "yesterday"}, {"time": None}, {"decision": 1}, {"champion": None}]
+    "changes", [{"champion": "1"}, {"time": "yesterday"}, {"time": None}, {"decision": 1}, {"champion": None}]
 )
 def test_an_edited_audit_log_entry_is_reported_in_one_line(
-    params: Params, small_store: "Store", changed: dict[str, object]
+    params: Params, small_store: "Store", changes: dict[str, object]
 ) -> None:
-    promoted(params, small_store, 1.0)
+    promote_versions(params, small_store, 1.0)
     [entry] = audit_log.entries(NAME)
-    append_only_log.append(paths.audit(), {**entry, **changed})
+    append_only_log.append(paths.audit(), {**entry, **changes})
     for read in (
         lambda: history.history(NAME),
         lambda: champion.reconcile(NAME, Registry()),

@@ -47,9 +47,9 @@ def test_sbom_is_valid_and_lists_packages_and_champions(
     assert f"numpy=={numpy['version']}" in lock
     assert all(entry["content"] in lock for entry in numpy["externalReferences"][0]["hashes"])
     assert "BSD" in json.dumps(numpy["licenses"])
-    requires = {entry["ref"]: entry.get("dependsOn", []) for entry in content["dependencies"]}
-    assert numpy["purl"] in requires["feedforward"]
-    assert numpy["purl"] in requires[components["scipy"]["purl"]]
+    dependencies = {entry["ref"]: entry.get("dependsOn", []) for entry in content["dependencies"]}
+    assert numpy["purl"] in dependencies["feedforward"]
+    assert numpy["purl"] in dependencies[components["scipy"]["purl"]]
 
     model = components[NAME]
     assert (model["type"], model["version"]) == ("machine-learning-model", str(version.number))
@@ -78,14 +78,14 @@ def test_a_tampered_champion_is_not_listed(
     assert not (tmp_path / "sbom.json").exists()
 
 
-def test_sbom_without_a_champion_lists_the_packages(
+def test_sbom_without_a_champion_lists_no_model(
     sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sbom.main("cpu", str(tmp_path / "sbom.json")) == 0
     assert "packages, 0 models" in capsys.readouterr().out
 
 
-def test_lock_file_entries_are_selected_for_this_machine(sbom: ModuleType) -> None:
+def test_lock_file_entries_for_other_platforms_are_left_out(sbom: ModuleType) -> None:
     text = (
         f"one==1.0 \\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\n    # via two\n"
         f"other==2 ; sys_platform == 'no-such' \\\n    --hash=sha256:{'c' * 64}\n"

@@ -1,4 +1,4 @@
-"""When to train again: reasons, remarks, and facts gathered from a workspace."""
+"""When to train again: the policy's reasons and remarks, and what it observes in a workspace."""
 
 import base64
 import hashlib
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def decided(
-    looks: dict[str, Observations], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any
+def decide(
+    observations: dict[str, Observations], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any
 ) -> Any:
     chosen = params().model_copy(update={"retraining": Retraining(**retraining)})
-    return policy.decide(chosen, looks, changed, forced)
+    return policy.decide(chosen, observations, changed, forced)
 
 
 @pytest.mark.parametrize(
-    ("look", "observed", "reason", "remark"),
+    ("observations", "options", "reason", "remark"),
     [
         (Observations(), {}, None, None),
         (Observations(), {"forced": True}, "requested", None),
@@ -59,16 +59,16 @@ def decided(
         (Observations(refused={"damaged": 2}), {}, None, "notes: refused samples: 2 damaged"),
     ],
 )
-def test_policy_gives_every_reason_and_remark(
-    look: Observations, observed: dict[str, Any], reason: str | None, remark: str | None
+def test_policy_gives_the_expected_reason_and_remark(
+    observations: Observations, options: dict[str, Any], reason: str | None, remark: str | None
 ) -> None:
-    result = decided({"notes": look}, **observed)
+    result = decide({"notes": observations}, **options)
     assert result.retrain == (reason is not None)
     assert result.reasons == ([reason] if reason else [])
     assert result.remarks[0].startswith(remark) if remark else not result.remarks, result.remarks
 
 
-def give_pictures(labels: np.ndarray, brightness: int) -> None:
+def give_images(labels: np.ndarray, brightness: int) -> None:
     for k, label in enumerate(labels):
         pixels = np.minimum(np.arange(PIXELS) * 3 + k % 50 + int(label) * 60 + brightness, 255).astype(np.uint8)
         append_only_log.append(
@@ -87,18 +87,18 @@ def write_profile(name: str) -> None:
     pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
 
 
-def test_drift_is_a_reason_only_with_new_samples_and_is_shown_on_the_page(small: Params) -> None:
+def test_drift_is_a_reason_only_if_feedback_is_used_and_is_shown_on_the_page(small: Params) -> None:
     write_profile("tones")
-    give_pictures(np.arange(90) % 3, brightness=80)
-    looks = {"tones": policy.observe(small, "tones", NOW)}
-    assert looks["tones"].new == 90
-    assert looks["tones"].comparison is not None
-    assert looks["tones"].comparison.distances.drifted
-    on, off = decided(looks, use_feedback=True), decided(looks)
-    assert re.search(r"tones: drift of pixel \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", on.text)
-    assert not off.retrain
-    assert any("drift" in line for line in off.remarks)
-    page = report.write(small, on, looks, {"tones": "<kept>"}).read_text()
+    give_images(np.arange(90) % 3, brightness=80)
+    observations = {"tones": policy.observe(small, "tones", NOW)}
+    assert observations["tones"].new == 90
+    assert observations["tones"].comparison is not None
+    assert observations["tones"].comparison.distances.drifted
+    with_feedback, without_feedback = decide(observations, use_feedback=True), decide(observations)
+    assert re.search(r"tones: drift of pixel \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", with_feedback.text)
+    assert not without_feedback.retrain
+    assert any("drift" in line for line in without_feedback.remarks)
+    page = report.write(small, with_feedback, observations, {"tones": "<kept>"}).read_text()
     assert page.count("<svg") == 4
     assert 'class="tag bad">drift' in page
     assert "&lt;kept&gt;" in page
@@ -133,9 +133,9 @@ def test_an_undecided_run_is_pending_and_the_champion_has_an_age(small: Params, 
     version = registered.version(registry, run, 1.0, evaluated=False)
     registry.tag(version, {"decision": "promoted"})
     registry.set_alias(version, "champion")
-    then = NOW - timedelta(days=3)
+    promoted_at = NOW - timedelta(days=3)
     for days in (0, 2):
-        time = (then + timedelta(days=days)).isoformat(timespec="milliseconds")
+        time = (promoted_at + timedelta(days=days)).isoformat(timespec="milliseconds")
         line = {"time": time, "dataset": "notes", "version": 1, "before": None, "champion": 1, "reason": "better"}
         append_only_log.append(paths.audit(), line | {"decision": "kept" if days else "promoted"})
     result = policy.observe(small, "notes", NOW)

@@ -3,25 +3,22 @@
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 from live_service import SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
+from small_data import params
 
-from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
 from feedforward.serving.feedback_log import FeedbackLog
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_correction_is_stored_once_within_the_size_limit_of_the_file(served: LiveService) -> None:
+def test_a_correction_is_stored_once_up_to_the_size_limit_of_the_file(served: LiveService) -> None:
     def correct(sample: Any, label: Any, dataset: str = NAME) -> httpx.Response:
         return served.client.post(f"/incoming/{dataset}", json={"sample": sample, "label": label})
 
@@ -47,14 +44,8 @@ def test_a_correction_is_stored_once_within_the_size_limit_of_the_file(served: L
 def test_samples_stored_before_a_restart_are_not_stored_again(served: LiveService) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
-    with LiveService(Params.model_validate(served_params().model_dump())) as restarted:
+    with LiveService(params()) as restarted:
         assert restarted.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
-
-
-def served_params() -> Params:
-    from small_data import params
-
-    return params()
 
 
 @pytest.mark.proves("Corrections are stored even if their file was moved away while the service was running")
@@ -79,8 +70,8 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: LiveServi
     encoder = served.service.handlers.models.champion(NAME).served.encoder
     logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
 
-    def append(number: int) -> bool:
-        return logs[number % 2].append(encoder, f"word{number // 4}", "glad", 1, "sad")
+    def append(k: int) -> bool:
+        return logs[k % 2].append(encoder, f"word{k // 4}", "glad", 1, "sad")
 
     with ThreadPoolExecutor(8) as threads:
         stored = list(threads.map(append, range(80)))

@@ -1,4 +1,4 @@
-"""The feedback page: over HTTP, in a real browser, and refused for clients on other machines."""
+"""The feedback page: over HTTP, in a real browser, and its refusal of clients on other machines."""
 
 import asyncio
 import base64
@@ -32,8 +32,8 @@ XSS = "<img src=x onerror=alert(1)>word1 </script><script>alert(2)</script>"
 
 
 @pytest.fixture
-def page(small: Params, small_store: "Store") -> Iterator[LiveService]:
-    """A service with datasets for which samples can be validated."""
+def service(small: Params, small_store: "Store") -> Iterator[LiveService]:
+    """A service, with a profile and a vocabulary, so that corrections can be validated."""
     registered.write_vocabulary()
     for name in ("notes", "tones"):
         pq.write_table(pa.table({"digest": ["0" * 64]}), paths.vectorized(name) / "profile.parquet")
@@ -44,43 +44,44 @@ def page(small: Params, small_store: "Store") -> Iterator[LiveService]:
 
 
 def give(text: str, label: str = "glad", **more: Any) -> str:
+    """Store a corrected text as the service does, and return its ID."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     entry = {"time": "2026-11-28T10:00:00+00:00", "label": label, "digest": digest, "text": text, "answer": "sad"}
     append_only_log.append(paths.incoming(NAME), {**entry, "version": 1, **more})
     return feedback_decisions.sample_id({**entry, **more})
 
 
-def listed(page: LiveService, **query: Any) -> dict[str, Any]:
-    answer = page.client.get(f"/feedback/{NAME}", params=query)
+def list_samples(service: LiveService, **query: Any) -> dict[str, Any]:
+    answer = service.client.get(f"/feedback/{NAME}", params=query)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
-def test_listing_does_not_encode_the_samples_again(page: LiveService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_does_not_encode_the_samples_again(service: LiveService, monkeypatch: pytest.MonkeyPatch) -> None:
     give("word1 word2")
-    before = listed(page)
+    before = list_samples(service)
     monkeypatch.setattr(TextEncoder, "encode", None)
-    assert listed(page) == before
+    assert list_samples(service) == before
 
 
-def test_samples_are_listed_and_decided(page: LiveService) -> None:
+def test_samples_are_listed_and_decided(service: LiveService) -> None:
     ids = [give(f"word{k}") for k in range(1, 61)]
-    long = give("word1 " * 160)
+    id_of_long_text = give("word1 " * 160)
     give("word1", label="happy")
-    first = listed(page)
-    assert first["counts"] == {"waiting": 61, "accepted": 0, "rejected": 0, "invalid": 1}
-    assert [sample["id"] for sample in first["samples"]] == ids[:50]
-    assert [sample["id"] for sample in listed(page, offset=50)["samples"]] == [*ids[50:], long]
+    listing = list_samples(service)
+    assert listing["counts"] == {"waiting": 61, "accepted": 0, "rejected": 0, "invalid": 1}
+    assert [sample["id"] for sample in listing["samples"]] == ids[:50]
+    assert [sample["id"] for sample in list_samples(service, offset=50)["samples"]] == [*ids[50:], id_of_long_text]
     body = {"accept": ids[:2], "reject": ids[2:3], "reason": "read\nby Ann"}
-    answer = page.client.post(f"/feedback/{NAME}", json=body)
+    answer = service.client.post(f"/feedback/{NAME}", json=body)
     assert answer.json() == {"accepted": 2, "rejected": 1, "waiting": 58}
-    [rejected] = listed(page, state="rejected")["samples"]
+    [rejected] = list_samples(service, state="rejected")["samples"]
     assert (rejected["id"], rejected["decision"]["reason"]) == (ids[2], "read by Ann")
     line = next(append_only_log.read(paths.reviews(NAME)))
     assert (line["via"], line["by"]) == ("page", feedback_decisions.user())
 
 
-def test_bad_requests_give_a_one_line_error_and_record_nothing(page: LiveService) -> None:
+def test_bad_requests_give_a_one_line_error_and_record_nothing(service: LiveService) -> None:
     sample = give("word1")
     for path, body, field in (
         (NAME, {"accept": ["nothing"]}, "accept"),
@@ -93,32 +94,32 @@ def test_bad_requests_give_a_one_line_error_and_record_nothing(page: LiveService
         (NAME, [], "body"),
         ("nots", {"accept": [sample]}, None),
     ):
-        answer = page.client.post(f"/feedback/{path}", json=body)
+        answer = service.client.post(f"/feedback/{path}", json=body)
         assert answer.status_code in (404, 422), answer.text
         assert answer.json()["field"] == field, answer.text
         assert answer.json()["error"].isprintable()
     for query in ({"state": "new"}, {"offset": "-1"}, {"offset": "9" * 40}):
-        answer = page.client.get(f"/feedback/{NAME}", params=query)
+        answer = service.client.get(f"/feedback/{NAME}", params=query)
         assert (answer.status_code, answer.json()["field"]) == (422, next(iter(query)))
-    assert page.client.get("/feedback/nots").status_code == 404
+    assert service.client.get("/feedback/nots").status_code == 404
     form = {"content-type": "application/x-www-form-urlencoded"}
-    answer = page.client.post(f"/feedback/{NAME}", content=b'{"accept": []}', headers=form)
+    answer = service.client.post(f"/feedback/{NAME}", content=b'{"accept": []}', headers=form)
     assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
     assert not paths.reviews(NAME).exists()
 
 
-def test_requests_from_other_sites_and_machines_are_rejected(page: LiveService) -> None:
+def test_requests_from_other_sites_and_machines_are_rejected(service: LiveService) -> None:
     sample = give("word1")
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
-        answer = page.client.post(f"/feedback/{NAME}", json={"accept": [sample]}, headers=headers)
+        answer = service.client.post(f"/feedback/{NAME}", json={"accept": [sample]}, headers=headers)
         assert answer.status_code == 403, headers
 
     def status(path: str, host: str, client: tuple[str, int] | None) -> int:
         headers = [(b"host", host.encode()), (b"content-type", b"application/json")]
         request = Request("POST" if path.endswith(NAME) else "GET", path.encode(), "1.1", headers, True, b"{}")
-        return asyncio.run(server.respond(page.service.application, request, client))[0]
+        return asyncio.run(server.respond(service.service.application, request, client))[0]
 
-    object.__setattr__(page.service.application, "hosts", frozenset({"127.0.0.1", "::1", "reviews.example"}))
+    object.__setattr__(service.service.application, "hosts", frozenset({"127.0.0.1", "::1", "reviews.example"}))
     local = ("127.0.0.1", 5000)
     assert status("/feedback", "127.0.0.1:8000", local) == 200
     assert status("/feedback", "[::1]:8000", ("::1", 5000)) == 200
@@ -129,23 +130,23 @@ def test_requests_from_other_sites_and_machines_are_rejected(page: LiveService) 
     assert not paths.reviews(NAME).exists()
 
 
-def test_large_samples_are_shortened(page: LiveService) -> None:
+def test_large_samples_are_shortened(service: LiveService) -> None:
     give("word1 " + "x" * 900)
-    [sample] = listed(page)["samples"]
+    [sample] = list_samples(service)["samples"]
     assert "left_out" not in sample
     give("word1 " + "y" * 5000)
-    [too_long] = listed(page, state="invalid")["samples"]  # outside the bounds of the dataset, but still listed
+    [too_long] = list_samples(service, state="invalid")["samples"]  # violates the dataset's bounds, but is listed
     assert (len(too_long["text"]), too_long["left_out"]) == (2000, 3006)
 
 
-def picture(label: str) -> None:
+def give_image(label: str) -> None:
     pixels = np.arange(PIXELS, dtype=np.uint8) * 20
     entry = {"label": label, "digest": hashlib.sha256(pixels.tobytes()).hexdigest(), "height": 3, "width": 4}
     pixels_text = base64.b64encode(pixels.tobytes()).decode()
     append_only_log.append(paths.incoming("tones"), {**entry, "pixels": pixels_text, "version": 1, "answer": "dark"})
 
 
-def test_samples_are_decided_on_the_page_in_a_browser(page: LiveService, request: pytest.FixtureRequest) -> None:
+def test_samples_are_decided_on_the_page_in_a_browser(service: LiveService, request: pytest.FixtureRequest) -> None:
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:
         pytest.skip("no browser is installed")
@@ -154,7 +155,7 @@ def test_samples_are_decided_on_the_page_in_a_browser(page: LiveService, request
     give("word2 word3", label="sad")
     give("word2 word3", label="glad")
     give("word4 " * 20)
-    picture("gray")
+    give_image("gray")
     page_errors: list[str] = []
     for width in (1200, 390):
         context = browser.new_context(viewport={"width": width, "height": 844})
@@ -162,7 +163,7 @@ def test_samples_are_decided_on_the_page_in_a_browser(page: LiveService, request
         tab.set_default_timeout(chromium.SOON)
         tab.on("pageerror", lambda error: page_errors.append(str(error)))
         tab.on("dialog", lambda dialog: page_errors.append(dialog.message))
-        tab.goto(f"http://127.0.0.1:{page.port}/feedback#{NAME}")
+        tab.goto(f"http://127.0.0.1:{service.port}/feedback#{NAME}")
         cards = tab.locator("#samples li")
         chromium.sync.expect(cards).to_have_count(4 if width == 1200 else 3)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width

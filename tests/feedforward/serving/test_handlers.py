@@ -1,4 +1,4 @@
-"""Which requests are answered on the event loop: those that cannot hold it for long, whatever the network."""
+"""Which requests are answered on the event loop: those that cannot block it for long, whatever the network."""
 
 import dataclasses
 import itertools
@@ -17,6 +17,7 @@ from feedforward.tracking.model_version import Version
 
 
 def champion(*units: int) -> Champion:
+    """Return a champion for texts whose hidden layers have these numbers of units."""
     sizes = [*itertools.pairwise([WORDS, *units, 1])]
     layers = [Layer(np.zeros(size, np.float32), np.zeros(size[1], np.float32), "relu") for size in sizes]
     network = Network(1.0, (*layers[:-1], dataclasses.replace(layers[-1], activation="sigmoid")))

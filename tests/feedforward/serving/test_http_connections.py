@@ -38,12 +38,12 @@ def serve(client: Callable[[Recorder, Server, int], Coroutine[Any, Any, None]], 
     """Run `client` with an application, its server and the server's port."""
 
     async def run() -> None:
-        with server.bind("127.0.0.1", 0) as listening:
+        with server.bind("127.0.0.1", 0) as listener:
             application = Recorder()
             running = Server(application, Limits(body_bytes=1000, **limits), lambda _: None)
-            await running.start(listening)
+            await running.start(listener)
             try:
-                await client(application, running, listening.getsockname()[1])
+                await client(application, running, listener.getsockname()[1])
             finally:
                 await running.stop(0)
 
@@ -54,14 +54,14 @@ def test_pipelined_requests_do_not_delay_other_connections() -> None:
     async def client(application: Recorder, _: Server, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/first") + get("/again") * PIPELINED + get("/last", "Connection: close\r\n"))
-        other_reader, other = await asyncio.open_connection("127.0.0.1", port)
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
         while not application.paths:
             await asyncio.sleep(0.01)
-        other.write(get("/other", "Connection: close\r\n"))
+        other_writer.write(get("/other", "Connection: close\r\n"))
         application.release.set()
         assert (await other_reader.read()).startswith(b"HTTP/1.1 200")
         assert (await reader.read()).count(b"HTTP/1.1 200") == PIPELINED + 2
-        other.close()
+        other_writer.close()
         writer.close()
         assert application.paths.index("/other") < PIPELINED / 2
 

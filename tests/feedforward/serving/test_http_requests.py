@@ -25,9 +25,9 @@ def read(parts: list[bytes]) -> list[Request | Refusal]:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
 def test_parsing_does_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    requests = read([STREAM[start:end] for start, end in itertools.pairwise(edges) if start < end])
-    assert requests == read([STREAM])
-    assert [(each.method, each.target, each.body) for each in requests if isinstance(each, Request)] == [
+    items = read([STREAM[start:end] for start, end in itertools.pairwise(edges) if start < end])
+    assert items == read([STREAM])
+    assert [(item.method, item.target, item.body) for item in items if isinstance(item, Request)] == [
         ("POST", b"/a?b=c", b"hello"),
         ("GET", b"/d", b""),
         ("POST", b"/e", b"abcde"),
@@ -42,7 +42,7 @@ def test_arbitrary_bytes_give_requests_and_at_most_one_final_error(head: bytes, 
         assert not any(isinstance(item, Refusal) for item in items[:-1])
 
 
-def test_large_bodies_are_reserved_until_released() -> None:
+def test_memory_for_large_bodies_is_reserved_until_it_is_released() -> None:
     memory = BodyMemory(LIMITS.bodies_bytes)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     first, second = RequestReader(LIMITS, memory), RequestReader(LIMITS, memory)
@@ -50,7 +50,7 @@ def test_large_bodies_are_reserved_until_released() -> None:
     assert isinstance(request, Request)
     assert (request.reserved, memory.used) == (100_000, 100_000)
     assert second.feed(head + b"a" * 60_000) == []
-    assert memory.used == 100_000  # small so far
+    assert memory.used == 100_000  # a body reserves nothing until more than 64 KiB have arrived
     [refusal] = second.feed(b"a" * 40_000)
     assert isinstance(refusal, Refusal)
     assert refusal.status == 503

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SHORT = {"idle": 0.4, "head": 0.4, "body": 0.4, "write": 0.4, "linger": 0.4, "connections": 20, "bodies_bytes": 300_000}
+DEADLINES = dict.fromkeys(("idle", "head", "body", "write", "linger"), 0.4)  # s
+LIMITS = {"connections": 20, "bodies_bytes": 300_000}
 BODY = json.dumps({"samples": [GLAD]}).encode()
 HEAD = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n".encode()
 POST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
 
 @pytest.fixture
-def strict(small: Params, small_store: "Store") -> Iterator[LiveService]:
-    """A service whose limits are small."""
+def service(small: Params, small_store: "Store") -> Iterator[LiveService]:
+    """A service with short deadlines and low limits."""
     registered.champion(small_store, small)
-    with LiveService(small.model_copy(update={"serving": SERVING}), **SHORT) as running:
+    with LiveService(small.model_copy(update={"serving": SERVING}), **DEADLINES, **LIMITS) as running:
         yield running
 
 
@@ -77,29 +78,29 @@ def problem(answer: bytes) -> Any:
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_an_idle_connection_is_closed_without_a_response(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_an_idle_connection_is_closed_without_a_response(service: LiveService) -> None:
+    with connect(service) as connection:
         assert read_all(connection) == b""
-    with connect(strict) as connection:
+    with connect(service) as connection:
         connection.sendall(POST)
         assert read_all(connection).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 @pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
-def test_a_slow_request_head_is_rejected_and_the_connection_closed(strict: LiveService, part: bytes) -> None:
-    with connect(strict) as connection:
+def test_a_slow_request_head_is_rejected_and_the_connection_closed(service: LiveService, part: bytes) -> None:
+    with connect(service) as connection:
         connection.sendall(HEAD + b"X: ")
         assert drip(connection, part)
-    with connect(strict) as connection:
+    with connect(service) as connection:
         connection.sendall(HEAD)
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 408")
     assert problem(answer)["field"] == "head"
 
 
-def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_a_slow_request_body_is_rejected_and_the_connection_closed(service: LiveService) -> None:
+    with connect(service) as connection:
         connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n{")
         answer = read_all(connection)
         assert answer.startswith(b"HTTP/1.1 408")
@@ -107,36 +108,36 @@ def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: LiveS
         assert drip(connection, b" ")
 
 
-def test_connection_of_a_client_that_does_not_read_is_closed(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_connection_of_a_client_that_does_not_read_is_closed(service: LiveService) -> None:
+    with connect(service) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert drip(connection, b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 50)
-    assert strict.ask(GLAD).status_code == 200
+    assert service.ask(GLAD).status_code == 200
 
 
 # --- sizes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("endless", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
-def test_an_endless_request_head_is_rejected(strict: LiveService, endless: bytes) -> None:
-    with connect(strict) as connection:
-        connection.sendall(endless)
+@pytest.mark.parametrize("beginning", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
+def test_an_endless_request_head_is_rejected(service: LiveService, beginning: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(beginning)
         assert drip(connection, b"a" * 1000)
-    assert exchange(strict, endless + b"a" * 70_000).startswith(b"HTTP/1.1 431")
+    assert exchange(service, beginning + b"a" * 70_000).startswith(b"HTTP/1.1 431")
 
 
 @pytest.mark.proves("Endless trailers of a chunked body are refused")
 @pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 60_000, b"1;" + b"x" * 350_000, b"1\r\na\r\n" * 60_000])
-def test_endless_trailers_and_chunk_framing_are_rejected(strict: LiveService, framing: bytes) -> None:
-    answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
+def test_endless_trailers_and_chunk_framing_are_rejected(service: LiveService, framing: bytes) -> None:
+    answer = exchange(service, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
     assert answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 400")), answer[:200]
-    with connect(strict) as connection:
+    with connect(service) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
         assert drip(connection, b"X: y\r\n" * 1000)
 
 
-def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_a_body_above_the_limit_is_rejected_before_it_is_read(service: LiveService) -> None:
+    with connect(service) as connection:
         connection.sendall(HEAD + b"Content-Length: 200001\r\nExpect: 100-continue\r\n\r\n")
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 413")
@@ -144,39 +145,39 @@ def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: LiveServic
 
 
 @pytest.mark.proves("Large bodies share a memory limit, and short requests do not wait for them")
-def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: LiveService) -> None:
+def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(service: LiveService) -> None:
     part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
-    holding = [connect(strict) for _ in range(2)]
+    connections = [connect(service) for _ in range(2)]
     try:
-        for connection in holding:
+        for connection in connections:
             connection.sendall(part)
-        while strict.server.memory.used < 240_000:
+        while service.server.memory.used < 240_000:
             time.sleep(0.01)
-        refused = exchange(strict, part)
+        refused = exchange(service, part)
         assert refused.startswith(b"HTTP/1.1 503")
         assert b"retry-after: 1" in refused
-        assert strict.ask(GLAD).status_code == 200
+        assert service.ask(GLAD).status_code == 200
     finally:
-        for connection in holding:
+        for connection in connections:
             connection.close()
-    while strict.server.memory.used:
+    while service.server.memory.used:
         time.sleep(0.01)
     request = HEAD + b"Content-Length: 150000\r\n\r\n" + BODY.ljust(150_000)
-    assert exchange(strict, request).startswith(b"HTTP/1.1 200")
-    assert strict.server.memory.used == 0
+    assert exchange(service, request).startswith(b"HTTP/1.1 200")
+    assert service.server.memory.used == 0
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_connections_over_the_limit_do_not_block_other_clients(strict: LiveService) -> None:
+def test_connections_over_the_limit_do_not_block_other_clients(service: LiveService) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
-    connections = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
+    connections = [connect(service) for _ in range(3 * LIMITS["connections"])]
     try:
-        for number, connection in enumerate(connections):
+        for k, connection in enumerate(connections):
             try:
-                connection.sendall(parts[number % 3])
+                connection.sendall(parts[k % 3])
             except ConnectionError:  # the server has already closed it in favor of newer connections
                 continue
-            assert strict.client.get("/health", headers={"connection": "close"}).status_code == 200
+            assert service.client.get("/health", headers={"connection": "close"}).status_code == 200
     finally:
         for connection in connections:
             connection.close()
@@ -186,7 +187,7 @@ def test_connections_over_the_limit_do_not_block_other_clients(strict: LiveServi
 
 
 @pytest.fixture
-def roomy(small: Params, small_store: "Store") -> Iterator[LiveService]:
+def default_service(small: Params, small_store: "Store") -> Iterator[LiveService]:
     """A service with the default limits."""
     registered.champion(small_store, small, 1.0, dropout=2.0)
     registered.pictures_champion(small_store)
@@ -209,39 +210,42 @@ def roomy(small: Params, small_store: "Store") -> Iterator[LiveService]:
     ids=["numbers", "lists", "rows", "texts in rows", "texts in a row", "fields", "columns"],
 )
 @pytest.mark.parametrize("dataset", [NAME, "tones"])
-def test_a_body_with_a_million_invalid_values_gives_one_error(roomy: LiveService, body: bytes, dataset: str) -> None:
-    answer = roomy.client.post(f"/predict/{dataset}", content=body, headers={"content-type": "application/json"})
+def test_a_body_with_a_million_invalid_values_gives_one_error(
+    default_service: LiveService, body: bytes, dataset: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = default_service.client.post(f"/predict/{dataset}", content=body, headers=headers)
     assert answer.status_code == 422
     assert len(answer.content) < 500
 
 
 @pytest.mark.proves("Short requests are answered while a request with a thousand explanations runs")
-def test_short_requests_are_answered_while_long_requests_run(roomy: LiveService) -> None:
-    many = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
-    done: list[str] = []
+def test_short_requests_are_answered_while_long_requests_run(default_service: LiveService) -> None:
+    texts = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
+    finished: list[str] = []
 
-    def long() -> None:
-        roomy.client.post(f"/predict/{NAME}", json={"samples": many, "explain": True, "variants": True})
-        done.append("long")
+    def send_long_request() -> None:
+        default_service.client.post(f"/predict/{NAME}", json={"samples": texts, "explain": True, "variants": True})
+        finished.append("long")
 
-    threads = [threading.Thread(target=long) for _ in range(4)]
+    threads = [threading.Thread(target=send_long_request) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while "long" not in done:
-        assert roomy.ask(GLAD, explain=True).status_code == 200
-        done.append("short")
+    while "long" not in finished:
+        assert default_service.ask(GLAD, explain=True).status_code == 200
+        finished.append("short")
     for thread in threads:
         thread.join()
-    assert done.index("long") > 3, done
+    assert finished.index("long") > 3, finished
 
 
 # --- HTTP ------------------------------------------------------------------------------------
 
 
 @pytest.mark.proves("Pipelined requests are answered in order")
-def test_pipelined_requests_are_answered_in_order(strict: LiveService) -> None:
+def test_pipelined_requests_are_answered_in_order(service: LiveService) -> None:
     health_request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    answers = exchange(strict, health_request * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    answers = exchange(service, health_request * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answers.count(b"HTTP/1.1 200 OK") == 5000
     assert answers.count(b"HTTP/1.1") == 5001
     assert answers.endswith(b'"field":null}')
@@ -249,40 +253,40 @@ def test_pipelined_requests_are_answered_in_order(strict: LiveService) -> None:
 
 @pytest.mark.proves("A request with `Upgrade: h2c` keeps its body")
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
-def test_an_upgrade_is_ignored_and_the_body_is_read(strict: LiveService, upgrade: bytes) -> None:
+def test_an_upgrade_is_ignored_and_the_body_is_read(service: LiveService, upgrade: bytes) -> None:
     headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
     post = HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(BODY)
-    answers = exchange(strict, post + BODY + POST)
+    answers = exchange(service, post + BODY + POST)
     assert answers.count(b"HTTP/1.1 200 OK") == 2
-    with connect(strict) as connection:
+    with connect(service) as connection:
         connection.sendall(post)
         time.sleep(0.05)
         connection.sendall(BODY)
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
     get = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + b"\r\n"
-    assert exchange(strict, get * 2).count(b"HTTP/1.1 200 OK") == 2
+    assert exchange(service, get * 2).count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_expect_100_continue_is_answered(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_expect_100_continue_is_answered(service: LiveService) -> None:
+    with connect(service) as connection:
         connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(BODY)
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_chunked_body_with_a_trailer_is_read(strict: LiveService) -> None:
+def test_a_chunked_body_with_a_trailer_is_read(service: LiveService) -> None:
     chunks = b"%x\r\n%b\r\n5;x=y\r\n     \r\n0\r\nX-Trailer: z\r\n\r\n" % (len(BODY), BODY)
-    answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    answer = exchange(service, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    answer = exchange(strict, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunks)
+    answer = exchange(service, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunks)
     assert answer.startswith(b"HTTP/1.1 501")
 
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
-def test_head_gives_the_headers_of_get_without_a_body(strict: LiveService, path: str) -> None:
-    get, head = strict.client.get(path), strict.client.head(path)
+def test_head_gives_the_headers_of_get_without_a_body(service: LiveService, path: str) -> None:
+    get, head = service.client.get(path), service.client.head(path)
     assert (get.status_code, head.status_code) == (200, 200)
     assert head.content == b""
     assert int(head.headers["content-length"]) > 0
@@ -292,21 +296,21 @@ def test_head_gives_the_headers_of_get_without_a_body(strict: LiveService, path:
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
 def test_response_to_an_unsupported_method_lists_the_allowed_methods(
-    strict: LiveService, path: str, allowed: str
+    service: LiveService, path: str, allowed: str
 ) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
-        answer = strict.client.request(method, path)
+        answer = service.client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-def test_keep_alive_follows_the_version_and_the_connection_header(strict: LiveService) -> None:
-    with connect(strict) as connection:
+def test_keep_alive_follows_the_version_and_the_connection_header(service: LiveService) -> None:
+    with connect(service) as connection:
         for _ in range(3):
             connection.sendall(POST)
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
         connection.sendall(POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
         assert b"connection: close" in read_all(connection)
-    with connect(strict) as connection:
+    with connect(service) as connection:
         connection.sendall(POST.replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert b"connection: close" in read_all(connection)
 
@@ -332,15 +336,15 @@ def test_keep_alive_follows_the_version_and_the_connection_header(strict: LiveSe
     ],
 )
 def test_a_malformed_request_is_rejected_with_a_json_error(
-    strict: LiveService, request_bytes: bytes, status: int
+    service: LiveService, request_bytes: bytes, status: int
 ) -> None:
-    answer = exchange(strict, request_bytes)
+    answer = exchange(service, request_bytes)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
     assert problem(answer)["error"].isprintable()
 
 
 def test_a_failing_request_gets_500_and_the_next_one_is_served(
-    strict: LiveService, monkeypatch: pytest.MonkeyPatch
+    service: LiveService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError
@@ -348,7 +352,7 @@ def test_a_failing_request_gets_500_and_the_next_one_is_served(
     with monkeypatch.context() as patch:
         patch.setattr("feedforward.serving.pages.datasets", fail)
         patch.setattr("feedforward.serving.schemas.answer", fail)
-        for answer in (strict.client.get("/datasets"), strict.ask(GLAD)):
+        for answer in (service.client.get("/datasets"), service.ask(GLAD)):
             assert (answer.status_code, answer.json()["field"]) == (500, None)
-    assert strict.ask(GLAD).status_code == 200
-    assert 'feedforward_requests_total{path="predict",status="500"} 1.0' in strict.client.get("/metrics").text
+    assert service.ask(GLAD).status_code == 200
+    assert 'feedforward_requests_total{path="predict",status="500"} 1.0' in service.client.get("/metrics").text

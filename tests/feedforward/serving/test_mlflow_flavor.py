@@ -1,4 +1,4 @@
-"""A registered version answers through MLflow: `mlflow models serve`, and loaded as a python_function."""
+"""A registered version used through MLflow: served by `mlflow models serve`, and loaded as a `python_function`."""
 
 import asyncio
 import json
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def ask(port: int, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
+def ask(port: int, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:
     """Return the status and the JSON of a response from MLflow's server."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": content_type})
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, json.load(response)
@@ -37,7 +37,7 @@ def ask(port: int, body: bytes, kind: str = "application/json") -> tuple[int, An
         return error.code, json.load(error)
 
 
-def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "Store") -> None:
+def test_mlflow_server_gives_the_answers_of_the_champion(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
@@ -46,27 +46,27 @@ def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "
         for body in (
             {"inputs": texts},
             {"instances": texts},
-            {"dataframe_split": {"data": [[each] for each in texts]}},
+            {"dataframe_split": {"data": [[text] for text in texts]}},
         ):
             status, content = ask(mlflow_server.port, json.dumps(body).encode())
             assert status == 200, content
-            assert [each["label"] for each in content["predictions"]] == ["glad", "sad", "sad"]
-            for answer, other in zip(content["predictions"], expected, strict=True):
-                assert answer["probabilities"] == pytest.approx(other["probabilities"])
+            assert [answer["label"] for answer in content["predictions"]] == ["glad", "sad", "sad"]
+            for answer, expected_answer in zip(content["predictions"], expected, strict=True):
+                assert answer["probabilities"] == pytest.approx(expected_answer["probabilities"])
         for invalid in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
             status, content = ask(mlflow_server.port, invalid)
             assert 400 <= status < 500, (invalid, content)
         [texts] = serving.samples(champion).values()
         inputs = texts[:5]
-        bodies = [[{"inputs": [each]} for each in inputs], [{"samples": [each]} for each in inputs]]
+        bodies = [[{"inputs": [text]} for text in inputs], [{"samples": [text]} for text in inputs]]
         endpoints = [(mlflow_server.port, "/invocations"), (service.port, f"/predict/{NAME}")]
         serving.check_same_answers(
-            *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
+            *(serving.answers(*endpoint, requests) for endpoint, requests in zip(endpoints, bodies, strict=True))
         )
-        for endpoint, each in zip(endpoints, bodies, strict=True):
+        for endpoint, requests in zip(endpoints, bodies, strict=True):
             for measured in (
-                clients.send(*endpoint, each, 1, 4),
-                asyncio.run(clients.send_without_wrk(*endpoint, each, 0.5, 4)),
+                clients.send(*endpoint, requests, 1, 4),
+                asyncio.run(clients.send_without_wrk(*endpoint, requests, 0.5, 4)),
             ):
                 assert measured.rate > 0
                 assert 0 < measured.p50 <= measured.p99
@@ -77,9 +77,9 @@ def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
 ) -> None:
     version = registered.champion(small_store, small)
     folder = model_versions.folder(version, model_version.SERVED)
-    answerer = mlflow_flavor._load_pyfunc(str(folder))
+    model = mlflow_flavor._load_pyfunc(str(folder))
     for inputs in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
-        assert [each["label"] for each in answerer.predict(inputs)] == ["glad", "sad"]
+        assert [answer["label"] for answer in model.predict(inputs)] == ["glad", "sad"]
     for invalid, message in (
         (["word1", ""], "inputs.1: must hold at least one word"),
         (["word1", None], "inputs.1: must be text, got null"),
@@ -87,7 +87,7 @@ def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
         ("word1", "inputs: must be a list of samples"),
     ):
         with pytest.raises(InputError, match=message):
-            answerer.predict(invalid)
+            model.predict(invalid)
 
 
 def test_a_tampered_version_is_not_loaded(small: Params, small_store: "Store") -> None:

@@ -33,19 +33,19 @@ def test_responses_match_the_openapi_description(small: Params, small_store: "St
             *(f"GET /{name}" for name in ("datasets", "health", "ready", "metrics")),
         }
         for operation in operations:
-            ask(operation, GenerationMode.POSITIVE)
+            check_operation(operation, GenerationMode.POSITIVE)
             if operation.method == "post":
-                ask(operation, GenerationMode.NEGATIVE)
+                check_operation(operation, GenerationMode.NEGATIVE)
         assert served.ask("word1").status_code == 200
 
 
-def ask(operation: Any, mode: "GenerationMode") -> None:
+def check_operation(operation: Any, mode: "GenerationMode") -> None:
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     @examples(60)
     @given(operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
-        # A schema cannot require that a text contains a word or that a string is a picture, so 422 is a valid response.
+        # A schema cannot require that a text contains a word or that a string is an image, so 422 is a valid response.
         case.validate_response(case.call(), excluded_checks=[positive_data_acceptance])
 
     check()

@@ -1,4 +1,4 @@
-"""The playground in a real browser: typing, drawing, keys, wrong input, a server that stops; narrow, light and dark."""
+"""The playground in a real browser: texts, drawings, rows, keyboard, invalid input, a stopped server, phone layout."""
 
 import json
 import time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class OpenPage:
-    """An open page and its errors."""
+    """The playground in a browser, and the errors that the page reports."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
         self.address, self.context = f"http://127.0.0.1:{port}/", browser.new_context(**options)
@@ -48,8 +48,8 @@ def playground(browser: "Browser", served: LiveService) -> Iterator[OpenPage]:
     assert not [message for message in opened.errors if "422" not in message and "413" not in message]
 
 
-def strips(page: "Page") -> dict[str, str]:
-    """Return the label of each model's bar, by model name."""
+def bar_labels(page: "Page") -> dict[str, str]:
+    """Return the ARIA label of each model's bar, by the model's name."""
     items = page.locator("#models li")
     return {
         item.locator("span").first.inner_text(): item.locator(".strip").get_attribute("aria-label") or ""
@@ -69,11 +69,11 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(pl
     playground.expect_answer("Type a text")
     page.locator("#text").press_sequentially("word1, WORD2 nobody")
     playground.expect_answer("sad, 9")
-    before = strips(page)
+    before = bar_labels(page)
     assert set(before) == {"champion", "original", "dropout"}
     page.locator("#text").press_sequentially(f" {GLAD}")
     playground.expect_answer("glad, 100 %")
-    after = strips(page)
+    after = bar_labels(page)
     assert after["champion"] == "sad 0 %, glad 100 %"
     assert after["dropout"].startswith("sad 100 %")
     assert before != after
@@ -89,16 +89,16 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(pl
     assert not page.locator("#push").is_visible()
 
 
-def test_an_answer_to_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
+def test_a_response_about_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
     page = playground.open()
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     (tmp_path / "a.png").write_bytes(b"no picture")
     playground.expect_answer("Draw something")
-    with page.expect_response("**/predict/*") as late:
+    with page.expect_response("**/predict/*") as response:
         page.route("**/predict/*", lambda route: page.get_by_role("button", name="Clear").click() or route.continue_())
         page.locator("#file").set_input_files(tmp_path / "a.png")
-    assert late.value.status == 422
-    page.wait_for_timeout(200)  # the page has read it
+    assert response.value.status == 422
+    page.wait_for_timeout(200)  # for the page to process the response
     assert not page.locator("#wrong").is_visible()
     playground.expect_answer("Draw something")
 
@@ -124,16 +124,16 @@ def drag(playground: OpenPage, points: list[tuple[int, int]], touch: bool) -> No
     """Draw a line across the sheet, with the mouse or with a finger."""
     box = playground.page.locator("#sheet").bounding_box()
     assert box is not None
-    (x, y), *rest = [(box["x"] + x, box["y"] + y) for x, y in points]
+    (x, y), *others = [(box["x"] + x, box["y"] + y) for x, y in points]
     if touch:
-        fingers = playground.context.new_cdp_session(playground.page)
-        for kind, at in (("Start", [(x, y)]), *(("Move", [point]) for point in rest), ("End", [])):
+        session = playground.context.new_cdp_session(playground.page)
+        for kind, at in (("Start", [(x, y)]), *(("Move", [point]) for point in others), ("End", [])):
             dots = [{"x": across, "y": down} for across, down in at]
-            fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": dots})
+            session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": dots})
         return
     playground.page.mouse.move(x, y)
     playground.page.mouse.down()
-    for point in rest:
+    for point in others:
         playground.page.mouse.move(*point, steps=3)
     playground.page.mouse.up()
 
@@ -146,9 +146,9 @@ def test_prediction_is_updated_while_drawing(browser: "Browser", served: LiveSer
     drag(playground, [(60, 60), (60, 200)], touch)
     sync.expect(page.locator("#view")).to_be_visible()
     assert page.evaluate("scrollY") == 0  # a finger on the sheet draws instead of scrolling
-    first = strips(page)["champion"]
+    earlier = bar_labels(page)["champion"]
     drag(playground, [(60, 60), (200, 60), (200, 200)], touch)
-    sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
+    sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", earlier)
     page.get_by_role("button", name="gray").click()
     playground.expect_text("kept", "stored as gray")
     [entry] = stored_samples("tones")
@@ -167,22 +167,22 @@ def test_a_tap_draws_a_dot(playground: OpenPage) -> None:
     assert not playground.errors
 
 
-def test_a_picture_file_can_be_chosen(playground: OpenPage, tmp_path: Path) -> None:
+def test_an_image_file_can_be_chosen(playground: OpenPage, tmp_path: Path) -> None:
     page = playground.open("tones")
     (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
     page.locator("#file").set_input_files(tmp_path / "digit.png")
     sync.expect(page.locator("#view")).to_be_visible()
     [expected] = served_answer(playground, tmp_path / "digit.png")
     playground.expect_answer(expected["label"])
-    drag(playground, [(60, 60), (60, 200)], touch=False)  # a drawing replaces it
+    drag(playground, [(60, 60), (60, 200)], touch=False)  # a drawing replaces the file
     sync.expect(page.locator("#labels button").first).to_be_enabled()
     assert page.evaluate("drawn")
 
 
 def served_answer(playground: OpenPage, path: Path) -> list[dict[str, Any]]:
-    sent = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
+    request = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
     predictions: list[dict[str, Any]] = playground.context.request.post(
-        f"{playground.address}predict/tones", **sent
+        f"{playground.address}predict/tones", **request
     ).json()["predictions"]
     return predictions
 
@@ -207,20 +207,20 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
         playground.expect_answer("1, 100 %")
         page.get_by_label("hours").fill("many")
         playground.expect_text("wrong", "hours: expected a number, got 'many'")
-        page.get_by_label("hours").fill("")  # missing: the mean
+        page.get_by_label("hours").fill("")  # a missing number is replaced by the mean
         page.get_by_label("school").select_option("")
         playground.expect_answer("Fill in the form")
         page.get_by_label("hours").fill("6")
         playground.expect_answer("10, 78.6 %")
         page.locator("summary").click()
-        heads = page.locator("thead th").all_inner_texts()
+        headings = page.locator("thead th").all_inner_texts()
         cells = page.locator("tbody td").all_inner_texts()
         [answer] = served.ask({"hours": 6, "school": None}, dataset="grades").json()["predictions"]
-        assert heads[1:] == ["1", "10", "2"]
+        assert headings[1:] == ["1", "10", "2"]
         assert [float(cell.split()[0]) for cell in cells[1:]] == [
-            pytest.approx(100 * answer["probabilities"][label], abs=0.06) for label in heads[1:]
+            pytest.approx(100 * answer["probabilities"][label], abs=0.06) for label in headings[1:]
         ]
-        check(page)
+        check_layout(page)
         playground.context.close()
 
 
@@ -246,7 +246,7 @@ def test_playground_can_be_used_with_the_keyboard_alone(playground: OpenPage) ->
         page.keyboard.press(key)
     sync.expect(page.locator("#view")).to_be_visible()
     drawn = page.evaluate("picture")
-    page.keyboard.press("Space")  # lifted: the pen moves without drawing
+    page.keyboard.press("Space")  # lifts the pen, which now moves without drawing
     page.keyboard.press("ArrowUp")
     assert page.evaluate("picture") == drawn
     tab_to("#file")
@@ -348,18 +348,18 @@ def test_playground_fits_a_phone_screen_with_readable_contrast(
     for text in ("w" * 300, f"{GLAD} unknown {'long' * 40}", "..."):
         page.locator("#text").fill(text)
         time.sleep(0.4)
-        check(page)
+        check_layout(page)
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     drag(playground, [(60, 60), (60, 200)], touch=False)
     sync.expect(page.locator("#view")).to_be_visible()
-    check(page)
+    check_layout(page)
     playground.open("").set_viewport_size({"width": 1280, "height": 800})
-    check(page)
+    check_layout(page)
     playground.context.close()
 
 
-def check(page: "Page") -> None:
-    """Check that nothing scrolls sideways, contrast meets WCAG AA, and touch targets are large enough."""
+def check_layout(page: "Page") -> None:
+    """Check that the page does not scroll sideways, its contrast meets WCAG AA, and touch targets are large enough."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ratio, where = page.evaluate(CONTRAST)
     assert ratio >= 4.5, (where, ratio)

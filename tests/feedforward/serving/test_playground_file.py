@@ -46,8 +46,8 @@ TEXTS = (
 )
 
 
-class Opened:
-    """The page of a dataset's champion, from a file."""
+class OpenedFile:
+    """The playground file of a dataset's champion, opened in a browser."""
 
     def __init__(
         self, browser: "Browser", folder: Path, dataset: str, champion: Champion | None = None, **options: Any
@@ -70,11 +70,11 @@ class Opened:
 
 
 @pytest.fixture
-def opened(browser: "Browser", small: Params, small_store: "Store", tmp_path: Path) -> Iterator[Opened]:
+def playground(browser: "Browser", small: Params, small_store: "Store", tmp_path: Path) -> Iterator[OpenedFile]:
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
-    page = Opened(browser, tmp_path, NAME)
-    yield page
-    page.close()
+    opened = OpenedFile(browser, tmp_path, NAME)
+    yield opened
+    opened.close()
 
 
 def assert_same(received: dict[str, Any], expected: dict[str, Any], tolerance: float = 1e-5) -> None:
@@ -84,16 +84,15 @@ def assert_same(received: dict[str, Any], expected: dict[str, Any], tolerance: f
         assert received["probabilities"][label] == pytest.approx(probability, abs=tolerance)
 
 
-def test_page_predicts_texts_like_predict(opened: Opened) -> None:
-    received = opened.answers(TEXTS, variants=True, explain=True)
-    for number, text in enumerate(TEXTS):
-        assert_same(received[number], ff.predict(NAME, [text])[0])
+def test_page_predicts_texts_like_predict(playground: OpenedFile) -> None:
+    received = playground.answers(TEXTS, variants=True, explain=True)
+    for k, text in enumerate(TEXTS):
+        assert_same(received[k], ff.predict(NAME, [text])[0])
         for variant in ("original", "dropout"):
-            assert_same(
-                received[number]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None}
-            )
-        towards, words = prediction.explain(opened.champion.served, opened.champion.served.encoder.check(text, ""))
-        explanation = received[number]["words"]
+            assert_same(received[k]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None})
+        served = playground.champion.served
+        towards, words = prediction.explain(served, served.encoder.check(text, ""))
+        explanation = received[k]["words"]
         assert explanation["towards"] == towards
         assert [word["word"] for word in explanation["effects"]] == [word.word for word in words]
         for word, expected in zip(explanation["effects"], words, strict=True):
@@ -101,27 +100,27 @@ def test_page_predicts_texts_like_predict(opened: Opened) -> None:
             assert word["effect"] == pytest.approx(expected.effect, abs=1e-4)
 
 
-def test_page_preprocesses_and_predicts_pictures_like_predict(
+def test_page_preprocesses_and_predicts_images_like_predict(
     browser: "Browser", small_store: "Store", tmp_path: Path
 ) -> None:
     registered.pictures_champion(small_store)
-    opened = Opened(browser, tmp_path, "tones")
+    playground = OpenedFile(browser, tmp_path, "tones")
     noise = np.random.default_rng(0).integers(0, 12, (60, 70))
     gray = [stroke(28, 28), stroke(90, 60), 255 - stroke(41, 200, seed=1), stroke(15, 12), *centered_strokes(2)]
     gray.append(np.clip(stroke(60, 70).astype(int) * 0.8 + noise, 0, 255).astype(np.uint8))
-    ink = np.dstack([stroke(80, 70) // 2, stroke(80, 70) // 5, np.zeros((80, 70), np.uint8), stroke(80, 70)])
-    colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), ink]
-    rows = [picture.tolist() for picture in gray]
-    files = [encoded(picture) for picture in [*gray, *colored]]
-    predictions = opened.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
-    encoder = opened.champion.served.encoder
+    transparent = np.dstack([stroke(80, 70) // 2, stroke(80, 70) // 5, np.zeros((80, 70), np.uint8), stroke(80, 70)])
+    colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), transparent]
+    rows = [image.tolist() for image in gray]
+    files = [encoded(image) for image in [*gray, *colored]]
+    predictions = playground.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
+    encoder = playground.champion.served.encoder
     for received, sample in zip(predictions, [*rows, *files], strict=True):
         assert_same(received, ff.predict("tones", [sample])[0], 0.01)
-        shift = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
-        assert shift.max() <= 1  # Pillow rounds in fixed point
+        difference = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
+        assert difference.max() <= 1  # because Pillow calculates with fixed-point numbers
     with pytest.raises(Exception, match="the image is blank"):
-        opened.answers([[[7, 7], [7, 7]]])
-    opened.close()
+        playground.answers([[[7, 7], [7, 7]]])
+    playground.close()
 
 
 CELLS = (
@@ -135,31 +134,31 @@ def test_page_parses_and_predicts_rows_like_predict(
     browser: "Browser", small: Params, small_store: "Store", tmp_path: Path
 ) -> None:
     registered.grades_champion(small_store)
-    opened = Opened(browser, tmp_path, "grades")
-    read = "(cell) => { try { return String(number(cell, 'x')); } catch { return 'none'; } }"
+    playground = OpenedFile(browser, tmp_path, "grades")
+    parse = "(cell) => { try { return String(number(cell, 'x')); } catch { return 'none'; } }"
     for cell in CELLS:
-        assert opened.page.evaluate("(cell) => category(cell)", cell) == cells.category(cell)
+        assert playground.page.evaluate("(cell) => category(cell)", cell) == cells.category(cell)
         expected = cells.number(cell) if cells.is_number(cell) else None
-        value_in_page = opened.page.evaluate(read, cell)
+        value_in_page = playground.page.evaluate(parse, cell)
         assert (value_in_page == "none") == (expected is None), cell
         if expected is not None:
             assert float(value_in_page) == pytest.approx(expected, nan_ok=True), cell
     rows = [
         {"hours": hours, "school": school} for hours in ("9", 6.5, None, "1e9") for school in ("north", "east", None)
     ]
-    for received, row in zip(opened.answers(rows), rows, strict=True):
+    for received, row in zip(playground.answers(rows), rows, strict=True):
         assert_same(received, ff.predict("grades", [row])[0])
-    opened.page.get_by_label("hours").fill("9")
-    sync.expect(opened.page.locator("#answer")).to_contain_text("10, 99.8 %")
-    opened.page.get_by_label("hours").fill("many")
-    sync.expect(opened.page.locator("#wrong")).to_contain_text("hours: expected a number, got 'many'")
-    opened.close()
+    playground.page.get_by_label("hours").fill("9")
+    sync.expect(playground.page.locator("#answer")).to_contain_text("10, 99.8 %")
+    playground.page.get_by_label("hours").fill("many")
+    sync.expect(playground.page.locator("#wrong")).to_contain_text("hours: expected a number, got 'many'")
+    playground.close()
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "gelu", "silu"])
-def test_page_computes_every_activation(browser: "Browser", opened: Opened, name: str) -> None:
+def test_page_computes_every_activation(browser: "Browser", playground: OpenedFile, name: str) -> None:
     inputs = [*np.linspace(-9, 9, 41).tolist(), 0.0]
-    outputs = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
+    outputs = playground.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
     assert outputs == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
 
 
@@ -176,52 +175,53 @@ def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", sm
     price = new_champion(
         "regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0)
     )
-    opened = Opened(browser, tmp_path, "price", price)
+    playground = OpenedFile(browser, tmp_path, "price", price)
     row = {"hours": "7.5", "school": "south"}
     [expected] = prediction.answers(price.served, [rows.check(row, "")])
-    assert opened.answers([row]) == [{"value": pytest.approx(expected["value"], rel=1e-6)}]
-    opened.close()
+    assert playground.answers([row]) == [{"value": pytest.approx(expected["value"], rel=1e-6)}]
+    playground.close()
 
     network = dataclasses.replace(networks.network([35, 6, 3], ["gelu", "sigmoid"], 1 / 255), temperature=1.5)
     scaled = ScaledEncoder(ImageGeometry(5, 7, None, (2.0, 3.0)))
     genres = new_champion("multilabel", network, scaled, ("drama", "war", "music"))
-    opened = Opened(browser, tmp_path, "genres", genres)
-    pictures = [stroke(5, 7), stroke(40, 21), stroke(9, 60, seed=1)]
-    predictions = opened.answers([picture.tolist() for picture in pictures])
-    checked = [scaled.check(picture.tolist(), "") for picture in pictures]
+    playground = OpenedFile(browser, tmp_path, "genres", genres)
+    images = [stroke(5, 7), stroke(40, 21), stroke(9, 60, seed=1)]
+    predictions = playground.answers([image.tolist() for image in images])
+    checked = [scaled.check(image.tolist(), "") for image in images]
     for received, answer in zip(predictions, prediction.answers(genres.served, checked), strict=True):
         assert received["labels"] == answer["labels"]
         assert_same(received, answer, 0.01)
-    opened.close()
+    playground.close()
 
 
-def test_large_kernels_are_rounded_and_large_variants_omitted(
+def test_large_kernels_are_rounded_and_variants_above_the_size_limit_left_out(
     browser: "Browser", small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browser_network, "MAX_EXACT_WEIGHTS", 100)
     registered.champion(small_store, small, 0.1, original=0.2, dropout=-0.3)
-    opened = Opened(browser, tmp_path, NAME)
-    received = opened.answers(TEXTS[:2])
+    playground = OpenedFile(browser, tmp_path, NAME)
+    received = playground.answers(TEXTS[:2])
     for answer, text in zip(received, TEXTS, strict=False):
         assert_same(answer, ff.predict(NAME, [text])[0], 0.002)
-    assert opened.page.evaluate("model.networks.champion.layers[0].kernel.bits") == 16
-    opened.page.evaluate("Object.assign(network('champion'), { temperature: 2 })")
-    calibrated = dataclasses.replace(opened.champion.served.network, temperature=2.0)
-    served = dataclasses.replace(opened.champion.served, network=calibrated)
-    assert_same(opened.answers(TEXTS[:1])[0], prediction.answers(served, [TEXTS[0]])[0], 0.002)
-    left = playground_file.build(opened.champion, len(opened.built.text.encode()) - 10)
-    assert (len(left.variants), len(left.left_out)) == (1, 1)
-    assert f"left out because of their size: {next(iter(left.left_out))}" in left.text
-    assert playground_file.build(opened.champion, 1).variants == ()
-    opened.close()
+    assert playground.page.evaluate("model.networks.champion.layers[0].kernel.bits") == 16
+    playground.page.evaluate("Object.assign(network('champion'), { temperature: 2 })")
+    calibrated = dataclasses.replace(playground.champion.served.network, temperature=2.0)
+    served = dataclasses.replace(playground.champion.served, network=calibrated)
+    assert_same(playground.answers(TEXTS[:1])[0], prediction.answers(served, [TEXTS[0]])[0], 0.002)
+    smaller = playground_file.build(playground.champion, len(playground.built.text.encode()) - 10)
+    assert (len(smaller.variants), len(smaller.left_out)) == (1, 1)
+    assert f"left out because of their size: {next(iter(smaller.left_out))}" in smaller.text
+    assert playground_file.build(playground.champion, 1).variants == ()
+    playground.close()
 
 
-def test_page_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tmp_path: Path) -> None:
-    course = tmp_path / "course.html"
-    course.write_text(f'<!doctype html><iframe sandbox="allow-scripts" src="{opened.path.name}" width=390 height=700>')
+def test_page_works_in_a_frame_on_a_phone(browser: "Browser", playground: OpenedFile, tmp_path: Path) -> None:
+    outer = tmp_path / "course.html"
+    source = playground.path.name
+    outer.write_text(f'<!doctype html><iframe sandbox="allow-scripts" src="{source}" width=390 height=700>')
     phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = phone.new_page()
-    page.goto(opened.path.as_uri())
+    page.goto(playground.path.as_uri())
     page.locator("#text").tap()
     page.keyboard.type(f"{GLAD} nobody")
     sync.expect(page.locator("#answer")).to_contain_text("glad, 100 %")
@@ -229,14 +229,14 @@ def test_page_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tm
     ratio, where = page.evaluate(CONTRAST)
     assert ratio >= 4.5, where
     assert not page.locator("#correction:visible, #stopped:visible").count()
-    page.goto(course.as_uri())
+    page.goto(outer.as_uri())
     frame = page.frame_locator("iframe")
     frame.locator("#text").fill("word1")
     sync.expect(frame.locator("#answer")).to_contain_text("sad")
     phone.close()
 
 
-def test_texts_of_the_model_are_escaped(small: Params, small_store: "Store") -> None:
+def test_labels_in_the_page_are_escaped(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)
     champion = prediction.champion(NAME)
     description = dataclasses.replace(champion.served.description, labels=("</script><b>", "<!--"))
@@ -255,9 +255,9 @@ def test_playground_command_writes_the_page(
     printed = json.loads(small_shell.stdout)
     assert (printed["bytes"], printed["variants"]) == (target.stat().st_size, [])
     assert list(printed["left_out"]) == ["original"]
-    same_bytes = target.read_bytes()
+    content = target.read_bytes()
     small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1")
-    assert target.read_bytes() == same_bytes
+    assert target.read_bytes() == content
     assert "the page is larger than --max-bytes 1, because the champion is never left out" in small_shell.stderr
     small_shell.run("playground", NAME, "--out", str(target))
     assert "is larger than" not in small_shell.stderr

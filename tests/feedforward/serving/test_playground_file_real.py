@@ -1,4 +1,4 @@
-"""The page of the real champions gives the answers of `feedforward predict` for 1,000 test samples, in a browser."""
+"""The playground files of the real champions, in a browser, answer 1,000 test samples like `feedforward predict`."""
 
 import os
 from pathlib import Path
@@ -26,19 +26,19 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("dataset", "most"), [("imdb", 2_000_000), ("mnist", 5_000_000)])
-def test_page_gives_the_same_answers_as_predict(browser: "Browser", tmp_path: Path, dataset: str, most: int) -> None:
+@pytest.mark.parametrize(("dataset", "max_bytes"), [("imdb", 2_000_000), ("mnist", 5_000_000)])
+def test_page_answers_like_predict(browser: "Browser", tmp_path: Path, dataset: str, max_bytes: int) -> None:
     os.environ["FEEDFORWARD_ROOT"] = str(ROOT)
     try:
         champion = prediction.champion(dataset)
     except NothingToServe:
         pytest.skip(f"`feedforward promote {dataset}` comes first")
-    built = playground_file.build(champion)
-    assert len(built.text.encode()) <= most
-    assert {"original", "smaller", "l2", "dropout"} <= set(built.variants)
+    playground = playground_file.build(champion)
+    assert len(playground.text.encode()) <= max_bytes
+    assert {"original", "smaller", "l2", "dropout"} <= set(playground.variants)
     raw = ff.raw_samples(load_params(), dataset, range(SAMPLES))
     samples = [sample if isinstance(sample, str) else np.asarray(sample).tolist() for sample in raw]
-    (tmp_path / "page.html").write_text(built.text, encoding="utf-8")
+    (tmp_path / "page.html").write_text(playground.text, encoding="utf-8")
     page = browser.new_page()
     page.set_default_timeout(20 * SOON)
     page.goto((tmp_path / "page.html").as_uri())
@@ -47,13 +47,13 @@ def test_page_gives_the_same_answers_as_predict(browser: "Browser", tmp_path: Pa
     ]
     page.close()
     for name, served in champion.select("all").items():
-        if name not in (*built.variants, "champion"):
+        if name not in (*playground.variants, "champion"):
             continue
         checked = [served.encoder.check(sample, dataset) for sample in samples]
         received = [answer if name == "champion" else answer["variants"][name] for answer in predictions]
         expected = prediction.answers(served, checked)
         assert [answer["label"] for answer in received] == [answer["label"] for answer in expected], name
-        shares = [[list(answer["probabilities"].values()) for answer in answers] for answers in (received, expected)]
-        shift = float(np.abs(np.subtract(*shares)).max())
-        print(f"{dataset} {name}: largest difference of a probability {shift:.5f}")
-        assert shift <= playground_file.TOLERANCE, name
+        left, right = ([[*answer["probabilities"].values()] for answer in answers] for answers in (received, expected))
+        difference = float(np.abs(np.subtract(left, right)).max())
+        print(f"{dataset} {name}: largest difference between probabilities {difference:.5f}")
+        assert difference <= playground_file.TOLERANCE, name

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from registered import NAME
 from waiting import PATIENCE
 
 from feedforward.core import paths
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +40,7 @@ def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: LiveSe
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([GLAD, "glad"]),
-    lambda below: st.lists(below, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), below, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -57,8 +54,8 @@ def test_arbitrary_requests_are_answered_or_rejected(served: LiveService) -> Non
         | st.binary(max_size=99),
         st.sampled_from(["application/json", "text/plain", "image/png", "application/octet-stream", "\xe9", "a;b"]),
     )
-    def ask(path: str, body: bytes, kind: str) -> None:
-        answer = served.client.post(path, content=body, headers={b"content-type": kind.encode("latin-1")})
+    def ask(path: str, body: bytes, content_type: str) -> None:
+        answer = served.client.post(path, content=body, headers={b"content-type": content_type.encode("latin-1")})
         assert answer.status_code in (200, 413, 422, 507), (path, body, answer.text)
         assert answer.status_code == 200 or answer.json()["error"].isprintable(), answer.text
 
@@ -66,8 +63,8 @@ def test_arbitrary_requests_are_answered_or_rejected(served: LiveService) -> Non
 
 
 def test_unsupported_content_types_are_rejected(served: LiveService) -> None:
-    for kind in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
-        answer = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
+    for content_type in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
+        answer = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": content_type})
         assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
     answer = served.client.post("/predict/tones", content=b"no picture", headers={"content-type": "image/png"})
     assert (answer.status_code, answer.json()["field"]) == (422, "samples.0")
@@ -89,7 +86,7 @@ def test_other_hosts_and_origins_are_rejected(served: LiveService) -> None:
     assert served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=same_origin).status_code == 200
 
 
-def raw(port: int, content: bytes) -> bytes:
+def send_raw(port: int, content: bytes) -> bytes:
     """Send these bytes, and return the response until the server closes the connection or stops sending."""
     with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
         answer = b""
@@ -103,30 +100,30 @@ def raw(port: int, content: bytes) -> bytes:
         return answer
 
 
-def malformed(random: np.random.Generator) -> bytes:
+def malformed(rng: np.random.Generator) -> bytes:
     """Return an invalid request of a random kind."""
     body = json.dumps({"samples": [GLAD], "explain": True}).encode()
     head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
-    kind = random.integers(8)
+    kind = rng.integers(8)
     if kind == 0:
-        return bytes(random.integers(0, 256, random.integers(0, 300), np.uint8))
+        return bytes(rng.integers(0, 256, rng.integers(0, 300), np.uint8))
     if kind == 1:
-        return request[: random.integers(len(request))]
+        return request[: rng.integers(len(request))]
     if kind == 2:
         broken = bytearray(request)
-        for _ in range(random.integers(1, 30)):
-            broken[random.integers(len(broken))] = random.integers(256)
+        for _ in range(rng.integers(1, 30)):
+            broken[rng.integers(len(broken))] = rng.integers(256)
         return bytes(broken)
     if kind == 3:
-        return f"{head}Content-Length: {random.integers(10**12)}\r\n\r\n".encode() + body
+        return f"{head}Content-Length: {rng.integers(10**12)}\r\n\r\n".encode() + body
     if kind == 4:
-        return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + bytes(random.integers(0, 256, 50, np.uint8))
+        return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + bytes(rng.integers(0, 256, 50, np.uint8))
     if kind == 5:
-        return f"GET /{'a' * random.integers(100_000)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        return f"GET /{'a' * rng.integers(100_000)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     if kind == 6:
-        return head.encode() + b"X: y\r\n" * random.integers(2000) + b"\r\n"
-    odd: list[Any] = [
+        return head.encode() + b"X: y\r\n" * rng.integers(2000) + b"\r\n"
+    unexpected: list[Any] = [
         [],
         {},
         None,
@@ -138,15 +135,15 @@ def malformed(random: np.random.Generator) -> bytes:
         {"samples": [[[]]]},
         {"samples": [[["a"]]]},
     ]
-    chosen = json.dumps(odd[random.integers(len(odd))]).encode()
+    chosen = json.dumps(unexpected[rng.integers(len(unexpected))]).encode()
     return f"{head}Content-Length: {len(chosen)}\r\nConnection: close\r\n\r\n".encode() + chosen
 
 
 def test_service_stays_up_under_a_thousand_malformed_requests(served: LiveService) -> None:
-    random = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     statuses: dict[str, int] = {}
     for _ in range(1000):
-        answer = raw(served.port, malformed(random))
+        answer = send_raw(served.port, malformed(rng))
         status = answer[9:12].decode("latin-1") if answer.startswith(b"HTTP/1.1 ") else "closed"
         statuses[status] = statuses.get(status, 0) + 1
     assert not any(status.startswith("5") for status in statuses), statuses
@@ -155,11 +152,11 @@ def test_service_stays_up_under_a_thousand_malformed_requests(served: LiveServic
     assert served.thread.is_alive()
 
 
-@pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
-def test_service_rejects_an_endless_request_head(served: LiveService, endless: bytes) -> None:
+@pytest.mark.parametrize("beginning", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
+def test_service_rejects_an_endless_request_head(served: LiveService, beginning: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
-        connection.sendall(endless)
-        with contextlib.suppress(ConnectionError):  # the server may close while data are sent
+        connection.sendall(beginning)
+        with contextlib.suppress(ConnectionError):  # the server may close while the test is still sending
             for _ in range(1000):
                 connection.sendall(b"a" * 1000)
         with contextlib.suppress(ConnectionError):

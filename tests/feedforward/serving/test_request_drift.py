@@ -30,22 +30,23 @@ def test_every_sample_is_kept_with_the_same_probability() -> None:
     counts = np.zeros(40)
     for _ in range(300):
         reservoir = RequestReservoir(10)
-        for number in range(40):
-            reservoir.offer(VERSION, np.array([[number]], np.uint8))
+        for k in range(40):
+            reservoir.offer(VERSION, np.array([[k]], np.uint8))
         window = reservoir.take(0)
         assert window is not None
         assert (len(window.features), window.asked, window.version) == (10, 40, 1)
         counts[np.asarray(window.features).ravel()] += 1
-    assert counts.min() > 75 - 4.5 * 7.5  # standard deviations of a count of 300 draws with probability 1/4
+    # each count is binomial (300 draws, probability 1/4): mean 75, standard deviation 7.5
+    assert counts.min() > 75 - 4.5 * 7.5
     assert counts.max() < 75 + 4.5 * 7.5
 
 
-def test_a_window_contains_a_bounded_number_of_rows_of_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_contains_a_limited_number_of_rows_of_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = multihot(30, 2)
     reservoir = RequestReservoir(20)
     assert reservoir.take(0) is None
     reservoir.offer(VERSION, rows)
-    assert reservoir.take(1000) is None, "it has just begun"
+    assert reservoir.take(1000) is None, "the window has just begun"
     reservoir.offer((2, "e"), rows.rows(0, 19))
     assert reservoir.take(0) is None, "one sample is missing"
     reservoir.offer((2, "e"), rows.rows(19, 20))
@@ -58,8 +59,8 @@ def test_a_window_contains_a_bounded_number_of_rows_of_one_version(monkeypatch: 
     assert sum(row.nbytes for row in reservoir._rows) <= 100
 
 
-def texts_of_the_training_split() -> list[str]:
-    """Replace the training split by encoded texts, and return the texts."""
+def replace_training_split_by_texts() -> list[str]:
+    """Replace the training split by one that consists of encoded texts, and return the texts."""
     folder = paths.vectorized(NAME) / "train"
     split, words = Split.load(folder), registered.ENCODER.vocabulary.words
     rows = dense(split.features)[:, tokenizer.RANK_OFFSET :]
@@ -77,7 +78,7 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     version = registered.version(registry, registered.final_run(small_store, small), 1.0)
     registry.set_alias(version, "champion")
     bounds = SERVING.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
-    texts = texts_of_the_training_split()
+    texts = replace_training_split_by_texts()
     changes = {"feature": 0.45, "label": 0.5, "false_alarm_rate": 0.01}
     retraining = small.retraining.model_copy(update={"drift": Drift(**changes)})
     params = small.model_copy(update={"serving": bounds, "retraining": retraining})
@@ -95,9 +96,9 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
         for _ in range(30):
             service.ask(GLAD)
         until(lambda: len(entries()) == 2)
-        last = entries()[-1]
-        assert (last["samples"], last["asked"], last["version"]) == (30, 30, 1)
-        assert set(last["distances"]) == {"non-zero features", "features", "predicted classes", "outputs"}
+        latest = entries()[-1]
+        assert (latest["samples"], latest["asked"], latest["version"]) == (30, 30, 1)
+        assert set(latest["distances"]) == {"non-zero features", "features", "predicted classes", "outputs"}
         text = service.client.get("/metrics").text
         assert f'feedforward_request_distance{{dataset="{NAME}",measurement="features"}}' in text
         assert f'feedforward_request_drifted{{dataset="{NAME}"}} 0.0' not in text
@@ -108,13 +109,13 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     line = policy.request_drift(NAME)
     assert line
     observations = policy.Observations(requests=line)
-    without = policy.decide(params, {NAME: observations}, [], forced=False)
-    assert not without.retrain
-    assert "there are no labeled samples to train on" in without.remarks[0]
-    used = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})
-    with_labels = policy.decide(used, {NAME: policy.Observations(new=3, requests=line)}, [], forced=False)
+    without_labels = policy.decide(params, {NAME: observations}, [], forced=False)
+    assert not without_labels.retrain
+    assert "there are no labeled samples to train on" in without_labels.remarks[0]
+    with_feedback = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})
+    with_labels = policy.decide(with_feedback, {NAME: policy.Observations(new=3, requests=line)}, [], forced=False)
     assert f"{NAME}: request drift: {line}" in with_labels.reasons
-    other = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
-    registry.set_alias(other, "champion")
-    assert policy.request_drift(NAME) is None, "the window is about another champion"
+    new_version = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
+    registry.set_alias(new_version, "champion")
+    assert policy.request_drift(NAME) is None, "the window belongs to another champion"
     assert len(request_windows.load_distances(NAME)) == 2

@@ -50,11 +50,11 @@ def test_a_port_in_use_is_reported() -> None:
 
 
 @contextlib.contextmanager
-def running(*options: str, **environ: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run `feedforward serve`; yield the process and the address that it prints; stop it with SIGTERM."""
+def running(*options: str, **environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run `feedforward serve`; yield the process and the address that it prints; finally stop it with SIGTERM."""
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", *options]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environ
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -103,8 +103,8 @@ def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
         children = psutil.Process(process.pid).children()
         assert len(children) == 2
         assert [ask(address).status_code for _ in range(12)] == [200] * 12  # each over a new connection
-        counted = f'feedforward_samples_total{{dataset="{NAME}"}} 12.0'
-        assert all(counted in httpx.get(f"{address}/metrics").text for _ in range(6))
+        counter_line = f'feedforward_samples_total{{dataset="{NAME}"}} 12.0'
+        assert all(counter_line in httpx.get(f"{address}/metrics").text for _ in range(6))
         port = address.rpartition(":")[2]
         second_service = subprocess.run(
             [sys.executable, "-m", "feedforward.cli", "serve", "--port", port, "--workers", "2"],
@@ -120,7 +120,7 @@ def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
 def test_workers_exit_with_their_parent_process(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed process leaves the folder of the counters behind
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the killed process leaves its folder with counters behind
     registered.champion(small_store, small)
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -159,20 +159,20 @@ def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> Non
 
 
 @pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
-@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("accepts_connections", [False, True])
 def test_last_known_champion_is_served_while_the_tracking_server_is_down(
-    small: Params, small_store: "Store", silent: bool
+    small: Params, small_store: "Store", accepts_connections: bool
 ) -> None:
     version = registered.champion(small_store, small)
     copy = paths.store() / "served" / NAME / "1"
     for name in ("served", *(f"variants/{name}" for name in json.loads(version.tags["variants"]))):
         shutil.copytree(model_versions.folder(version, name), copy / name)
-    known = dataclasses.replace(version, location="mlflow-artifacts:/1/models/m-1/artifacts")
-    (copy.parent / "champion.json").write_text(json.dumps(dataclasses.asdict(known)))
-    with server.bind("127.0.0.1", 0) as dead:
-        if silent:
-            dead.listen()
-        uri = f"http://127.0.0.1:{dead.getsockname()[1]}"
+    last_known = dataclasses.replace(version, location="mlflow-artifacts:/1/models/m-1/artifacts")
+    (copy.parent / "champion.json").write_text(json.dumps(dataclasses.asdict(last_known)))
+    with server.bind("127.0.0.1", 0) as unused_port:
+        if accepts_connections:  # but never answers
+            unused_port.listen()
+        uri = f"http://127.0.0.1:{unused_port.getsockname()[1]}"
         with running(MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT="1") as (_, address):
             until(lambda: ask(address).status_code == 200)
             state = httpx.get(f"{address}/ready", timeout=PATIENCE).json()

@@ -47,30 +47,30 @@ def test_service_gives_the_same_answers_as_the_predict_command(served: LiveServi
     assert [word["effect"] for word in answer["words"]["effects"]] == pytest.approx([word.effect for word in words])
 
 
-def test_a_picture_is_accepted_in_any_form(served: LiveService) -> None:
+def test_an_image_is_accepted_in_every_form(served: LiveService) -> None:
     content = encoded(255 - stroke(90, 60))
     text = base64.b64encode(content).decode()
-    shares = [
+    probabilities = [
         served.ask(sample, dataset="tones").json()["predictions"][0]["probabilities"]
         for sample in (text, f"data:image/png;base64,{text}", (255 - stroke(90, 60)).tolist())
     ]
-    raw = served.client.post("/predict/tones", content=content, headers={"content-type": "image/png"})
-    shares.append(raw.json()["predictions"][0]["probabilities"])
-    assert all(share == shares[0] for share in shares)
-    [prediction] = served.ask(text, dataset="tones", explain=True).json()["predictions"]
-    levels = np.array(prediction["seen"]["levels"]).reshape(28, 28)
+    response = served.client.post("/predict/tones", content=content, headers={"content-type": "image/png"})
+    probabilities.append(response.json()["predictions"][0]["probabilities"])
+    assert all(each == probabilities[0] for each in probabilities)
+    [answer] = served.ask(text, dataset="tones", explain=True).json()["predictions"]
+    levels = np.array(answer["seen"]["levels"]).reshape(28, 28)
     assert levels.max() == 255
-    assert levels.shape == (prediction["seen"]["height"], prediction["seen"]["width"])
+    assert levels.shape == (answer["seen"]["height"], answer["seen"]["width"])
 
 
 def test_a_text_can_be_the_request_body(served: LiveService) -> None:
-    raw = served.client.post(f"/predict/{NAME}", content=GLAD.encode(), headers={"content-type": "text/plain"})
-    assert raw.json() == served.ask(GLAD).json()
+    response = served.client.post(f"/predict/{NAME}", content=GLAD.encode(), headers={"content-type": "text/plain"})
+    assert response.json() == served.ask(GLAD).json()
 
 
-def test_probabilities_in_answers_are_finite(served: LiveService) -> None:
+def test_probabilities_in_answers_are_between_0_and_1(served: LiveService) -> None:
     for answer in served.ask(GLAD, "word1", "x").json()["predictions"]:
-        assert all(math.isfinite(share) and 0 <= share <= 1 for share in answer["probabilities"].values())
+        assert all(math.isfinite(p) and 0 <= p <= 1 for p in answer["probabilities"].values())
 
 
 # --- state -----------------------------------------------------------------------------------
@@ -117,13 +117,13 @@ def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: L
     responses: list[tuple[int, int]] = []
     stop = threading.Event()
 
-    def load() -> None:
+    def send_requests() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
             while not stop.is_set():
                 response = client.post(f"/predict/{NAME}", json={"samples": [GLAD]})
                 responses.append((response.status_code, response.json()["version"]))
 
-    threads = [threading.Thread(target=load) for _ in range(4)]
+    threads = [threading.Thread(target=send_requests) for _ in range(4)]
     for thread in threads:
         thread.start()
     second = registered.version(registry, run, 2.0, evaluated=False)
@@ -152,7 +152,7 @@ def test_a_tampered_variant_is_reported_while_the_champion_still_answers(
         assert not content["variants"]
         assert "has changed since it was registered" in content["problem"]
         assert served.ask(GLAD).status_code == 200
-        monkeypatch.setattr(bundle, "read", None)  # a request does not read it again
+        monkeypatch.setattr(bundle, "read", None)  # requests do not read the variant again
         assert served.ask(GLAD, variants=True).status_code == 503
         assert "has changed since it was registered" in served.ask(GLAD, variants=True).json()["error"]
 
@@ -161,13 +161,13 @@ def test_answer_lists_values_unseen_in_training(small: Params, small_store: "Sto
     registered.champion(small_store, small)
     registered.grades_champion(small_store)
     with LiveService(registered.with_grades()) as served:
-        known, unknown = served.ask("word1 nobody", "nobody knows").json()["predictions"]
-        assert "warnings" not in known
-        assert unknown["warnings"] == ["no word of this text is in the vocabulary"]
+        seen, unseen = served.ask("word1 nobody", "nobody knows").json()["predictions"]
+        assert "warnings" not in seen
+        assert unseen["warnings"] == ["no word of this text is in the vocabulary"]
         rows = [{"hours": 5, "school": "north"}, {"hours": None, "school": "west"}]
-        known, unknown = served.ask(*rows, dataset="grades").json()["predictions"]
-        assert "warnings" not in known
-        assert unknown["warnings"] == ["school=west: does not occur in the training data and is ignored"]
+        seen, unseen = served.ask(*rows, dataset="grades").json()["predictions"]
+        assert "warnings" not in seen
+        assert unseen["warnings"] == ["school=west: does not occur in the training data and is ignored"]
 
 
 def test_a_champion_with_different_labels_is_not_served(small: Params, small_store: "Store") -> None:
