@@ -76,7 +76,7 @@ def main() -> None:
 def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
     """Measure both servers for each database and number of workers, and how many bytes there are to transfer."""
     report: dict[str, Any] = {"machine": measure.machine(), "seconds": seconds, "runs": {}, "flows": {}}
-    for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
+    for backend in [SQLITE] if quick or stack.missing_requirements() else [SQLITE, POSTGRES]:
         with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as exits:
             folder = Path(name)
             folder.chmod(0o755)  # if the current user is root, PostgreSQL runs as another user

@@ -1,4 +1,4 @@
-"""Injects every fault listed in docs/reliability.md into the real software: `python -m faults`, or `make faults`.
+"""Injects the faults listed in docs/reliability.md into the real software: `python -m faults`, or `make faults`.
 
 Like the tests, this package uses the small models and data in `tests/support`.
 """

@@ -23,7 +23,7 @@ from feedforward.core import atomic_files, provenance
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a row. observed: what happened or the first problem, in one line. tests: number of passed cases."""
+    """The result of a row. observed: what happened or the first problem, in one line. tests: number of cases passed."""
 
     row: int
     title: str
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = sorted(set(options.row or ()) - {row.number for row in ROWS})
     if unknown:
         parser.error(f"argument --row: must be from 1 to {len(ROWS)}, got {unknown[0]}")
-    chosen = [row for row in ROWS if not options.row or row.number in options.row]
+    rows = [row for row in ROWS if not options.row or row.number in options.row]
     if options.scenarios_only:
-        chosen = [replace(row, tests=()) for row in chosen if row.scenarios or (row.long and not options.short)]
+        rows = [replace(row, tests=()) for row in rows if row.scenarios or (row.long and not options.short)]
     results = []
     with tempfile.TemporaryDirectory(prefix="feedforward-faults-") as folder:
-        outcomes = cited.run([test for row in chosen for test in row.tests], options.short)
-        for result in run_all(chosen, Context(Path(folder), options.short), outcomes):
+        outcomes = cited.run([test for row in rows for test in row.tests], options.short)
+        for result in run_all(rows, Context(Path(folder), options.short), outcomes):
             results.append(result)
             print(result.text(), flush=True)
     failed = [result for result in results if not result.passed]
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_all(rows: Sequence[Row], context: Context, outcomes: Mapping[str, Outcome]) -> Iterator[Result]:
     """Yield the result of each row, in order.
 
-    Two rows run at a time, because some mostly wait; rows marked `alone` run by themselves.
+    Two rows run at a time, because some rows spend most of their time waiting; a row marked `alone` runs by itself.
     """
     with ThreadPoolExecutor(2) as pool:
         for alone, group in itertools.groupby(rows, key=lambda row: row.alone):
@@ -96,7 +96,12 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
         observations.append(f"{cases} tests")
     seconds = round(time.monotonic() - began, 1)
     return Result(
-        row.number, row.title, not problem, problem or "; ".join(observations) or "only slow tests", cases, seconds
+        row.number,
+        row.title,
+        not problem,
+        problem or "; ".join(observations) or "its slow tests were skipped",
+        cases,
+        seconds,
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs the tests that the rows cite, in a single pytest run."""
+"""Runs the tests that the rows of faults/rows.py cite, in a single pytest run."""
 
 import collections
 import re
@@ -14,12 +14,15 @@ from clean_environment import environment
 
 from faults import ROOT, workspace
 
-FUZZ = 4  # run this many times as many Hypothesis examples as `make test`
+FUZZ = 4  # how many times as many Hypothesis examples are run as in `make test`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of one test's cases. problem: one line about the first case that did not pass."""
+    """How many cases of one test passed, and how many failed or were skipped (both count as failed).
+
+    problem: one line about the first case that did not pass.
+    """
 
     passed: int = 0
     failed: int = 0
@@ -27,13 +30,16 @@ class Outcome:
 
 
 def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
-    """Run tests (`FILE::FUNCTION` below tests/); return the outcome of each. short: skip tests marked `slow`."""
+    """Run tests (`FILE::FUNCTION` below tests/); return the outcome of each.
+
+    short: skip tests marked `slow`, and run no additional Hypothesis examples.
+    """
     tests = sorted(set(tests))
     missing = {test: Outcome(failed=1, problem="this test does not exist") for test in tests if not exists(test)}
     existing = [test for test in tests if test not in missing]
     if not existing:
         return missing
-    parallel = ["-n", str(workspace.jobs()), "--dist", "loadfile", "--no-loadscope-reorder"]
+    parallel = ["-n", str(workspace.job_count()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
@@ -61,6 +67,6 @@ def _test_of(case: ElementTree.Element) -> str:
 
 
 def _outcome(cases: list[ElementTree.Element]) -> Outcome:
-    bad = [element for case in cases for element in case if element.tag in ("failure", "error", "skipped")]
-    words = (bad[0].get("message") or bad[0].tag).splitlines()[0][:200] if bad else ""
-    return Outcome(len(cases) - len(bad), len(bad), words)
+    problems = [element for case in cases for element in case if element.tag in ("failure", "error", "skipped")]
+    first = (problems[0].get("message") or problems[0].tag).splitlines()[0][:200] if problems else ""
+    return Outcome(len(cases) - len(problems), len(problems), first)

@@ -1,4 +1,4 @@
-"""The context that is passed to every scenario: a temporary folder, and a small workspace that several rows share."""
+"""The argument of every scenario: a temporary folder, and a small workspace that several scenarios share."""
 
 import contextlib
 import functools
@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Context:
-    """The argument of every scenario. folder: where rows put their files. short: use fewer repetitions."""
+    """The context in which a scenario runs. folder: where scenarios put their files. short: use fewer repetitions."""
 
     folder: Path
     short: bool
@@ -33,7 +33,7 @@ class Context:
 
     @property
     def baseline(self) -> Baseline:
-        """A workspace in which the pipeline has run once; rows work on copies of it."""
+        """A workspace in which the pipeline has run once; scenarios work on copies of it."""
         with _lock:
             return self._baseline
 

@@ -14,19 +14,19 @@ from faults.kills import STEPS
 from faults.workspace import NAME, Completed
 
 FREE = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB left free for each stage
-ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
+ARGUMENT = {"train": "fair", "validate": "", "compare": ""}  # the argument of a stage, if it is not the dataset
 UNSHARE = ("unshare", "--map-root-user", "--mount")  # a private mount namespace
 
 
 def fill_during_stages(context: Context) -> str:
-    """Row 7: mount a small file system, and run `check` on it in a separate process."""
-    chosen = ("fetch", "vectorize") if context.short else tuple(FREE)
+    """Row 7: in a separate process, mount a small file system and run `check` on it."""
+    stages = ("fetch", "vectorize") if context.short else tuple(FREE)
     folder = context.baseline.folder
-    size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
+    size_kib = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
     disk = context.folder / "disk"
     disk.mkdir()
-    script = f'mount -t tmpfs -o size={2 * size + 50_000}k none "$1" && exec {sys.executable} -m faults.disk "$@"'
-    command = [*UNSHARE, "sh", "-c", script, "sh", str(disk), str(folder), *chosen]
+    script = f'mount -t tmpfs -o size={2 * size_kib + 50_000}k none "$1" && exec {sys.executable} -m faults.disk "$@"'
+    command = [*UNSHARE, "sh", "-c", script, "sh", str(disk), str(folder), *stages]
     done = subprocess.run(command, cwd=ROOT, env=workspace.environment(folder), capture_output=True, text=True)
     assert done.returncode == 0, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return done.stdout.strip()
@@ -39,7 +39,7 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         shutil.copytree(base, folder, symlinks=True)
         before = workspace.digests(folder)
         STEPS[stage].undo(folder)
-        before = {name: digest for name, digest in before.items() if (folder / name).exists()}
+        kept = {name: digest for name, digest in before.items() if (folder / name).exists()}
         with filler.open("wb") as file:
             file.write(bytes(shutil.disk_usage(disk).free - FREE[stage] * 1024))
         done = _run(folder, stage)
@@ -49,7 +49,7 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         assert line.startswith(stage), f"{stage}: {done.stderr[-500:]}"
         assert "space" in line or "full" in line, f"{stage}: {line}"
         after = workspace.digests(folder)
-        assert all(after.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were changed"
+        assert all(after.get(name) == digest for name, digest in kept.items()), f"{stage}: old outputs were changed"
         filler.unlink()
         repeated = _run(folder, stage)
         assert repeated.returncode == 0, f"{stage}, after space was freed: {repeated.stderr[-500:]}"

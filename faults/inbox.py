@@ -1,6 +1,6 @@
-"""Row 35 of docs/reliability.md: the small file system on which the service stores samples from users is full.
+"""Row 35 of docs/reliability.md: the disk on which the service stores samples from users is full.
 
-`python -m faults.inbox` runs the scenario in the workspace that FEEDFORWARD_ROOT names.
+`python -m faults.inbox` runs `check` in the workspace that FEEDFORWARD_ROOT names.
 """
 
 import os
@@ -19,11 +19,11 @@ from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
 
-SAMPLES = 20  # number of samples sent while the disk is full
+SAMPLES = 20  # how many samples are sent while the disk is full
 
 
 def fill_disk(context: Context) -> str:
-    """Row 35: prepare a workspace, mount a small file system in it, and run `check` in a separate process."""
+    """Row 35: prepare a workspace; in a separate process, mount a small file system in it and run `check`."""
     root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         small_data.write_workspace(root)
@@ -38,7 +38,7 @@ def fill_disk(context: Context) -> str:
 
 
 def check() -> str:
-    """Check that samples get status 507 while the disk is full, and that predictions continue."""
+    """Check that samples are refused with status 507 while the disk is full, and that predictions continue."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
     with live_service.LiveService(load_params()) as service:

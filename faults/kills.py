@@ -1,6 +1,7 @@
-"""Rows 8 and 9 of docs/reliability.md: kill -9 at random moments and at every crash point.
+"""Rows 8 and 9 of docs/reliability.md: kill -9 during the steps on the way from raw files to a champion.
 
-Row 8 kills the whole process group, row 9 only `dvc`.
+Row 8: at random moments, the whole process group of the job; at every crash point, only the process that reaches it.
+Row 9: at random moments, only `dvc`.
 """
 
 import json
@@ -26,18 +27,19 @@ from pipelines import prefect_server
 
 T = TypeVar("T")
 SAMPLE = "a fine film"
-GONE = 10.0  # s after which no process that dvc started may still run
+EXIT_TIMEOUT = 10.0  # s after a kill within which all processes in the workspace must exit
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step on the way from files to a champion. command: the command to kill. again: the command to run afterwards.
+    """A step on the way from raw files to a champion.
 
-    undo: undoes the step in a workspace in which the pipeline has run.
+    command: the command to kill. rerun: the command to run after the kill. undo: undoes the step in a workspace in
+    which the pipeline has run, so that `command` has something to do.
     """
 
     command: tuple[str, ...]
-    again: tuple[str, ...]
+    rerun: tuple[str, ...]
     undo: Callable[[Path], None] = lambda _: None
 
 
@@ -52,19 +54,21 @@ def _remove_store(folder: Path) -> None:
 
 def _empty_store(folder: Path) -> None:
     _remove_store(folder)
-    shutil.copytree(folder / workspace.EMPTY, folder / "mlruns")
+    shutil.copytree(folder / workspace.EMPTY_STORE, folder / "mlruns")
 
 
-def _stage(name: str, remove: Callable[[Path], None] = Step.undo) -> Step:
+def _stage(name: str, remove: Callable[[Path], None] = lambda _: None) -> Step:
+    """Return the step that runs a DVC stage. It is undone by `remove` and by deleting DVC's record of the stage."""
+
     def undo(folder: Path) -> None:
-        workspace.forget(folder, name)
+        workspace.forget_stage(folder, name)
         remove(folder)
 
     return Step((*DVC, "repro", "--force", "--single-item", name), REPRO, undo)
 
 
 _PROMOTE = (*FEEDFORWARD, "promote", NAME)
-_WRITE = (sys.executable, "-m", "faults.writers")  # creates the store first
+_WRITE = (sys.executable, "-m", "faults.writers")  # creates the store, if there is none, and logs runs
 STEPS: Mapping[str, Step] = {
     "fetch": _stage(f"fetch@{NAME}", _remove_files),
     "vectorize": _stage(f"vectorize@{NAME}"),
@@ -75,7 +79,7 @@ STEPS: Mapping[str, Step] = {
     "compare": _stage("compare"),
     "promote": Step(_PROMOTE, _PROMOTE),
 }
-# Each crash point (atomic_files.crash_point) and the step that reaches it; a test compares this list with the code.
+# The crash points (atomic_files.crash_point) in these steps, each with its step; a test compares this with the code.
 POINTS: Mapping[str, str] = {
     "fetch.before_rename": "fetch",
     "collect.before_rename": "fetch",
@@ -105,21 +109,24 @@ POINTS: Mapping[str, str] = {
     "promote.after_log": "promote",
     "promote.after_alias": "promote",
 }
-SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
+SHORT_POINTS = (  # the crash points of a short run
+    "vectorize.before_rename",
+    "vectorize.between_renames",
+)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Results and durations of undisturbed steps.
+    """Results and durations of undisturbed steps, to compare those of killed steps with.
 
-    answer: the champion's prediction. later: environment variables for the runs after the kills, which make these runs
-    share one Prefect server.
+    answer: the champion's answer for SAMPLE. rerun_environment: environment variables for the commands that run after
+    the kills; they make these commands share one Prefect server.
     """
 
     baseline: Baseline
     seconds: Mapping[str, float]
     answer: str
-    later: Mapping[str, str] = field(default_factory=dict)
+    rerun_environment: Mapping[str, str] = field(default_factory=dict)
 
     def check_outputs(self, folder: Path, step: str) -> None:
         """Check that a workspace has these results after `step` was killed and run again."""
@@ -138,15 +145,16 @@ class Reference:
 def check_audit_log(lines: Sequence[Mapping[str, Any]]) -> None:
     """Check that an audit log is complete: each line's `before` is the previous line's `champion`.
 
-    A line with the decision `finished` repeats the change on the previous line, which was interrupted.
+    A line with the decision `finished` completes the change on the previous line, which was interrupted, and repeats
+    its `before`.
     """
-    for before, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
-        expected = before["before"] if line["decision"] == "finished" else before["champion"]
-        assert line["before"] == expected, f"a gap in the audit log: {before}, {line}"
+    for previous, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
+        expected = previous["before"] if line["decision"] == "finished" else previous["champion"]
+        assert line["before"] == expected, f"a gap in the audit log: {previous}, {line}"
 
 
 def kill_groups(context: Context) -> str:
-    """Row 8: kill a job's whole process group at random moments, and its process at every crash point."""
+    """Row 8: kill a job's process group at random moments and, at every crash point, the process that reaches it."""
     if context.short:
         return _kill_groups(context, ("fetch", "vectorize"), {})
     with prefect_server.temporary_server(context.folder / "prefect") as (address, wait):
@@ -154,17 +162,17 @@ def kill_groups(context: Context) -> str:
         return _kill_groups(context, tuple(STEPS), {"PREFECT_API_URL": address})
 
 
-def _kill_groups(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
-    reference = replace(measure(context.baseline, steps), later=later)
+def _kill_groups(context: Context, steps: Sequence[str], rerun_environment: Mapping[str, str]) -> str:
+    reference = replace(measure(context.baseline, steps), rerun_environment=rerun_environment)
     moments = draw_moments(reference.seconds, context.count(100, 2), SEED)
     points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
-    trials = {f"{step} after {after:.2f} s": partial(_kill_at, reference, step, after) for step, after in moments}
+    trials = {f"{step} after {delay:.2f} s": partial(_kill_at, reference, step, delay) for step, delay in moments}
     trials |= {point: partial(_kill_at_point, reference, step, point) for step, point in points}
-    results = all_of(trials)
-    alive = sum(results[: len(moments)])
+    results = run_trials(trials)
+    kills = sum(results[: len(moments)])
     return (
-        f"{len(moments)} of {len(moments)} random moments ({alive} hit a running job),"
-        f" {len(points)} of {len(points)} crash points: the same bytes, no run lost or duplicated"
+        f"{len(moments)} of {len(moments)} random moments ({kills} hit a running job),"
+        f" {len(points)} of {len(points)} crash points: the same bytes as without a kill, no run lost or duplicated"
     )
 
 
@@ -173,20 +181,25 @@ def kill_dvc_only(context: Context) -> str:
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
     moments = draw_moments(reference.seconds, context.count(12, 1), SEED + 1)
-    delays = all_of(
-        {f"{step} after {after:.2f} s": partial(_kill_dvc, reference, step, after) for step, after in moments}
+    survivals = run_trials(
+        {f"{step} after {delay:.2f} s": partial(_kill_dvc, reference, step, delay) for step, delay in moments}
     )
-    return f"{len(delays)} of {len(delays)} random moments: the same bytes, no process left after {max(delays):.1f} s"
+    return (
+        f"{len(survivals)} of {len(survivals)} random moments: the same bytes as without a kill,"
+        f" no process left after {max(survivals):.1f} s"
+    )
 
 
 def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
-    """Run each step undisturbed in a copy of the workspace, measure its time, and check its outputs."""
-    results = dict(zip(steps, all_of({name: partial(_run_undisturbed, baseline, name) for name in steps}), strict=True))
+    """Run each step undisturbed in a copy of the baseline, measure its time, and check its outputs."""
+    trials = {name: partial(_run_undisturbed, baseline, name) for name in steps}
+    results = dict(zip(steps, run_trials(trials), strict=True))
     answer = results["promote"][1] if "promote" in results else ""
     return Reference(baseline, {name: seconds for name, (seconds, _) in results.items()}, answer)
 
 
 def _run_undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
+    """Call `_measure_step` as a trial, which gets a number."""
     return _measure_step(baseline, name)
 
 
@@ -194,7 +207,7 @@ def _run_undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float
 def _measure_step(baseline: Baseline, name: str) -> tuple[float, str]:
     """Run a step; return its duration in seconds and, after `promote`, the champion's answer."""
     step = STEPS[name]
-    # two rows may measure the same step at the same time
+    # rows 8 and 9 may run at the same time, in different threads, and measure the same step
     with baseline.copy(f"measured-{name}-{threading.get_ident()}") as folder:
         step.undo(folder)
         began = time.monotonic()
@@ -206,19 +219,20 @@ def _measure_step(baseline: Baseline, name: str) -> tuple[float, str]:
 
 
 def _answer(folder: Path) -> str:
+    """Return the champion's answer for SAMPLE, as JSON."""
     done = workspace.run(folder, *FEEDFORWARD, "predict", NAME, SAMPLE, "--json")
     assert done.returncode == 0, done.stderr[-500:]
     return json.dumps(json.loads(done.stdout)["answers"])
 
 
 def draw_moments(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
-    """Draw moments, as (step, seconds after its start): steps in turn, moments uniformly over the step's duration."""
+    """Draw moments, each as (step, seconds after its start): the steps in turn, the times uniformly distributed."""
     rng, steps = random.Random(seed), list(seconds)
     return [(step, rng.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
 
 
-def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
-    """Run the trials, several at a time, each with its number as the argument; return their results.
+def run_trials(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
+    """Call the functions, several at a time, each with the number of its trial; return their results in order.
 
     Raises:
         AssertionError: a trial failed; the message gives the number of failures and describes the first one.
@@ -232,52 +246,53 @@ def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
             failures.append(f"{name}: {error}")
             return None
 
-    with ThreadPoolExecutor(workspace.jobs()) as pool:
+    with ThreadPoolExecutor(workspace.job_count()) as pool:
         results = list(pool.map(attempt, range(len(trials)), trials))
     assert not failures, f"{len(failures)} of {len(trials)} failed; {failures[0]}"
     return [value for value in results if value is not None]
 
 
-def _kill_at(reference: Reference, name: str, after: float, number: int) -> bool:
-    """Kill the job after `after` seconds, then run it again; return whether it was still running when it was killed."""
+def _kill_at(reference: Reference, name: str, delay: float, number: int) -> bool:
+    """Start a step, kill it after `delay` seconds unless it has ended, and rerun it; return whether it was killed."""
     with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].undo(folder)
         job = workspace.start(folder, *STEPS[name].command)
-        time.sleep(after)
-        alive = job.poll() is None
-        if alive:
+        time.sleep(delay)
+        killed = job.poll() is None
+        if killed:
             os.killpg(job.pid, signal.SIGKILL)
             job.wait()
-        workspace.wait_until_idle(folder, GONE)
-        _run_again(reference, name, folder)
-    return alive
+        workspace.wait_until_idle(folder, EXIT_TIMEOUT)
+        _rerun(reference, name, folder)
+    return killed
 
 
 def _kill_at_point(reference: Reference, name: str, point: str, number: int) -> bool:
-    """Let the job kill itself at a crash point, then run it again. If it is a stage, DVC reports that it was killed."""
+    """Run a step, which kills itself at a crash point, and rerun it. If it is a DVC stage, DVC reports the kill."""
     with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].undo(folder)
         done = workspace.run(folder, *STEPS[name].command, FAULT=point)
-        died = done.returncode == -signal.SIGKILL or "exited with -9" in done.stdout + done.stderr
-        assert died, f"{point} was not reached: {done.stdout[-300:]}{done.stderr[-300:]}"
-        _run_again(reference, name, folder)
+        killed = done.returncode == -signal.SIGKILL or "exited with -9" in done.stdout + done.stderr
+        assert killed, f"{point} was not reached: {done.stdout[-300:]}{done.stderr[-300:]}"
+        _rerun(reference, name, folder)
     return True
 
 
-def _kill_dvc(reference: Reference, name: str, after: float, number: int) -> float:
-    """Kill only `dvc`, then run it again; return how many seconds its child processes continued to run."""
+def _kill_dvc(reference: Reference, name: str, delay: float, number: int) -> float:
+    """Start a step, kill only `dvc` after `delay` seconds, and rerun it; return how long child processes survived."""
     with reference.baseline.copy(f"orphaned-{number}") as folder:
         STEPS[name].undo(folder)
         job = workspace.start(folder, *STEPS[name].command)
-        time.sleep(after)
+        time.sleep(delay)
         job.kill()
         job.wait()
-        seconds = workspace.wait_until_idle(folder, GONE)
-        _run_again(reference, name, folder)
+        seconds = workspace.wait_until_idle(folder, EXIT_TIMEOUT)
+        _rerun(reference, name, folder)
     return seconds
 
 
-def _run_again(reference: Reference, name: str, folder: Path) -> None:
-    done = workspace.run(folder, *STEPS[name].again, **reference.later)
-    assert done.returncode == 0, f"the run after the kill: {done.stdout[-1000:]}{done.stderr[-1000:]}"
+def _rerun(reference: Reference, name: str, folder: Path) -> None:
+    """Run a step again after a kill, and check the outputs."""
+    done = workspace.run(folder, *STEPS[name].rerun, **reference.rerun_environment)
+    assert done.returncode == 0, f"the run after the kill failed: {done.stdout[-1000:]}{done.stderr[-1000:]}"
     reference.check_outputs(folder, name)

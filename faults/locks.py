@@ -1,4 +1,4 @@
-"""Row 11 of docs/reliability.md: DVC's lock files are truncated. Row 12: two jobs run at the same time."""
+"""Rows of docs/reliability.md: DVC's lock files are truncated (row 11), and two jobs run at the same time (row 12)."""
 
 import os
 import random
@@ -13,14 +13,14 @@ from feedforward.core import processes
 
 def truncate_locks(context: Context) -> str:
     """Row 11: truncate dvc.lock and rwlock, as a kill in the middle of a write would, and run the pipeline again."""
-    baseline, rng, renamed = context.baseline, random.Random(SEED), 0
+    baseline, rng, renamed_files = context.baseline, random.Random(SEED), 0
     with baseline.copy("truncated-locks") as folder:
         lock, rwlock = folder / "dvc.lock", folder / ".dvc" / "tmp" / "rwlock"
-        complete = lock.read_bytes()
-        # files cut off at these places are valid YAML, but not valid lock files
-        ends = [complete.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]
-        cuts = [0, *ends, *(rng.randrange(len(complete)) for _ in range(context.count(20, 1)))]
-        truncated = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, complete[:cut]) for cut in cuts)]
+        original = lock.read_bytes()
+        # a file that ends at one of these positions is valid YAML, but not a valid lock file
+        ends = [original.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]
+        cuts = [0, *ends, *(rng.randrange(len(original)) for _ in range(context.count(20, 1)))]
+        truncated = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, original[:cut]) for cut in cuts)]
         for path, content in truncated:
             path.write_bytes(content)
             done = workspace.run(folder, *REPRO)
@@ -28,15 +28,18 @@ def truncate_locks(context: Context) -> str:
                 f"{path.name} of {len(content)} bytes: {done.stdout[-500:]}{done.stderr[-500:]}"
             )
             baseline.check_outputs(folder)
-            assert lock.read_bytes() == complete, f"{path.name} of {len(content)} bytes: dvc.lock differs"
+            assert lock.read_bytes() == original, f"{path.name} of {len(content)} bytes: dvc.lock differs"
             if done.stderr:  # a truncated dvc.lock may be valid, with fewer stages
                 workspace.one_line(done, 0, path.name, "incomplete, because DVC was killed")
-                renamed += 1
-    return f"{len(truncated)} truncated files, each time the same outputs and dvc.lock; {renamed} renamed and reported"
+                renamed_files += 1
+    return (
+        f"{len(truncated)} truncated files, each time the same outputs and dvc.lock as before;"
+        f" {renamed_files} renamed and reported"
+    )
 
 
 def start_second_job(context: Context) -> str:
-    """Row 12: start a second job, which must name the first and exit with 75."""
+    """Row 12: start a second job while the first one runs; the second must name the first, and exit with code 75."""
     with context.baseline.copy("second-job") as folder:
         with processes.only_one(folder / ".locks" / "run.lock", "feedforward run"):
             done = workspace.run(folder, *workspace.FEEDFORWARD, "run")

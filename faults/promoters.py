@@ -22,14 +22,15 @@ from feedforward.promotion import promote as gate
 from feedforward.tracking import model_versions, settings
 
 VALID = 15  # number of valid versions
-UNSOUND: tuple[dict[str, Any], ...] = (
+# Metrics of the invalid versions; the last two have valid metrics, but predict no better than chance
+INVALID: tuple[dict[str, Any], ...] = (
     {"latency_ms": 1e6},
     {"seen_cross_entropy": 1.797e308},
     {"latency_ms": 101.0},
     {},
     {},
-)  # the last two predict no better than chance
-RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
+)
+CRITERIA = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 
 def race(context: Context) -> str:
@@ -41,21 +42,21 @@ def race(context: Context) -> str:
         strengths = _prepare(template)
     best = 1 + max(range(VALID), key=strengths.__getitem__)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for number in range(rounds):
-            folder = template.with_name(str(number))
+        for round_number in range(rounds):
+            folder = template.with_name(str(round_number))
             shutil.copytree(template, folder)
-            order = rng.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
+            order = rng.sample(range(1, VALID + len(INVALID) + 1), VALID + len(INVALID))
             shares = [(str(folder), order[first::processes]) for first in range(processes)]
             errors = [line for lines in pool.starmap(_promote, shares, chunksize=1) for line in lines]
-            assert not errors, f"round {number}: {errors[0]}"
-            _check_round(folder, number, best, len(order))
+            assert not errors, f"round {round_number}: {errors[0]}"
+            _check_round(folder, round_number, best, len(order))
             shutil.rmtree(folder)
-    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid version wins, every decision is logged"
+    return f"{rounds} rounds of {VALID + len(INVALID)}: the best valid version wins, every decision is logged"
 
 
 def _prepare(root: Path) -> list[float]:
     """Register the versions, valid ones first; return the strengths of the valid versions."""
-    small_data.write_workspace(root, promotion=RULE.model_dump())
+    small_data.write_workspace(root, promotion=CRITERIA.model_dump())
     registered.write_vocabulary()
     params = load_params()
     run = registered.final_run(tracking.open_store(), params)
@@ -65,7 +66,7 @@ def _prepare(root: Path) -> list[float]:
     strengths = random.Random(SEED).sample([round(0.2 + 0.1 * k, 1) for k in range(VALID)], VALID)
     for strength in strengths:
         registered.version(registry, run, strength)
-    for metrics in UNSOUND:
+    for metrics in INVALID:
         registered.version(registry, run, 9.0 if metrics else 0.0, **metrics)
     return strengths
 
@@ -99,12 +100,14 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
     return problems
 
 
-def _check_round(root: Path, number: int, best: int, tried: int) -> None:
+def _check_round(root: Path, round_number: int, best: int, count: int) -> None:
+    """Check that version `best` is champion and that the audit log has one line for each of the `count` versions."""
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         champion, lines = model_versions.find(registered.NAME), list(append_only_log.read(paths.audit()))
-    assert champion is not None, f"round {number}: no champion"
-    assert champion.number == best, f"round {number}: version {champion.number} instead of {best}"
+    assert champion is not None, f"round {round_number}: no champion"
+    assert champion.number == best, f"round {round_number}: version {champion.number} instead of {best}"
     versions = sorted(line["version"] for line in lines)
-    assert versions == list(range(1, tried + 1)), f"round {number}: lines are missing from the audit log"
-    assert lines[-1]["champion"] == best, f"round {number}: the audit log ends with version {lines[-1]['champion']}"
+    assert versions == list(range(1, count + 1)), f"round {round_number}: the audit log has versions {versions}"
+    last = lines[-1]["champion"]
+    assert last == best, f"round {round_number}: the audit log ends with champion {last}"
     check_audit_log(lines)

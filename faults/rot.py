@@ -16,8 +16,9 @@ def flip_bits(context: Context) -> str:
     """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object."""
     count, rng = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
-        objects, damaged = verification.rehash(folder / CACHE)
-        assert (objects > 0, damaged) == (True, []), f"undamaged objects were reported: {damaged}"
+        objects, damaged_objects = verification.rehash(folder / CACHE)
+        assert objects > 0, "the cache is empty"
+        assert damaged_objects == [], f"undamaged objects were reported: {damaged_objects}"
         for _ in range(count):
             path = rng.choice(workspace.walk(folder / CACHE))
             original = _flip(path, rng)
@@ -35,7 +36,7 @@ def flip_bits(context: Context) -> str:
 
 
 def _apply_remedy(context: Context, folder: Path, rng: random.Random) -> None:
-    """Follow the message about a damaged object whose output is missing, and check that both are rebuilt unchanged."""
+    """Damage an object, follow the message, remove the object's output as well, and check that both are rebuilt."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]

@@ -10,7 +10,7 @@ from faults.context import Scenario, in_subprocess
 class Row:
     """A fault and its checks. tests: `FILE::FUNCTION` below tests/. scenarios: see `faults.context`.
 
-    long: scenarios without a short form. alone: run no other row at the same time, because this row measures durations.
+    long: scenarios that a short run skips. alone: run no other row at the same time, because it measures durations.
     """
 
     number: int
@@ -25,30 +25,33 @@ def _tests(file: str, *functions: str) -> tuple[str, ...]:
     return tuple(f"{file}::test_{function}" for function in functions)
 
 
-_SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
+_DOWNLOAD, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
 _DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
-_VALIDATION, _UNREACHABLE = (
+_VALIDATOR, _UNREACHABLE_STORE = (
     "feedforward/data/validation/test_validator.py",
     "feedforward/tracking/test_unreachable_store.py",
 )
-_FAILED, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward/tracking/test_resume.py"
+_FAILED_RUNS, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward/tracking/test_resume.py"
 _DATABASE, _SESSIONS = "feedforward/tracking/test_database.py", "feedforward/tracking/test_sessions.py"
-_REFUSALS, _HTTP = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
-_SERVER, _GATE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
-_BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
-_KERAS = "feedforward/models/test_keras_archive.py"
+_REFUSALS, _HTTP_SERVER = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
+_SERVER, _PROMOTE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
+_BUNDLE, _NETWORK_FILES = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
+_KERAS_ARCHIVE = "feedforward/models/test_keras_archive.py"
 _SIGNATURES = "feedforward/promotion/test_signatures.py"
-_VERSIONS = "feedforward/tracking/test_model_versions.py"
-_EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
-_SAMPLE_FILES = "feedforward/serving/test_sample_files.py"
-_WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
+_MODEL_VERSIONS = "feedforward/tracking/test_model_versions.py"
+_RUNNER, _SAMPLE_FILES = "feedforward/experiments/test_runner.py", "feedforward/serving/test_sample_files.py"
+_PREDICTION = "feedforward/serving/test_prediction.py"
+_TOKENIZER, _LABELED_TEXT = (
+    "feedforward/data/readers/test_tokenizer.py",
+    "feedforward/data/readers/test_labeled_text.py",
+)
 
 ROWS = (
     Row(
         1,
         "a connection drops or stalls during a download",
         _tests(
-            _SOURCES,
+            _DOWNLOAD,
             "temporary_failures_are_retried",
             "lasting_failures_are_reported_after_at_most_three_retries",
             "a_refused_connection_is_reported",
@@ -60,7 +63,7 @@ ROWS = (
         2,
         "wrong bytes, or a web page with status 200",
         _tests(
-            _SOURCES,
+            _DOWNLOAD,
             "wrong_content_is_reported_with_its_source_and_both_digests",
             "a_web_page_with_status_200_is_rejected_and_the_next_source_is_tried",
             "a_web_page_instead_of_a_plain_file_is_rejected",
@@ -111,8 +114,8 @@ ROWS = (
             "a_gzip_with_too_many_empty_parts_is_rejected",
             "the_size_of_a_plain_file_is_limited",
         )
-        + _tests(_NETWORK, "a_decompression_bomb_is_not_unpacked")
-        + _tests(_KERAS, "a_decompression_bomb_is_not_unpacked"),
+        + _tests(_NETWORK_FILES, "a_decompression_bomb_is_not_unpacked")
+        + _tests(_KERAS_ARCHIVE, "a_decompression_bomb_is_not_unpacked"),
     ),
     Row(
         6,
@@ -121,8 +124,8 @@ ROWS = (
         + _tests(
             "feedforward/data/test_splits.py", "a_corrupted_or_truncated_file_gives_a_data_error_or_a_readable_split"
         )
-        + _tests(_NETWORK, "weights_that_are_not_plain_arrays_are_rejected")
-        + _tests(_KERAS, "extra_archive_members_and_other_files_are_rejected"),
+        + _tests(_NETWORK_FILES, "weights_that_are_not_plain_arrays_are_rejected")
+        + _tests(_KERAS_ARCHIVE, "extra_archive_members_and_other_files_are_rejected"),
     ),
     Row(
         7,
@@ -133,9 +136,9 @@ ROWS = (
     Row(
         8,
         "kill -9 of the whole process group at any point",
-        _tests(_FAILED, "a_kill_while_logging_loses_only_an_incomplete_record")
+        _tests(_FAILED_RUNS, "a_kill_while_logging_loses_only_an_incomplete_record")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
-        + _tests(_GATE, "an_interrupted_promotion_is_completed_by_the_next_one"),
+        + _tests(_PROMOTE, "an_interrupted_promotion_is_completed_by_the_next_one"),
         (kills.kill_groups,),
     ),
     Row(
@@ -171,7 +174,7 @@ ROWS = (
         13,
         "the tracking server is killed or frozen",
         _tests(
-            _UNREACHABLE,
+            _UNREACHABLE_STORE,
             "no_record_is_lost_if_a_server_is_down_and_then_freezes",
             "training_continues_without_a_store_and_results_are_reused",
             "a_damaged_record_does_not_block_the_others",
@@ -192,24 +195,24 @@ ROWS = (
     Row(
         16,
         "a loss that is not finite",
-        _tests(_EXPERIMENT, "a_non_finite_loss_gives_failed_runs_without_models")
+        _tests(_RUNNER, "a_non_finite_loss_gives_failed_runs_without_models")
         + _tests(
             "feedforward/training/test_trainer.py",
             "a_replica_with_a_non_finite_loss_fails_without_affecting_others",
         )
-        + _tests(_FAILED, "a_non_finite_metric_fails_the_run"),
+        + _tests(_FAILED_RUNS, "a_non_finite_metric_fails_the_run"),
     ),
     Row(
         17,
         "only one label, a missing class, or shuffled labels",
-        _tests(_VALIDATION, "a_missing_class_is_reported_with_counts")
-        + _tests(_GATE, "invalid_challengers_are_rejected"),
+        _tests(_VALIDATOR, "a_missing_class_is_reported_with_counts")
+        + _tests(_PROMOTE, "invalid_challengers_are_rejected"),
     ),
     Row(
         18,
         "no rows, a missing column, an empty suite of expectations",
         _tests(
-            _VALIDATION,
+            _VALIDATOR,
             "a_split_without_rows_fails_every_check",
             "an_empty_profile_fails_every_check",
             "an_empty_suite_fails_validation",
@@ -222,7 +225,7 @@ ROWS = (
         19,
         "overlap, duplicates, empty texts",
         _tests(
-            _VALIDATION,
+            _VALIDATOR,
             "overlap_and_duplicates_within_their_bounds_are_accepted_but_noted",
             "overlap_and_duplicates_above_their_bounds_fail",
             "every_value_out_of_bounds_is_detected",
@@ -231,9 +234,13 @@ ROWS = (
     Row(
         20,
         "unusual texts: not UTF-8, with NUL or right-to-left characters, or a megabyte long",
-        _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
-        + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
-        + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
+        _tests(_TOKENIZER, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
+        + _tests(_TOKENIZER, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
+        + _tests(
+            _LABELED_TEXT,
+            "texts_that_are_not_utf8_are_decoded_and_reported",
+            "an_empty_text_sets_only_the_start_column",
+        )
         + _tests(_SAMPLE_FILES, "invalid_utf8_is_replaced_and_the_line_is_reported"),
     ),
     Row(
@@ -269,19 +276,21 @@ ROWS = (
     Row(
         24,
         "twenty simultaneous promotions",
-        _tests(_GATE, "the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap"),
+        _tests(_PROMOTE, "the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap"),
         (in_subprocess(promoters.race),),
     ),
     Row(
         25,
         "a model that was tampered with",
         _tests(_BUNDLE, "flipped_bits_in_any_file_are_detected", "changed_bundles_are_rejected")
-        + _tests(_KERAS, "a_network_with_unknown_parts_is_rejected")
+        + _tests(_KERAS_ARCHIVE, "a_network_with_unknown_parts_is_rejected")
         + _tests(
-            _NETWORK, "an_invalid_network_description_is_rejected", "weights_that_are_not_plain_arrays_are_rejected"
+            _NETWORK_FILES,
+            "an_invalid_network_description_is_rejected",
+            "weights_that_are_not_plain_arrays_are_rejected",
         )
         + _tests(
-            _GATE,
+            _PROMOTE,
             "a_changed_artifact_is_rejected_before_it_is_loaded",
             "an_incomplete_upload_never_becomes_champion",
             "a_tampered_holdout_model_is_not_used_as_evidence",
@@ -299,7 +308,7 @@ ROWS = (
             "arbitrary_requests_are_answered_or_rejected",
             "service_stays_up_under_a_thousand_malformed_requests",
         )
-        + _tests(_HTTP, "a_slow_request_body_is_rejected_and_the_connection_closed")
+        + _tests(_HTTP_SERVER, "a_slow_request_body_is_rejected_and_the_connection_closed")
         + _tests(_PREDICTION, "an_invalid_argument_gives_one_line_and_exit_code_2")
         + _tests(_SAMPLE_FILES, "error_for_an_unreadable_file_names_the_line"),
     ),
@@ -308,7 +317,7 @@ ROWS = (
         "secrets in the environment, URLs and parameters",
         _tests("feedforward/core/test_redaction.py", "a_secret_from_the_environment_is_masked_anywhere_in_a_text")
         + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_contains_a_secret")
-        + _tests(_SOURCES, "secrets_in_urls_are_not_printed"),
+        + _tests(_DOWNLOAD, "secrets_in_urls_are_not_printed"),
         long=(secret_leaks.search_for_secret,),
     ),
     Row(
@@ -328,24 +337,24 @@ ROWS = (
         _tests(
             "feedforward/promotion/test_over_a_server.py", "runs_are_promoted_and_rolled_back_over_a_tracking_server"
         )
-        + _tests(_VERSIONS, "a_version_on_a_server_is_downloaded_and_verified"),
+        + _tests(_MODEL_VERSIONS, "a_version_on_a_server_is_downloaded_and_verified"),
     ),
     Row(
         31,
         "two processes download one version",
-        _tests(_VERSIONS, "processes_that_download_a_version_at_the_same_time_get_a_complete_copy"),
+        _tests(_MODEL_VERSIONS, "processes_that_download_a_version_at_the_same_time_get_a_complete_copy"),
     ),
     Row(
         32,
         "a kill after the champion's alias is written and before its tags are",
-        _tests(_GATE, "an_alias_that_moved_without_its_tags_is_reconciled")
+        _tests(_PROMOTE, "an_alias_that_moved_without_its_tags_is_reconciled")
         + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_completed"),
     ),
     Row(
         33,
         "slow and idle clients of the service",
         _tests(
-            "feedforward/serving/test_http_server.py",
+            _HTTP_SERVER,
             "an_idle_connection_is_closed_without_a_response",
             "a_slow_request_head_is_rejected_and_the_connection_closed",
             "a_slow_request_body_is_rejected_and_the_connection_closed",

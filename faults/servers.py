@@ -16,25 +16,25 @@ from faults import workspace
 from faults.context import Context
 from faults.workspace import FEEDFORWARD
 
-STALL = 15.0  # s by which a job may be delayed when the server stops answering
+MAX_DELAY = 15.0  # s by which a job may be delayed when the server stops answering
 TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
-COMPLETE = ["final original 0", "finals original None", "replica original 0", "variant original None"]
+ALL_RUNS = ["final original 0", "finals original None", "replica original 0", "variant original None"]
 
 
 def stop_server(context: Context) -> str:
-    """Row 13: stop the server during training; the job must finish with little delay, and `sync` must send the rest."""
+    """Row 13: stop the server during training; the job must finish in time, and `sync` must send the other records."""
     undisturbed, _ = _train(context, "undisturbed", None)
     observations = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
         seconds, sent = _train(context, name, stop)
         delay = max(0.0, seconds - undisturbed)
-        assert delay <= STALL, f"{name}: {delay:.1f} s lost"
+        assert delay <= MAX_DELAY, f"{name}: {delay:.1f} s lost"
         observations.append(f"{name}: {delay:.1f} s lost, then {sent}")
     return "; ".join(observations) + "; each run is on the server exactly once, and the outputs match the baseline"
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
-    """Train, and send the server the signal once it has a run; return the seconds and the first `sync`'s output."""
+    """Train, and send the signal to the server once it has a run; return the seconds and the first output of `sync`."""
     sent = ""
     with context.baseline.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")
@@ -56,17 +56,17 @@ def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[fl
             sent = _sync(folder, server, "sent ")
             assert not sent.startswith("sent 0"), "the server had everything before it stopped"
             _sync(folder, server, "sent 0, waiting 0")
-        assert server.runs() == COMPLETE, f"the server has {server.runs()}"
+        assert server.runs() == ALL_RUNS, f"the server has {server.runs()}"
     return seconds, sent
 
 
-def _sync(folder: Path, server: "Server", words: str) -> str:
+def _sync(folder: Path, server: "Server", expected: str) -> str:
     done = workspace.run(folder, *FEEDFORWARD, "sync", MLFLOW_TRACKING_URI=server.address)
-    return workspace.one_line(done, 0, words, "waiting 0")
+    return workspace.one_line(done, 0, expected, "waiting 0")
 
 
 class Server:
-    """A real `mlflow server` on the loopback interface with its store in `folder`; killed at the end of the block."""
+    """A real `mlflow server` on the loopback interface, with its store below `folder`; killed when the block ends."""
 
     def __init__(self, folder: Path) -> None:
         self._port = free_port()
@@ -79,8 +79,8 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGCONT, signal.SIGKILL):
-            self.signal(number)
+        for signal_number in (signal.SIGCONT, signal.SIGKILL):
+            self.signal(signal_number)
         self._process.wait()
 
     def _start(self) -> None:
@@ -102,10 +102,10 @@ class Server:
             time.sleep(0.1)
         raise AssertionError("the server does not answer")
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, signal_number: signal.Signals) -> None:
         """Send a signal to all processes of the server."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal_number)
 
     def revive(self) -> None:
         """Resume the server if it is frozen, or start it again if it was killed."""

@@ -32,12 +32,12 @@ OWNER = "feedforward"  # the owner of the databases
 PYTHON = sys.executable
 
 
-def missing() -> str:
+def missing_requirements() -> str:
     """Return a message that names what is not installed on this machine; empty if the stack can start."""
-    lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    names = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not _program("postgres"):
-        lacking.append("PostgreSQL")
-    return f"not installed: {', '.join(lacking)}" if lacking else ""
+        names.append("PostgreSQL")
+    return f"not installed: {', '.join(names)}" if names else ""
 
 
 class Server:
@@ -82,10 +82,10 @@ class Server:
             time.sleep(0.1)
         return self
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, signal_number: signal.Signals) -> None:
         """Send a signal to all processes of the server."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+            os.killpg(self.process.pid, signal_number)
 
     def stop(self) -> None:
         """Terminate the server and wait until it exits."""
@@ -100,12 +100,12 @@ class Server:
         self.process.wait()
 
     def output(self) -> str:
-        """The server's log."""
+        """Return the server's log."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def health(address: str) -> Callable[[], bool]:
-    """Return a function that tells whether the address answers without an error."""
+    """Return a function that returns whether the address answers without an error."""
 
     def answers() -> bool:
         try:
@@ -130,29 +130,29 @@ class Postgres(Server):
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "max_connections": connections}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         command = [_program("postgres"), "-D", str(data), "-k", "", *options]
-        super().__init__(folder, command, workspace.environment(folder), self._takes_connections, user)
+        super().__init__(folder, command, workspace.environment(folder), self._accepts_connections, user)
         if user is not None:
             os.chown(folder, user, -1)
-        make = [_program("initdb"), "-D", str(data), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        subprocess.run(make, user=user, cwd=folder, check=True, capture_output=True)
+        create = [_program("initdb"), "-D", str(data), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        subprocess.run(create, user=user, cwd=folder, check=True, capture_output=True)
 
     def url(self, database: str, driver: str) -> str:
-        """The SQLAlchemy URL of a database."""
+        """Return the SQLAlchemy URL of a database."""
         return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
 
     def make_databases(self) -> None:
-        """Create empty databases."""
+        """Create the empty databases of MLflow and Prefect."""
         for name in DATABASES:
             command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
             subprocess.run(command, check=True, capture_output=True)
 
-    def _takes_connections(self) -> bool:
+    def _accepts_connections(self) -> bool:
         command = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         return subprocess.run(command, check=False).returncode == 0
 
 
 def _program(name: str) -> str:
-    """The path of one of PostgreSQL's programs, which Debian does not put on PATH; empty if there is none."""
+    """Return the path of a program of PostgreSQL, which Debian does not put on PATH; empty if it is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(programs[-1]) if programs else shutil.which(name) or ""
 
@@ -173,13 +173,13 @@ class ObjectStore(Server):
         super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
 
     def make_buckets(self) -> None:
-        """Create empty buckets."""
+        """Create the empty buckets of DVC and MLflow."""
         for name in BUCKETS:
             urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
 
 
 class Tracking(Server):
-    """`mlflow server` with a database and an artifact root (a folder or s3://BUCKET)."""
+    """`mlflow server` with a database and an artifact root (a folder or s3://BUCKET). store: variables for S3."""
 
     def __init__(self, folder: Path, database: str, artifacts: str, store: Mapping[str, str], workers: int = 1) -> None:
         port = free_port()
@@ -217,7 +217,7 @@ class Scheduler(Server):
 
 
 class Worker(Server):
-    """A Dask worker with one thread and its own checkout; it is not restarted when it dies."""
+    """A Dask worker with one thread and its own checkout; no nanny restarts it when it dies."""
 
     def __init__(self, folder: Path, checkout: Path, scheduler: str, **more: str) -> None:
         command = [PYTHON, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny"]
@@ -236,7 +236,7 @@ def _listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Stack:
-    """All servers. environment: the variables that a machine needs to use them."""
+    """All servers. environment: the variables that a client needs to use them."""
 
     postgres: Postgres
     store: ObjectStore
@@ -249,7 +249,7 @@ class Stack:
 @contextlib.contextmanager
 def started() -> Iterator[Stack]:
     """Start all servers; they are killed when the `with` block ends."""
-    with contextlib.ExitStack() as ending, tempfile.TemporaryDirectory(prefix="feedforward-stack-") as name:
+    with contextlib.ExitStack() as exit_stack, tempfile.TemporaryDirectory(prefix="feedforward-stack-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # if the current user is root, PostgreSQL runs as another user
         postgres, store, scheduler = (
@@ -259,7 +259,7 @@ def started() -> Iterator[Stack]:
         )
         server: Server
         for server in (postgres, store, scheduler):
-            ending.callback(server.start().kill)
+            exit_stack.callback(server.start().kill)
         postgres.wait()
         postgres.make_databases()
         store.wait()
@@ -267,7 +267,7 @@ def started() -> Iterator[Stack]:
         tracking = Tracking(folder / "mlflow", postgres.url("mlflow", "psycopg2"), "s3://mlflow", store.environment)
         orchestration = Orchestration(folder / "prefect", postgres.url("prefect", "asyncpg"))
         for server in (tracking, orchestration):
-            ending.callback(server.start().kill)
+            exit_stack.callback(server.start().kill)
         for server in (scheduler, tracking, orchestration):
             server.wait()
         shared = {"MLFLOW_TRACKING_URI": tracking.address, "PREFECT_API_URL": orchestration.address}

@@ -37,7 +37,8 @@ from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
-Attack = Callable[[Path, Path], None]  # (served folder, file that a successful attack would write)
+Attack = Callable[[Path, Path], None]  # (served folder, marker: the file that the attacker's code would create)
+Forgery = Callable[[Path, Path], None]  # (served folder, file for the attacker's private key)
 
 
 def tamper(context: Context) -> str:
@@ -49,17 +50,18 @@ def tamper(context: Context) -> str:
         champion = prediction.champion(registered.NAME)
         flips = _flip_bits(_served(champion.version), context.count(100, 20))
         for name, attack in ATTACKS.items():
-            with _Restored(_served(champion.version)) as folder:
+            with _RestoredFolder(_served(champion.version)) as folder:
                 attack(folder, marker)
                 _check_no_answer(root, name)
-        hostile = HOSTILE if not context.short else {name: HOSTILE[name] for name in ("a Lambda layer", "a pickle")}
-        for name, (file, content) in hostile.items():
+        names = ("a Lambda layer", "a pickle") if context.short else HOSTILE_FILES
+        for name in names:
+            file, content = HOSTILE_FILES[name]
             _check_refused_in_evaluation(params, name, file, content(marker))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
-    assert not marker.exists(), "an attacker's code was run"
+    assert not marker.exists(), "code of an attacker was run"
     return (
         f"refused: {flips} of {flips} flipped bits, {len(ATTACKS)} of {len(ATTACKS)} attacks on the champion,"
-        f" {len(hostile)} of {len(hostile)} hostile challengers; none of their code was run"
+        f" {len(names)} of {len(names)} hostile challengers; no code of an attacker was run"
     )
 
 
@@ -71,19 +73,19 @@ def forge(context: Context) -> str:
         _prepare(root, promotion={"key": key})
         champion = prediction.champion(registered.NAME)
         for name, forgery in FORGERIES.items():
-            with _Restored(_served(champion.version)) as folder:
+            with _RestoredFolder(_served(champion.version)) as folder:
                 forgery(folder, signer.with_name(f"{name}.pem"))
                 _register_digest(champion.version, folder)
                 _check_no_answer(root, name)
         assert not _refusal(lambda: _register_digest(champion.version, _served(champion.version)))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
         small_data.write_params(root / "params.yaml", small_data.values())
-        with _Restored(_served(champion.version)) as folder:  # the forgery is valid except for its signature
-            _swap(folder, signer)
+        with _RestoredFolder(_served(champion.version)) as folder:  # the forgery is valid except for its signature
+            _swap_network(folder, signer)
             _register_digest(champion.version, folder)
             done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
             assert done.returncode == 0, f"without a key: {done.stderr}"
-    return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key, the same forgery is served"
+    return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key, the first is served"
 
 
 def _register_digest(version: Version, folder: Path) -> None:
@@ -105,8 +107,8 @@ def _served(version: Version) -> Path:
     return model_versions.folder(version, model_version.SERVED)
 
 
-class _Restored:
-    """A context manager that restores the folder when the `with` block ends."""
+class _RestoredFolder:
+    """A context manager that yields the folder, and restores it when the `with` block ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._backup = folder, folder.with_name("backup")
@@ -127,16 +129,17 @@ def _flip_bits(folder: Path, count: int) -> int:
         path = rng.choice(sorted(folder.iterdir()))
         original = path.read_bytes()
         changed = bytearray(original)
-        at = rng.randrange(len(original))
-        changed[at] ^= 1 << rng.randrange(8)
+        position = rng.randrange(len(original))
+        changed[position] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
-        refusal = _refusal(lambda: prediction.champion(registered.NAME))
-        assert path.name in refusal, f"flip {number}, byte {at} of {path.name}: {refusal or 'loaded'}"
+        message = _refusal(lambda: prediction.champion(registered.NAME))
+        assert path.name in message, f"flip {number}, byte {position} of {path.name}: {message or 'loaded'}"
         path.write_bytes(original)
     return count
 
 
 def _check_no_answer(root: Path, name: str) -> None:
+    """Check that `predict` gives no answer, but a one-line error. name: the attack, for messages."""
     done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
     assert done.stdout == "", f"{name}: answered {done.stdout}"
     try:
@@ -160,13 +163,13 @@ def _check_refused_in_evaluation(params: Params, name: str, file: str, content: 
         version = registry.register(
             registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
         )
-        refusal = _refusal(lambda: promote.evaluate(params, registered.NAME, run, version, registry))
-        assert file in refusal, f"{name}: {refusal or 'passed the evaluation'}"
-        assert "\n" not in refusal, f"{name}: {refusal}"
+        message = _refusal(lambda: promote.evaluate(params, registered.NAME, run, version, registry))
+        assert file in message, f"{name}: {message or 'passed the evaluation'}"
+        assert "\n" not in message, f"{name}: {message}"
 
 
 def _refusal(action: Callable[[], object]) -> str:
-    """The message of the refusal; empty if the action succeeded."""
+    """Return the message with which the action is refused; empty if it succeeds."""
     try:
         action()
     except (DataError, promote.Refused) as error:
@@ -179,12 +182,12 @@ def _refusal(action: Callable[[], object]) -> str:
 
 def _update_manifest(folder: Path) -> str:
     """Make the manifest match the files again; return the manifest's digest."""
-    listed = {}
+    entries = {}
     for path in sorted(folder.iterdir()):
         if path.name not in (MANIFEST, signatures.FILE):
             content = path.read_bytes()
-            listed[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    atomic_files.write_json(folder / MANIFEST, listed)
+            entries[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    atomic_files.write_json(folder / MANIFEST, entries)
     return atomic_files.file_digest(folder / MANIFEST)
 
 
@@ -202,7 +205,7 @@ def _pickle(marker: Path) -> bytes:
     return pickle.dumps(_Payload(marker))
 
 
-def _lambda(marker: Path) -> bytes:
+def _lambda_layer(marker: Path) -> bytes:
     """A network with a Lambda layer that contains code, as Keras stores it."""
     code = compile(f"__import__('os').system('touch {marker}')", "lambda", "eval")
     encoded = base64.b64encode(marshal.dumps(code)).decode()
@@ -210,26 +213,25 @@ def _lambda(marker: Path) -> bytes:
     return _with_layer(keras_files.layer("Lambda", "evil", function=function))
 
 
-def _module(marker: Path) -> bytes:
-    """A network with a layer from a module in the same folder."""
-    return _with_layer(
-        keras_files.layer("Dense", "evil", units=1) | {"module": f"{marker.stem}", "class_name": "system"}
-    )
+def _foreign_layer(marker: Path) -> bytes:
+    """A network with a layer whose class belongs to a module outside Keras."""
+    return _with_layer(keras_files.layer("Dense", "evil", units=1) | {"module": marker.stem, "class_name": "system"})
 
 
 def _with_layer(layer: Mapping[str, object]) -> bytes:
+    """A valid network with an extra layer."""
     description = keras_files.config(UNITS, ACTIVATIONS)
     description["config"]["layers"].insert(2, layer)
     return keras_files.model(UNITS, ACTIVATIONS, config=json.dumps(description).encode())
 
 
-def _bomb(_: Path) -> bytes:
+def _model_bomb(_: Path) -> bytes:
     """An archive of half a megabyte that would unpack to 600 MB."""
     members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config(UNITS, ACTIVATIONS)).encode()}
     return keras_files.archive({**members, "model.weights.h5": bytes(600 * 10**6)}, zipfile.ZIP_DEFLATED)
 
 
-def _outside(_: Path) -> bytes:
+def _external_link(_: Path) -> bytes:
     """Weights that link to another file on the machine."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -237,33 +239,36 @@ def _outside(_: Path) -> bytes:
     return keras_files.model(UNITS, ACTIVATIONS, weights=buffer.getvalue())
 
 
-def _with_member(_: Path) -> bytes:
+def _extra_member(_: Path) -> bytes:
+    """A valid network with an extra archive member."""
     with zipfile.ZipFile(io.BytesIO(registered.keras_model())) as original:
         members = {name: original.read(name) for name in original.namelist()}
     return keras_files.archive({**members, "../../evil.py": b"import os"})
 
 
-def _packed_weights(_: Path) -> bytes:
+def _weights_bomb(_: Path) -> bytes:
     """Half a megabyte of weights that would unpack to 500 MB."""
     return keras_files.archive({"kernel_0.npy": bytes(500 * 10**6), "bias_0.npy": b""}, zipfile.ZIP_DEFLATED)
 
 
-HOSTILE: Mapping[str, tuple[str, Callable[[Path], bytes]]] = {
-    "a Lambda layer": (MODEL, _lambda),
-    "a layer from a foreign module": (MODEL, _module),
-    "a decompression bomb": (MODEL, _bomb),
-    "a link to another file": (MODEL, _outside),
-    "an extra archive member": (MODEL, _with_member),
-    "half of the model": (MODEL, lambda _: registered.keras_model()[:500]),
+# Files that must not be loaded: the name in the served folder, and a function of the marker that returns the content
+HOSTILE_FILES: Mapping[str, tuple[str, Callable[[Path], bytes]]] = {
+    "a Lambda layer": (MODEL, _lambda_layer),
+    "a layer from a foreign module": (MODEL, _foreign_layer),
+    "a decompression bomb": (MODEL, _model_bomb),
+    "a link to another file": (MODEL, _external_link),
+    "an extra archive member": (MODEL, _extra_member),
+    "the first 500 bytes of the model": (MODEL, lambda _: registered.keras_model()[:500]),
     "an empty model": (MODEL, lambda _: b""),
     "a pickle": (WEIGHTS, _pickle),
-    "weights that are a decompression bomb": (WEIGHTS, _packed_weights),
-    "half of the weights": (WEIGHTS, lambda _: registered.weights(1.0)[:500]),
+    "weights that are a decompression bomb": (WEIGHTS, _weights_bomb),
+    "the first 500 bytes of the weights": (WEIGHTS, lambda _: registered.weights(1.0)[:500]),
     "empty weights": (WEIGHTS, lambda _: b""),
 }
 
 
-def _replacing(file: str, content: Callable[[Path], bytes]) -> Attack:
+def _replace_file(file: str, content: Callable[[Path], bytes]) -> Attack:
+    """Return the attack that replaces the content of a file."""
     return lambda folder, marker: _write(folder / file, content(marker))
 
 
@@ -271,7 +276,7 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _swap(folder: Path, _: Path) -> None:
+def _swap_network(folder: Path, _: Path) -> None:
     """Replace the network with another valid model of the same dataset, and update the manifest."""
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     (folder / WEIGHTS).write_bytes(registered.weights(2.0))
@@ -287,14 +292,15 @@ def _reverse_labels(folder: Path, _: Path) -> None:
 
 
 def _replace_with_link(folder: Path, marker: Path) -> None:
-    elsewhere = marker.with_name("elsewhere")
-    (folder / WEIGHTS).replace(elsewhere)
-    (folder / WEIGHTS).symlink_to(elsewhere)
+    """Move the weights out of the folder, and put a link to them in their place."""
+    target = marker.with_name("elsewhere")
+    (folder / WEIGHTS).replace(target)
+    (folder / WEIGHTS).symlink_to(target)
 
 
 def _sign_again(folder: Path, signer: Path) -> None:
-    """Replace the network and sign the folder with another key."""
-    _swap(folder, signer)
+    """Replace the network and sign the folder with another key, which is written to the file `signer`."""
+    _swap_network(folder, signer)
     with environment({signatures.SIGNER: str(signer)}):
         key = signatures.create()[1]
         params = small_data.write_params(folder.parent / "params.yaml", small_data.values(promotion={"key": key}))
@@ -305,20 +311,21 @@ def _sign_again(folder: Path, signer: Path) -> None:
     (folder / signatures.FILE).write_bytes(signature)
 
 
-def _unsigned(folder: Path, signer: Path) -> None:
-    _swap(folder, signer)
+def _remove_signature(folder: Path, signer: Path) -> None:
+    """Replace the network and remove the signature."""
+    _swap_network(folder, signer)
     (folder / signatures.FILE).unlink()
 
 
-FORGERIES: Mapping[str, Attack] = {  # (served folder, private key of the attacker)
-    "another network": _swap,
-    "another network without a signature": _unsigned,
+FORGERIES: Mapping[str, Forgery] = {
+    "another network with the old signature": _swap_network,
+    "another network without a signature": _remove_signature,
     "another network with the signature of another key": _sign_again,
 }
 ATTACKS: Mapping[str, Attack] = {
-    **{name: _replacing(file, content) for name, (file, content) in HOSTILE.items()},
-    "weights of another network": _replacing(WEIGHTS, lambda _: registered.weights(2.0)),
-    "another network with a matching manifest": _swap,
+    **{name: _replace_file(file, content) for name, (file, content) in HOSTILE_FILES.items()},
+    "weights of another network": _replace_file(WEIGHTS, lambda _: registered.weights(2.0)),
+    "another network with a matching manifest": _swap_network,
     "labels in reverse order": _reverse_labels,
     "a link in place of the weights": _replace_with_link,
     "an extra Python module": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),

@@ -20,8 +20,8 @@ from ruamel.yaml import YAML
 from faults import ROOT
 from feedforward.core import processes
 
-NAME = "reviews"
-EMPTY = "empty"  # folder with an empty store; scenarios copy it, because creating one takes seconds
+NAME = "reviews"  # the only dataset
+EMPTY_STORE = "empty"  # folder with an empty store; scenarios copy it, because creating a store takes seconds
 DVC = (sys.executable, "-m", "dvc")
 REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # does what `feedforward run` does
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
@@ -29,15 +29,15 @@ TIMEOUT = 300.0  # s for one command
 Completed = subprocess.CompletedProcess[str]
 
 
-def jobs() -> int:
-    """Number of parallel jobs: one more than the number of cores, because some jobs wait for a server or for a kill."""
+def job_count() -> int:
+    """Return the number of parallel jobs: one more than there are cores, because some wait for a server or a kill."""
     return max(2, processes.cores()) + 1
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Environment variables for commands in a workspace.
+    """Return the environment variables for commands in a workspace.
 
-    PATH starts with this Python's folder, and the caller's DVC, MLflow, Prefect and project variables are removed.
+    PATH starts with this Python's folder; the caller's variables for DVC, MLflow, Prefect and feedforward are left out.
     """
     return clean_environment.environment() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -64,7 +64,7 @@ def start(folder: Path, *command: str, **more: str) -> "subprocess.Popen[bytes]"
 
 
 def output(folder: Path) -> str:
-    """Output of the command that `start` started."""
+    """Return the output of the command that `start` started in this workspace."""
     return (folder / "output.log").read_text(encoding="utf-8", errors="replace")
 
 
@@ -73,12 +73,12 @@ def one_line(done: Completed, code: int, *words: str) -> str:
     assert done.returncode == code, f"exit code {done.returncode} instead of {code}: {done.stderr[-500:]}"
     assert "Traceback" not in done.stderr, f"a traceback: {done.stderr[-500:]}"
     lines = [line for line in done.stderr.splitlines() if all(word in line for word in words)]
-    assert len(lines) == 1, f"{len(lines)} lines instead of one with {words}: {done.stderr[-500:]}"
+    assert len(lines) == 1, f"{len(lines)} lines instead of 1 with {words}: {done.stderr[-500:]}"
     return lines[0]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that DVC tracks, except partial files of killed processes."""
+    """Return the SHA-256 of every output that DVC tracks; partial files of killed processes do not count."""
     tracked = [path for name in ("data", "reports/comparison", "reports/validation") for path in walk(folder / name)]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -88,14 +88,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def walk(folder: Path) -> list[Path]:
-    """The files in a folder and its subfolders, in order."""
+    """Return the files in a folder and its subfolders, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def runs(database: Path) -> dict[str, list[str]]:
-    """For each status, the role, variant and seed of each active (not deleted) run in an MLflow database, sorted."""
-    pick = ", ".join(f"MAX(CASE WHEN key = '{key}' THEN value END)" for key in ("role", "variant", "seed"))
-    query = f"SELECT status, {pick} FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active'"
+    """Return, by status, the role, variant and seed of each run in an MLflow database, sorted; not of deleted runs."""
+    columns = ", ".join(f"MAX(CASE WHEN key = '{key}' THEN value END)" for key in ("role", "variant", "seed"))
+    query = f"SELECT status, {columns} FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active'"
     by_status: dict[str, list[str]] = {}
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
         for status, *tags in connection.execute(f"{query} GROUP BY run_uuid ORDER BY 2, 3, 4"):
@@ -104,17 +104,17 @@ def runs(database: Path) -> dict[str, list[str]]:
 
 
 def running_processes(folder: Path) -> list[psutil.Process]:
-    """The running processes whose working directory is in the workspace."""
-    running = []
+    """Return the running processes whose working directory is in the workspace."""
+    matches = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
-                running.append(process)
-    return running
+                matches.append(process)
+    return matches
 
 
 def wait_until_idle(folder: Path, seconds: float) -> float:
-    """Wait until no process runs in the workspace; return the seconds waited."""
+    """Wait at most this long until no process runs in the workspace; return how many seconds that took."""
     began = time.monotonic()
     while running := running_processes(folder):
         waited = time.monotonic() - began
@@ -139,16 +139,17 @@ class Baseline:
         shutil.rmtree(folder)
 
     def check_outputs(self, folder: Path) -> None:
-        """Check that the outputs of another workspace have the same bytes and that no partial files are left."""
-        others = digests(folder)
-        differ = sorted(name for name in self.digests.keys() | others if self.digests.get(name) != others.get(name))
-        assert not differ, f"{len(differ)} outputs differ; the first is {differ[0]}"
-        partial = [path for name in ("data", "reports") for path in walk(folder / name) if ".partial" in str(path)]
-        assert not partial, f"{partial[0]} was not removed"
+        """Check that another workspace's outputs have the same bytes as these, and that no partial files are left."""
+        found = digests(folder)
+        different = sorted(name for name in self.digests.keys() | found if self.digests.get(name) != found.get(name))
+        assert not different, f"{len(different)} outputs differ from the baseline; the first is {different[0]}"
+        files = [path for name in ("data", "reports") for path in walk(folder / name)]
+        partial_files = [path for path in files if ".partial" in str(path)]
+        assert not partial_files, f"{partial_files[0]} was not removed"
 
 
 def copy_code(folder: Path, *files: str) -> None:
-    """Copy files of the checkout, and the code, which DVC hashes (but the code of the installed package runs)."""
+    """Copy files of the checkout and its code, because DVC hashes the code; `feedforward` itself runs as installed."""
     for name in files:
         shutil.copy(ROOT / name, folder)
     for name in ("src", "pipelines", "requirements"):
@@ -158,7 +159,7 @@ def copy_code(folder: Path, *files: str) -> None:
 def prepare(folder: Path) -> Path:
     """Create a workspace in which nothing has run yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    change(folder, tiny_params())
+    change_params(folder, tiny_params())
     copy_code(folder, "dvc.yaml", ".dvcignore")
     assert run(folder, *DVC, "init", "--quiet", "--no-scm").returncode == 0
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
@@ -171,37 +172,37 @@ def make_baseline(folder: Path) -> Baseline:
     prepare(folder)
     done = run(folder, sys.executable, "-c", "from feedforward import tracking; tracking.open_store()")
     assert done.returncode == 0, done.stderr[-2000:]
-    shutil.copytree(folder / "mlruns", folder / EMPTY)
+    shutil.copytree(folder / "mlruns", folder / EMPTY_STORE)
     done = run(folder, *REPRO)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return Baseline(folder, digests(folder))
 
 
-def demo() -> dict[str, Any]:
-    """The parameters of the demo."""
+def demo_params() -> dict[str, Any]:
+    """Return the parameters of the demo."""
     values: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "demo" / "params.yaml").read_text("utf-8"))
     return values
 
 
 def tiny_params() -> dict[str, Any]:
-    """Parameters for the bundled sample reviews, with `demo` off, so that their models can be promoted."""
-    values = demo()
-    data = next(entry for entry in values["datasets"].values() if entry["task"] == "binary")
-    data |= {"demo": False, "claims": []}
-    data["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
-    del data["training"]["lecture"]
+    """Return small parameters for the bundled sample reviews, with `demo` off, so that models can be promoted."""
+    values = demo_params()
+    dataset = next(entry for entry in values["datasets"].values() if entry["task"] == "binary")
+    dataset |= {"demo": False, "claims": []}
+    dataset["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
+    del dataset["training"]["lecture"]
     return {
         **values,
         "seeds": 1,
         "mirrors": [str(ROOT / "samples")],
         "promotion": {"holdout_models": 1},
         "variants": {"original": {}},
-        "datasets": {NAME: data},
+        "datasets": {NAME: dataset},
     }
 
 
-def forget(folder: Path, stage: str) -> None:
-    """Make DVC forget that a stage has run: remove it from dvc.lock and from the run cache."""
+def forget_stage(folder: Path, stage: str) -> None:
+    """Make DVC forget that a stage has run: remove the stage from dvc.lock, and delete the run cache."""
     shutil.rmtree(folder / ".dvc" / "cache" / "runs")
     yaml, path = YAML(), folder / "dvc.lock"
     lock = yaml.load(path)
@@ -210,8 +211,8 @@ def forget(folder: Path, stage: str) -> None:
         yaml.dump(lock, file)
 
 
-def change(folder: Path, values: Mapping[str, Any]) -> None:
-    """Set top-level keys of params.yaml."""
+def change_params(folder: Path, values: Mapping[str, Any]) -> None:
+    """Set top-level keys of params.yaml, which is created if it does not exist."""
     yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
     before = yaml.load(path) if path.exists() else {}
     yaml.default_flow_style = False  # libyaml cannot read a URL with a port and a query in a one-line list

@@ -18,11 +18,11 @@ RUNS, EPOCHS = 10, 20  # runs per process and epochs per run: 200 points per pro
 
 
 def write_concurrently(context: Context) -> str:
-    """Row 14: write from several processes at once; no point may be lost or stored twice."""
+    """Row 14: write from several processes at once; no point may be lost or stored twice, and no process may warn."""
     processes = context.count(8, 2)
     folder = context.folder / "writers"
     folder.mkdir()
-    workspace.change(folder, workspace.tiny_params())
+    workspace.change_params(folder, workspace.tiny_params())
     command = [sys.executable, "-m", "faults.writers"]
     jobs = [
         subprocess.Popen(
@@ -43,6 +43,7 @@ def write_concurrently(context: Context) -> str:
 
 
 def _curve(number: int, run: int) -> list[float]:
+    """Return the points of a run of process `number`; all points of all runs are different."""
     return [float((number * RUNS + run) * EPOCHS + epoch) for epoch in range(EPOCHS)]
 
 

@@ -1,4 +1,4 @@
-"""`python -m faults`: rows cite existing tests, every crash point is listed, and failures are reported."""
+"""`python -m faults`: its rows are those of the docs, every crash point is listed, and failures are reported."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, check_audit_log, draw_moments
 from faults.rows import ROWS, Row
 
-# Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, the download
-# of a version from another machine, and the name of the job that holds a lock
+# Crash points that no step of faults/kills.py reaches: in other commands, in the service, on the retraining page, while
+# a version is downloaded from a tracking server, and where the holder of a lock is recorded
 OTHER_CRASH_POINTS = {
     "backtest",
     "key",
@@ -56,7 +56,7 @@ def test_every_crash_point_in_the_code_is_listed() -> None:
     assert set(POINTS.values()) == set(STEPS)
 
 
-def test_every_documented_row_is_checked_and_cites_existing_tests() -> None:
+def test_rows_are_those_of_the_docs_and_cite_existing_tests() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     documented = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert documented == [row.number for row in ROWS] == list(range(1, 37))
@@ -68,9 +68,9 @@ def test_kill_times_cover_each_step_evenly_and_are_reproducible() -> None:
     seconds = {"short": 1.0, "long": 9.0}
     moments = draw_moments(seconds, 100, seed=1)
     assert moments == draw_moments(seconds, 100, seed=1)
-    assert all(0 <= at < seconds[name] for name, at in moments)
+    assert all(0 <= delay < seconds[name] for name, delay in moments)
     assert [sum(name == step for name, _ in moments) for step in seconds] == [50, 50]
-    assert max(at for name, at in moments if name == "long") > 8
+    assert max(delay for name, delay in moments if name == "long") > 8
 
 
 def test_a_gap_in_an_audit_log_is_detected() -> None:
@@ -83,7 +83,7 @@ def test_a_gap_in_an_audit_log_is_detected() -> None:
         check_audit_log([entries[0], entries[3]])
 
 
-def raising(error: Exception) -> Row:
+def failing_row(error: Exception) -> Row:
     def fail(_: Context) -> str:
         raise error
 
@@ -97,7 +97,7 @@ def test_every_failure_is_reported_in_one_line(tmp_path: Path) -> None:
         (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd' (__main__.py:"),
         (AssertionError(), "  1 FAILED  it: AssertionError (__main__.py:"),
     ):
-        text = __main__.run_row(raising(error), context, {}).text()
+        text = __main__.run_row(failing_row(error), context, {}).text()
         assert text.startswith(message)
         assert text.endswith(" fail)") or "two" in text
         assert "\n" not in text
@@ -122,7 +122,7 @@ def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_short_run_of_one_row_passes(tmp_path: Path) -> None:
-    """Run only row 24, because tests of pipelines, tracking and promotion cover kills, writers and tampering."""
+    """Only row 24 is run, because other tests cover kills, concurrent writers and tampering."""
     command = [sys.executable, "-m", "faults", "--short", "--scenarios-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, "--row", "24"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -131,7 +131,7 @@ def test_short_run_of_one_row_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_parametrized_cases_of_a_cited_test_are_counted() -> None:
+def test_cases_of_a_cited_test_are_counted_and_a_missing_test_is_reported() -> None:
     outcomes = cited.run(
         ["feedforward/core/test_redaction.py::test_names_of_secrets_are_recognized", "feedforward/test_x.py::test_y"],
         True,

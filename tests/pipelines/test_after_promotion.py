@@ -1,7 +1,7 @@
 """Operation after a promotion on shared servers: shadow, canary, drift, alert, retraining and rollback.
 
-Two projects have datasets with the same name but different labels. They share an MLflow server with PostgreSQL and
-artifacts on an S3 store, and a Prefect server. Runs with `make stack` and takes minutes.
+Two projects have datasets with the same name but different labels. They share a Prefect server and an
+MLflow server with a PostgreSQL database and artifacts in S3. Runs with `make stack` and takes minutes.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from faults import ROOT, stack, workspace
 from faults.stack import Stack
 from faults.workspace import FEEDFORWARD, NAME
 
-MISSING = stack.missing()
+MISSING = stack.missing_requirements()
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
@@ -35,31 +35,31 @@ OPERATIONS = (sys.executable, "-m", "pipelines.operations")
 WATCH = "from pipelines import environment; environment.apply(); from pipelines import request_alerts as alerts; "
 WATCH += "print(alerts.watch(return_state=True).name)"
 SERVING = {"refresh": 0.5, "shadow": "challenger", "canary": 0.3, "reservoir": 60, "reservoir_seconds": 0.5}
-LABELED = 6  # labeled samples
-DRIFTED = "film film the film"
+LABELED = 6  # number of labeled samples
+DRIFTED_TEXT = "film film the film"
 
 
 class Project:
-    """A workspace on the shared servers."""
+    """A workspace that uses the shared servers."""
 
     def __init__(self, folder: Path, shared: Stack, name: str, labels: list[str]) -> None:
         self.folder, self.shared = folder, shared
-        data = workspace.tiny_params()["datasets"][NAME]
-        data |= {"labels": labels}
-        data["expectations"] |= {"class_share": [0.4, 0.6]}
+        dataset = workspace.tiny_params()["datasets"][NAME]
+        dataset |= {"labels": labels}
+        dataset["expectations"] |= {"class_share": [0.4, 0.6]}
         workspace.prepare(folder)
         shutil.copy(ROOT / "prefect.yaml", folder)
-        self.data = data
-        self.change(
+        self.dataset = dataset
+        self.change_params(
             project=name,
-            datasets={NAME: data},
+            datasets={NAME: dataset},
             serving=SERVING,
             promotion={"holdout_models": 1, "shadow": {"requests": 20, "agreement": 0.3}},
             retraining={"use_feedback": True, "minimum_new_samples": LABELED, "schedule": {"cron": None}},
         )
 
-    def change(self, **values: Any) -> None:
-        workspace.change(self.folder, values)
+    def change_params(self, **values: Any) -> None:
+        workspace.change_params(self.folder, values)
 
     def run(self, *command: str) -> str:
         done = workspace.run(self.folder, *command, **self.shared.environment)
@@ -70,9 +70,9 @@ class Project:
         return dict(json.loads(self.run(*FEEDFORWARD, *arguments, "--json")))
 
     def train(self, epochs: int) -> None:
-        """Train the final model for this number of epochs."""
-        training = {**self.data["training"], "final": {"variant": "original", "epochs": epochs}}
-        self.change(datasets={NAME: {**self.data, "training": training}})
+        """Run the pipeline with this number of epochs for the final model."""
+        training = {**self.dataset["training"], "final": {"variant": "original", "epochs": epochs}}
+        self.change_params(datasets={NAME: {**self.dataset, "training": training}})
         self.run(*workspace.REPRO)
 
     def decision(self) -> str:
@@ -81,11 +81,13 @@ class Project:
         return str(json.loads(lines[-1])["decision"])
 
     def windows(self) -> list[dict[str, Any]]:
+        """Return the recorded windows of requests."""
         path = self.folder / "data" / "requests" / f"{NAME}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
     @contextlib.contextmanager
     def service(self) -> Iterator[httpx.Client]:
+        """Run the service during the block; yield a client for it."""
         environment = workspace.environment(self.folder, **self.shared.environment)
         command = [*FEEDFORWARD, "serve", "--port", "0"]
         process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True)
@@ -106,20 +108,20 @@ def ask(client: httpx.Client, text: str) -> dict[str, Any]:
 
 
 def champion(client: httpx.Client) -> Any:
-    """Return the number of the champion that the service uses."""
+    """Return the version that the service uses as champion."""
     return client.get("/ready").json()["champions"][NAME]
 
 
 def challenger(client: httpx.Client) -> Any:
-    """Return the number of the challenger, or the reason why there is none."""
+    """Return the version that the service uses as challenger, or the reason why there is none."""
     return client.get("/health").json()["challengers"][NAME]
 
 
 def reviews(part: str) -> list[str]:
-    """Return the texts of a part of the archive, in random order, because the archive is sorted by label."""
+    """Return the texts of a part of the sample reviews, shuffled, because the archive is sorted by label."""
     with tarfile.open(next((ROOT / "samples").glob("reviews*"))) as archive:
-        names = [member for member in archive.getmembers() if part in member.name and member.isfile()]
-        texts = [content.read().decode() for member in names if (content := archive.extractfile(member))]
+        members = [member for member in archive.getmembers() if part in member.name and member.isfile()]
+        texts = [content.read().decode() for member in members if (content := archive.extractfile(member))]
     random.Random(0).shuffle(texts)
     return texts
 
@@ -141,18 +143,18 @@ def test_shadow_canary_drift_retraining_and_rollback_after_a_promotion(projects:
     first.train(epochs=6)
     result = first.feedforward("promote", NAME)
     assert (result["promoted"], result["version"], first.decision()) == (False, 2, "waiting"), result
-    with first.service() as client, second.service() as other:
+    with first.service() as client, second.service() as second_client:
         until(lambda: challenger(client) == 2)
-        assert "there is no challenger" in challenger(other)
+        assert "there is no challenger" in challenger(second_client)
         _shadow_and_canary(client, texts[:150])
         assert first.feedforward("promote", NAME)["promoted"]
         until(lambda: champion(client) == 2)
         until(lambda: "there is no challenger" in str(challenger(client)))
         _drift_and_alert(first, client, texts)
-        _retraining(first, client, texts)
+        _retrain_after_drift(first, client, texts)
         first.run(*FEEDFORWARD, "rollback", NAME, "--reason", "tried")
         until(lambda: champion(client) == 1)
-        answer = ask(other, texts[0])
+        answer = ask(second_client, texts[0])
         assert (answer["version"], "canary" in answer) == (1, False)
         assert set(answer["predictions"][0]["probabilities"]) == {"bad", "good"}
     assert [period["version"] for period in first.feedforward("history", NAME)["periods"]] == [1, 2, 1]
@@ -161,7 +163,7 @@ def test_shadow_canary_drift_retraining_and_rollback_after_a_promotion(projects:
 
 
 def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
-    """Check that the challenger answers a share of the requests itself, and the others in the shadow."""
+    """Check that the challenger answers a share of the requests, then wait until it has predicted 30 in the shadow."""
     until(lambda: client.get("/health").json()["shadow"] == "running")
     answers = [ask(client, text) for text in texts]
     canary_answers = [answer for answer in answers if answer.get("canary")]
@@ -169,27 +171,27 @@ def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
     assert {answer["version"] for answer in answers if answer not in canary_answers} == {1}
     assert 20 < len(canary_answers) < 75, "of 150 with probability 0.3, within four standard deviations"
 
-    def has_compared_all() -> bool:
-        line = f'feedforward_shadow_requests{{dataset="{NAME}"}} '
-        counts = [row for row in client.get("/metrics").text.splitlines() if row.startswith(line)]
-        if not counts or float(counts[0].rpartition(" ")[2]) < 30:
-            ask(client, texts[len(counts)])
+    def has_compared_enough() -> bool:
+        prefix = f'feedforward_shadow_requests{{dataset="{NAME}"}} '
+        lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(prefix)]
+        if not lines or float(lines[0].rpartition(" ")[2]) < 30:
+            ask(client, texts[len(lines)])
             return False
         return True
 
-    until(has_compared_all)
+    until(has_compared_enough)
     time.sleep(6)  # The shadow's statistics are written every 5 s.
 
 
 def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Check that requests like the training data raise no alarm, and that different ones cause exactly one message."""
+    """Check that requests like the training data raise no alarm, and that different ones cause a message."""
     project.run(*OPERATIONS, "deploy")
     for text in texts[:70]:
         ask(client, text)
     before_drift = until(lambda: [window for window in project.windows() if window["version"] == 2])
     assert not before_drift[-1]["drifted"], before_drift
     for _ in range(140):
-        ask(client, DRIFTED)
+        ask(client, DRIFTED_TEXT)
     until(lambda: project.windows()[-1]["drifted"])
     assert "Drifted" in project.run(sys.executable, "-c", WATCH)
     messages = project.shared.orchestration.folder / "mlruns" / "notifications.jsonl"
@@ -197,8 +199,8 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
     assert f"{NAME}: the requests to version 2 have drifted" in json.loads(messages.read_text().splitlines()[0])["body"]
 
 
-def _retraining(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Check that drift is a warning without labels, and a reason to train with labels."""
+def _retrain_after_drift(project: Project, client: httpx.Client, texts: list[str]) -> None:
+    """Check that drift is only a remark while there are no labeled samples, and a reason to train once there are."""
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])

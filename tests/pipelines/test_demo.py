@@ -1,4 +1,4 @@
-"""`feedforward demo` in a separate workspace, which DVC at the top level ignores; interrupted and started again."""
+"""`feedforward demo` can be interrupted and rerun; DVC at the top level ignores its workspace."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def checkout(folder: Path) -> Path:
     (folder / "demo").mkdir()
     params = workspace.tiny_params()
     params["datasets"][NAME]["demo"] = True
-    workspace.change(folder / "demo", params)
+    workspace.change_params(folder / "demo", params)
     return folder
 
 
@@ -63,12 +63,12 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     while not list((folder / "demo" / ".locks").glob("train-*.holder")) and job.poll() is None:
         time.sleep(0.1)
     job.send_signal(signal.SIGTERM)  # only to this process, which forwards it to its children
-    printed = job.communicate(timeout=60)[1]
-    assert job.returncode == interruption.EXIT_CODE, printed
-    assert "Traceback" not in printed
-    assert printed.splitlines()[-1] == interruption.MESSAGE
+    errors = job.communicate(timeout=60)[1]
+    assert job.returncode == interruption.EXIT_CODE, errors
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == interruption.MESSAGE
 
-    # the first job started a server of its own
+    # the first job started its own server
     done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
@@ -78,8 +78,8 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert "demo" not in status.stdout
     assert json.loads(status.stdout)
     for command in ("metrics", "plots"):
-        listed = dvc(folder, command, "show")
-        assert "demo" not in listed.stdout + listed.stderr, command
+        shown = dvc(folder, command, "show")
+        assert "demo" not in shown.stdout + shown.stderr, command
     assert not (folder / "home").exists(), "DVC wrote outside the checkout"
     status = dvc(folder / "demo", "status", "--json")
     assert json.loads(status.stdout) == {}, status.stdout + status.stderr

@@ -1,4 +1,4 @@
-"""The whole pipeline through DVC on small data, from files to reports: killed, run again, and run twice at once."""
+"""The whole pipeline with DVC on small data, from files to reports: killed, rerun, and started twice at once."""
 
 import json
 import os
@@ -22,67 +22,67 @@ def repro(folder: Path, *arguments: str, **extra: str) -> Completed:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Path:
+def finished_workspace(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Path:
     """A workspace with one dataset and two variants, run once."""
     folder, params = workspace.prepare(tmp_path_factory.mktemp("line")), workspace.tiny_params()
     params["datasets"][NAME]["training"] |= {"epochs": 3, "final": {"variant": "original", "epochs": 2}}
-    variants = {name: workspace.demo()["variants"][name] for name in ("original", "dropout")}
-    workspace.change(folder, params | {"seeds": 2, "variants": variants})
+    variants = {name: workspace.demo_params()["variants"][name] for name in ("original", "dropout")}
+    workspace.change_params(folder, params | {"seeds": 2, "variants": variants})
     done = repro(folder, PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
-def test_the_pipeline_writes_results_reports_and_runs(finished: Path) -> None:
-    results = json.loads((finished / "data" / "trained" / "fair.json").read_text())
+def test_the_pipeline_writes_results_reports_and_runs(finished_workspace: Path) -> None:
+    results = json.loads((finished_workspace / "data" / "trained" / "fair.json").read_text())
     assert len(results["runs"]) == 2 * 2 + 2  # variants × seeds, and the final model's seeds
     assert all(run["metrics"]["test_accuracy"] > 0.5 for run in results["runs"] if run["role"] == "final")
-    assert "dropout" in (finished / "reports" / "comparison" / "table.md").read_text()
-    assert (finished / "mlruns" / "mlflow.db").is_file()
+    assert "dropout" in (finished_workspace / "reports" / "comparison" / "table.md").read_text()
+    assert (finished_workspace / "mlruns" / "mlflow.db").is_file()
 
 
-def test_a_second_run_does_nothing(finished: Path) -> None:
-    before = digests(finished)
-    done = repro(finished)
+def test_a_second_run_does_nothing(finished_workspace: Path) -> None:
+    before = digests(finished_workspace)
+    done = repro(finished_workspace)
     assert "Data and pipelines are up to date." in done.stdout
-    assert digests(finished) == before
+    assert digests(finished_workspace) == before
 
 
 @pytest.mark.proves("A killed job that is started again gives the same bytes")
 def test_rerun_after_a_kill_between_logging_and_writing_gives_identical_files(
-    finished: Path, tmp_path: Path, prefect_server_address: str
+    finished_workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
     copy = tmp_path / "killed"
-    shutil.copytree(finished, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns", "trained"))
-    options = ["-f", "-s", *stages(copy, "train")]  # -f: otherwise, DVC would restore outputs from its cache
+    shutil.copytree(finished_workspace, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns", "trained"))
+    options = ["-f", "-s", *stage_names(copy, "train")]  # -f: otherwise, DVC would restore outputs from its cache
     server = {"PREFECT_API_URL": prefect_server_address}
-    killed = repro(copy, *options, FAULT="train.after_log", **server)  # `faults` tests the other crash points
+    killed = repro(copy, *options, FAULT="train.after_log", **server)  # faults/kills.py tests the other crash points
     assert killed.returncode != 0
     assert "failed to reproduce 'train" in killed.stderr + killed.stdout
     done = repro(copy, *options, **server)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert digests(copy) == digests(finished)
+    assert digests(copy) == digests(finished_workspace)
 
 
-def stages(folder: Path, prefix: str) -> list[str]:
-    listed = workspace.run(folder, *DVC, "stage", "list", "--name-only")
-    return [name for name in listed.stdout.split() if name.startswith(prefix)]
+def stage_names(folder: Path, prefix: str) -> list[str]:
+    done = workspace.run(folder, *DVC, "stage", "list", "--name-only")
+    return [name for name in done.stdout.split() if name.startswith(prefix)]
 
 
 @pytest.mark.proves("When DVC is killed, its stage ends too")
-def test_a_stage_ends_if_only_dvc_is_killed(finished: Path, tmp_path: Path) -> None:
+def test_a_stage_ends_if_only_dvc_is_killed(finished_workspace: Path, tmp_path: Path) -> None:
     copy = tmp_path / "orphan"
-    shutil.copytree(finished, copy, symlinks=True)
+    shutil.copytree(finished_workspace, copy, symlinks=True)
     shutil.rmtree(copy / "mlruns")
-    dvc = workspace.start(copy, *DVC, "repro", "-f", "-s", *stages(copy, "train"))
-    child = until(lambda: holder(copy))
+    dvc = workspace.start(copy, *DVC, "repro", "-f", "-s", *stage_names(copy, "train"))
+    stage_pid = until(lambda: holder(copy))
     os.kill(dvc.pid, signal.SIGKILL)
     dvc.wait()
-    until(lambda: not Path(f"/proc/{child}").exists(), 10, lambda: "(the stage continues as an orphan)")
+    until(lambda: not Path(f"/proc/{stage_pid}").exists(), 10, lambda: "(the stage continues as an orphan)")
 
 
 def holder(folder: Path) -> int | None:
-    """Return the ID of the process that holds the lock of `train`. Its file is empty at first."""
+    """Return the ID of the process that holds the lock of `train`, or None if it is not recorded yet."""
     contents = [path.read_text().split() for path in (folder / ".locks").glob("train-*.holder")]
     return int(contents[0][1]) if contents and len(contents[0]) > 1 else None
 
@@ -92,9 +92,9 @@ def vectorize(folder: Path) -> Completed:
     return workspace.run(folder, sys.executable, "-m", "pipelines.stages", "vectorize", NAME)
 
 
-def test_error_of_a_second_job_names_the_running_process(finished: Path) -> None:
-    with processes.only_one(finished / ".locks" / f"vectorize-{NAME}.lock", "a test"):
-        done = vectorize(finished)
+def test_error_of_a_second_job_names_the_running_process(finished_workspace: Path) -> None:
+    with processes.only_one(finished_workspace / ".locks" / f"vectorize-{NAME}.lock", "a test"):
+        done = vectorize(finished_workspace)
     workspace.one_line(done, 75, f"process {os.getpid()} (a test) is running here")
 
 
@@ -106,6 +106,6 @@ def test_error_of_a_second_job_names_the_running_process(finished: Path) -> None
     ],
 )
 def test_a_stage_rejects_invalid_params_before_any_work(tmp_path: Path, edit: dict[str, object], line: str) -> None:
-    workspace.change(tmp_path, workspace.tiny_params() | edit)
+    workspace.change_params(tmp_path, workspace.tiny_params() | edit)
     workspace.one_line(vectorize(tmp_path), 2, line)
     assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".locks"}

@@ -21,15 +21,15 @@ from live_servers import free_port
 from waiting import until
 
 from faults import ROOT
-from faults.workspace import NAME, Completed, change, environment, prepare, tiny_params
+from faults.workspace import NAME, Completed, change_params, environment, prepare, tiny_params
 from feedforward.core.errors import Busy
 
-LABELED = 6
+LABELED = 6  # number of labeled samples
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 class Workspace:
-    """A small workspace with its own server and worker, and a listener for notifications."""
+    """A small workspace with its own Prefect server and worker, and an HTTP server that receives notifications."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.messages = folder, list[str]()
@@ -86,14 +86,16 @@ class Workspace:
         return False
 
     def artifacts(self, key: str) -> Any:
-        """Return the artifacts with this key on the server, each with its run."""
+        """Return the artifacts with this key on the server."""
         return ask(self.api, "artifacts", artifacts={"key": {"any_": [key]}})
 
     def log(self) -> list[dict[str, Any]]:
+        """Return the log of retrainings."""
         path = self.folder / "mlruns" / "retrainings.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
     def logged(self, *outcomes: str) -> dict[str, Any] | None:
+        """Return the first logged retraining with one of these outcomes."""
         return next((entry for entry in self.log() if entry["outcome"] in outcomes), None)
 
     def wait(self, condition: Callable[[], Any]) -> Any:
@@ -125,7 +127,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         "schedule": {"cron": "* * * * *"},  # every minute
         "notify": "custom-webhook/ops",
     }
-    change(prepare(tmp_path), params)
+    change_params(prepare(tmp_path), params)
     shutil.copy(ROOT / "prefect.yaml", tmp_path)
     new_workspace = Workspace(tmp_path)
     try:
@@ -134,7 +136,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         new_workspace.close()
 
 
-def give_samples(folder: Path) -> None:
+def store_samples(folder: Path) -> None:
     """Write labeled samples as the service stores them."""
     lines = []
     for k in range(LABELED):
@@ -145,12 +147,12 @@ def give_samples(folder: Path) -> None:
     (folder / "data" / "incoming" / f"{NAME}.jsonl").write_text("".join(lines))
 
 
-BLOCK = """
+SAVE_BLOCK = """
 import sys
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data={"said": "{{body}}"}).save("ops")
 """
-SLOTS = """
+CHECK_SLOTS = """
 import os
 from pipelines import gpu_slots as slots
 from prefect.concurrency.sync import concurrency
@@ -178,16 +180,16 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     workspace.start("server", "--port", str(workspace.port))
     done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")
     assert done.returncode == 0, done.stdout + done.stderr
-    give_samples(workspace.folder)
+    store_samples(workspace.folder)
     workspace.wait(workspace.answers)
-    created = workspace.run("-c", BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
-    assert created.returncode == 0, created.stderr  # `deploy` checks that the block named in params.yaml exists
+    saved = workspace.run("-c", SAVE_BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
+    assert saved.returncode == 0, saved.stderr  # `deploy` checks that the block named in params.yaml exists
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "scheduled on the cpu pool: * * * * *" in deployed.stdout
     assert not workspace.answers(Origin="http://evil.example")
     workspace.start("worker", "cpu")
-    slots = workspace.run("-c", SLOTS, CUDA_VISIBLE_DEVICES="3")
+    slots = workspace.run("-c", CHECK_SLOTS, CUDA_VISIBLE_DEVICES="3")
     assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
 
     workspace.wait(lambda: workspace.logged("started", "failed"))

@@ -1,6 +1,6 @@
-"""Three machines and the real servers that they share, on loopback: PostgreSQL, S3, MLflow, Prefect, Dask.
+"""A job on three workers with the real servers that they share, on loopback: PostgreSQL, S3, MLflow, Prefect, Dask.
 
-Each machine is a clone of one repository and pulls its data from the DVC remote. `make stack`; takes minutes.
+Each machine is a clone of one repository and pulls its data from the DVC remote. Runs with `make stack`; takes minutes.
 """
 
 import json
@@ -21,7 +21,7 @@ from faults import ROOT, stack, workspace
 from faults.stack import Stack, Worker
 from faults.workspace import DVC
 
-MISSING = stack.missing()
+MISSING = stack.missing_requirements()
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
@@ -37,28 +37,28 @@ RUNS = (len(VARIANTS) + 1) * SEEDS  # including the final runs
 
 @dataclass(frozen=True)
 class Machines:
-    """Checkouts: `head` starts jobs, `workers` train packs, and `alone` shares no servers with the others."""
+    """Clones: `head` starts jobs, `workers` train packs, and `single` trains alone, without the shared servers."""
 
     shared: Stack
     head: Path
     workers: list[Path]
-    alone: Path
+    single: Path
 
     def train(self, job: int) -> "subprocess.Popen[bytes]":
-        """Start the job on the head; a different number gives different runs."""
-        workspace.change(self.head, {"engine": self.shared.scheduler.address, "variants": variants(job)})
-        return workspace.start(self.head, *TRAIN, **inside(self.head), **self.shared.environment)
+        """Start job number `job` on the head; each number gives different runs."""
+        workspace.change_params(self.head, {"engine": self.shared.scheduler.address, "variants": variants(job)})
+        return workspace.start(self.head, *TRAIN, **code_path(self.head), **self.shared.environment)
 
-    def results_alone(self, job: int) -> bytes:
-        """The results of the same job on a single machine."""
-        workspace.change(self.alone, {"engine": "threads", "variants": variants(job)})
-        succeed(self.alone, *TRAIN)
-        return (self.alone / RESULTS).read_bytes()
+    def single_results(self, job: int) -> bytes:
+        """Train the same job on the single machine, and return its results file."""
+        workspace.change_params(self.single, {"engine": "threads", "variants": variants(job)})
+        succeed(self.single, *TRAIN)
+        return (self.single / RESULTS).read_bytes()
 
-    def worker(self, number: int, folder: Path, **extra: str) -> Worker:
-        """Start a worker."""
+    def start_worker(self, number: int, folder: Path, **extra: str) -> Worker:
+        """Start a Dask worker on machine `number`."""
         checkout = self.workers[number]
-        variables = inside(checkout) | self.shared.environment | extra
+        variables = code_path(checkout) | self.shared.environment | extra
         worker = Worker(folder / str(number), checkout, self.shared.scheduler.address, **variables)
         worker.start()
         return worker
@@ -66,25 +66,26 @@ class Machines:
 
 def variants(job: int) -> dict[str, Any]:
     """Return variants that differ from those of every other job, so that their runs are trained."""
-    return {name: {**workspace.demo()["variants"][name], "l2": job / 1e6} for name in VARIANTS}
+    return {name: {**workspace.demo_params()["variants"][name], "l2": job / 1e6} for name in VARIANTS}
 
 
-def inside(checkout: Path) -> dict[str, str]:
-    """Return environment variables with which commands run the code in the checkout."""
+def code_path(checkout: Path) -> dict[str, str]:
+    """Return the environment variable with which commands run the code of the clone."""
     return {"PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"}
 
 
 def succeed(folder: Path, *command: str, **extra: str) -> None:
-    done = workspace.run(folder, *command, **inside(folder), **extra)
+    """Run a command, and check that it succeeds."""
+    done = workspace.run(folder, *command, **code_path(folder), **extra)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
 
 def repository(folder: Path, shared: Mapping[str, str]) -> Path:
-    """Create the project with prepared data: code and dvc.lock in git, data in the DVC remote."""
+    """Create a repository with code and dvc.lock, and push the prepared data to the DVC remote."""
     folder.mkdir()
     workspace.copy_code(folder, "dvc.yaml", ".dvcignore", ".gitignore")
-    demo = workspace.demo()
-    workspace.change(
+    demo = workspace.demo_params()
+    workspace.change_params(
         folder,
         {
             **demo,
@@ -106,7 +107,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
 
 
 def clone(origin: Path, folder: Path, shared: Mapping[str, str]) -> Path:
-    """Clone the project as another machine would, with data only from the remote."""
+    """Clone the repository as another machine would, and pull only the vectorized data."""
     git(origin.parent, "clone", "--quiet", str(origin), str(folder))
     succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", "validate", **shared)
     assert not (folder / "data" / "raw").exists()
@@ -118,15 +119,15 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
     folder = tmp_path_factory.mktemp("machines")
     with stack.started() as shared:
         origin = repository(folder / "origin", shared.environment)
-        head, alone, *workers = (
-            clone(origin, folder / name, shared.environment) for name in ("head", "alone", "w0", "w1", "w2")
+        head, single, *workers = (
+            clone(origin, folder / name, shared.environment) for name in ("head", "single", "w0", "w1", "w2")
         )
-        yield Machines(shared, head, workers, alone)
+        yield Machines(shared, head, workers, single)
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[[Worker], Worker]]:
-    """Yields a function that registers a worker to be stopped at the end of the test."""
+def registered() -> Iterator[Callable[[Worker], Worker]]:
+    """Yields a function that returns the worker given to it; these workers are killed at the end of the test."""
     workers: list[Worker] = []
     yield lambda worker: (workers.append(worker), worker)[1]
     for worker in workers:
@@ -139,11 +140,11 @@ def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
 
     client = MlflowClient(machines.shared.tracking.address)
     experiment = client.get_experiment_by_name(DATASET)
-    stored = client.search_runs([experiment.experiment_id]) if experiment else []
-    stored = [
-        run for run in stored if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since
+    all_runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    logged_runs = [
+        run for run in all_runs if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since
     ]
-    return [run for run in stored if status in ("", run.info.status)]
+    return [run for run in logged_runs if status in ("", run.info.status)]
 
 
 def process(run: Any) -> int:
@@ -173,41 +174,41 @@ def assert_complete(machines: Machines, since: float) -> None:
     assert not runs(machines, since, "RUNNING")
 
 
-def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
+def assert_succeeds(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
     code = job.wait(workspace.TIMEOUT)
     assert code == 0, workspace.output(machines.head)[-3000:] + "".join(worker.output()[-1500:] for worker in workers)
 
 
 def test_only_the_run_of_a_killed_worker_is_trained_again(
-    machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
+    machines: Machines, tmp_path: Path, registered: Callable[[Worker], Worker]
 ) -> None:
-    workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
+    workers = [registered(machines.start_worker(number, tmp_path)) for number in range(3)]
     for worker in workers:
         worker.wait()
     since, job = time.time(), machines.train(job=1)
-    lost = None
-    while lost is None:  # until a worker has started a run
+    lost_worker = None
+    while lost_worker is None:  # until a worker has started a run
         assert job.poll() is None, workspace.output(machines.head)[-3000:]
         processes = [process(run) for run in runs(machines, since, "RUNNING")]
-        lost = next((worker for worker in workers if worker.process.pid in processes), None)
+        lost_worker = next((worker for worker in workers if worker.process.pid in processes), None)
         time.sleep(0.05)
-    lost.kill()
-    finish(machines, job, workers)
-    assert lost.process.returncode == -signal.SIGKILL
-    assert all(worker.process.poll() is None for worker in workers if worker is not lost)
-    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(job=1)
+    lost_worker.kill()
+    assert_succeeds(machines, job, workers)
+    assert lost_worker.process.returncode == -signal.SIGKILL
+    assert all(worker.process.poll() is None for worker in workers if worker is not lost_worker)
+    assert (machines.head / RESULTS).read_bytes() == machines.single_results(job=1)
     assert_complete(machines, since)
     (killed,) = runs(machines, since, "KILLED")
-    assert process(killed) == lost.process.pid
+    assert process(killed) == lost_worker.process.pid
     fingerprint = killed.data.tags["fingerprint"]
     (repeated,) = [run for run in runs(machines, since, "FINISHED") if run.data.tags["fingerprint"] == fingerprint]
-    assert process(repeated) != lost.process.pid
+    assert process(repeated) != lost_worker.process.pid
 
 
 def test_no_metric_is_lost_when_the_servers_are_restarted(
-    machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
+    machines: Machines, tmp_path: Path, registered: Callable[[Worker], Worker]
 ) -> None:
-    workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
+    workers = [registered(machines.start_worker(number, tmp_path)) for number in range(3)]
     for worker in workers:
         worker.wait()
     shared = machines.shared
@@ -215,13 +216,13 @@ def test_no_metric_is_lost_when_the_servers_are_restarted(
     while not runs(machines, since, "FINISHED"):
         assert job.poll() is None, workspace.output(machines.head)[-3000:]
         time.sleep(0.05)
-    for part in (shared.tracking, shared.orchestration, shared.postgres):
-        part.stop()
-    while not [path for each in machines.workers for path in (each / "mlruns" / "spool").glob("*/record.json")]:
+    for server in (shared.tracking, shared.orchestration, shared.postgres):
+        server.stop()
+    while not [path for folder in machines.workers for path in (folder / "mlruns" / "spool").glob("*/record.json")]:
         assert job.poll() is None, workspace.output(machines.head)[-3000:]
         time.sleep(0.05)
-    for part in (shared.postgres, shared.tracking, shared.orchestration):
-        part.start().wait()
-    finish(machines, job, workers)
-    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(job=2)
+    for server in (shared.postgres, shared.tracking, shared.orchestration):
+        server.start().wait()
+    assert_succeeds(machines, job, workers)
+    assert (machines.head / RESULTS).read_bytes() == machines.single_results(job=2)
     assert_complete(machines, since)
