@@ -76,7 +76,7 @@ def remote_store(
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     """The command line, in an environment without variables that refer to this checkout."""
-    for name in ("FEEDFORWARD_ROOT", *workspaces.SETTINGS):
+    for name in ("FEEDFORWARD_ROOT", *workspaces.VARIABLES):
         monkeypatch.delenv(name, raising=False)
     return Shell(capsys, monkeypatch)
 
@@ -103,10 +103,12 @@ def served(small: Params, small_store: "Store") -> Iterator["LiveService"]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Debian's Chromium; only tests that are skipped without it use this fixture."""
-    from chromium import FOUND, sync
+    from chromium import EXECUTABLE, sync
 
     with sync.sync_playwright() as playwright:
         is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox does not work for root
-        chromium_browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if is_root else [])
+        chromium_browser = playwright.chromium.launch(
+            executable_path=EXECUTABLE, args=["--no-sandbox"] if is_root else []
+        )
         yield chromium_browser
         chromium_browser.close()

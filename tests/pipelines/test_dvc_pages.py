@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chromium import FOUND
+from chromium import EXECUTABLE
 from git_repositories import commit, git
 from ruamel.yaml import YAML
 from small_data import params
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 COMPARISON = "reports/comparison"
-CLASSES = {"tones": 3, "notes": 2}
+CLASSES = {"tones": 3, "notes": 2}  # number of classes by dataset
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -35,14 +35,14 @@ def dvc(folder: Path, *arguments: str) -> Completed:
 
 
 def compare(folder: Path, seeds: range) -> None:
-    chosen = params()
-    runs = complete(synthetic_runs(chosen, seeds), CLASSES)
-    comparison.compare(runs, chosen, folder=folder / COMPARISON)
+    small_params = params()
+    runs = complete(synthetic_runs(small_params, seeds), CLASSES)
+    comparison.compare(runs, small_params, folder=folder / COMPARISON)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the checkout's stage `compare` and plots; one comparison is committed, a second one is not."""
+    """A repository with the checkout's `compare` stage and plots; one comparison is committed, a second one is not."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
@@ -65,32 +65,32 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(workspace: Path) -> Iterator["Page"]:
     """A browser page without a network."""
     sync = pytest.importorskip("playwright.sync_api")
-    if FOUND is None:
+    if EXECUTABLE is None:
         pytest.skip("no chromium")
     with sync.sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0
-        opened = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
-        context = opened.new_context(offline=True, viewport={"width": 1440, "height": 900})
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=["--no-sandbox"] if is_root else [])
+        context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
         yield context.new_page()
-        opened.close()
+        browser.close()
 
 
 def test_dvc_metrics_show_the_headline_statistics_without_warnings(workspace: Path) -> None:
-    listed = dvc(workspace, "metrics", "show", "--json")
-    assert listed.stderr == ""
-    [values] = [entry["data"] for entry in json.loads(listed.stdout)[""]["data"].values()]
-    means_shown = [value for variants in values.values() for means in variants.values() for value in means.values()]
-    assert len(means_shown) == 2 * (len(SHAPES) + 1)
+    shown = dvc(workspace, "metrics", "show", "--json")
+    assert shown.stderr == ""
+    [values] = [entry["data"] for entry in json.loads(shown.stdout)[""]["data"].values()]
+    means = [value for variants in values.values() for entry in variants.values() for value in entry.values()]
+    assert len(means) == 2 * (len(SHAPES) + 1)
     summary = json.loads((workspace / COMPARISON / "summary.json").read_text())
     assert summary["notes"]["original"].items() > values["notes"]["original"].items()
-    changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
-    assert f"{COMPARISON}/metrics.json" in json.dumps(changed)
+    differences = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
+    assert f"{COMPARISON}/metrics.json" in json.dumps(differences)
 
 
 def test_experiments_are_listed_with_the_columns_that_differ(workspace: Path) -> None:
-    listed = dvc(workspace, "exp", "show", "--only-changed", "--csv")
-    assert listed.stderr == ""
-    header, *rows = csv.reader(listed.stdout.splitlines())
+    shown = dvc(workspace, "exp", "show", "--only-changed", "--csv")
+    assert shown.stderr == ""
+    header, *rows = csv.reader(shown.stdout.splitlines())
     assert len(rows) == 2
     columns = {name for name in header if name.startswith("notes.")}
     assert columns

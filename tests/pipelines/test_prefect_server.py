@@ -1,4 +1,4 @@
-"""Prefect's server, both the temporary one and that of `make server`, answers only requests from this machine."""
+"""Prefect's server, both the temporary one and that of `make server`, rejects requests for other sites."""
 
 import asyncio
 import os
@@ -30,8 +30,8 @@ ALLOW_LOOPBACK = (
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server that `make server` starts."""
-    with Server(tmp_path_factory.mktemp("server")) as running:
-        yield running
+    with Server(tmp_path_factory.mktemp("server")) as live_server:
+        yield live_server
 
 
 def ask(url: str, **headers: str) -> int:
@@ -57,8 +57,8 @@ def test_temporary_server_rejects_other_sites(tmp_path: Path, monkeypatch: pytes
     assert "PREFECT_API_URL" not in os.environ
 
 
-@pytest.mark.parametrize(("status", "seconds"), [(200, None), (503, str(prefect_server.RETRY_AFTER))])
-def test_a_collision_of_writers_is_retried_soon(status: int, seconds: str | None) -> None:
+@pytest.mark.parametrize(("status", "retry_after"), [(200, None), (503, str(prefect_server.RETRY_AFTER))])
+def test_a_collision_of_writers_is_answered_with_retry_after(status: int, retry_after: str | None) -> None:
     async def application(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -69,7 +69,7 @@ def test_a_collision_of_writers_is_retried_soon(status: int, seconds: str | None
             return await client.post(FLOWS)
 
     response = asyncio.run(post())
-    assert (response.status_code, response.headers.get("Retry-After")) == (status, seconds)
+    assert (response.status_code, response.headers.get("Retry-After")) == (status, retry_after)
 
 
 def test_permanent_server_rejects_other_sites(server: Server) -> None:
@@ -82,8 +82,8 @@ def test_prefect_commands_pass_the_host_check(server: Server) -> None:
     command = [sys.executable, "-m", "prefect", "work-pool", "create", "checked", "--type", "process"]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = httpx.post(server.url + "/api/work_pools/filter", json={}, timeout=30).json()
-    assert "checked" in [pool["name"] for pool in listed]
+    pools = httpx.post(server.url + "/api/work_pools/filter", json={}, timeout=30).json()
+    assert "checked" in [pool["name"] for pool in pools]
 
 
 def test_a_port_in_use_is_reported(server: Server) -> None:
@@ -95,8 +95,8 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
 
 def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
-    raised = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset")
-    with raised, prefect_server.serving():
+    error = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset")
+    with error, prefect_server.serving():
         pass
 
 
@@ -106,8 +106,8 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (tmp_path / "home").write_text("a file where the folder should be, which fails like a full disk")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    raised = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
-    with raised, prefect_server.serving() as wait_for_server:
+    error = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
+    with error, prefect_server.serving() as wait_for_server:
         wait_for_server()
 
 
@@ -115,13 +115,13 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
 def test_dns_rebinding_cannot_reach_the_server(server: Server) -> None:
     """A browser resolves evil.example to 127.0.0.1, so the attacker's page can send requests to the server."""
     chromium = pytest.importorskip("chromium")
-    if chromium.FOUND is None:
+    if chromium.EXECUTABLE is None:
         pytest.skip("no chromium is installed")
     evil = f"http://evil.example:{server.port}"
     with chromium.sync.sync_playwright() as playwright:
         rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
         browser = playwright.chromium.launch(
-            executable_path=chromium.FOUND, args=["--no-sandbox", rules, *ALLOW_LOOPBACK]
+            executable_path=chromium.EXECUTABLE, args=["--no-sandbox", rules, *ALLOW_LOOPBACK]
         )
         page = browser.new_page()
         page.route(f"{evil}/page", lambda route: route.fulfill(body="<p>page</p>", content_type="text/html"))
@@ -130,19 +130,19 @@ def test_dns_rebinding_cannot_reach_the_server(server: Server) -> None:
         assert attack(page, server.url) == "TypeError"  # another origin: rejected, and the response is unreadable
         assert connect(page, server.port) == "refused"
         page.goto(server.url)
-        assert attack(page, server.url) == 200  # Prefect's own pages work
+        assert attack(page, server.url) == 201  # Prefect's own pages work
         assert connect(page, server.port) == "open"
         browser.close()
-    listed = httpx.post(server.url + "/api/variables/filter", json={}, timeout=30).json()
-    assert [variable["name"] for variable in listed] == ["mine"]
+    variables = httpx.post(server.url + "/api/variables/filter", json={}, timeout=30).json()
+    assert [variable["name"] for variable in variables] == ["mine"]
 
 
 def attack(page: Any, url: str) -> int | str:
-    """Send a request that would create something; return its status, or the name of the error."""
+    """Send a request that would create a variable; return the status of the response, or the name of the error."""
     script = """async ([url, name]) => {
       const body = JSON.stringify({name, value: 1});
       try { return (await fetch(url + "/api/variables/", {method: "POST", body,
-            headers: {"Content-Type": "application/json"}})).status - (name === "mine" ? 1 : 0); }
+            headers: {"Content-Type": "application/json"}})).status; }
       catch (error) { return error.name; }
     }"""
     status: int | str = page.evaluate(script, [url, "mine" if page.url.startswith("http://127") else "evil"])
@@ -150,6 +150,7 @@ def attack(page: Any, url: str) -> int | str:
 
 
 def connect(page: Any, port: int) -> str:
+    """Try to open a WebSocket, and return `open` or `refused`."""
     script = """(port) => new Promise((done) => {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/api/events/in`, "prefect");
       socket.onopen = () => done("open");

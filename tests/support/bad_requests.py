@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Requests that the service must reject, with the expected status, the field and a part of the message.
+"""Requests that the service must reject, with the expected status, field and a part of the message.
 
-The service has the datasets `notes` (texts) and `tones` (images), and the limits of live_service.SERVING.
+The service has the `notes` dataset (texts), the `tones` dataset (images) and the limits of live_service.SERVING.
 """
 
 import base64
@@ -63,11 +63,12 @@ def png(width: int, height: int, pixels: bytes = b"") -> str:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    whole = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
-    return base64.b64encode(whole).decode()
+    image = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return base64.b64encode(image).decode()
 
 
 def image_file(level: int, kind: str = "PNG") -> bytes:
+    """Return an image file in which all pixels have the same gray level."""
     buffer = io.BytesIO()
     Image.fromarray(np.full((20, 20), level, np.uint8)).save(buffer, kind)
     return buffer.getvalue()

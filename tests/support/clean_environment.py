@@ -2,9 +2,9 @@
 
 import os
 
-SETTINGS = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # prefixes of variables that are left out
+PREFIXES = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # of the variables that are left out
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment variables of this process without those in SETTINGS, but with `more` added."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)} | more
+    """Return the environment variables of this process without those with PREFIXES, but with `more` added."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)} | more

@@ -45,8 +45,8 @@ LABELS = np.arange(7, dtype=np.uint8)
 _IDX = idx(IMAGES)
 
 
-def _claiming(rows: int) -> bytes:
-    """The header of an array with this number of rows, followed by 90 bytes."""
+def _npy_claiming(rows: int) -> bytes:
+    """The header of a .npy file with this number of rows, followed by only 90 bytes."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (rows,)})
     return buffer.getvalue() + bytes(90)
@@ -69,9 +69,10 @@ def parquet(columns: dict[str, Any] | None = None, types: dict[str, str] | None 
     return buffer.getvalue()
 
 
-def flipped(content: bytes, at: int) -> bytes:
+def flipped(content: bytes, position: int) -> bytes:
+    """Return the content with all bits of one byte flipped."""
     broken = bytearray(content)
-    broken[at] ^= 0xFF
+    broken[position] ^= 0xFF
     return bytes(broken)
 
 
@@ -100,7 +101,7 @@ def _zip_with(name: str) -> bytes:
 FILES = (
     DamagedFile("nothing", "idx", lambda: b"", "begins with nothing"),
     DamagedFile("three bytes", "idx", lambda: _IDX[:3], "not an idx file"),
-    DamagedFile("half of the header", "idx", lambda: _IDX[:9], "according to the header"),
+    DamagedFile("part of the header", "idx", lambda: _IDX[:9], "according to the header"),
     DamagedFile("one byte missing", "idx", lambda: _IDX[:-1], "expected 100 bytes according to the header, got 99"),
     DamagedFile("one extra byte", "idx", lambda: _IDX + b"?", "expected 100 bytes according to the header, got 101"),
     DamagedFile("floats", "idx", lambda: b"\0\0\x0d" + _IDX[3:], "elements of type float32"),
@@ -116,8 +117,8 @@ FILES = (
     DamagedFile("fewer images than labels", "idx", lambda: idx(IMAGES[:6]), "6 images, but 7 labels"),
     DamagedFile("nothing", "gzip", lambda: b"", "gzip ends early"),
     DamagedFile("a web page", "gzip", lambda: b"<html>Log in</html>", "expected gzip, received a web page"),
-    DamagedFile("first half only", "gzip", lambda: gzip.compress(_IDX)[:50], "gzip ends early"),
-    DamagedFile("a flipped bit in the middle", "gzip", lambda: flipped(gzip.compress(_IDX, mtime=0), 40), "expected gzip"),
+    DamagedFile("first 50 bytes only", "gzip", lambda: gzip.compress(_IDX)[:50], "gzip ends early"),
+    DamagedFile("a flipped byte in the middle", "gzip", lambda: flipped(gzip.compress(_IDX, mtime=0), 40), "expected gzip"),
     DamagedFile("a wrong checksum", "gzip", lambda: flipped(gzip.compress(_IDX), -8), "expected gzip"),
     DamagedFile("a wrong length", "gzip", lambda: flipped(gzip.compress(_IDX), -1), "expected gzip"),
     DamagedFile("not compressed", "gzip", lambda: _IDX, "expected gzip"),
@@ -143,10 +144,10 @@ FILES = (
     DamagedFile("one byte missing", "npy", lambda: npy(np.zeros(90, np.uint8))[:-1], "cannot be read", "labels.npy"),
     DamagedFile("fewer rows", "npy", lambda: npy(np.zeros(89, np.uint8)), "90 rows of features, but 89 labels", "labels.npy"),
     DamagedFile("an extra dimension", "npy", lambda: npy(np.zeros((90, 3, 4), np.uint8)), "must be two-dimensional", "features.npy"),
-    DamagedFile("a header that claims a terabyte", "npy", lambda: _claiming(2**40), "cannot be read", "labels.npy"),
+    DamagedFile("a header that claims a terabyte", "npy", lambda: _npy_claiming(2**40), "cannot be read", "labels.npy"),
     DamagedFile("nothing", "manifest", lambda: b"", "cannot be read"),
     DamagedFile("not UTF-8", "manifest", lambda: b"\xff\xfe{", "cannot be read"),
-    DamagedFile("first half only", "manifest", lambda: _manifest()[:-9], "cannot be read"),
+    DamagedFile("end missing", "manifest", lambda: _manifest()[:-9], "cannot be read"),
     DamagedFile("a list", "manifest", lambda: b"[]", "cannot be read"),
     DamagedFile("empty", "manifest", lambda: b"{}", "cannot be read"),
     DamagedFile("nested too deeply", "manifest", lambda: b"[" * 100_000, "cannot be read"),
@@ -155,7 +156,7 @@ FILES = (
     DamagedFile("end missing", "profile", lambda: parquet()[:-9], "cannot be read"),
     DamagedFile("other columns", "profile", parquet, "columns missing: split, digest"),
     DamagedFile("nothing", "keras", lambda: b"", "refused"),
-    DamagedFile("first half only", "keras", lambda: _model()[:400], "refused"),
+    DamagedFile("first 400 bytes only", "keras", lambda: _model()[:400], "refused"),
     DamagedFile("end missing", "keras", lambda: _model()[:-22], "refused"),
     DamagedFile("HDF5 instead of zip", "keras", lambda: b"\x89HDF\r\n\x1a\n", "refused"),
     DamagedFile("a pickle", "keras", lambda: pickle.dumps({"weights": [1.0]}), "refused"),
@@ -164,7 +165,7 @@ FILES = (
     DamagedFile("a member with a path outside", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
     DamagedFile("a config that is not JSON", "keras", lambda: _model(config=b"{"), "refused"),
     DamagedFile("nothing", "network", lambda: b"", "weights.npz refused"),
-    DamagedFile("first half only", "network", lambda: _weights()[:300], "weights.npz refused"),
+    DamagedFile("first 300 bytes only", "network", lambda: _weights()[:300], "weights.npz refused"),
     DamagedFile("end missing", "network", lambda: _weights()[:-22], "weights.npz refused"),
     DamagedFile("a pickle", "network", lambda: pickle.dumps({"kernel_0": [1.0]}), "weights.npz refused"),
     DamagedFile("weights of another size", "network", lambda: _weights(units=(20, 5, 1)), "must be float32 of shape"),
@@ -174,19 +175,22 @@ FILES = (
 
 # --- malicious archives ---------------------------------------------------------------------
 
-WANTED = "set/train/neg/9_9.txt"
+READABLE_PATH = "set/train/neg/9_9.txt"  # a path in a folder whose members are read
 
 
 @dataclass(frozen=True)
 class HostileArchive:
-    """An archive that must be rejected with `message`, or, if None, of which only the reviews must be read."""
+    """An archive that must be rejected with a message that contains `message`.
+
+    message: None if the archive must be read, but only its reviews.
+    """
 
     title: str
     make: Make = field(repr=False)
     message: str | None = None
 
 
-def _with(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FORMAT) -> Make:
+def _reviews_after(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FORMAT) -> Make:
     """The reviews, preceded by other members."""
 
     def make() -> bytes:
@@ -196,22 +200,23 @@ def _with(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FOR
 
 
 def _pax(**records: str) -> Make:
-    entry, content = tar_entry(WANTED, b"pax")
+    """The reviews, preceded by a member with a pax header that has these records."""
+    entry, content = tar_entry(READABLE_PATH, b"pax")
     entry.pax_headers = records
-    return _with((entry, content), layout=tarfile.PAX_FORMAT)
+    return _reviews_after((entry, content), layout=tarfile.PAX_FORMAT)
 
 
 def _header(kind: bytes, size: int, payload: bytes = b"") -> Make:
-    """The reviews, preceded by a header that claims a size."""
+    """The reviews, preceded by a header of this kind that claims this size."""
 
     def make() -> bytes:
-        raw = bytearray(tar([tar_entry(WANTED)])[:512])
+        raw = bytearray(tar([tar_entry(READABLE_PATH)])[:512])
         raw[124:136] = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
         raw[156:157] = kind
         raw[148:156] = b" " * 8
         raw[148:156] = b"%06o\0 " % sum(raw)
-        rest = tar([tar_entry(*item) for item in REVIEWS.items()])
-        return gzip.compress(bytes(raw) + payload + rest, 1)
+        reviews = tar([tar_entry(*item) for item in REVIEWS.items()])
+        return gzip.compress(bytes(raw) + payload + reviews, 1)
 
     return make
 
@@ -221,37 +226,37 @@ def _reviews() -> bytes:
 
 
 def _own_length(content: bytes) -> bytes:
-    """A pax record, whose length includes itself."""
+    """A pax record: its length of two digits, which counts itself, a space, and the content."""
     return b"%d %s" % (len(content) + 3, content)
 
 
 ARCHIVES = (
-    HostileArchive("an absolute path", _with(tar_entry("/etc/cron.d/evil.txt", b"x"))),
-    HostileArchive("an absolute path to a folder that is read", _with(tar_entry("/set/train/neg/1.txt", b"x"))),
-    HostileArchive("a path to a parent folder", _with(tar_entry("../../evil.txt", b"x"))),
-    HostileArchive("a path to a parent of a folder that is read", _with(tar_entry("set/train/neg/../../../../evil.txt", b"x"))),
-    HostileArchive("a name that is two dots", _with(tar_entry("set/train/neg/..", b"x"))),
-    HostileArchive("backslashes", _with(tar_entry("set\\train\\neg\\..\\evil.txt", b"x"))),
-    HostileArchive("a link out of the folder", _with(tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/etc/passwd"))),
-    HostileArchive("a link, then a file through it", _with(tar_entry("set/x", kind=tarfile.SYMTYPE, link="/tmp"), tar_entry("set/x/evil.txt", b"x"))),
-    HostileArchive("a hard link", _with(tar_entry(WANTED, kind=tarfile.LNKTYPE, link="../../etc/passwd"))),
-    HostileArchive("a device", _with(tar_entry(WANTED, kind=tarfile.CHRTYPE))),
-    HostileArchive("a block device", _with(tar_entry(WANTED, kind=tarfile.BLKTYPE))),
-    HostileArchive("a pipe", _with(tar_entry(WANTED, kind=tarfile.FIFOTYPE))),
-    HostileArchive("a name with a line break", _with(tar_entry("set/train/neg/a\nb.txt", b"x"))),
+    HostileArchive("an absolute path", _reviews_after(tar_entry("/etc/cron.d/evil.txt", b"x"))),
+    HostileArchive("an absolute path to a folder that is read", _reviews_after(tar_entry("/set/train/neg/1.txt", b"x"))),
+    HostileArchive("a path to a parent folder", _reviews_after(tar_entry("../../evil.txt", b"x"))),
+    HostileArchive("a path to a parent of a folder that is read", _reviews_after(tar_entry("set/train/neg/../../../../evil.txt", b"x"))),
+    HostileArchive("a name that is two dots", _reviews_after(tar_entry("set/train/neg/..", b"x"))),
+    HostileArchive("backslashes", _reviews_after(tar_entry("set\\train\\neg\\..\\evil.txt", b"x"))),
+    HostileArchive("a link out of the folder", _reviews_after(tar_entry(READABLE_PATH, kind=tarfile.SYMTYPE, link="/etc/passwd"))),
+    HostileArchive("a link, then a file through it", _reviews_after(tar_entry("set/x", kind=tarfile.SYMTYPE, link="/tmp"), tar_entry("set/x/evil.txt", b"x"))),
+    HostileArchive("a hard link", _reviews_after(tar_entry(READABLE_PATH, kind=tarfile.LNKTYPE, link="../../etc/passwd"))),
+    HostileArchive("a device", _reviews_after(tar_entry(READABLE_PATH, kind=tarfile.CHRTYPE))),
+    HostileArchive("a block device", _reviews_after(tar_entry(READABLE_PATH, kind=tarfile.BLKTYPE))),
+    HostileArchive("a pipe", _reviews_after(tar_entry(READABLE_PATH, kind=tarfile.FIFOTYPE))),
+    HostileArchive("a name with a line break", _reviews_after(tar_entry("set/train/neg/a\nb.txt", b"x"))),
     HostileArchive("a name with a NUL", _pax(path="set/train/neg/a\0b.txt")),
-    HostileArchive("a name that is not UTF-8", _with(tar_entry("set/train/n\udce9g/1.txt", b"x"))),
-    HostileArchive("a name of 100,000 letters", _with(tar_entry("x" * 100_000, b"x"))),
-    HostileArchive("a name of two megabytes", _with(tar_entry("x" * 2**21, b"x")), "more than the 1,000,000 bytes"),
+    HostileArchive("a name that is not UTF-8", _reviews_after(tar_entry("set/train/n\udce9g/1.txt", b"x"))),
+    HostileArchive("a name of 100,000 letters", _reviews_after(tar_entry("x" * 100_000, b"x"))),
+    HostileArchive("a name of two megabytes", _reviews_after(tar_entry("x" * 2**21, b"x")), "more than the 1,000,000 bytes"),
     HostileArchive("a header that claims eight gigabytes", _header(b"x", 8**11 - 1), "at most 1,048,576 are allowed"),
     HostileArchive("a member that claims 2**80 bytes", _header(b"0", 2**80), "tar ends early"),
     HostileArchive("a member with a negative size", _header(b"x", 20, _own_length(b"size=-1\n").ljust(512, b"\0")), "damaged pax header"),
     HostileArchive("a record with length zero", _header(b"x", 20, b"0 path=evil\n".ljust(512, b"\0")), "damaged header"),
-    HostileArchive("a member that occurs twice", _with(tar_entry("./set/train/neg/0_1.txt", b"another")), "occurs twice"),
-    HostileArchive("an extra member", _with(tar_entry(WANTED, b"one more")), "more than the 5 members expected"),
-    HostileArchive("a sparse file", _with(tar_entry(WANTED, b"", kind=b"S")), "sparse files are not supported"),
+    HostileArchive("a member that occurs twice", _reviews_after(tar_entry("./set/train/neg/0_1.txt", b"another")), "occurs twice"),
+    HostileArchive("an extra member", _reviews_after(tar_entry(READABLE_PATH, b"one more")), "more than the 5 members expected"),
+    HostileArchive("a sparse file", _reviews_after(tar_entry(READABLE_PATH, b"", kind=b"S")), "sparse files are not supported"),
     HostileArchive("a damaged header", lambda: gzip.compress(flipped(gzip.decompress(_reviews()), 0)), "damaged header"),
-    HostileArchive("a bomb in a member", _with(tar_entry(WANTED, bytes(2**24))), "more than the 1,000,000 bytes"),
+    HostileArchive("a bomb in a member", _reviews_after(tar_entry(READABLE_PATH, bytes(2**24))), "more than the 1,000,000 bytes"),
     HostileArchive("a bomb after the end", lambda: gzip.compress(gzip.decompress(_reviews()) + bytes(2**24), 9), "more than the 1,000,000 bytes"),
     HostileArchive("garbage after the end", lambda: _reviews() + b"#!/bin/sh\nrm -rf ~", "expected gzip"),
     HostileArchive("a truncated gzip", lambda: _reviews()[:-9], "ends early"),

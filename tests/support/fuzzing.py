@@ -4,12 +4,16 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-TIMES = int(os.environ.get("FUZZ", "1"))  # set by faults/cited.py
+MULTIPLIER = int(os.environ.get("FUZZ", "1"))  # set by faults/cited.py
 
 
 def examples(count: int) -> settings:
-    """Return Hypothesis settings with `count` examples (times $FUZZ), which are the same in each run."""
-    slow = [HealthCheck.too_slow]  # on a busy machine
+    """Return Hypothesis settings with `count` times MULTIPLIER examples, which are the same in each run."""
+    ignored_checks = [HealthCheck.too_slow]  # would fail on a busy machine
     return settings(
-        deadline=None, max_examples=TIMES * count, derandomize=True, database=None, suppress_health_check=slow
+        deadline=None,
+        max_examples=MULTIPLIER * count,
+        derandomize=True,
+        database=None,
+        suppress_health_check=ignored_checks,
     )

@@ -17,9 +17,9 @@ def layer(kind: str, name: str, **settings: Any) -> dict[str, Any]:
 def config(units: Sequence[int], activations: Sequence[str], scale: float = 1.0) -> dict[str, Any]:
     layers = [layer("InputLayer", "features", batch_shape=[None, units[0]])]
     layers.append(layer("Rescaling", "scale", scale=scale, offset=0.0))
-    for number, (width, activation) in enumerate(zip(units[1:], activations, strict=True), start=1):
-        layers.append(layer("Dense", f"hidden_{number}", units=width, activation=activation, use_bias=True))
-        layers.append(layer("Dropout", f"dropout_{number}", rate=0.5))
+    for index, (width, activation) in enumerate(zip(units[1:], activations, strict=True), start=1):
+        layers.append(layer("Dense", f"hidden_{index}", units=width, activation=activation, use_bias=True))
+        layers.append(layer("Dropout", f"dropout_{index}", rate=0.5))
     return {"module": "keras", "class_name": "Sequential", "config": {"layers": layers}, "registered_name": None}
 
 

@@ -19,17 +19,17 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def cluster(tmp_path: Path) -> Iterator[Any]:
     """The address of a scheduler, and a function that starts a worker."""
     address = f"tcp://127.0.0.1:{free_port()}"
-    started = []
+    processes = []
 
     def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":
-        log = (tmp_path / f"{len(started)}.log").open("wb")
+        log = (tmp_path / f"{len(processes)}.log").open("wb")
         command = (sys.executable, "-m", "distributed.cli." + command[0], *command[1:], "--no-dashboard")
         settings = environment(tmp_path / "cluster_workspace", **more)
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
-        return started[-1]
+        processes.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
+        return processes[-1]
 
     start("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
     yield address, lambda **more: start("dask_worker", address, "--nthreads", "1", "--no-nanny", **more)
-    for process in started:
+    for process in processes:
         process.kill()
         process.wait()

@@ -28,7 +28,7 @@ def ask(api: str, resource: str, **conditions: Any) -> Any:
 
 
 class Server:
-    """A server with its own workspace; `environment` connects Prefect's clients to it."""
+    """A server that `make server` starts, with its own workspace. environment: variables for clients of the server."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "params.yaml").touch()

@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock
 from waiting import PATIENCE
 
-# A script that runs a command and kills it when another process ends. That process need not have started the script.
-UNTIL = """
+# A script that runs a command, and kills it when the process with the given ID ends
+RUN_UNTIL_PROCESS_ENDS = """
 import os, signal, subprocess, sys, time
 import psutil
 
@@ -51,17 +51,17 @@ def shared(
     server's folder has the same name, but is in the parent of all workers' folders. start: returns the command and the
     environment of the server, for a folder and a port. health: a path at which the server answers once it is ready.
     """
-    run = os.getpid()
+    pytest_pid = os.getpid()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder, run = folder.parents[1] / folder.name, os.getppid()
+        folder, pytest_pid = folder.parents[1] / folder.name, os.getppid()
     with FileLock(f"{folder}.lock"):
         if not (folder / "port").exists():
             folder.mkdir()
             port = free_port()
             command, environment = start(folder, port)
-            until = [sys.executable, "-c", UNTIL, str(run), *command]
+            script = [sys.executable, "-c", RUN_UNTIL_PROCESS_ENDS, str(pytest_pid), *command]
             with (folder / "log").open("wb") as log:
-                process = subprocess.Popen(until, env=environment, stdout=log, stderr=log, start_new_session=True)
+                process = subprocess.Popen(script, env=environment, stdout=log, stderr=log, start_new_session=True)
             wait_for(f"http://127.0.0.1:{port}{health}", process)
             (folder / "port").write_text(str(port))
     return folder, int((folder / "port").read_text())

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Common mistakes in params.yaml and on the command line, with the message that must report them."""
+"""Common mistakes in params.yaml and on the command line, with (parts of) the messages that must report them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -126,7 +126,7 @@ def _yaml_bomb(first: bytes, then: bytes) -> bytes:
     return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
 
 
-# Each row: the content of a whole file, and the expected message.
+# Each row: the content of params.yaml, and a part of the expected message.
 FILES: tuple[tuple[bytes, str], ...] = (
     (b"", "must hold keys and values, got NoneType"),
     (b"- seeds", "must hold keys and values, got tuple"),
@@ -159,13 +159,13 @@ FILES: tuple[tuple[bytes, str], ...] = (
 
 
 def with_value(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, Any]:
-    """Return a copy of params with this value at `path` (keys and indexes, separated by slashes)."""
+    """Return a copy of `values` with this value at `path` (keys and indexes, separated by slashes)."""
 
     def change(old: Any, keys: list[Any]) -> Any:
         if not keys:
             return value
         if isinstance(old, tuple):
-            return tuple(change(item, keys[1:]) if str(number) == keys[0] else item for number, item in enumerate(old))
+            return tuple(change(item, keys[1:]) if str(index) == keys[0] else item for index, item in enumerate(old))
         new = dict(old)
         if value is REMOVED and len(keys) == 1:
             del new[keys[0]]

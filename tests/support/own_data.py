@@ -18,23 +18,23 @@ SENTENCES = {
 def idx_folder(folder: Path) -> Path:
     """Write synthetic images of three classes, 12 × 10 pixels, as gzipped idx files."""
     folder.mkdir()
-    numbers = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for part, count in (("train", 240), ("t10k", 60)):
-        labels = numbers.integers(0, 3, count).astype(np.uint8)
-        images = numbers.integers(0, 40, (count, 12, 10)).astype(np.uint8)
+        labels = rng.integers(0, 3, count).astype(np.uint8)
+        images = rng.integers(0, 40, (count, 12, 10)).astype(np.uint8)
         for image, label in zip(images, labels, strict=True):
             image[2:10, 2 + 2 * label : 4 + 2 * label] += 180
         for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
-            head = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-            (folder / f"{name}.gz").write_bytes(gzip.compress(head + array.tobytes(), mtime=0))
+            header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+            (folder / f"{name}.gz").write_bytes(gzip.compress(header + array.tobytes(), mtime=0))
     return folder
 
 
 def picture_folder(folder: Path) -> Path:
     """Write scikit-learn's handwritten digits from 0 to 2 as PNG files, with one folder per digit."""
     digits = datasets.load_digits(n_class=3)
-    for number, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
-        path = folder / f"digit {digit}" / f"{number:04}.png"
+    for index, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
+        path = folder / f"digit {digit}" / f"{index:04}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((image * 15.9).astype(np.uint8)).save(path)
     return folder
@@ -42,9 +42,9 @@ def picture_folder(folder: Path) -> Path:
 
 def texts(path: Path) -> Path:
     """Write labeled sentences as a CSV file."""
-    numbers = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     rows = [
-        (sentences[k % 2].format(f"on day {numbers.integers(100)} number {k}"), label)
+        (sentences[k % 2].format(f"on day {rng.integers(100)} number {k}"), label)
         for label, sentences in SENTENCES.items()
         for k in range(120)
     ]

@@ -1,4 +1,4 @@
-"""Small tables and text files of a user, as the only dataset, `own`, of a workspace."""
+"""Small tables and text files of a user, from which `own` is made, the only dataset of a workspace."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOMS = [f"{11 + k * 37 % 19}.{k % 10}" for k in range(60)]
 SIZES = [f"{(k * 53 % 41) / 7 - 2:.3f}" for k in range(60)]
 LABELS = ["dear" if k % 3 else "cheap" for k in range(60)]
 
-Prepare = Callable[..., tuple[Guess, Dataset]]  # type of the fixture `prepare`
+Prepare = Callable[..., tuple[Guess, Dataset]]  # the type of the `prepare` fixture
 
 
 def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
@@ -28,14 +28,14 @@ def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
 
 
 def initialize(path: Path, *targets: str) -> tuple[Guess, Params]:
-    """Run init on a file or folder in a workspace without other datasets; return the guess and the params."""
+    """Run `init` on a file or folder in a workspace without other datasets; return the guess and the params."""
     paths.params().write_text(HEAD)
     guess = config_inference.guess(path, targets)
     return guess, config_inference.write(guess.entry, "own", paths.params())
 
 
 def prepare(path: Path, *targets: str) -> tuple[Guess, Dataset]:
-    """Run init, fetch and vectorize on a file; return the guess and the dataset of params.yaml."""
+    """Run `init`, `fetch` and `vectorize` on a file; return the guess and the dataset's entry in params.yaml."""
     guess, params = initialize(path, *targets)
     preparation.fetch("own", params.datasets["own"], params)
     preparation.vectorize("own", params.datasets["own"])
@@ -43,7 +43,7 @@ def prepare(path: Path, *targets: str) -> tuple[Guess, Dataset]:
 
 
 def encoder(dataset: Dataset) -> encoders.Encoder:
-    """Return the encoder that is stored with the model."""
+    """Return the encoder of the vectorized dataset."""
     return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
 
 

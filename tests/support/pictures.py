@@ -19,12 +19,12 @@ def encoded(pixels: npt.NDArray[np.generic], kind: str = "PNG", **options: Any) 
 
 
 def stroke(height: int, width: int, seed: int = 0) -> Pixels:
-    """Draw a thick light hook at a random position on a dark background."""
-    random = np.random.default_rng(seed)
+    """Draw a thick light stroke with a corner, at a random position on a dark background."""
+    rng = np.random.default_rng(seed)
     sheet = np.zeros((height, width), np.uint8)
     side = min(height, width)
-    top = random.integers(side // 20, side // 4)
-    left = random.integers(side // 10, max(side // 4, side // 10 + 1))
+    top = rng.integers(side // 20, side // 4)
+    left = rng.integers(side // 10, max(side // 4, side // 10 + 1))
     pen = max(side // 12, 1)
     sheet[top : top + side // 2, left : left + pen] = 255
     sheet[top : top + pen, left : left + side // 3] = 255
@@ -32,20 +32,20 @@ def stroke(height: int, width: int, seed: int = 0) -> Pixels:
 
 
 def centered_strokes(samples: int, side: int = 28, box: int = 20) -> Pixels:
-    """Draw strokes that fill a box, with the center of mass in the middle, like MNIST's digits.
+    """Draw strokes as high as a box, with the center of mass in the middle of the image, like MNIST's digits.
 
     The shape is (samples, side, side).
     """
     images = np.zeros((samples, side, side), np.uint8)
-    for number in range(samples):
-        wide = 6 + number % 8
-        drawn = np.zeros((box, wide), np.uint8)
-        drawn[:, : 3 + number % 3] = 255
-        drawn[number % 5 : number % 5 + 3] = 200
-        total = drawn.sum(dtype=float)
-        top = round(side / 2 - float(drawn.sum(1) @ np.arange(box)) / total)
-        left = round(side / 2 - float(drawn.sum(0) @ np.arange(wide)) / total)
-        images[number, top : top + box, left : left + wide] = drawn
+    for index in range(samples):
+        width = 6 + index % 8
+        drawing = np.zeros((box, width), np.uint8)
+        drawing[:, : 3 + index % 3] = 255
+        drawing[index % 5 : index % 5 + 3] = 200
+        total = drawing.sum(dtype=float)
+        top = round(side / 2 - float(drawing.sum(1) @ np.arange(box)) / total)
+        left = round(side / 2 - float(drawing.sum(0) @ np.arange(width)) / total)
+        images[index, top : top + box, left : left + width] = drawing
     return images
 
 

@@ -1,4 +1,4 @@
-"""The two datasets of params.yaml, with small files instead of the real ones; real code fetches and vectorizes them."""
+"""The two datasets of params.yaml, with small files instead of the real ones, fetched and vectorized as usual."""
 
 import base64
 import gzip
@@ -18,11 +18,11 @@ PARAMS = load_params(CHECKOUT / "params.yaml")
 
 
 def texts(**reader: object):
-    """Return the real text dataset's entry, changed to use a small file."""
+    """Return the real text dataset's entry, changed to use a small file. reader: further changes to the reader."""
     dataset = PARAMS.dataset("imdb")
-    changed = {"file": "set.tar.gz", "train": "set/train", "test": "set/test", "num_words": 12, **reader}
+    changes = {"file": "set.tar.gz", "train": "set/train", "test": "set/test", "num_words": 12, **reader}
     files = {"set.tar.gz": reviews_file()}
-    return dataset.model_copy(update={"files": files, "reader": dataset.reader.model_copy(update=changed)})
+    return dataset.model_copy(update={"files": files, "reader": dataset.reader.model_copy(update=changes)})
 
 
 def images():
@@ -33,25 +33,29 @@ def images():
 
 
 def put_texts(root, reviews=REVIEWS):
+    """Put the file of the text dataset into the mirror."""
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(reviews))
 
 
 def put_images(root):
-    random = np.random.default_rng(1)
+    """Put random images and labels into the mirror."""
+    rng = np.random.default_rng(1)
     for key in images().files:
         samples = 30 if "train" in key else 10
         shape = (samples, 4, 4) if "images" in key else (samples,)
-        array = random.integers(0, 256 if "images" in key else 10, shape)
+        array = rng.integers(0, 256 if "images" in key else 10, shape)
         (root / "mirror" / key).write_bytes(gzip.compress(idx(array)))
 
 
 def prepare(name, dataset):
+    """Fetch and vectorize a dataset; return the folder of the vectorized data."""
     preparation.fetch(name, dataset, PARAMS.model_copy(update={"mirrors": ("mirror",)}))
     preparation.vectorize(name, dataset)
     return paths.vectorized(name)
 
 
-def contents(folder: Path) -> dict[str, str]:
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the digest of each file in a folder and its subfolders, by path."""
     return {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 

@@ -1,4 +1,4 @@
-"""Small profiles of vectorized data for tests, valid and invalid ones."""
+"""A small valid profile of vectorized data, which tests change."""
 
 import hashlib
 import json
@@ -43,25 +43,25 @@ def digest(text: object) -> str:
 def rows() -> pd.DataFrame:
     """Return a profile with one row per sample, balanced labels and no duplicates."""
     total = sum(SAMPLES.values())
-    number = np.arange(total)
+    index = np.arange(total)
     return pd.DataFrame(
         {
             "split": np.repeat(list(SAMPLES), list(SAMPLES.values())),
-            "label": number % 2,
-            "raw_length": 10 + number,
-            "ones": 1 + number % 30,
+            "label": index % 2,
+            "raw_length": 10 + index,
+            "ones": 1 + index % 30,
             "minimum": 0.0,
             "maximum": 1.0,
-            "digest": [digest(i) for i in number],
+            "digest": [digest(i) for i in index],
         }
     )
 
 
-def save(table: pd.DataFrame, folder: Path, **changed: object) -> Path:
-    """Write the profile and its manifest, as vectorize does; `changed` replaces entries of the manifest."""
+def save(table: pd.DataFrame, folder: Path, **changes: object) -> Path:
+    """Write the profile and its manifest, as `vectorize` does. changes: to entries of the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "profile.parquet")
     samples = {split: int((table["split"] == split).sum()) if "split" in table else 0 for split in SAMPLES}
-    manifest = {"data_digest": digest("data"), "features": 60, "samples": samples, **changed}
+    manifest = {"data_digest": digest("data"), "features": 60, "samples": samples, **changes}
     (folder / "manifest.json").write_text(json.dumps(manifest, sort_keys=True))
     return folder

@@ -115,7 +115,7 @@ def failing(status: int) -> Response:
 
 
 class Server:
-    """Answers requests for a path with its responses in order, then repeats the last one. requested: paths so far."""
+    """Answers requests for a path with its responses, in order; repeats the last one. requested: all paths so far."""
 
     def __init__(self, responses: dict[str, list[Response]]) -> None:
         self.responses = responses
@@ -126,9 +126,9 @@ class Server:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 outer.requested.append(self.path)
-                waiting = outer.responses.get(path, [failing(404)])
+                remaining = outer.responses.get(path, [failing(404)])
                 with contextlib.suppress(ConnectionError):
-                    (waiting.pop(0) if len(waiting) > 1 else waiting[0])(self)
+                    (remaining.pop(0) if len(remaining) > 1 else remaining[0])(self)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -141,6 +141,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(responses: dict[str, list[Response]]) -> Iterator[Server]:
+    """Run a server during the block. responses: by path."""
     server = Server(responses)
     thread = threading.Thread(target=functools.partial(server.server.serve_forever, poll_interval=0.02), daemon=True)
     thread.start()

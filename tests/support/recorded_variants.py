@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def record_variants(store: "Store") -> None:
     """Record the runs of five variants with three seeds each."""
-    chosen = params(seeds=3)
-    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "replica"]
+    small_params = params(seeds=3)
+    packs = [pack for pack in plan.plan(small_params, "fair", ["notes"]) if pack.role == "replica"]
     results = {
         member.fingerprint: replica_run("notes", member.variant, pack.seed, 20, SHAPES[member.variant])
         for pack in packs
         for member in pack.members
     }
-    parent_runs.conclude(packs, results, chosen, store)
+    parent_runs.conclude(packs, results, small_params, store)

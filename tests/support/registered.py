@@ -1,4 +1,4 @@
-"""Registered and evaluated versions of the small dataset `notes`, made without training."""
+"""Registered versions of the small datasets, made without training; most are of `notes`."""
 
 import dataclasses
 import json
@@ -73,7 +73,7 @@ def real_keras_model(strength: float) -> bytes:
 
 
 def write_vocabulary() -> None:
-    """Write the vocabulary next to the splits, as vectorize does."""
+    """Write the vocabulary of `notes` next to the splits, as `vectorize` does."""
     content = ENCODER.files()["vocabulary.txt"]
     (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
 
@@ -99,9 +99,13 @@ def version(
     model: bytes | None = None,
     **metrics: float,
 ) -> Version:
-    """Register a version whose network and holdout model have this strength. variants: strength of each variant."""
+    """Register a version whose network and holdout model have this strength.
+
+    evaluated: False omits the holdout model and the evaluation. variants: the strength of each variant. model: the
+    .keras file. metrics: changes to METRICS.
+    """
     content = files(strength)
-    described = Description(
+    description = Description(
         dataset=NAME,
         title="Small texts",
         labels=("sad", "glad"),
@@ -116,25 +120,26 @@ def version(
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, described, ENCODER)
+        digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, description, ENCODER)
         folders, variant_digests = {"served": folder / "served"}, {}
         for name, variant_strength in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name
-            description = dataclasses.replace(
-                described, variant=name, weights_digest=network(variant_strength).weights_digest()
+            variant_description = dataclasses.replace(
+                description, variant=name, weights_digest=network(variant_strength).weights_digest()
             )
-            variant_digests[name] = bundle.write(folder / name, files(variant_strength), description, ENCODER)
+            variant_digests[name] = bundle.write(folder / name, files(variant_strength), variant_description, ENCODER)
         tags = {"digest": digest, "variants": atomic_files.canonical_json(variant_digests)}
         new_version = registry.register(NAME, run.run_id, folders, tags)
         if not evaluated:
             return new_version
-        holdout = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
-        holdout_digest = bundle.write(folder / str(holdout.seed), content, holdout, ENCODER)
+        holdout_description = dataclasses.replace(description, samples=TRAIN - HELD_OUT)
+        seed = str(description.seed)
+        holdout_digest = bundle.write(folder / seed, content, holdout_description, ENCODER)
         tags = {
-            "holdout_models": atomic_files.canonical_json([[holdout.seed, holdout_digest]]),
+            "holdout_models": atomic_files.canonical_json([[description.seed, holdout_digest]]),
             "evaluation": atomic_files.canonical_json({**METRICS, **metrics}),
         }
-        registry.add(new_version, folder / str(holdout.seed), f"holdout_models/{holdout.seed}")
+        registry.add(new_version, folder / seed, f"holdout_models/{seed}")
         registry.tag(new_version, tags)
     registered_version = find_version(new_version.number)
     assert json.loads(registered_version.tags["evaluation"])["bytes"] == 1000
@@ -142,7 +147,7 @@ def version(
 
 
 def champion(store: "Store", params: Params, strength: float = 1.0, **variants: float) -> Version:
-    """Register a version of `notes` and make it champion."""
+    """Register a version of `notes` and make it champion. variants: the strength of each variant."""
     registry = Registry()
     new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(new_version, "champion")
@@ -159,8 +164,8 @@ def find_version(number_or_alias: int | str = "champion") -> Version:
 def pictures_champion(store: "Store") -> Version:
     """Register a version of `tones` for images of 28 × 28 pixels, with random weights, and make it champion."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
-    frame = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
-    return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, frame)
+    encoder = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
+    return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, encoder)
 
 
 GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
@@ -180,7 +185,7 @@ GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
 
 
 def with_grades() -> Params:
-    """Return the params of the small workspace, with the dataset `grades` added."""
+    """Return the params of the small workspace, with the `grades` dataset added."""
     plain = values()["datasets"]
     return params(datasets={**plain, "grades": plain["tones"] | GRADES})
 

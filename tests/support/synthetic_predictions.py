@@ -15,19 +15,19 @@ SAMPLES = 1500
 
 def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int = SAMPLES) -> tuple[Numbers, Labels]:
     """Return logits of shape (samples, classes or 1), and labels. confidence: 1 gives the true probabilities."""
-    noise = np.random.default_rng(seed)
-    truth = noise.normal(0, 2.0, (samples, classes))
-    labels = (np.exp(calibration.log_probabilities(truth)).cumsum(1) > noise.random((samples, 1))).argmax(1)
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(0, 2.0, (samples, classes))
+    labels = (np.exp(calibration.log_probabilities(truth)).cumsum(1) > rng.random((samples, 1))).argmax(1)
     logits = truth[:, 1:] - truth[:, :1] if classes == 2 else truth
     return confidence * logits, labels
 
 
 def with_calibration(run: RunResult, classes: int) -> RunResult:
-    """Add calibration curves to a replica, of predictions whose confidence grows from 0.5 to 2.2 times the true one."""
+    """Add calibration curves to a replica, as if its confidence grew from 0.5 to 2.2 times the true one."""
     epochs = len(run.curves["loss"])
-    growing = np.linspace(0.5, 2.2, epochs)
-    measured = [calibration.measure(*predictions(classes, run.seed, each)) for each in growing]
-    curves = {f"calibration/{name}": [getattr(each, name) for each in measured] for name in calibration.FIGURES}
+    confidences = np.linspace(0.5, 2.2, epochs)
+    measured = [calibration.measure(*predictions(classes, run.seed, confidence)) for confidence in confidences]
+    curves = {f"calibration/{name}": [getattr(epoch, name) for epoch in measured] for name in calibration.FIGURES}
     best = int(np.argmin(run.curves["val_cross_entropy"]))
     reliability = {
         "best": measured[best].bins.tolist(),

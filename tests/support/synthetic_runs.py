@@ -12,7 +12,7 @@ from feedforward.config.schema import Params
 
 @dataclass(frozen=True)
 class Shape:
-    """A validation curve that falls to about `floor` with time constant `tau`, then rises by `climb` per epoch."""
+    """The shape of a validation curve: `floor`, plus a decay with time constant `tau`, plus `climb` per epoch."""
 
     floor: float
     tau: float
@@ -21,7 +21,7 @@ class Shape:
     penalty: float = 0.0  # added to Keras's loss, but not to the cross-entropy
 
 
-SHAPES = {
+SHAPES = {  # by variant; similar to the lecture's curves
     "original": Shape(0.24, 1.3, 0.024),
     "smaller": Shape(0.25, 3.2, 0.011, spread=0.03),
     "larger": Shape(0.22, 0.8, 0.035),
@@ -33,20 +33,18 @@ SHAPES = {
 def replica_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, protocol: str = "fair") -> RunResult:
     """Return a replica; the same arguments give the same run."""
     key = f"{dataset} {variant} {seed} {protocol}".encode()
-    noise = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
     epoch = np.arange(epochs)
-    seed_effect = noise.normal(0, shape.spread)
+    seed_effect = rng.normal(0, shape.spread)
     fall = 0.42 * np.exp(-epoch / shape.tau)
-    cross_entropy = 0.01 + 0.55 * np.exp(-epoch / (1.8 * shape.tau)) + np.abs(noise.normal(0, 0.001, epochs))
-    val = (
-        shape.floor + seed_effect + fall + shape.climb * epoch * noise.normal(1, 0.05) + noise.normal(0, 0.002, epochs)
-    )
+    cross_entropy = 0.01 + 0.55 * np.exp(-epoch / (1.8 * shape.tau)) + np.abs(rng.normal(0, 0.001, epochs))
+    val = shape.floor + seed_effect + fall + shape.climb * epoch * rng.normal(1, 0.05) + rng.normal(0, 0.002, epochs)
     curves = {
         "loss": cross_entropy + shape.penalty,
         "accuracy": 1 - 0.4 * cross_entropy,
         "cross_entropy": cross_entropy,
         "val_loss": val + shape.penalty,
-        "val_accuracy": 0.89 - 0.03 * fall - 0.001 * epoch + noise.normal(0, 0.002, epochs),
+        "val_accuracy": 0.89 - 0.03 * fall - 0.001 * epoch + rng.normal(0, 0.002, epochs),
         "val_cross_entropy": val,
     }
     best = int(np.argmin(val))
@@ -74,10 +72,10 @@ def replica_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape
 
 def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: float, protocol: str = "fair") -> RunResult:
     """Return a final run, which has two test metrics and no validation curves."""
-    noise = np.random.default_rng(seed)
-    loss = 0.15 + 0.35 * np.exp(-np.arange(epochs) / 1.2) + noise.normal(0, 0.002, epochs)
+    rng = np.random.default_rng(seed)
+    loss = 0.15 + 0.35 * np.exp(-np.arange(epochs) / 1.2) + rng.normal(0, 0.002, epochs)
     curves = {"loss": loss, "cross_entropy": loss, "accuracy": 1 - loss / 2.4}
-    metrics = {"test_loss": 0.296 + noise.normal(0, 0.003), "test_accuracy": accuracy + noise.normal(0, 0.001)}
+    metrics = {"test_loss": 0.296 + rng.normal(0, 0.003), "test_accuracy": accuracy + rng.normal(0, 0.001)}
     return RunResult(
         dataset,
         variant,
@@ -91,7 +89,7 @@ def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: floa
 
 
 def synthetic_runs(params: Params, seeds: Iterable[int] = range(5), protocol: str = "fair") -> list[RunResult]:
-    """Return replicas of all datasets and variants, with curves shaped like the lecture's, and final runs."""
+    """Return a replica for each dataset, variant and seed, and a final run for each dataset and seed."""
     results, seeds = [], list(seeds)
     for name, dataset in params.datasets.items():
         training = dataset.training

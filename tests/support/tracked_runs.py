@@ -31,22 +31,23 @@ def tags(role: Any = "replica", seed: int | None = 0, fingerprint: str = DIGEST,
 
 
 def result(seed: int = 0, epochs: int = 20) -> RunResult:
-    numbers = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
-    curves = {name: [float(value) for value in numbers.random(epochs)] for name in names}
-    metrics = {"best_epoch": 4.0, "best_val_cross_entropy": float(numbers.random()), "tiny": 5e-324, "third": 1 / 3}
+    curves = {name: [float(value) for value in rng.random(epochs)] for name in names}
+    metrics = {"best_epoch": 4.0, "best_val_cross_entropy": float(rng.random()), "tiny": 5e-324, "third": 1 / 3}
     return RunResult("words", "original", seed, "fair", "replica", curves, metrics, DIGEST)
 
 
 def log(store: "Store", seed: int = 0, parent: tracking.Run | None = None, **more: Any) -> tracking.Run:
+    """Log a finished run with a random result. more: arguments of `Store.finish`."""
     run = store.start(tags(seed=seed, fingerprint=f"{seed:064x}"), f"original seed {seed}", parent)
     store.finish(run, result=result(seed), **more)
     return run
 
 
-def results_in(store: "Store", *wanted: Any) -> dict[str, RunResult]:
+def results_in(store: "Store", *arguments: Any) -> dict[str, RunResult]:
     """Return the results that `find_results` finds, without the other data of the runs."""
-    return {fingerprint: stored.result for fingerprint, stored in store.find_results(*wanted).items()}
+    return {fingerprint: stored.result for fingerprint, stored in store.find_results(*arguments).items()}
 
 
 def client() -> Any:
@@ -59,24 +60,26 @@ def client() -> Any:
 
 def all_runs() -> list[Any]:
     """Return all runs that are not deleted, read with MLflow's client."""
-    plain = client()
-    ids = [experiment.experiment_id for experiment in plain.search_experiments()]
-    return list(plain.search_runs(ids, max_results=5000))
+    mlflow_client = client()
+    ids = [experiment.experiment_id for experiment in mlflow_client.search_experiments()]
+    return list(mlflow_client.search_runs(ids, max_results=5000))
 
 
 def history(run_id: str, key: str) -> list[tuple[int, float]]:
+    """Return the points of a metric as (step, value)."""
     return sorted((point.step, point.value) for point in client().get_metric_history(run_id, key))
 
 
 def spooled_ids() -> list[str]:
+    """Return the IDs of the records in the spool, which have not been sent."""
     return [path.name for path in records.spool().glob("*") if path.is_dir()]
 
 
 def run_python(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a separate process in which the names of this module are available."""
-    head = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
+    setup = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
     return subprocess.run(
-        [sys.executable, "-c", head + code],
+        [sys.executable, "-c", setup + code],
         env=os.environ | {"FEEDFORWARD_ROOT": str(workspace)} | environment,
         capture_output=True,
         text=True,
@@ -96,9 +99,9 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         live_servers.wait_for(health(port), process)
         yield process
     finally:
-        for number in (signal.SIGCONT, signal.SIGKILL):
+        for signal_number in (signal.SIGCONT, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+                os.killpg(process.pid, signal_number)
         process.wait()
 
 
@@ -131,8 +134,8 @@ def shared_server(base: Path, empty_database: Path) -> Iterator[Callable[[Path],
     folder, port = live_servers.shared(base / "mlflow", start, "/health")
 
     def show(database: Path) -> int:
-        with closing(sqlite3.connect(database)) as new, closing(sqlite3.connect(folder / "mlflow.db")) as shown:
-            new.backup(shown)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(folder / "mlflow.db")) as target:
+            source.backup(target)
         return port
 
     with FileLock(folder / "test.lock"):

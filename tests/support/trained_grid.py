@@ -1,4 +1,4 @@
-"""Train `original`, `l2` and other points of a grid on the small texts; a sweep over this grid has the same runs."""
+"""Train the points of a grid on the small texts, so that a sweep over this grid finds its runs already trained."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def train_grid(store: "Store", points: Sequence[Mapping[str, float]], seeds: int) -> None:
+    """Train `original`, `l2` and a variant for each of the points."""
     variants = {name: values()["variants"][name] for name in ("original", "l2")}
-    variants |= {f"point-{number}": dict(point) for number, point in enumerate(points)}
-    chosen = params(seeds=seeds, variants=variants)
-    for pack in plan.plan(chosen, "fair", ["notes"]):
-        runner.train_pack(pack, chosen, store)
+    variants |= {f"point-{index}": dict(point) for index, point in enumerate(points)}
+    small_params = params(seeds=seeds, variants=variants)
+    for pack in plan.plan(small_params, "fair", ["notes"]):
+        runner.train_pack(pack, small_params, store)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-SETTINGS = ("FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI")
+VARIABLES = ("FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI")
 
 
 def create(root: Path, patch: pytest.MonkeyPatch, params: str = "") -> Path:
-    """Create a workspace with this content of params.yaml, and enter it until `patch` is undone."""
+    """Create a workspace with this params.yaml, and enter it until `patch` is undone."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(params)
     return enter(root, patch)
@@ -19,7 +19,7 @@ def create(root: Path, patch: pytest.MonkeyPatch, params: str = "") -> Path:
 
 def enter(root: Path, patch: pytest.MonkeyPatch) -> Path:
     """Enter a workspace, with its own store and without a mirror, until `patch` is undone."""
-    for name in SETTINGS:
+    for name in VARIABLES:
         patch.delenv(name, raising=False)
     patch.setenv("FEEDFORWARD_ROOT", str(root))
     return root
@@ -33,7 +33,7 @@ def inside(root: Path) -> Iterator[Path]:
 
 
 def add_store(root: Path, empty_database: Path) -> Path:
-    """Copy the database of the fixture `empty_database` into a workspace, which then has a store without runs."""
+    """Copy the database of the `empty_database` fixture into a workspace, which then has a store without runs."""
     (root / "mlruns").mkdir()
     shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
     return root

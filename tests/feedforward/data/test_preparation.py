@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import workspaces
-from prepared_data import CHECKOUT, PARAMS, contents, images, prepare, put_images, put_texts, texts
+from prepared_data import CHECKOUT, PARAMS, file_digests, images, prepare, put_images, put_texts, texts
 from raw_files import REVIEWS, reviews_file, sha256
 
 from feedforward.core import atomic_files, paths, processes
@@ -62,7 +62,7 @@ def test_one_and_two_threads_write_identical_files(root, monkeypatch, ngrams):
     outputs = []
     for cores in (1, 2):
         monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
-        outputs.append(contents(prepare("reviews", dataset)))
+        outputs.append(file_digests(prepare("reviews", dataset)))
     assert outputs[0] == outputs[1]
     assert Split.load(paths.vectorized("reviews") / "train").features.shape == (200, 40)
 
@@ -104,17 +104,17 @@ def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, kin
 def test_equal_data_give_identical_files(root, kind):
     put_texts(root)
     put_images(root)
-    first = contents(prepare("one", globals()[kind]()))
-    assert contents(prepare("one", globals()[kind]())) == first == contents(prepare("two", globals()[kind]()))
+    first = file_digests(prepare("one", globals()[kind]()))
+    assert file_digests(prepare("one", globals()[kind]())) == first == file_digests(prepare("two", globals()[kind]()))
 
 
 def test_vocabulary_does_not_depend_on_the_test_texts(root):
     put_texts(root)
-    before = contents(prepare("reviews", texts()))
+    before = file_digests(prepare("reviews", texts()))
     changed_reviews = REVIEWS | {"set/test/pos/1_8.txt": b"bad bad unheard unheard unheard of"}
     file = reviews_file(sha256=None)
     put_texts(root, changed_reviews)
-    after = contents(prepare("altered", texts().model_copy(update={"files": {"set.tar.gz": file}})))
+    after = file_digests(prepare("altered", texts().model_copy(update={"files": {"set.tar.gz": file}})))
     assert {key for key in before if before[key] != after[key]} == {
         "manifest.json",
         "profile.parquet",
@@ -126,13 +126,13 @@ def test_vocabulary_does_not_depend_on_the_test_texts(root):
 def test_damaged_raw_files_do_not_change_the_old_outputs(root):
     put_texts(root)
     folder = prepare("reviews", texts())
-    before = contents(folder)
+    before = file_digests(folder)
     (paths.raw("reviews") / "set.tar.gz.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"set\.tar\.gz\.parquet"):
         preparation.vectorize("reviews", texts())
     with pytest.raises(DataError, match="no text below nowhere"):
         prepare("reviews", texts(test="nowhere"))
-    assert contents(folder) == before
+    assert file_digests(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["reviews"]
 
 
@@ -140,14 +140,14 @@ def test_damaged_raw_files_do_not_change_the_old_outputs(root):
 @pytest.mark.parametrize("fault", ["fetch.before_rename", "vectorize.before_rename"])
 def test_a_second_run_succeeds_after_a_kill_before_the_rename(root, fault):
     put_images(root)
-    expected = contents(prepare("digits", images()))
+    expected = file_digests(prepare("digits", images()))
     shutil.rmtree(root / "data")
     script = "import prepared_data as t; t.prepare('digits', t.images())"
     environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT / 'tests' / 'support'}", "FAULT": fault}
     process = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
     assert process.returncode == -9
     assert not (paths.vectorized("digits")).exists()
-    assert contents(prepare("digits", images())) == expected
+    assert file_digests(prepare("digits", images())) == expected
     assert not [*root.rglob("*.partial")]
 
 

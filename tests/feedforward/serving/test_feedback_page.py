@@ -148,7 +148,7 @@ def give_image(label: str) -> None:
 
 def test_samples_are_decided_on_the_page_in_a_browser(service: LiveService, request: pytest.FixtureRequest) -> None:
     chromium = pytest.importorskip("chromium")
-    if chromium.FOUND is None:
+    if chromium.EXECUTABLE is None:
         pytest.skip("no browser is installed")
     browser = request.getfixturevalue("browser")
     give(XSS)
@@ -160,7 +160,7 @@ def test_samples_are_decided_on_the_page_in_a_browser(service: LiveService, requ
     for width in (1200, 390):
         context = browser.new_context(viewport={"width": width, "height": 844})
         tab = context.new_page()
-        tab.set_default_timeout(chromium.SOON)
+        tab.set_default_timeout(chromium.TIMEOUT_MS)
         tab.on("pageerror", lambda error: page_errors.append(str(error)))
         tab.on("dialog", lambda dialog: page_errors.append(dialog.message))
         tab.goto(f"http://127.0.0.1:{service.port}/feedback#{NAME}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from chromium import FOUND, SOON
+from chromium import EXECUTABLE, TIMEOUT_MS
 
 import feedforward as ff
 from feedforward.config.schema import load_params
@@ -21,7 +21,7 @@ SAMPLES = 1000
 ASK = "async (samples) => (await call('predict', { samples, variants: true })).predictions"
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(FOUND is None, reason="chromium is not installed"),
+    pytest.mark.skipif(EXECUTABLE is None, reason="chromium is not installed"),
     pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="`make run` comes first"),
 ]
 
@@ -40,7 +40,7 @@ def test_page_answers_like_predict(browser: "Browser", tmp_path: Path, dataset: 
     samples = [sample if isinstance(sample, str) else np.asarray(sample).tolist() for sample in raw]
     (tmp_path / "page.html").write_text(playground.text, encoding="utf-8")
     page = browser.new_page()
-    page.set_default_timeout(20 * SOON)
+    page.set_default_timeout(20 * TIMEOUT_MS)
     page.goto((tmp_path / "page.html").as_uri())
     predictions = [
         answer for start in range(0, SAMPLES, 100) for answer in page.evaluate(ASK, samples[start : start + 100])
