@@ -11,8 +11,8 @@ import pytest
 
 from feedforward.core import logs, processes
 
-# Keras and TensorFlow log through absl, whose handler would otherwise hold pytest's capture file and close it as soon
-# as Prefect configures logging: every later test would fail with "I/O operation on closed file".
+# Keras and TensorFlow log through absl. Its handler would otherwise hold pytest's capture file, which is closed as soon
+# as Prefect configures logging, and every later test would fail with "I/O operation on closed file".
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
@@ -24,20 +24,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests of whole jobs first, then slow tests: if these started last, one core would be idle at the end."""
+    """Run tests of pipelines first, then other slow tests: if these started last, cores would be idle at the end."""
     items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
+def _restored_logging() -> Iterator[None]:
     """Restore logging after each test, because commands configure it to write to standard error."""
     loggers = [logging.getLogger(name) for name in logs.LOGGERS]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
-    variable = os.environ.get(logs.VARIABLE)
+    value = os.environ.get(logs.VARIABLE)
     yield
     os.environ.pop(logs.VARIABLE, None)
-    if variable is not None:
-        os.environ[logs.VARIABLE] = variable
+    if value is not None:
+        os.environ[logs.VARIABLE] = value
     for logger, (logger.handlers, level, logger.propagate) in zip(loggers, before, strict=True):
         logger.setLevel(level)
 
@@ -50,6 +50,6 @@ def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def prefect_server(prefect_server_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The shared Prefect server, for tests of jobs; without it, each job would start a server of its own."""
+    """The shared Prefect server, for tests of jobs; without it, each job would start its own server."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server_address)
     return prefect_server_address

@@ -14,10 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-READERS_FOLDER = "~/flowers"  # a reader's own data; tests/feedforward/experiments/test_own_data.py tests these
+READERS_FOLDER = "~/flowers"  # in blocks about the reader's own data, which experiments/test_own_data.py tests
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if READERS_FOLDER not in block for line in block.splitlines()]
 PLAYGROUND = "imdb.html"
-COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {PLAYGROUND}"]  # not in a block
+COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {PLAYGROUND}"]  # only in the text
 SERVER_URLS = {"make ui": "http://127.0.0.1:5000/health", "make serve": "http://127.0.0.1:8000/health"}
 CHANGED_FILES = ("params.yaml", "dvc.lock", "reports/comparison/metrics.json")  # changed by `dvc exp run`
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1800)]
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module", autouse=True)
 def _restored_checkout() -> Iterator[None]:
+    """After the last command, restore the files that commands change."""
     original = {name: (ROOT / name).read_bytes() for name in CHANGED_FILES}
     yield
     (ROOT / PLAYGROUND).unlink(missing_ok=True)
@@ -40,7 +41,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_command_succeeds(command: str) -> None:
     if command == "make test":
-        pytest.skip("would run this test again")
+        pytest.skip("is run on its own")
     if command in SERVER_URLS:
         serve(command)
         return

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-PYTEST = ("raises", "warns", "fail")
-PREFIXES = ("assert_", "expect")  # NumPy's and Playwright's assertions
+PYTEST_ASSERTIONS = ("raises", "warns", "fail")
+ASSERTION_PREFIXES = ("assert_", "expect")  # NumPy's and Playwright's assertions
 
 
 @functools.cache
@@ -22,16 +22,20 @@ def functions() -> list[tuple[Path, ast.FunctionDef]]:
 
 
 def called_names(node: ast.AST) -> Iterator[str]:
-    """Return the names of functions and methods called in `node`, without the object before the dot."""
+    """Yield the names of functions and methods called in `node`, without the object before the dot."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             yield getattr(inner.func, "attr", getattr(inner.func, "id", ""))
 
 
 def asserts(node: ast.AST, helpers: set[str]) -> bool:
+    """Return whether the function asserts something itself, or calls one of the helpers or assertions."""
     if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
         return True
-    return any(name in PYTEST or name in helpers or name.startswith(PREFIXES) for name in called_names(node))
+    return any(
+        name in PYTEST_ASSERTIONS or name in helpers or name.startswith(ASSERTION_PREFIXES)
+        for name in called_names(node)
+    )
 
 
 @functools.cache
@@ -39,10 +43,10 @@ def asserting_helpers() -> set[str]:
     """Return the helpers that assert something, either directly or through other helpers."""
     helpers: set[str] = set()
     while True:
-        grown = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
-        if grown == helpers:
+        found = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
+        if found == helpers:
             return helpers
-        helpers = grown
+        helpers = found
 
 
 def is_test(node: ast.FunctionDef) -> bool:
@@ -50,12 +54,12 @@ def is_test(node: ast.FunctionDef) -> bool:
 
 
 def test_every_test_asserts_something() -> None:
-    without = [
+    offenders = [
         f"{path.relative_to(TESTS)}:{node.lineno} {node.name}"
         for path, node in functions()
         if is_test(node) and not asserts(node, asserting_helpers())
     ]
-    assert not without
+    assert not offenders
 
 
 def test_a_test_without_an_assertion_is_detected() -> None:

@@ -1,4 +1,4 @@
-"""`make audit` prints pip-audit's findings, and its exit code is 1 if a package is vulnerable or was not looked up."""
+"""`make audit` prints pip-audit's findings, and exits with 1 if a package is vulnerable or could not be looked up."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ SKIPPED = {"name": "unknown", "skip_reason": "could not be audited: unknown (1.0
         ([], "no route", 1, ["audit: no package could be looked up (no route); run `make audit` with"]),
     ],
 )
-def test_exit_code_is_1_if_a_package_is_vulnerable_or_was_not_looked_up(
+def test_exit_code_is_1_if_a_package_is_vulnerable_or_could_not_be_looked_up(
     audit: ModuleType, packages: list[dict[str, Any]], problem: str, code: int, lines: list[str]
 ) -> None:
     printed, exit_code = audit.report(packages, problem)

@@ -1,4 +1,4 @@
-"""The notebooks are stored without outputs, and every cell of the lecture runs."""
+"""The notebooks are stored without outputs, and every cell of the lecture notebook runs."""
 
 import re
 from pathlib import Path

@@ -17,10 +17,20 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-HEAVY = {"tensorflow", "keras", "mlflow", "great_expectations", "prefect", "matplotlib", "pandas", "dvc", "scipy"}
+HEAVY_LIBRARIES = {
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "great_expectations",
+    "prefect",
+    "matplotlib",
+    "pandas",
+    "dvc",
+    "scipy",
+}
 CHECKOUT = r"(?<!\w)" + re.escape(str(ROOT)) + r"(?!\w)"
 # Programs in the README that this project does not install
-SYSTEM = {"cd", "git", "docker", "curl", "export", "source", "python3"}
+SYSTEM_PROGRAMS = {"cd", "git", "docker", "curl", "export", "source", "python3"}
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -37,19 +47,19 @@ def help_of(*command: str) -> str:
 
 
 @functools.cache
-def verbs() -> set[str]:
+def feedforward_commands() -> set[str]:
     """Return the commands of `feedforward`."""
     return set(re.findall(r"^[ │]+([a-z][a-z-]*)  ", help_of("feedforward"), re.MULTILINE))
 
 
 @functools.cache
-def targets() -> set[str]:
+def make_targets() -> set[str]:
     """Return the targets that `make` lists."""
     return set(re.findall(r"^  make ([a-z-]+) +\S", output("make", "--no-print-directory"), re.MULTILINE))
 
 
 @functools.cache
-def tracked() -> dict[str, str]:
+def text_files() -> dict[str, str]:
     """Return the content of each text file that git tracks or does not ignore, by name."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
@@ -65,17 +75,17 @@ def tracked() -> dict[str, str]:
     return texts
 
 
-# --- imports ---------------------------------------------------------------------------------
+# --- built pages and imports -----------------------------------------------------------------
 
 
 def test_built_pages_are_committed_only_as_examples() -> None:
-    pages = [name for name in tracked() if name.endswith(".html")]
+    pages = [name for name in text_files() if name.endswith(".html")]
     templates = [name for name in pages if "/templates/" in name or name.startswith(".dvc/plots/")]
     assert [name for name in pages if not name.startswith("docs/examples/")] == templates
 
 
 def test_command_line_help_imports_no_heavy_library() -> None:
-    verbs()
+    feedforward_commands()
     script = f"""
 import sys
 from feedforward.cli import app as cli
@@ -84,7 +94,7 @@ try:
     cli.main()
 except SystemExit:
     pass
-print("HEAVY", *sorted({HEAVY!r} & set(sys.modules)))
+print("HEAVY", *sorted({HEAVY_LIBRARIES!r} & set(sys.modules)))
 """
     assert output(sys.executable, "-c", script).splitlines()[-1] == "HEAVY"
 
@@ -100,61 +110,65 @@ def test_both_packages_import_from_any_folder(tmp_path: Path) -> None:
 def test_make_lists_every_target_and_can_dry_run_it() -> None:
     declared = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert declared is not None
-    assert set(declared[1].split()) == targets()
-    output("make", "--dry-run", *targets())
+    assert set(declared[1].split()) == make_targets()
+    output("make", "--dry-run", *make_targets())
 
 
 @pytest.mark.slow
 def test_every_feedforward_command_in_the_makefile_exists() -> None:
-    for verb in re.findall(r"^\t\$\(BIN\)/feedforward ([a-z-]+)", (ROOT / "Makefile").read_text(), re.MULTILINE):
-        assert verb in verbs(), f"Makefile: `feedforward {verb}` does not exist"
+    for command in re.findall(r"^\t\$\(BIN\)/feedforward ([a-z-]+)", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        assert command in feedforward_commands(), f"Makefile: there is no `feedforward {command}`"
 
 
 def words_after(program: str, text: str) -> set[str]:
-    """Return the words that follow `program` in backticks, or in commands of CI and hook configuration files."""
+    """Return the words that follow `program` in backticks, after `$ `, or in the configuration of CI and hooks."""
     start = r"(?:`|^\$ |\brun: |\bentry: |^ *step )"
     return set(re.findall(rf"{start}{program} ([a-z][a-z-]+)\b(?![=:])", text, re.MULTILINE))
 
 
 def test_make_targets_named_in_files_exist() -> None:
-    unknown = {name: missing for name, text in tracked().items() if (missing := words_after("make", text) - targets())}
+    unknown = {
+        name: missing for name, text in text_files().items() if (missing := words_after("make", text) - make_targets())
+    }
     assert not unknown
 
 
 @pytest.mark.slow
 def test_feedforward_commands_named_in_files_exist() -> None:
     unknown = {
-        name: missing for name, text in tracked().items() if (missing := words_after("feedforward", text) - verbs())
+        name: missing
+        for name, text in text_files().items()
+        if (missing := words_after("feedforward", text) - feedforward_commands())
     }
     assert not unknown
 
 
-def commands_of_readme() -> list[str]:
-    """Return the commands after `$ ` in README's console blocks; a line that ends in a backslash continues."""
+def readme_commands() -> list[str]:
+    """Return the commands after `$ ` in the README's console blocks; a backslash at the end continues a line."""
     blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [re.sub(r"\s+#.*", "", line[2:]).strip() for line in lines if line.startswith("$ ")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", commands_of_readme())
+@pytest.mark.parametrize("command", readme_commands())
 def test_every_command_in_the_readme_exists_with_its_options(command: str) -> None:
     program, *words = shlex.split(re.sub(r"^(\w+=\S+\s+)+", "", command))
     if program == "make":
-        assert {word for word in words if "=" not in word} <= targets()
-    elif program not in SYSTEM:
+        assert {word for word in words if "=" not in word} <= make_targets()
+    elif program not in SYSTEM_PROGRAMS:
         assert shutil.which(program, path=str(BIN)), f"{program}: not a program of this project"
         text = help_of(program, *itertools.takewhile(lambda word: not word.startswith("-"), words))
         options = {word.split("=")[0] for word in words if word.startswith("-")}
-        assert not {option for option in options if option not in text}
+        assert not [option for option in options if option not in text]
 
 
 # --- locked requirements ----------------------------------------------------------------------
 
 
 @functools.cache
-def locked(name: str) -> dict[str, set[str]]:
-    """Return the versions of each package in requirements/NAME.txt; several if they depend on Python or the system."""
+def locked_versions(name: str) -> dict[str, set[str]]:
+    """Return the versions of each package in requirements/NAME.txt: several if it depends on Python or the platform."""
     versions: dict[str, set[str]] = {}
     for package, version in re.findall(
         r"^([\w.-]+)==(\S+)", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE
@@ -163,7 +177,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return versions
 
 
-def required() -> dict[str, list[str]]:
+def requirements_by_lock_file() -> dict[str, list[str]]:
     """Return the requirements in pyproject.toml that each file in requirements/ locks, as `make lock` combines them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     base, extra = project["project"]["dependencies"], project["project"]["optional-dependencies"]
@@ -175,21 +189,21 @@ def required() -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("name", required())
+@pytest.mark.parametrize("name", requirements_by_lock_file())
 def test_lock_file_satisfies_pyproject(name: str) -> None:
-    for line in required()[name]:
+    for line in requirements_by_lock_file()[name]:
         requirement = Requirement(line)
-        versions = locked(name).get(canonicalize_name(requirement.name), set())
+        versions = locked_versions(name).get(canonicalize_name(requirement.name), set())
         assert versions, f"requirements/{name}.txt has no {requirement}; run `make lock`"
         assert all(requirement.specifier.contains(v) for v in versions), (
             f"{name}: {requirement} has {versions}; run `make lock`"
         )
 
 
-@pytest.mark.parametrize("name", required())
-def test_all_lock_files_have_the_same_versions_and_hashes(name: str) -> None:
-    for package, versions in locked(name).items():
-        assert versions == locked("dev").get(package, versions), f"{name}: {package}; run `make lock`"
+@pytest.mark.parametrize("name", requirements_by_lock_file())
+def test_lock_files_have_the_versions_of_dev_and_a_hash_for_each_package(name: str) -> None:
+    for package, versions in locked_versions(name).items():
+        assert versions == locked_versions("dev").get(package, versions), f"{name}: {package}; run `make lock`"
     text = (ROOT / f"requirements/{name}.txt").read_text()
     pins = re.findall(r"^[\w.-]+==.*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
     assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
@@ -209,7 +223,7 @@ def test_all_lock_files_have_the_same_versions_and_hashes(name: str) -> None:
 def test_no_file_contains_a_forbidden_string(description: str, pattern: str) -> None:
     if pattern == CHECKOUT and len(ROOT.parts) < 3:
         pytest.skip(f"{ROOT} is a path that any file may contain")
-    matches = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]
+    matches = [f"{name}: {match[0]}" for name, text in text_files().items() for match in re.finditer(pattern, text)]
     assert not matches, f"{description}: {matches[:10]}"
 
 

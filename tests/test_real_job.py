@@ -14,7 +14,9 @@ from feedforward.core import paths
 ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="needs `make run`'s results"),
+    pytest.mark.skipif(
+        not (ROOT / "data" / "trained" / "fair.json").exists(), reason="needs the results of `make run`"
+    ),
 ]
 
 
@@ -24,7 +26,7 @@ def runs() -> list[RunResult]:
     return run_result.load(paths.trained("fair"))
 
 
-def final(runs: list[RunResult], dataset: str, metric: str) -> list[float]:
+def final_metric(runs: list[RunResult], dataset: str, metric: str) -> list[float]:
     return [run.metrics[metric] for run in runs if run.dataset == dataset and run.role == "final"]
 
 
@@ -35,18 +37,18 @@ def test_every_variant_of_every_dataset_has_all_its_seeds(runs: list[RunResult])
 
 
 def test_mnist_final_accuracy_matches_the_lecture(runs: list[RunResult]) -> None:
-    for accuracy in final(runs, "mnist", "test_accuracy"):
+    for accuracy in final_metric(runs, "mnist", "test_accuracy"):
         assert 0.975 <= accuracy <= 0.985
 
 
 def test_imdb_final_loss_and_accuracy_match_the_lecture(runs: list[RunResult]) -> None:
-    for loss in final(runs, "imdb", "test_loss"):
+    for loss in final_metric(runs, "imdb", "test_loss"):
         assert 0.27 <= loss <= 0.33
-    for accuracy in final(runs, "imdb", "test_accuracy"):
+    for accuracy in final_metric(runs, "imdb", "test_accuracy"):
         assert 0.875 <= accuracy <= 0.895
-    mean = statistics.summarize([r for r in runs if r.dataset == "imdb"], ["original"])["original"]
-    assert 0.28 <= mean["test_loss"].mean <= 0.32
-    assert 0.875 <= mean["test_accuracy"].mean <= 0.89
+    summary = statistics.summarize([r for r in runs if r.dataset == "imdb"], ["original"])["original"]
+    assert 0.28 <= summary["test_loss"].mean <= 0.32
+    assert 0.875 <= summary["test_accuracy"].mean <= 0.89
 
 
 def test_imdb_original_overfits_as_in_the_lecture(runs: list[RunResult]) -> None:
@@ -64,7 +66,7 @@ def test_mlflow_has_the_metrics_of_the_results_file_under_their_documented_names
         stored = {
             (run.tags["variant"], int(run.tags["seed"]), role): run
             for role in ("replica", "final")
-            for run in reversed(store.find_runs(dataset, protocol="fair", role=role))  # the latest counts
+            for run in reversed(store.find_runs(dataset, protocol="fair", role=role))  # the latest run of a seed counts
         }
         for run in runs:
             if run.dataset == dataset:

@@ -32,8 +32,8 @@ def test_generated_sections_are_up_to_date() -> None:
 
 
 def test_every_params_key_has_a_description() -> None:
-    without = [key for key, _, meaning in KEYS if not meaning]
-    assert not without, "write a comment next to the field in src/feedforward/config"
+    undescribed = [key for key, _, meaning in KEYS if not meaning]
+    assert not undescribed, "write a comment next to the field in src/feedforward/config"
 
 
 @pytest.mark.proves("Every key of params.yaml is documented")
@@ -48,7 +48,7 @@ def test_every_http_route_is_documented() -> None:
     assert not [path for path in paths if f"`{path}`" not in PAGE]
 
 
-def test_every_tag_metric_and_artifact_is_documented() -> None:
+def test_tags_statistics_and_the_result_artifact_are_documented() -> None:
     names = {field.name for field in dataclasses.fields(RunTags)} | set(STATISTICS) | {records.RESULT}
     names |= {f"version.{library}" for library in provenance.LIBRARIES}
     names |= {model_version.DIGEST, model_version.CHAMPION}
@@ -56,6 +56,7 @@ def test_every_tag_metric_and_artifact_is_documented() -> None:
 
 
 def environment_variables() -> Iterator[str]:
+    """Yield the environment variables that the code names or reads."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         yield from re.findall(r"\b(FEEDFORWARD_[A-Z]+(?:_[A-Z]+)*)\b", text)

@@ -22,8 +22,8 @@ COMMAND = re.compile(rf"`(?:[A-Z\d_]+=\S+ )?((?:{PROGRAMS}) [^`]+)`")
 PLACEHOLDER = "1"  # stands for a value that a message inserts, such as a name or a version number
 
 
-def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield line number and text of each string in a module, except docstrings; f-string values become PLACEHOLDER."""
+def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each string in a module, except docstrings; values in f-strings become PLACEHOLDER."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -45,7 +45,7 @@ def messages() -> dict[str, str]:
     return {
         f"{path.relative_to(ROOT)}:{line}": text
         for path in sorted(sources)
-        for line, text in texts(ast.parse(path.read_text(encoding="utf-8")))
+        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
     }
 
 
@@ -62,7 +62,7 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 
 
-def check(command: str) -> None:
+def check_command(command: str) -> None:
     """Parse a command as its program does, without running it.
 
     Raises:
@@ -71,14 +71,14 @@ def check(command: str) -> None:
     program, *arguments = shlex.split(command)
     if program == "feedforward":
         group = typer.main.get_command(app)
-        name, *rest = arguments
+        name, *options = arguments
         with group.make_context(program, arguments, resilient_parsing=True) as context:
             subcommand = group.get_command(context, name)  # type: ignore[attr-defined]
             assert subcommand is not None, f"no command {name}"
-            subcommand.make_context(name, rest, parent=context)
+            subcommand.make_context(name, options, parent=context)
     elif program == "dvc":
-        verb, *stage_names = arguments
-        assert verb in ("checkout", "fetch", "repro", "status", "pull", "push"), verb
+        subcommand_name, *stage_names = arguments
+        assert subcommand_name in ("checkout", "fetch", "repro", "status", "pull", "push"), subcommand_name
         assert {stage for stage in stage_names if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, stage_names
     elif program == "make":
         assert set(arguments) <= targets(), arguments
@@ -91,7 +91,7 @@ def check(command: str) -> None:
 
 @pytest.mark.parametrize("command", REMEDIES)
 def test_every_command_in_a_message_exists(command: str) -> None:
-    check(command)
+    check_command(command)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_every_command_in_a_message_exists(command: str) -> None:
 )
 def test_check_detects_a_command_that_does_not_exist(command: str, problem: str) -> None:
     with pytest.raises(Exception, match=problem):
-        check(command)
+        check_command(command)
 
 
-def test_commands_in_messages_are_in_backquotes() -> None:
-    """The test of commands sees only those in backquotes. Job names and the examples in `--help` are exceptions."""
+def test_commands_in_messages_are_in_backticks() -> None:
+    """Other commands would not be checked above. Exceptions are the names of jobs and the examples in `--help`."""
     names = "|".join(command.name or "" for command in typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
     unquoted_command = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
     unquoted = {

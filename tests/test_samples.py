@@ -1,4 +1,4 @@
-"""The embedded samples: the committed files match demo/params.yaml and the scripts that generate them."""
+"""The sample data in the repository match demo/params.yaml and the scripts that generate them."""
 
 import gzip
 import os
@@ -23,15 +23,15 @@ MIRROR = next((Path(path) for path in MIRRORS if path and (Path(path) / "t10k-im
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A workspace with the samples, fetched and vectorized."""
+def sample_workspace(tmp_path_factory):
+    """A workspace in which the samples have been fetched and vectorized."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(SAMPLES, folder / "samples")
     (folder / "demo").mkdir()
     shutil.copy(CHECKOUT / "demo" / "params.yaml", folder / "demo")
     with workspaces.inside(folder / "demo"):
         for name, dataset in PARAMS.datasets.items():
-            preparation.fetch(name, dataset, PARAMS)  # also compares the digests of the contents
+            preparation.fetch(name, dataset, PARAMS)  # also checks the digests
             preparation.vectorize(name, dataset)
         yield folder
 
@@ -83,19 +83,19 @@ def test_sample_digits_are_the_first_digits_of_the_real_data():
 
 
 @pytest.mark.slow
-def test_a_linear_model_reaches_an_accuracy_of_about_90_percent(prepared):
-    """Naive Bayes, a linear model in closed form, classifies the sample reviews well but not perfectly."""
+def test_a_linear_model_reaches_an_accuracy_of_about_90_percent(sample_workspace):
+    """Naive Bayes, a linear model with weights in closed form, classifies the sample reviews well but not perfectly."""
     train, test = (Split.load(paths.vectorized("imdb-sample") / split) for split in ("train", "test"))
     assert isinstance(train.features, MultiHot)
-    counts = [train.features.take(np.flatnonzero(train.labels == label)).dense().mean(axis=0) for label in (0, 1)]
-    low, high = (np.clip(share, 1e-3, 1 - 1e-3) for share in counts)
-    weights = np.log(high / low) - np.log((1 - high) / (1 - low))
-    scores = test.features.dense() @ weights + np.log((1 - high) / (1 - low)).sum()
+    shares = [train.features.take(np.flatnonzero(train.labels == label)).dense().mean(axis=0) for label in (0, 1)]
+    negative, positive = (np.clip(share, 1e-3, 1 - 1e-3) for share in shares)
+    weights = np.log(positive / negative) - np.log((1 - positive) / (1 - negative))
+    scores = test.features.dense() @ weights + np.log((1 - positive) / (1 - negative)).sum()
     assert 0.85 <= np.mean((scores > 0) == test.labels) <= 0.93
 
 
 @pytest.mark.slow
-def test_samples_meet_their_expectations(prepared):
+def test_samples_meet_their_expectations(sample_workspace):
     for name, dataset in PARAMS.datasets.items():
         preparation.validate(name, dataset)
         assert "Embedded sample." in (paths.validation(name) / "index.html").read_text(encoding="utf-8")

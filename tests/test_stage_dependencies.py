@@ -10,7 +10,7 @@ from feedforward.experiments import plan
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-# The entry modules of each stage. Other imports of `pipelines.stages` only decide when and where a stage runs.
+# The modules that a stage calls first. What else `pipelines.stages` imports only decides when and where a stage runs.
 ENTRIES = {
     "fetch": ["feedforward.data.preparation"],
     "vectorize": ["feedforward.data.preparation", "pipelines.dask_text"],
@@ -19,8 +19,8 @@ ENTRIES = {
     "baselines": ["feedforward.experiments.baselines"],
     "compare": ["feedforward.experiments.runner"],
 }
-# Modules of `pipelines` that do not affect any output: servers, locks, signals, settings and Prefect's display
-WHEN_AND_WHERE = {
+# Modules of `pipelines` that affect no output: servers, locks, signals, settings and what Prefect displays
+MODULES_WITHOUT_EFFECT = {
     "environment",
     "interruption",
     "locks",
@@ -34,7 +34,7 @@ WHEN_AND_WHERE = {
 def code_of(stage: str) -> set[str]:
     """Return the Python files that a stage runs, relative to the checkout."""
     files = {str(path.relative_to(ROOT)) for path in closure(ENTRIES[stage]).values()} | {"pipelines/stages.py"}
-    ignored = {f"pipelines/{name}.py" for name in WHEN_AND_WHERE}
+    ignored = {f"pipelines/{name}.py" for name in MODULES_WITHOUT_EFFECT}
     return files - ignored - {"src/feedforward/__init__.py", "pipelines/__init__.py"}
 
 
@@ -42,7 +42,7 @@ def code_dependencies(stage: str) -> list[str]:
     return [path for path in STAGES[stage]["deps"] if path.startswith(("src/", "pipelines/"))]
 
 
-def missing(files: set[str], dependencies: list[str]) -> set[str]:
+def uncovered(files: set[str], dependencies: list[str]) -> set[str]:
     """Return the files that no dependency covers."""
     return {file for file in files if not any(file == path or file.startswith(f"{path}/") for path in dependencies)}
 
@@ -50,14 +50,14 @@ def missing(files: set[str], dependencies: list[str]) -> set[str]:
 @pytest.mark.proves("DVC runs a stage again after a change to any code that the stage imports")
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
-    assert missing(code_of(stage), code_dependencies(stage)) == set()
+    assert uncovered(code_of(stage), code_dependencies(stage)) == set()
 
 
 @pytest.mark.proves("DVC runs a stage again after a change to any code that the stage imports")
 @pytest.mark.parametrize(("stage", "path"), [(stage, path) for stage in STAGES for path in code_dependencies(stage)])
 def test_a_removed_dependency_is_detected(stage: str, path: str) -> None:
     remaining = [other for other in code_dependencies(stage) if other != path]
-    assert missing(code_of(stage), remaining)
+    assert uncovered(code_of(stage), remaining)
 
 
 @pytest.mark.proves("DVC runs a stage again after a change to the locked library versions")
@@ -68,4 +68,4 @@ def test_stages_that_compute_depend_on_the_lock_files(stage: str) -> None:
 
 def test_train_stage_depends_on_all_code_covered_by_fingerprints() -> None:
     covered = {str(path.relative_to(ROOT)) for path in closure([*plan.WEIGHTS, *plan.EVALUATION]).values()}
-    assert missing(covered - {"src/feedforward/__init__.py"}, code_dependencies("train")) == set()
+    assert uncovered(covered - {"src/feedforward/__init__.py"}, code_dependencies("train")) == set()

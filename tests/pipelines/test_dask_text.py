@@ -1,6 +1,6 @@
-"""Two workers, one of which is lost, vectorize texts: they write the same bytes as one process.
+"""Two Dask workers, one of which is lost, vectorize texts: they write the same bytes as one process.
 
-The shards are in a folder or in S3. Needs requirements/cluster.txt.
+They exchange shards through a folder or S3. Needs requirements/cluster.txt.
 """
 
 import hashlib
@@ -23,26 +23,26 @@ from pipelines import dask_text
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 BUCKET = "team"
-TEXTS = {
+TEXT_COUNTS = {  # three shards for train, two for test
     "train/sad": 5000,
     "train/glad": 4200,
     "test/sad": 2500,
     "test/glad": 2500,
-}  # three shards for train, two for test
+}
 
 
 def workspace(folder: Path, **changes: Any) -> Path:
-    """Write raw texts: equally frequent words, non-ASCII capitals, empty texts, and texts that are not UTF-8."""
-    changed = values(**changes)
-    del changed["datasets"]["tones"]
-    changed["datasets"]["notes"]["reader"] |= {"shuffle_seed": 3, "num_words": 60}
-    write_params(folder / "params.yaml", changed)
-    random_numbers = random.Random(0)
+    """Write raw texts: words of different frequency, non-ASCII capitals, empty texts, and texts that are not UTF-8."""
+    params = values(**changes)
+    del params["datasets"]["tones"]
+    params["datasets"]["notes"]["reader"] |= {"shuffle_seed": 3, "num_words": 60}
+    write_params(folder / "params.yaml", params)
+    rng = random.Random(0)
     vocabulary = [f"word{k}" for k in range(90)] + ["ÄRGER", "İstanbul", "it's", "ΣΟΦΟΣ", "\u2028", "-"]
     texts = {}
-    for target_folder, count in TEXTS.items():
+    for target_folder, count in TEXT_COUNTS.items():
         for number in range(count):
-            words = [vocabulary[int(len(vocabulary) * random_numbers.random() ** 2)] for _ in range(number % 12)]
+            words = [vocabulary[int(len(vocabulary) * rng.random() ** 2)] for _ in range(number % 12)]
             texts[f"{target_folder}/{number:05}"] = " ".join(words).encode() + (b" \xff" if number % 500 == 7 else b"")
     (folder / "data" / "raw" / "notes").mkdir(parents=True)
     with (folder / "data" / "raw" / "notes" / "texts.parquet").open("wb") as file:
@@ -56,7 +56,7 @@ def vectorize(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def vectorized_files(folder: Path) -> dict[str, str]:
-    """Return the digest of each file that vectorize wrote, and check that there is no other file."""
+    """Return the digest of each file that vectorize wrote, by path."""
     target_folder = folder / "data" / "vectorized"
     files = [path for path in target_folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(target_folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -64,17 +64,17 @@ def vectorized_files(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of a folder in an S3 endpoint on loopback."""
+    """The URL of a folder in an S3 store on loopback."""
     server, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
-    running = server.ThreadedMotoServer(port=0)
-    running.start()
-    host, port = running.get_host_and_port()
+    s3_server = server.ThreadedMotoServer(port=0)
+    s3_server.start()
+    host, port = s3_server.get_host_and_port()
     settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "nobody", "SECRET_ACCESS_KEY": "nothing"}
     for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     yield f"s3://{BUCKET}/shards"
-    running.stop()
+    s3_server.stop()
 
 
 @pytest.mark.parametrize("store", ["data/shards", "s3"])

@@ -54,7 +54,7 @@ def run(folder: Path, script: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
-def servers(folder: Path) -> list[str]:
+def prefect_servers(folder: Path) -> list[str]:
     """Return the process IDs of Prefect servers that a job in this folder started."""
     process_ids = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -68,7 +68,7 @@ def servers(folder: Path) -> list[str]:
 
 @pytest.fixture
 def local_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace in this process."""
+    """A workspace that this process has entered."""
     return workspaces.enter(workspace(tmp_path / "local_workspace", "threads"), monkeypatch)
 
 
@@ -77,7 +77,7 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(
 ) -> None:
     address, start = cluster
     cluster_workspace = workspace(tmp_path / "cluster_workspace", address)
-    lost = start(FAULT="train.before_log")  # dies after training its first pack
+    lost_worker = start(FAULT="train.before_log")  # dies after training its first pack
     start()
     runner.prepare(1)
     params, store = load_params(), open_store()
@@ -85,19 +85,19 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(
     run_result.save(paths.trained("fair"), local_results, provenance.cpu_digest(), "train")
     done = run(cluster_workspace, TRAIN)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
-    assert lost.wait(10) == -signal.SIGKILL
+    assert lost_worker.wait(10) == -signal.SIGKILL
     results_path = Path("data") / "trained" / "fair.json"
     assert (cluster_workspace / results_path).read_bytes() == (local_workspace / results_path).read_bytes()
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{cluster_workspace}/mlruns/mlflow.db")
-    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     states = [f"{run.info.status} {run.data.tags['role']}" for run in runs]
     assert "RUNNING" not in " ".join(states)
-    assert any(line.startswith("KILLED") for line in states)
-    assert sum(line == "FINISHED replica" for line in states) == 2 * 2  # variants × seeds
+    assert any(state.startswith("KILLED") for state in states)
+    assert sum(state == "FINISHED replica" for state in states) == 2 * 2  # variants × seeds
     time.sleep(1)
-    assert not servers(cluster_workspace)
+    assert not prefect_servers(cluster_workspace)
 
 
 def test_a_worker_with_different_data_refuses_the_work(local_workspace: Path) -> None:

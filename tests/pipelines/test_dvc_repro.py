@@ -1,4 +1,4 @@
-"""How retraining and `feedforward run` start `dvc repro`: they repair files of a killed DVC and name a running one."""
+"""How retraining and `feedforward run` start `dvc repro`: they repair files of a killed DVC and name a running DVC."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from feedforward.core.errors import Busy
 from pipelines import dvc_repro
 
 LOCK = "schema: '2.0'\nstages:\n  fetch@a:\n    cmd: python x\n    outs:\n    - path: data\n      md5: 0123\n"
-MORE_STAGES = """\
+ANOTHER_STAGE = """\
   train:
     cmd: python y
     deps:
@@ -54,6 +54,7 @@ def other_dvc(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def fake_dvc(root: Path) -> Path:
+    """Write a script with the name `dvc` that waits for input; return its path."""
     script = root.parent / "bin" / "dvc"
     script.parent.mkdir(exist_ok=True)
     script.write_text("input()")
@@ -80,7 +81,7 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     lock = root / "dvc.lock"
     lock.write_text(LOCK[:size] if size else "")
     lines = dvc_repro.repair(root)
-    if size == 78:  # valid, but with fewer stages: the missing stage is checked again
+    if size == 78:  # valid, but without the digest of an output: DVC checks that stage again
         assert lines == []
         return
     message = "incomplete, because DVC was killed; it was renamed, and DVC will write a new one from its run cache"
@@ -92,14 +93,14 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
 def test_dvc_accepts_every_truncated_lock_file_that_is_kept(root: Path) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
-    lock_text = LOCK + MORE_STAGES
-    lock, accepted = root / "dvc.lock", 0
+    lock_text = LOCK + ANOTHER_STAGE
+    lock, kept = root / "dvc.lock", 0
     for size in range(len(lock_text) + 1):
         lock.write_text(lock_text[:size])
         if dvc_repro._is_complete(lock):
             COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock_text[:size]))
-            accepted += 1
-    assert accepted > 10
+            kept += 1
+    assert kept > 10
 
 
 def test_error_names_the_running_dvc_process(
@@ -135,7 +136,7 @@ def test_a_killed_dvc_that_has_not_been_reaped_does_not_count_as_running(
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
 def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
-    """As in an archive downloaded from GitHub."""
+    """A ZIP file downloaded from GitHub contains no repository."""
     (tmp_path / "params.yaml").touch()
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
@@ -162,12 +163,12 @@ def test_dvc_is_terminated_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
     until((tmp_path / "started").exists)
     [dvc] = psutil.Process(parent.pid).children()
-    stage = dvc.children(recursive=True)
+    stage_processes = dvc.children(recursive=True)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     try:
         dvc.wait(10)  # raises if the process is still running
     finally:
-        for process in [dvc, *stage]:
+        for process in [dvc, *stage_processes]:
             if process.is_running():
                 process.kill()

@@ -1,4 +1,4 @@
-"""Environment variables for the tools are set unless the user has already set them."""
+"""The environment variables for DVC, Prefect and other tools are set unless the user has already set them."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that apply() sets in a nearly empty environment inside a workspace."""
+    """The environment variables of this process, nearly none at first; `apply` adds to them."""
     (tmp_path / "params.yaml").touch()
     values = {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin"}
     monkeypatch.setattr(os, "environ", values)
@@ -61,7 +61,7 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
 
 @pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable only by the user")
 def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path: Path) -> None:
-    """With only the committed configuration, in the top folder and in another folder."""
+    """Only the committed configuration applies, both in the top folder and in a subfolder."""
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
     (tmp_path / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")

@@ -22,10 +22,10 @@ from waiting import until
 ROOT = Path(__file__).parents[2]
 IMAGE = "feedforward:test"
 PROJECT = "feedforward-test"
-USER = os.getuid() or 12345  # neither root nor the image's own user
+USER = os.getuid() or 12345  # not root, and usually not the user of the image (1000) either
 AS_ANY_USER = ["--user", f"{USER}:{USER}", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
 
-SECONDS = 900  # time limit of a container
+TIMEOUT = 900  # s that a container may take
 
 
 def docker(
@@ -65,7 +65,7 @@ def image() -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A git checkout of the files tracked here, owned by USER."""
+    """A new repository with the files that git tracks in this one, owned by USER."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def started(*arguments: str) -> Iterator[str]:
+def started_container(*arguments: str) -> Iterator[str]:
     container = docker("run", "--detach", *arguments).stdout.strip()
     try:
         yield container
@@ -106,19 +106,19 @@ def exit_code(container: str) -> str:
 
 @pytest.mark.proves("The image runs as any user and with a read-only root")
 def test_any_user_continues_a_killed_demo_on_a_read_only_root_without_a_network(image: str, checkout: Path) -> None:
-    mounted = [*AS_ANY_USER, "--volume", f"{checkout}:/app"]
-    with started(*mounted, image, "demo") as killed:
-        until(lambda: list(checkout.glob("demo/mlruns/artifacts/*/*")), SECONDS)
-        docker("kill", killed)
-    done = docker("run", "--rm", *mounted, image, "demo")
+    options = [*AS_ANY_USER, "--volume", f"{checkout}:/app"]
+    with started_container(*options, image, "demo") as container:
+        until(lambda: list(checkout.glob("demo/mlruns/artifacts/*/*")), TIMEOUT)
+        docker("kill", container)
+    done = docker("run", "--rm", *options, image, "demo")
     assert "dropout" in done.stdout
     assert (checkout / "demo/reports/comparison/index.html").is_file()
     assert {path.lstat().st_uid for path in checkout.rglob("*")} == {USER}
-    count = (
+    script = (
         "import sqlite3; store = sqlite3.connect('demo/mlruns/mlflow.db');"
         "print(dict(store.execute('SELECT status, count(*) > 0 FROM runs GROUP BY status')))"
     )
-    states = docker("run", "--rm", *mounted, "--entrypoint", "python", image, "-c", count).stdout
+    states = docker("run", "--rm", *options, "--entrypoint", "python", image, "-c", script).stdout
     assert states == "{'FINISHED': 1, 'KILLED': 1}\n"
 
 
@@ -140,10 +140,10 @@ def test_the_templates_of_new_stores_can_be_read_by_any_user(image: str) -> None
 
 @pytest.mark.proves("`docker stop` ends a job as interrupted")
 def test_a_stopped_job_exits_as_interrupted_and_another_is_refused_meanwhile(image: str, checkout: Path) -> None:
-    job = ["--user", f"{USER}:{USER}", "--volume", f"{checkout}:/app", image, "demo"]
-    with started(*job) as container:
-        until(lambda: list((checkout / "demo").glob(".locks/*.lock")), SECONDS)
-        second = docker("run", "--rm", *job, check=False)
+    arguments = ["--user", f"{USER}:{USER}", "--volume", f"{checkout}:/app", image, "demo"]
+    with started_container(*arguments) as container:
+        until(lambda: list((checkout / "demo").glob(".locks/*.lock")), TIMEOUT)
+        second = docker("run", "--rm", *arguments, check=False)
         assert second.returncode == 75, second.stderr
         docker("stop", "--time", "60", container)
         assert exit_code(container) == "130"
@@ -154,9 +154,9 @@ def test_a_stopped_job_exits_as_interrupted_and_another_is_refused_meanwhile(ima
 def test_the_service_is_healthy_and_answers_only_to_its_names(image: str) -> None:
     [health] = re.findall(r"--health-cmd '(.+)'", (ROOT / "docs/containers.md").read_text())
     options = ["--health-cmd", health, "--health-interval", "1s", "--publish", "127.0.0.1::8000"]
-    with started(*options, image, "serve", "--host", "0.0.0.0", "--expose") as container:
+    with started_container(*options, image, "serve", "--host", "0.0.0.0", "--expose") as container:
         until(
-            lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).stdout == "healthy\n", SECONDS
+            lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).stdout == "healthy\n", TIMEOUT
         )
         address = f"http://{docker('port', container, '8000').stdout.strip()}"
         assert status(f"{address}/health") == 200
@@ -169,8 +169,8 @@ def test_the_service_is_healthy_and_answers_only_to_its_names(image: str) -> Non
 def test_mlflow_is_reached_through_a_published_port(image: str) -> None:
     [port] = free_ports(1)
     options = ["--publish", f"127.0.0.1:{port}:{port}"]
-    with started(*options, image, "ui", "--host", "0.0.0.0", "--expose", "--port", str(port)):
-        until(lambda: status(f"http://127.0.0.1:{port}/") == 200, SECONDS)
+    with started_container(*options, image, "ui", "--host", "0.0.0.0", "--expose", "--port", str(port)):
+        until(lambda: status(f"http://127.0.0.1:{port}/") == 200, TIMEOUT)
         assert status(f"http://127.0.0.1:{port}/", "evil.example") == 403
 
 
@@ -189,17 +189,17 @@ def test_changed_files_and_a_new_revision_do_not_rebuild_the_layers_of_packages(
     after = build(checkout, "two")
     assert after[:-2] == before[:-2]
     sizes = docker("history", "--human=false", "--format", "{{.Size}}", IMAGE).stdout.split()
-    changed = [int(size) for size in sizes if size != "0"][:2]  # the latest first: the pointer, the code
+    changed = [int(size) for size in sizes if size != "0"][:2]  # newest first: the editable installation, the code
     assert sum(changed) < 100e6
     assert sum(map(int, sizes)) > 1e9
 
 
-def free_ports(number: int) -> list[str]:
+def free_ports(count: int) -> list[str]:
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for listening in sockets:
-            listening.bind(("127.0.0.1", 0))
-        return [str(listening.getsockname()[1]) for listening in sockets]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [str(listener.getsockname()[1]) for listener in sockets]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A job stops after SIGINT or SIGTERM, even if the exception was lost."""
+"""A job stops after SIGINT or SIGTERM, even if a library swallowed the exception."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ import pytest
 from pipelines import interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_job_stops_even_if_a_library_swallowed_the_interrupt(number: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_stops_even_if_a_library_swallowed_the_interrupt(signal_number: signal.Signals) -> None:
     with interruption.first_signal_only():
         stop = interruption.Stop()
         stop.check()
         with contextlib.suppress(BaseException):
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal_number)
         with pytest.raises(KeyboardInterrupt):
             stop.check()
     with interruption.first_signal_only():

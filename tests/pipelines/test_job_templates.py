@@ -1,4 +1,4 @@
-"""Docker and Kubernetes pools: Prefect's own template with GPUs, and the jobs that a worker renders from it."""
+"""Docker and Kubernetes pools: Prefect's own templates with GPUs added, and the jobs that a worker makes from them."""
 
 import json
 import subprocess
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as running:
-        yield running
+    with Server(tmp_path_factory.mktemp("server")) as live_server:
+        yield live_server
 
 
-def rendered(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
+def render_job(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
     """Return the job configuration of a flow run with these job variables."""
     template = job_templates.template(f"{server.url}/api", kind)
     properties = template["variables"]["properties"]
@@ -34,7 +34,7 @@ def rendered(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
 
 
 def test_docker_job_requests_gpus_and_keeps_the_memory_limit(server: Server) -> None:
-    job = rendered(server, "docker", mem_limit="8g", gpus=2, env={"A": "b"})
+    job = render_job(server, "docker", mem_limit="8g", gpus=2, env={"A": "b"})
     assert (job["mem_limit"], job["image"]) == ("8g", job_templates.IMAGE)
     [device_request] = job["container_create_kwargs"]["device_requests"]
     assert DeviceRequest(**device_request) == {
@@ -44,7 +44,7 @@ def test_docker_job_requests_gpus_and_keeps_the_memory_limit(server: Server) -> 
 
 def test_kubernetes_job_requests_one_gpu_by_default(server: Server) -> None:
     def resources(**variables: Any) -> dict[str, Any]:
-        job = rendered(server, "kubernetes", **variables)
+        job = render_job(server, "kubernetes", **variables)
         [container] = job["job_manifest"]["spec"]["template"]["spec"]["containers"]
         requirements: dict[str, Any] = container["resources"]
         return requirements

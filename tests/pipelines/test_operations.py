@@ -1,4 +1,4 @@
-"""Pools, slots, and the environment variables that prefect.yaml uses, without a server."""
+"""The schedule, the locks of GPUs, and the changes that a retraining reports, without a server."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def test_schedule_is_active_on_the_pool_named_in_params() -> None:
     }  # fmt: skip
     assert variables()["FEEDFORWARD_ON_CPU"] == "false"
     text = (ROOT / "prefect.yaml").read_text()
-    assert all(f"$ {name}".replace(" ", "") in text for name in variables())
+    assert all(f"${name}" in text for name in variables())
 
 
 def test_deploy_without_a_server_names_the_command_that_starts_one() -> None:
@@ -57,23 +57,21 @@ def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path
             gpu_slots.hold_free_gpu(["0", "3"], tmp_path),
         ):
             pass
-    with gpu_slots.hold_free_gpu(["0", "3"], tmp_path) as released:
-        assert released == "0"
+    with gpu_slots.hold_free_gpu(["0", "3"], tmp_path) as device:
+        assert device == "0"
 
 
 def test_a_lock_folder_created_by_another_user_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is in the shared temporary folder, where another user could create it first."""
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "locks").symlink_to(tmp_path / "theirs")
+    """The lock folder is in the shared temporary folder, where another user could create it first."""
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "locks").symlink_to(target)
     with pytest.raises(FeedforwardError, match="locks: is a link"), gpu_slots.hold_free_gpu(["0"], tmp_path / "locks"):
         pass
-    assert not list((tmp_path / "theirs").iterdir())
+    assert not list(target.iterdir())
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
-    with (
-        pytest.raises(FeedforwardError, match="belongs to another user"),
-        gpu_slots.hold_free_gpu(["0"], tmp_path / "theirs"),
-    ):
+    with pytest.raises(FeedforwardError, match="belongs to another user"), gpu_slots.hold_free_gpu(["0"], target):
         pass
 
 
@@ -87,8 +85,8 @@ with slots.hold_free_gpu(["0"], Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
-    with gpu_slots.hold_free_gpu(["0"], tmp_path) as number:
-        assert number == "0"
+    with gpu_slots.hold_free_gpu(["0"], tmp_path) as device:
+        assert device == "0"
 
 
 def test_without_a_gpu_the_cpu_is_used_only_if_params_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Follows the remedies in messages literally, in a workspace, until the command that failed works."""
+"""Follows the remedies in messages literally until the command that failed succeeds."""
 
 import dataclasses
 import re
@@ -24,13 +24,13 @@ TRAIN = f"feedforward train {NAME}"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder, and the address of Prefect's server for its jobs."""
+    """A workspace, and the address of the Prefect server that its jobs use."""
 
     folder: Path
     server: str
 
     def run(self, command: str, **more: str) -> Completed:
-        """Run a command as a user types it, in this environment."""
+        """Run a command, given as a user would type it, with this Python."""
         program, *arguments = shlex.split(command)
         module = {"feedforward": "feedforward.cli"}.get(program, program)
         words = (sys.executable, "-m", module, *arguments)
@@ -49,30 +49,30 @@ class Workspace:
             followed += [*self.follow(remedies[0], depth - 1), remedies[0]]
         return followed
 
-    def copied(self, folder: Path) -> "Workspace":
+    def copy(self, folder: Path) -> "Workspace":
         shutil.copytree(self.folder, folder, symlinks=True)
         return dataclasses.replace(self, folder=folder)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Workspace:
+def new_workspace(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Workspace:
     """A workspace in which no stage has run."""
     folder = workspace.prepare(tmp_path_factory.mktemp("remedies") / "workspace")
     return Workspace(folder, prefect_server_address)
 
 
 @pytest.fixture(scope="module")
-def served(prepared: Workspace) -> Workspace:
-    """The workspace after following the remedies for the first prediction."""
-    assert prepared.follow(PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
-    return prepared
+def champion_workspace(new_workspace: Workspace) -> Workspace:
+    """The same workspace with a champion, after following the remedies for a prediction without one."""
+    assert new_workspace.follow(PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
+    return new_workspace
 
 
-def test_remedies_of_predict_without_a_champion_produce_one(served: Workspace) -> None:
-    assert served.run(PREDICT).stdout.strip()
+def test_remedies_of_predict_produce_a_champion(champion_workspace: Workspace) -> None:
+    assert champion_workspace.run(PREDICT).stdout.strip()
 
 
-def truncated(path: Path) -> None:
+def truncate(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()  # may be a link into the DVC cache
     path.write_bytes(content[: len(content) // 2])
@@ -81,28 +81,25 @@ def truncated(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "command"),
     [
-        (f"data/vectorized/{NAME}/manifest.json", truncated, TRAIN),
+        (f"data/vectorized/{NAME}/manifest.json", truncate, TRAIN),
         (f"data/vectorized/{NAME}/manifest.json", Path.unlink, TRAIN),
-        (
-            f"data/vectorized/{NAME}/train/indices.npy",
-            truncated,
-            f"{TRAIN} --seeds 2",
-        ),  # a reused run would not read the data
-        ("data/trained/fair.json", truncated, "dvc repro compare"),
+        # with one seed, the run would be reused, and the data would not be read
+        (f"data/vectorized/{NAME}/train/indices.npy", truncate, f"{TRAIN} --seeds 2"),
+        ("data/trained/fair.json", truncate, "dvc repro compare"),
     ],
 )
 def test_remedy_for_a_damaged_output_restores_it(
-    served: Workspace, tmp_path: Path, file: str, damage: Callable[[Path], None], command: str
+    champion_workspace: Workspace, tmp_path: Path, file: str, damage: Callable[[Path], None], command: str
 ) -> None:
-    copy = served.copied(tmp_path / "copy")
+    copy = champion_workspace.copy(tmp_path / "copy")
     content = (copy.folder / file).read_bytes()
     damage(copy.folder / file)
     copy.follow(command)
     assert (copy.folder / file).read_bytes() == content
 
 
-def test_sync_sends_runs_that_wait_for_the_tracking_server(served: Workspace, tmp_path: Path) -> None:
-    copy = served.copied(tmp_path / "copy")
+def test_sync_sends_runs_that_wait_for_the_tracking_server(champion_workspace: Workspace, tmp_path: Path) -> None:
+    copy = champion_workspace.copy(tmp_path / "copy")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         unused_address = f"http://127.0.0.1:{probe.getsockname()[1]}"

@@ -27,8 +27,8 @@ print(request_alerts.watch(return_state=True).name)
 """
 
 
-def window(folder: Path, hour: int, drifted: int) -> None:
-    """An entry as the service records it for a window."""
+def record_window(folder: Path, hour: int, drifted: int) -> None:
+    """Record a window as the service does. drifted: how many distances exceed their bounds."""
     times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{hour - 1:02}:00:00+00:00"}
     entry = {**times, "version": 1, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
     entry["farthest"] = "word7 (0.61, bound 0.2)" if drifted else None
@@ -51,9 +51,9 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
         assert len(ask(server.api, "automations")) == 1, "a second deploy must replace the automation"
         assert run(WATCH) == ["Quiet"], "there is no window yet"
-        window(tmp_path, 1, drifted=0)
+        record_window(tmp_path, 1, drifted=0)
         assert run(WATCH) == ["Quiet"]
-        window(tmp_path, 2, drifted=3)
+        record_window(tmp_path, 2, drifted=3)
         assert run(WATCH) == ["Drifted"]
         assert run(WATCH) == ["Quiet"], "the window was already reported"
         messages = tmp_path / "mlruns" / "notifications.jsonl"

@@ -18,20 +18,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def recorded(
+def read_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server_address: str
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """A workspace in which training is complete; yields a function that reads the log of retrainings."""
+    """A workspace in which training does nothing; yields a function that reads the log of retrainings."""
     workspaces.enter(small_data.write_workspace(tmp_path, seeds=1), monkeypatch)
-    for name, done in {"find_changes": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
-        monkeypatch.setattr(retraining_flow, name, done)
+    for name, replacement in {"find_changes": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
+        monkeypatch.setattr(retraining_flow, name, replacement)
     monkeypatch.setattr(gpu_slots, "gpus", list)
     with temporary_settings({PREFECT_API_URL: prefect_server_address}):
         yield lambda: list(append_only_log.read(paths.retrainings()))
 
 
 def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_are_decided(
-    recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = []
 
@@ -46,14 +46,14 @@ def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_a
     assert state.is_failed()
     assert state.message == "tones: the gate could not decide: http://***@127.0.0.1:9: does not answer"
     assert datasets == ["tones", "notes"]
-    last = recorded()[-1]
-    assert last["outcome"] == "failed"
-    assert last["gate"]["notes"] == "notes 1: refused: it is worse than chance"
-    assert "c4n4ry" not in str(recorded())
+    entry = read_log()[-1]
+    assert entry["outcome"] == "failed"
+    assert entry["gate"]["notes"] == "notes 1: refused: it is worse than chance"
+    assert "c4n4ry" not in str(read_log())
 
 
 def test_message_of_a_failed_flow_is_one_line_without_secrets(
-    recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_params: object) -> None:
         raise TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer")
@@ -62,4 +62,4 @@ def test_message_of_a_failed_flow_is_one_line_without_secrets(
     state = retraining_flow.retrain(return_state=True)
     assert state.is_failed()
     assert state.message == "http://***@127.0.0.1:9: does not answer"
-    assert recorded()[-1]["outcome"] == "failed"
+    assert read_log()[-1]["outcome"] == "failed"

@@ -20,16 +20,16 @@ def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_se
     assert done.returncode == 0, done.stderr
     trainings = ask(prefect_server_address, "artifacts", artifacts={"key": {"any_": ["training"]}})
     [identifier] = [entry["flow_run_id"] for entry in trainings if str(tmp_path) in entry["data"]]
-    of_this_flow = {"flow_run_id": {"any_": [identifier]}}
+    flow_filter = {"flow_run_id": {"any_": [identifier]}}
     [flow] = ask(prefect_server_address, "flow_runs", flow_runs={"id": {"any_": [identifier]}})
     assert flow["name"] == "train (fair)"
     assert set(flow["tags"]) == {"notes", "fair"}
-    runs = ask(prefect_server_address, "task_runs", task_runs=of_this_flow)
+    runs = ask(prefect_server_address, "task_runs", task_runs=flow_filter)
     assert {run["name"]: set(run["tags"]) for run in runs} == {
         "notes seed 0: original": {"notes", "fair", "replica"},
         "notes seed 0: original (final)": {"notes", "fair", "final"},
     }
-    entries = ask(prefect_server_address, "artifacts", artifacts=of_this_flow)
+    entries = ask(prefect_server_address, "artifacts", artifacts=flow_filter)
     artifacts = {entry["key"]: entry["data"] for entry in entries}
     assert artifacts["training-progress"] == 100
     assert "| notes | 2 |" in artifacts["training"]

@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Path:
     return small_data.write_workspace(tmp_path, seeds=1)
 
 
-def files_with(folder: Path, text: str) -> list[str]:
+def files_that_contain(folder: Path, text: str) -> list[str]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [str(path.relative_to(folder)) for path in files if text.encode() in path.read_bytes()]
 
@@ -42,13 +42,14 @@ def test_the_password_of_the_tracking_server_is_stored_nowhere(workspace: Path) 
     assert done.returncode == 0, done.stderr
     assert "c4n4ry" not in done.stdout + done.stderr
     assert (workspace / ".prefect" / "prefect.db").is_file()
-    assert files_with(workspace, "c4n4ry") == []
+    assert files_that_contain(workspace, "c4n4ry") == []
 
 
-# --- interrupted ------------------------------------------------------------------------------
+# --- interruptions and locks ------------------------------------------------------------------
 
 
 def statuses(folder: Path) -> list[str]:
+    """Return the statuses of the logged runs, or none if there is no database yet."""
     with contextlib.suppress(sqlite3.Error):
         address = f"file:{folder / 'mlruns' / 'mlflow.db'}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
@@ -56,7 +57,7 @@ def statuses(folder: Path) -> list[str]:
     return []
 
 
-def endless(folder: Path) -> Path:
+def write_endless_params(folder: Path) -> Path:
     """Write parameters with which training would take hours."""
     values = small_data.values(seeds=1)
     values["datasets"]["notes"]["training"]["epochs"] = 100_000
@@ -64,17 +65,17 @@ def endless(folder: Path) -> Path:
 
 
 @pytest.mark.proves("Ctrl-C or SIGTERM ends a job with exit code 130, without a traceback or a run that stays RUNNING")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "arguments",
     [("train", "notes", "--variant", "original"), ("sweep", "notes", "l2=0.01,0.02")],
     ids=["train", "sweep"],
 )
 def test_an_interrupted_job_closes_its_runs(
-    workspace: Path, arguments: tuple[str, ...], number: signal.Signals
+    workspace: Path, arguments: tuple[str, ...], signal_number: signal.Signals
 ) -> None:
     """SIGINT is sent to the whole process group, as by a terminal; SIGTERM to one process, as by a process manager."""
-    endless(workspace)
+    write_endless_params(workspace)
     with subprocess.Popen(
         [*FEEDFORWARD, *arguments],
         cwd=workspace,
@@ -87,17 +88,17 @@ def test_an_interrupted_job_closes_its_runs(
         while "RUNNING" not in statuses(workspace) and job.poll() is None:
             time.sleep(0.1)
         time.sleep(1)
-        if number == signal.SIGINT:
-            os.killpg(job.pid, number)
+        if signal_number == signal.SIGINT:
+            os.killpg(job.pid, signal_number)
         else:
-            job.send_signal(number)
+            job.send_signal(signal_number)
         printed = job.communicate(timeout=60)[0]
     assert job.returncode == interruption.EXIT_CODE, printed
     assert printed.splitlines()[-1] == interruption.MESSAGE, printed
     assert "Traceback" not in printed
-    ended = set(statuses(workspace))
-    assert "KILLED" in ended
-    assert ended <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
+    final_statuses = set(statuses(workspace))
+    assert "KILLED" in final_statuses
+    assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
 
 
 @pytest.mark.proves("A second job in a checkout is refused with exit code 75")
