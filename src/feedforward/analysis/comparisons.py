@@ -96,12 +96,14 @@ class Ranking:
         variant significantly beats; the others follow from best to worst mean. The means compared here are over the
         seeds that all variants share or, if there are none, over all seeds of each variant.
     tied: the other variants that no variant significantly beats.
+    beaten: the variants that the first significantly beats. A variant in neither list is beaten only by others.
     equivalent: the variants in `tied` whose difference from the first is within the margin, with its whole interval.
     """
 
     order: list[tuple[str, Estimate]]
     tied: list[str]
     equivalent: list[str]
+    beaten: list[str]
 
 
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
@@ -112,7 +114,7 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:
-        return Ranking([], [], [])
+        return Ranking([], [], [], [])
     better_sign = -1 if STATISTICS[statistic].better == "lower" else 1
     shared = set.intersection(*map(set, samples.values()))
     means = {
@@ -122,14 +124,16 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     order = sorted(samples, key=lambda v: -better_sign * means[v])
     by_pair = _latest_intervals(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
     signs = {pair: sign(interval) for pair, interval in by_pair.items()}
-    beaten = {right if s == better_sign else left for (left, right), s in signs.items() if s}
-    first, *tied = [v for v in order if v not in beaten] or order
+    pairs = [(left, right) if s == better_sign else (right, left) for (left, right), s in signs.items() if s]
+    worse = {loser for _, loser in pairs}
+    first, *tied = [v for v in order if v not in worse] or order
     order.remove(first)
     order.insert(0, first)
     equivalent = [v for v in tied if margin and _is_within(by_pair.get((first, v)) or by_pair.get((v, first)), margin)]
     ratio = overlap(runs)
     estimates = {v: estimate(samples[v].values(), overlap=ratio) for v in order}
-    return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent)
+    beaten = [v for v in order if (first, v) in pairs]
+    return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent, beaten)
 
 
 def _latest_intervals(

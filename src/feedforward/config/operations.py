@@ -24,7 +24,7 @@ class Promotion(Strict):
     holdout_models: Annotated[int, Field(ge=1, le=100)] = 3
     class_accuracy: Share = 0.0  # minimum accuracy on the validation samples of each class
     minimum_r2: Share = 0.0  # for regression: minimum R² on the validation samples
-    max_bytes: Bytes = 2**30  # maximum size of the served folder, in bytes
+    max_bytes: Bytes = 2**30  # maximum size of the files that the service reads, in bytes
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # maximum latency for one sample, in ms
     # public key (from `feedforward keys`) for verifying signatures; null: versions are neither signed nor verified
     key: PublicKey | None = None

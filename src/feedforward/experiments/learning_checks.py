@@ -16,7 +16,8 @@ def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.gen
 
     train, validation: the labels (see Split) of the training and the validation samples. Classification: the
     cross-entropy of predicting the class shares; with several labels per sample, its mean over the labels. Regression:
-    the mean squared error of predicting the mean. A class without training samples counts as if it had half a sample.
+    the mean squared error of predicting the mean. Values from 0 to 1 (`unit_regression`, floats): the cross-entropy of
+    predicting the mean. A class without training samples counts as if it had half a sample.
 
     >>> import numpy as np
     >>> round(constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False), 4)  # ln 2
@@ -27,6 +28,10 @@ def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.gen
     if train.ndim == 2:
         columns = zip(train.T, validation.T, strict=True)
         return float(np.mean([constant_loss(labels, held_out, regression) for labels, held_out in columns]))
+    if train.dtype.kind == "f":
+        values, limit = validation.astype(np.float64), 0.5 / len(train)
+        mean = np.clip(train.mean(dtype=np.float64), limit, 1 - limit)
+        return float(-np.mean(values * np.log(mean) + (1 - values) * np.log(1 - mean)))
     classes = int(max(train.max(), validation.max())) + 1
     counts = np.maximum(np.bincount(train.astype(np.int64), minlength=classes), 0.5)
     return float(-np.log(counts / counts.sum())[validation.astype(np.int64)].mean())

@@ -72,7 +72,8 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
     return {
         "winner": winner,
         "sentence": f"{sentence}.",
-        "decided": [variant for variant in others if variant not in ranking.tied],
+        "beaten": ranking.beaten,
+        "beaten_by_others": [variant for variant in others if variant not in ranking.tied + ranking.beaten],
         "equivalent": ranking.equivalent,
         "open": [variant for variant in ranking.tied if variant not in ranking.equivalent],
         "single": best.n == 1,

@@ -33,8 +33,15 @@ def seeds_subtitle(bands: Iterable[Band | None], suffix: str = "") -> str:
 
 
 def seeds_text(counts: Collection[int], suffix: str = "") -> str:
-    """`mean of 3 to 5 seeds` followed by `suffix`, or `one seed`."""
-    return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{suffix}"
+    """`mean of 3 to 5 seeds` followed by `suffix`, or `one seed`.
+
+    >>> seeds_text({3, 5, 4}), seeds_text({5}), seeds_text({1})
+    ('mean of 3 to 5 seeds', 'mean of 5 seeds', 'one seed')
+    """
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "one seed"
+    return f"mean of {fewest if fewest == most else f'{fewest} to {most}'} seeds{suffix}"
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:

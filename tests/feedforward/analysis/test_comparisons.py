@@ -48,11 +48,27 @@ def test_ranking_lists_variants_that_cannot_be_distinguished_from_the_best() -> 
     losses = {"clear": 0.5, "close": 0.3001, "best": 0.3}
     runs = runs_of(**{variant: (loss + rng.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
     ranking = comparisons.rank(runs, losses, "best_val_cross_entropy")
-    assert ranking.order[-1][0] == "clear"
+    assert (ranking.order[-1][0], ranking.beaten) == ("clear", ["clear"])
     assert [ranking.order[0][0], *ranking.tied] in (["best", "close"], ["close", "best"])
     assert ranking.equivalent == []
     with_margin = comparisons.rank(runs, losses, "best_val_cross_entropy", margin=0.05)
     assert with_margin.equivalent == with_margin.tied
+
+
+@pytest.mark.proves("The report says that the winner is better than a variant only if the two were compared and it is")
+def test_a_variant_that_only_others_beat_is_not_listed_as_beaten_by_the_first() -> None:
+    """`first` has the best mean, but its large differences from `last` vary; `second` beats `last` on each seed."""
+    noise = np.random.default_rng(3).normal(0, 0.5, 8)
+    last = np.linspace(0.5, 0.6, 8)
+    second = last - 0.1 + 0.0001 * np.arange(8) % 2
+    first = second - 0.01 + noise - noise.mean()
+    ranking = comparisons.rank(
+        runs_of(first=first.tolist(), second=second.tolist(), last=last.tolist()),
+        ["first", "second", "last"],
+        "best_val_cross_entropy",
+    )
+    assert ([variant for variant, _ in ranking.order], ranking.tied) == (["first", "second", "last"], ["second"])
+    assert ranking.beaten == []
 
 
 def test_ranking_of_accuracy_puts_the_highest_first() -> None:

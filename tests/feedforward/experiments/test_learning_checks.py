@@ -32,6 +32,14 @@ def test_constant_loss_of_a_regression_is_the_variance() -> None:
     assert constant_loss(values, values, regression=True) == pytest.approx(1.0)
 
 
+def test_constant_loss_of_values_from_0_to_1_is_the_cross_entropy_of_their_mean() -> None:
+    train, validation = np.array([0.2, 0.4], np.float32), np.array([0.9, 0.1, 0.5], np.float32)
+    expected = -(0.5 * math.log(0.3) + 0.5 * math.log(0.7))
+    assert constant_loss(train, validation, regression=False) == pytest.approx(expected)
+    ones = np.ones(4, np.float32)
+    assert constant_loss(ones, ones, regression=False) == pytest.approx(-math.log(1 - 0.5 / 4))
+
+
 def test_units_that_no_sample_activates_are_dead() -> None:
     rng = np.random.default_rng(0)
     kernel = np.abs(rng.normal(size=(5, 4))).astype(np.float32)
