@@ -70,7 +70,7 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
     labels = ["lonely" if k == 3 else label for k, label in enumerate(LABELS)]
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == ("cheap", "dear")
-    assert any("1 classes with a single row are left out" in reason for reason in guess.reasons)
+    assert any("left out (`missing`), because only one row has the class: " in reason for reason in guess.reasons)
     one_class_left = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
     with pytest.raises(InputError, match="expected 2 to 50 classes"):
         config_inference.guess(one_class_left)

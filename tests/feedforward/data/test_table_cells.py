@@ -128,7 +128,7 @@ def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepa
     lines = [f"{label},{text},,," for label, text in zip(LABELS, texts, strict=True)]
     (tmp_path / "spam.csv").write_text("v1,v2,,,\n" + "\n".join(lines))
     guess, dataset = prepare(tmp_path / "spam.csv")
-    assert "3 empty columns without a name are ignored" in guess.reasons
+    assert "empty columns without a name that are ignored: 3" in guess.reasons
     assert (guess.entry["reader"]["text"], guess.entry["reader"]["label"]) == ("v2", "v1")
     assert getattr(encoder(dataset), "column", None) == "v2"
 

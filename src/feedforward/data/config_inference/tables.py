@@ -106,7 +106,7 @@ def _entry(
     reader |= {"decimal": decimal} if decimal != "." else {}
     reader |= {"missing": missing} if missing else {}
     reasons.append(
-        f"{len(numeric)} columns of numbers are standardized, {len(categorical)} of categories one-hot encoded"
+        f"columns of numbers (standardized): {len(numeric)}; of categories (one-hot encoded): {len(categorical)}"
     )
     reasons += _left_out_reasons(column for column in others if column.name not in (*numeric, *categorical))
     return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), all_columns)
@@ -225,7 +225,7 @@ def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list
     reasons = [f"{name} contains {len(classes)} different values: `task: {task}`", *unlabeled]
     if single_row_classes:
         shown = ", ".join(map(one_line, single_row_classes[:5]))
-        reasons.append(f"{len(single_row_classes)} classes with a single row are left out (`missing`): {shown}")
+        reasons.append(f"left out (`missing`), because only one row has the class: {shown}")
     rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE_ROWS]
     if rare:
         reasons.append(

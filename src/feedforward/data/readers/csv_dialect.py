@@ -72,7 +72,7 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
     notes += ["quotes are escaped with backslashes"] if escape else []
     first = _first_row(head_rows)
-    notes += [f"{first} lines above the header are skipped"] if first else []
+    notes += [f"lines above the header that are skipped: {first}"] if first else []
     header = [cells.text(cell) for cell in head_rows[first]]
     header[0] = header[0].lstrip("# ")
     header_width, below = len(header), head_rows[first + 1 :]

@@ -183,7 +183,7 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
     }
     columns, ignored = _drop_empty(columns, [] if requested else dialect.unnamed)
     notes = [*dialect.notes, *rows.notes()]
-    notes += [f"{ignored} empty columns without a name are ignored"] if ignored else []
+    notes += [f"empty columns without a name that are ignored: {ignored}"] if ignored else []
     return Table(columns, rows.count, notes)
 
 
