@@ -34,11 +34,11 @@ def first_signal_only() -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
+    def interrupt(received: int, _frame: FrameType | None) -> None:
         _signaled.set()
         for number in handlers:
             signal.signal(number, signal.SIG_IGN)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        raise Terminated if received == signal.SIGTERM else KeyboardInterrupt
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

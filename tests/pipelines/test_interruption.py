@@ -20,3 +20,14 @@ def test_a_job_stops_even_if_a_library_swallowed_the_interrupt(signal_number: si
             stop.check()
     with interruption.first_signal_only():
         interruption.Stop().check()
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interruption.Terminated)]
+)
+def test_only_sigterm_counts_as_sent_to_this_process_alone(
+    signal_number: signal.Signals, raised: type[BaseException]
+) -> None:
+    with pytest.raises(raised) as caught, interruption.first_signal_only():
+        os.kill(os.getpid(), signal_number)
+    assert caught.type is raised

@@ -70,6 +70,7 @@ def link(digest: str, path: str, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)
         return target
+    target.mkdir(parents=True, exist_ok=True)
     for name, md5 in _files_in_folder(file, path):
         link(md5, f"{path}/{name}", target / name)
     return target

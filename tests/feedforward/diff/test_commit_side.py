@@ -90,3 +90,5 @@ def test_a_folder_is_recreated_with_links_to_the_cache(root: Path, tmp_path: Pat
     target = dvc_outputs.link(cache(root, listing, folder=True), "data/raw/notes", tmp_path / "shown")
     assert (target / "train" / "a.txt").read_text() == "a"
     assert (target / "b").is_symlink()
+    empty = dvc_outputs.link(cache(root, "[]", folder=True), "data/collected/notes", tmp_path / "empty")
+    assert list(empty.iterdir()) == []
