@@ -70,8 +70,9 @@ def link(digest: str, path: str, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)
         return target
+    files = _files_in_folder(file, path)
     target.mkdir(parents=True, exist_ok=True)
-    for name, md5 in _files_in_folder(file, path):
+    for name, md5 in files:
         link(md5, f"{path}/{name}", target / name)
     return target
 
