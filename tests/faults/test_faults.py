@@ -4,8 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import bad_requests
+import damaged
+import mistakes
 import pytest
 
 from faults import ROOT, __main__, cited
@@ -62,6 +66,21 @@ def test_rows_are_those_of_the_docs_and_cite_existing_tests() -> None:
     assert documented == [row.number for row in ROWS] == list(range(1, 37))
     missing = [test for row in ROWS for test in row.tests if not cited.exists(test)]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("row", "counted"),
+    [
+        (3, {"damaged files": damaged.FILES}),
+        (4, {"hostile archives": damaged.ARCHIVES}),
+        (21, {"mistakes": mistakes.PARAMS, "files": mistakes.FILES, "command lines": mistakes.COMMANDS}),
+        (26, {"bad requests": bad_requests.REQUESTS}),
+    ],
+)
+def test_documented_numbers_of_cases_are_those_of_the_lists(row: int, counted: dict[str, Sequence[object]]) -> None:
+    lines = (ROOT / "docs" / "reliability.md").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith(f"| {row} |")]
+    assert [f"{len(cases)} {noun}" for noun, cases in counted.items() if f"{len(cases)} {noun}" not in line] == []
 
 
 def test_kill_times_cover_each_step_evenly_and_are_reproducible() -> None:
