@@ -1,12 +1,12 @@
-"""Checks intervals and verdicts by passing synthetic experiments with known effects through the code of the report.
+"""Checks intervals and verdicts: synthetic experiments with known effects go through the code that makes the report.
 
     python -m bench.simulations            # the results quoted in docs/comparison.md; takes several minutes
     python -m bench.simulations --quick
 
 Each experiment draws a dataset: a loss for each sample and variant. Each seed draws a validation split (a random part
-of the samples), and effects of the batch order and of the initial weights. A seed's lowest validation loss is the mean
-loss over the split plus both effects. Therefore, the true means are known, both over all seeds on the same data and
-over new data.
+of the samples) and an effect of the batch order, and each of its runs an effect of the initial weights. A run's lowest
+validation loss is the mean loss over the split plus both effects. Therefore, the true means are known, both over all
+seeds on the same data and over new data.
 """
 
 import argparse
@@ -102,9 +102,9 @@ def verdicts(rng: np.random.Generator, effects: Sequence[float], seeds: int, par
 
 
 def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: int = 1) -> float:
-    """Share of datasets on which a claim is decided at some number of seeds from 2 to `seeds`, if there is no effect.
+    """Share of datasets on which any claim is decided at any number of seeds up to `seeds`, although no effect exists.
 
-    Intervals only shrink as seeds are added, so a claim that is ever decided is also decided at the end.
+    Each interval is intersected with those at fewer seeds, so a claim that is ever decided is also decided at the end.
     """
     params = with_claims(number)
     false_count = 0
@@ -117,7 +117,7 @@ def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: i
 def seeds_needed(effect: float, experiments: int, number: int, start: int = 2) -> tuple[float, int]:
     """Mean number of seeds until a claim with this effect is decided, and the number of seeds that a t test needs.
 
-    There are `number` claims, so both have the level 5 % / `number`; the t test has 80 % power.
+    There are `number` claims, so both use the significance level 5 % / `number`; the t test has 80 % power.
     """
     params, fixed = with_claims(number), fixed_size(effect, 0.05 / number)
     counts = []
@@ -136,25 +136,25 @@ def fixed_size(effect: float, level: float, power: float = 0.8) -> int:
         t = special.stdtrit(n - 1, 1 - level / 2)
         if special.nctdtr(n - 1, effect * math.sqrt(n), t) <= 1 - power:
             return n
-    raise ValueError(f"effect {effect}: more than 10,000 seeds")
+    raise ValueError(f"effect {effect}: needs 10,000 seeds or more")
 
 
 def main() -> None:
     """Print the results quoted in docs/comparison.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
-    share = 10 if parser.parse_args().quick else 1
+    divisor = 10 if parser.parse_args().quick else 1
     print("| 95 % intervals that cover the truth | 5 seeds | 10 seeds | 20 seeds |\n| --- | --- | --- | --- |")
-    columns = [coverage(2000 // share, seeds) for seeds in (5, 10, 20)]
+    columns = [coverage(2000 // divisor, seeds) for seeds in (5, 10, 20)]
     for name in columns[0]:
         print(f"| {name} | {' | '.join(f'{100 * column[name]:.1f} %' for column in columns)} |")
     print("\n| claims | datasets with a false verdict at any of 2 to 100 seeds |\n| --- | --- |")
     for number in (1, 9):
-        print(f"| {number} | {100 * false_verdicts(2000 // share, number):.1f} % |", flush=True)
+        print(f"| {number} | {100 * false_verdicts(2000 // divisor, number):.1f} % |", flush=True)
     print("\n| claims | effect (sd) | seeds, mean | t test, 80 % power | ratio |\n| --- | --- | --- | --- | --- |")
     for number in (1, 9):
         for effect in (0.3, 0.5, 0.8, 1.2, 2.0, 3.0):
-            mean, fixed = seeds_needed(effect, 400 // share, number)
+            mean, fixed = seeds_needed(effect, 400 // divisor, number)
             print(f"| {number} | {effect:g} | {mean:.1f} | {fixed} | {mean / fixed:.2f} |", flush=True)
 
 

@@ -31,9 +31,9 @@ START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Yield a function that waits until the server in PREFECT_API_URL or, if that is not set, a temporary one is ready.
+    """Use the server at PREFECT_API_URL, which is checked now, or a temporary one, which the yielded function starts.
 
-    The first call starts the temporary server.
+    The function waits until the temporary server is ready; with PREFECT_API_URL, it does nothing.
 
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer.
@@ -42,7 +42,7 @@ def serving() -> Iterator[Callable[[], None]]:
         check(address, "start that server, or unset PREFECT_API_URL to use a temporary one")
         yield lambda: None
         return
-    environment.drop_unusable_proxies()  # Prefect connects only to this machine
+    environment.drop_unusable_proxies()  # none is needed: Prefect connects only to this machine
     port = _free_port()
     os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
     os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent

@@ -16,12 +16,13 @@ def lecture(
     dataset: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Datasets in params.yaml. Default: those with `training.lecture`.", autocompletion=dataset_names
+            help="Datasets in params.yaml. Default: those with `training.lecture`, or all if none has it.",
+            autocompletion=dataset_names,
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("lecture.html"),
 ) -> None:
-    """Write the lecture as an interactive page with sliders, curves and single-run results, without training."""
+    """Write the lecture as an interactive page with sliders, curves and single-run results; this trains nothing."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.experiments import lecture_runs
@@ -34,21 +35,21 @@ def lecture(
     names = dataset or lecture_datasets or list(params.datasets)
     for name in names:
         params.dataset(name)
-    store, stories, problems = open_store(), [], []
+    store, lectures, problems = open_store(), [], []
     for name in names:
         try:
-            stories.append(lecture_runs.collect(params, name, store))
+            lectures.append(lecture_runs.collect(params, name, store))
         except DataError as error:
             problems.append(error)
-    if not stories:
+    if not lectures:
         raise problems[0]
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     atomic_files.write_text(
-        out, lecture_page.render(stories, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
+        out, lecture_page.render(lectures, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
     )
-    for story in stories:
-        message(escaped(f"{story.findings.name}: {len(story.points)} combinations, {len(story.runs)} runs"))
+    for collected in lectures:
+        message(escaped(f"{collected.findings.name}: {len(collected.points)} combinations, {len(collected.runs)} runs"))
     print(out)
 
 
@@ -74,7 +75,7 @@ def playground(
     size, left_out = len(page.text.encode()), dict(page.left_out)
     if as_json:
         written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
-        print(json.dumps({**written, "rounding_moved": page.largest_change}, indent=2))
+        print(json.dumps({**written, "largest_change": page.largest_change}, indent=2))
         return
     print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variants'}")
     if left_out:

@@ -28,14 +28,14 @@ SOURCE, PACKAGES = "src", ("src/feedforward", "pipelines")
 class Change:
     """A function or method that differs between the commits; an empty name means the whole module.
 
-    `<module>` and `CLASS.<class>` stand for the statements outside functions. decides: what the module affects, a key
+    `<module>` and `CLASS.<class>` stand for the statements outside functions. affects: what the module affects, a key
     of ENTRIES.
     """
 
     module: str
     name: str
     change: Literal["changed", "added", "removed"]
-    decides: str
+    affects: str
 
 
 def changes(repository: Repository, a: str, b: str) -> list[Change]:
@@ -60,19 +60,19 @@ def _modules(repository: Repository, commit: str, folder: Path) -> dict[str, tup
         return {}
     repository.extract(commit, packages, folder)
     modules: dict[str, tuple[Path, str]] = {}
-    for decides, entries in ENTRIES.items():
+    for affects, entries in ENTRIES.items():
         try:
             files = closure(entries, folder / SOURCE)
         except (UnresolvedImport, SyntaxError):  # another release, without these modules
             continue
-        modules = {name: (path, decides) for name, path in files.items()} | modules
+        modules = {name: (path, affects) for name, path in files.items()} | modules
     return modules
 
 
 def _changes(module: str, a: tuple[Path, str] | None, b: tuple[Path, str] | None) -> Iterator[Change]:
-    decides = (a or b or (Path(), ""))[1]
+    affects = (a or b or (Path(), ""))[1]
     if a is None or b is None:
-        yield Change(module, "", "added" if a is None else "removed", decides)
+        yield Change(module, "", "added" if a is None else "removed", affects)
         return
     before, after = functions(a[0].read_text(encoding="utf-8")), functions(b[0].read_text(encoding="utf-8"))
     for name in before | after:
@@ -80,7 +80,7 @@ def _changes(module: str, a: tuple[Path, str] | None, b: tuple[Path, str] | None
             change: Literal["changed", "added", "removed"] = (
                 "added" if name not in before else "removed" if name not in after else "changed"
             )
-            yield Change(module, name, change, decides)
+            yield Change(module, name, change, affects)
 
 
 def functions(source: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[
         if side.commit is None:
             remarks.append(f"code: the commit of {side.title} is unknown")
         elif not repository.exists:
-            remarks.append("code: is not compared, because git is not installed or this folder is in no git repository")
+            remarks.append("code: not compared, because git is not installed or this folder is not in a git repository")
         elif repository.commit(side.commit) is None:
             remarks.append(
                 f"code: commit {side.commit[:12]} of {side.title} is not in this repository; run `git fetch`"

@@ -79,7 +79,7 @@ def _code(changes: Sequence[code.Change], with_title: bool) -> list[Any]:
     """One line per module, with its functions."""
     modules: dict[str, list[code.Change]] = {}
     for change in changes:
-        modules.setdefault(f"{change.module} (affects {change.decides})", []).append(change)
+        modules.setdefault(f"{change.module} (affects {change.affects})", []).append(change)
     lines = [
         Text(f"code {module}: {', '.join(f'{entry.name} {entry.change}'.strip() for entry in entries)}")
         for module, entries in modules.items()

@@ -38,7 +38,7 @@ def ignore_progress(_: str) -> None:
 
 
 class Refused(FeedforwardError):
-    """The challenger does not meet the acceptance criteria; it stays registered and is not served."""
+    """A promotion was refused. The champion is unchanged; a challenger stays registered and is not served."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = ign
     """
     settings.apply()
     if params.dataset(name).demo:
-        reason = "it is demo data, which is never promoted"
+        reason = "models of demo data are never promoted"
         audit_log.append(name, audit_log.REFUSED, reason)
-        raise Refused(f"{name}: {reason}; promote a real dataset")
+        raise Refused(f"{name}: {reason}; use another dataset")
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
@@ -96,7 +96,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
     """Evaluate a version and return it with its metrics; if the evaluation fails, the audit log records the reason.
 
     Raises:
-        Refused: the version was changed, cannot be loaded, or predicts wrongly; it is not evaluated again.
+        Refused: the version was changed, cannot be loaded, or makes wrong predictions.
         EvaluationFailed: the evaluation could not be finished.
     """
     try:
@@ -173,7 +173,7 @@ def _decide(
 def _champion_evidence(
     params: Params, name: str, champion: Version | None, reference: bundle.Servable, validation: Split
 ) -> tuple[Evidence | None, str]:
-    """The champion's evidence, or None and the reason if there is no champion that can be compared."""
+    """The champion's evidence, or None and the reason, which is empty if there is no champion."""
     if champion is None:
         return None, ""
     try:
@@ -185,11 +185,11 @@ def _champion_evidence(
         if encoders.lacks_pairs(reference.encoder, served.encoder):
             return (
                 None,
-                f"{champion.name} reads pairs of words, which the data no longer have, so it cannot be compared",
+                f"{champion.name} uses word pairs, which the data no longer contain, so it cannot be compared",
             )
         return evaluation.evidence(evaluation.holdout_models(champion), reference, validation), ""
     except DataError as error:
-        return None, f"the previous champion can no longer be served: {error}"
+        return None, f"the champion can no longer be served: {error}"
 
 
 def _add_card(

@@ -20,7 +20,7 @@ from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-# GET paths that are counted under their own names in the metrics; unknown paths are counted as `other`
+# paths that are counted under their own names in the metrics; unknown paths are counted as `other`
 COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
 PRIVATE = "feedback"  # path that only clients on this machine may use
 log = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ def write(folder: Path, module: str, text: str) -> None:
 
 def changes(folder: Path, a: str, b: str) -> list[tuple[str, ...]]:
     return [
-        (change.module.removeprefix("feedforward."), change.name, change.change, change.decides)
+        (change.module.removeprefix("feedforward."), change.name, change.change, change.affects)
         for change in code.changes(Repository(folder), a, b)
     ]
 

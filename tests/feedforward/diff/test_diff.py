@@ -24,12 +24,12 @@ from feedforward.data import config_inference
 from feedforward.diff import comparison, text
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
-from feedforward.experiments import comparison as reports
+from feedforward.experiments import comparison as experiment_comparison
 from feedforward.promotion import candidate, evaluation
 from feedforward.reports import tables
 
 NAME = "reviews"
-HEAD = "seeds: 2\nvariants:\n  original: {}\n  smaller: {size: small}\ndatasets: {}\n"
+PARAMS_START = "seeds: 2\nvariants:\n  original: {}\n  smaller: {size: small}\ndatasets: {}\n"
 CLAIM = {"text": "smaller is worse", "statistic": "best_val_cross_entropy", "left": "smaller"}
 COMPARISON = "reports/comparison"
 LOSSES = "src/feedforward/training/losses.py"
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainedRepository:
     """A repository after two training jobs. For each job: the commit with its results, and its final run of seed 0."""
 
     root: Path
@@ -47,8 +47,10 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> Iterator[Job]:
-    """Train twice: the second time, the final model has fewer epochs and a function has changed."""
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None
+) -> Iterator[TrainedRepository]:
+    """Train twice: the second time, the final model trains for fewer epochs, and a function has changed."""
     root = workspaces.add_store(tmp_path_factory.mktemp("diff"), empty_database)
     (root / ".gitignore").write_text(IGNORED)
     write_pipeline(root)
@@ -62,12 +64,12 @@ def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorfl
             assert old in content
             (root / path).write_text(content.replace(old, new, 1))
         second = train(root, "second")
-        yield Job(root, (first[0], second[0]), (first[1], second[1]))
+        yield TrainedRepository(root, (first[0], second[0]), (first[1], second[1]))
 
 
 def write_params(root: Path) -> None:
     source = own_data.texts(root / "reviews.csv")
-    (root / "params.yaml").write_text(HEAD)
+    (root / "params.yaml").write_text(PARAMS_START)
     guess = config_inference.guess(source).entry
     guess["training"] |= {"epochs": 5, "final": {"variant": "original", "epochs": 9}}
     guess["claims"] = [CLAIM | {"direction": "higher", "right": "original"}]
@@ -84,7 +86,7 @@ def write_pipeline(root: Path) -> None:
 
 
 def write_code(root: Path) -> None:
-    """Write a module of the project, and the entry module for the weights, which imports it."""
+    """Write a module of the project, and the module in which training starts, which imports it."""
     (root / "src/feedforward/training").mkdir(parents=True)
     (root / "src/feedforward/experiments").mkdir()
     for package in ("", "training/", "experiments/"):
@@ -103,7 +105,7 @@ def train(root: Path, message: str) -> tuple[str, str]:
     judged = findings.find(results, params)
     atomic_files.write_text(root / COMPARISON / "table.csv", tables.summary_csv(judged))
     atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_json(judged))
-    atomic_files.write_json(root / COMPARISON / "metrics.json", reports.metrics(judged))
+    atomic_files.write_json(root / COMPARISON / "metrics.json", experiment_comparison.metrics(judged))
     assert workspace.run(root, *workspace.DVC, "commit", "--force", "--quiet").returncode == 0
     git(root, "add", "--force", "reports/comparison/metrics.json")
     commit_id = commit(root, f"{message}: results")
@@ -112,10 +114,10 @@ def train(root: Path, message: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.chdir(job.root)
+def repository(trained: TrainedRepository, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> TrainedRepository:
+    monkeypatch.chdir(trained.root)
     monkeypatch.setenv("COLUMNS", "200")
-    return job
+    return trained
 
 
 def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def check_final_models_differ(answer: dict[str, Any]) -> None:
         assert sum(example["a"]["probabilities"].values()) == pytest.approx(1)
 
 
-def test_diff_of_two_commits(inside: Job, shell: Shell) -> None:
+def test_diff_of_two_commits(repository: TrainedRepository, shell: Shell) -> None:
     answer = diff(shell, "HEAD~2", "HEAD")
     assert answer["params"] == [{"name": f"datasets.{NAME}.training.final.epochs", "a": "9", "b": "3"}]
     assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
@@ -145,7 +147,7 @@ def test_diff_of_two_commits(inside: Job, shell: Shell) -> None:
         "module": "feedforward.training.losses",
         "name": "",
         "change": "changed",
-        "decides": "weights",
+        "affects": "weights",
     }
     assert (answer["data"], answer["environment"], answer["remarks"]) == ([], [], [])
     figures = {entry["name"]: entry for entry in answer["figures"]}
@@ -155,9 +157,9 @@ def test_diff_of_two_commits(inside: Job, shell: Shell) -> None:
     check_final_models_differ(answer)
 
 
-def test_equal_results_are_reported_in_one_line(inside: Job, shell: Shell) -> None:
-    git(inside.root, "tag", "--force", "v1", "HEAD~2")
-    for pair in (("HEAD", "HEAD"), ("v1", inside.commits[0]), (inside.runs[1], inside.runs[1][:12])):
+def test_equal_results_are_reported_in_one_line(repository: TrainedRepository, shell: Shell) -> None:
+    git(repository.root, "tag", "--force", "v1", "HEAD~2")
+    for pair in (("HEAD", "HEAD"), ("v1", repository.commits[0]), (repository.runs[1], repository.runs[1][:12])):
         assert shell.run("diff", *pair) == 0
         assert shell.stdout.startswith("same: ")
         assert len(shell.stdout.splitlines()) == 1
@@ -166,8 +168,8 @@ def test_equal_results_are_reported_in_one_line(inside: Job, shell: Shell) -> No
     assert json.loads(shell.stdout)["same"] is True
 
 
-def test_diff_without_the_cache_compares_headline_metrics_and_notes_the_rest(inside: Job, shell: Shell) -> None:
-    cache, away = inside.root / ".dvc" / "cache", inside.root / ".dvc" / "away"
+def test_diff_without_the_cache_reports_what_it_could_not_compare(repository: TrainedRepository, shell: Shell) -> None:
+    cache, away = repository.root / ".dvc" / "cache", repository.root / ".dvc" / "away"
     cache.rename(away)
     try:
         answer = diff(shell, "HEAD~2", "HEAD")
@@ -179,20 +181,20 @@ def test_diff_without_the_cache_compares_headline_metrics_and_notes_the_rest(ins
         assert any(line.startswith(part) and "`dvc fetch" in line for line in answer["remarks"])
 
 
-def test_diff_of_two_runs(inside: Job, shell: Shell) -> None:
-    answer = diff(shell, inside.runs[0][:8], inside.runs[1])
+def test_diff_of_two_runs(repository: TrainedRepository, shell: Shell) -> None:
+    answer = diff(shell, repository.runs[0][:8], repository.runs[1])
     assert answer["params"] == [{"name": "epochs", "a": "9", "b": "3"}]
     assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
     figures = {entry["name"]: entry for entry in answer["figures"]}
     assert figures["test_loss"]["a"]["low"] < figures["test_loss"]["a"]["value"]
     assert not [name for name in figures if name.startswith(("system/", "loss")) or name.endswith("_se")]
     check_final_models_differ(answer)
-    assert shell.run("diff", *inside.runs) == 1
+    assert shell.run("diff", *repository.runs) == 1
     for part in ("parameter", "code feedforward.training.losses", "Predictions for reviews", "95 % intervals"):
         assert part in shell.stdout
 
 
-def test_parent_runs_have_means_with_intervals(inside: Job, shell: Shell) -> None:
+def test_parent_runs_have_means_with_intervals(repository: TrainedRepository, shell: Shell) -> None:
     store = tracking.open_store()
     variants = {run.tags["variant"]: run.run_id for run in store.find_runs(NAME, role="variant")}
     answer = diff(shell, variants["original"], variants["smaller"])
@@ -202,11 +204,11 @@ def test_parent_runs_have_means_with_intervals(inside: Job, shell: Shell) -> Non
     assert loss["b"]["low"] < loss["b"]["value"] < loss["b"]["high"]
 
 
-def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
+def test_diff_of_two_model_versions(repository: TrainedRepository, shell: Shell) -> None:
     from feedforward.tracking.registry import Registry
 
-    registry, params = Registry(), load_params(inside.root / "params.yaml")
-    for number, start in enumerate(inside.runs, start=1):
+    registry, params = Registry(), load_params(repository.root / "params.yaml")
+    for number, start in enumerate(repository.runs, start=1):
         [run] = registry.runs_with_id_prefix(start)
         calibrated = evaluation.final_calibration(params, NAME, run, registry)
         version = candidate.register(params, NAME, run, registry, calibrated)
@@ -217,7 +219,7 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
     assert answer["params"] == [{"name": "epochs", "a": "9", "b": "3"}]
     check_final_models_differ(answer)
     assert shell.run("diff", f"{NAME}:2", f"{NAME}:champion") == 0
-    [compared] = diff(shell, f"{NAME}:2", inside.runs[1])["predictions"]
+    [compared] = diff(shell, f"{NAME}:2", repository.runs[1])["predictions"]
     assert compared["different"] == 0, "only the version is calibrated: the same answers, different probabilities"
     registry.tag(version, {"decision": "promoted", "evaluation": '{"seen_accuracy": 0.75, "latency_ms": 1}'})
     answer = diff(shell, f"{NAME}:1", f"{NAME}:2")
@@ -240,29 +242,33 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
         (("HEAD",), "Missing argument"),
     ],
 )
-def test_an_unknown_name_is_reported_in_one_line(
-    inside: Job, shell: Shell, arguments: tuple[str, ...], message: str
+def test_an_unknown_or_missing_name_is_reported_in_one_line(
+    repository: TrainedRepository, shell: Shell, arguments: tuple[str, ...], message: str
 ) -> None:
     assert shell.run("diff", *arguments) == 2
     assert message in shell.stderr
     assert len(shell.stderr.splitlines()) == 1
 
 
-def test_error_for_comparing_a_commit_with_a_run_lists_valid_comparisons(inside: Job, shell: Shell) -> None:
-    assert shell.run("diff", "HEAD", inside.runs[0]) == 2
+def test_error_for_a_commit_and_a_run_names_a_commit_to_compare_with(
+    repository: TrainedRepository, shell: Shell
+) -> None:
+    assert shell.run("diff", "HEAD", repository.runs[0]) == 2
     name = shell.stderr.split("name ")[-1].split(",")[0]
-    assert git(inside.root, "rev-parse", "HEAD~3").startswith(name)
+    assert git(repository.root, "rev-parse", "HEAD~3").startswith(name)
     assert shell.run("diff", "HEAD~2", name) == 1
 
 
-def test_code_is_not_compared_without_git(inside: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_not_compared_without_git(
+    repository: TrainedRepository, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
-    assert shell.run("diff", *inside.runs[:2]) in (0, 1)
-    assert "code: is not compared, because git is not installed or this folder is in no git repository" in shell.stdout
+    assert shell.run("diff", *repository.runs[:2]) in (0, 1)
+    assert "code: not compared, because git is not installed or this folder is not in a git repository" in shell.stdout
     assert "git fetch" not in shell.stdout
 
 
-def test_diff_shows_flipped_verdicts_and_unknown_values(tmp_path: Path) -> None:
+def test_diff_shows_changed_verdicts_and_unknown_commits(tmp_path: Path) -> None:
     a = Side("a", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "undecided", "other": "supported"})
     b = Side("b", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "supported", "other": "supported"})
     compared = comparison.compare(a, b, Repository(tmp_path))

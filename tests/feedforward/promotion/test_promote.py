@@ -261,7 +261,7 @@ def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, s
     flip_bit(model_versions.folder(find_version(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
     assert weaker.decision.promoted
-    assert "the previous champion can no longer be served" in str(audit_entries()[-1]["reason"])
+    assert "the champion can no longer be served" in str(audit_entries()[-1]["reason"])
 
 
 def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_store: "Store") -> None:

@@ -58,7 +58,7 @@ def test_small_and_large_batches_are_encoded_the_same() -> None:
         np.testing.assert_array_equal(TEXT_ENCODER.encode(batch).indptr, expected.indptr)
 
 
-def test_split_returns_words_in_order_and_columns_of_returns_their_columns() -> None:
+def test_words_of_a_text_keep_their_order_and_have_columns() -> None:
     split = TEXT_ENCODER.split("The film: THE film!? never")
     assert split == ["the", "film", "the", "film", "never"]
     assert TEXT_ENCODER.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]

@@ -19,7 +19,7 @@ def config(**changes: object) -> TextReader:
 
 @pytest.fixture
 def store(tmp_path):
-    """A function that stores texts like a fetched archive, and returns the path of each file of the dataset."""
+    """A function that stores texts as `fetch` stores an archive, and returns the path of each file of the dataset."""
 
     def put(reviews: dict[str, bytes]) -> dict:
         path = tmp_path / "set.parquet"
@@ -30,7 +30,7 @@ def store(tmp_path):
     return put
 
 
-def test_a_word_of_a_megabyte_is_shortened_for_display(store, tmp_path):
+def test_a_word_of_a_million_letters_is_shortened_for_display(store, tmp_path):
     reviews = REVIEWS | {"set/train/pos/9_9.txt": b"x" * 2**20 + b" fun"}
     content = reading.read(config(), store(reviews))
     (tmp_path / "vocabulary.txt").write_text("".join(f"{word}\n" for word in content.vocabulary))
@@ -43,7 +43,7 @@ def test_a_word_of_a_megabyte_is_shortened_for_display(store, tmp_path):
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
     content = reading.read(config(), store(REVIEWS))
     train, test = content.parts
-    # counts in the training split alone: bad 3, a 2, film 2, good 2, and once each: and, fun, long
+    # counts in the training split alone: bad 3, a 2, film 2, good 2; `and`, `fun` and `long` occur once
     assert content.vocabulary == ["bad", "a", "film", "good", "and", "fun", "long"]
     assert content.facts == {"distinct_words": 7}
     assert train.split.labels.tolist() == [0, 0, 1]

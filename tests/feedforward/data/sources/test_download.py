@@ -77,7 +77,7 @@ def test_correct_files_are_not_fetched_again(root):
     assert (raw / "numbers").read_bytes() == CONTENT
 
 
-def test_a_loop_of_links_is_reported_as_a_missing_file(root):
+def test_a_loop_of_symbolic_links_is_reported(root):
     (root / "loop.gz").symlink_to("loop.gz")
     assert "loop.gz" in failure(numbers_file("loop.gz"), root)
 
@@ -246,7 +246,7 @@ def test_files_without_a_digest_must_match_their_first_fetch(root):
     assert (fetch(files, root) / "own.csv").read_text() == "second"
 
 
-def test_damaged_records_of_digests_are_ignored(root):
+def test_a_damaged_file_of_digests_is_ignored(root):
     put_numbers(root / "mirror")
     (root / "raw").mkdir()
     (root / "raw" / "digests.json").write_bytes(b"\xff{")
