@@ -86,7 +86,9 @@ def test_health_ready_metrics_and_openapi_routes(served: LiveService) -> None:
     assert 'feedforward_requests_total{path="predict",status="422"} 1.0' in text
     assert 'feedforward_request_seconds_count{path="predict"} 2.0' in text
     assert f'feedforward_champion_version{{dataset="{NAME}"}} 1.0' in text
-    assert "evil" not in text
+    for path in ("/evil", "/predict/evil", "/incoming/evil"):  # a client cannot add series with names of its own
+        served.client.post(path, json={})
+    assert "evil" not in served.client.get("/metrics").text
     api = served.client.get("/openapi.json").json()
     assert {"/predict/{dataset}", "/incoming/{dataset}", "/health", "/ready", "/metrics"} <= set(api["paths"])
     for path in ("/docs", "/"):
