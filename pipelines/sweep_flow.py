@@ -44,7 +44,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
         try:
             return training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
         except TrainingError:  # a run that fails does not end the sweep
-            return reuse.find_known([job.pack for job in jobs], store)
+            return reuse.find_finished([job.pack for job in jobs], store)
 
     with store.closing_when_interrupted(), store.closing(parent):
         outcome = _search(requested, parent, train, store)

@@ -161,7 +161,7 @@ def run_jobs(
         TrainingError: some runs failed; the others are in the store.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
-    known_results = reuse.find_known([job.pack for job in jobs], store)
+    known_results = reuse.find_finished([job.pack for job in jobs], store)
     missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known_results)).members]
     if not missing:
         return known_results
@@ -212,7 +212,7 @@ def run(
         try:
             results = run_jobs([Job(pack, params) for pack in packs], f"train ({protocol})", wait_for_server, store)
         except TrainingError:
-            parent_runs.conclude(packs, reuse.find_known(packs, store), params, store)
+            parent_runs.conclude(packs, reuse.find_finished(packs, store), params, store)
             raise
         parent_runs.conclude(packs, results, params, store)
     return parent_runs.results_of(packs, results)

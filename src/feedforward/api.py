@@ -166,7 +166,7 @@ def train(
 
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
-    run_results = reuse.find_known(packs, store)
+    run_results = reuse.find_finished(packs, store)
     missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
     if missing:
         runner.prepare(jobs=1)

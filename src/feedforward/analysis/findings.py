@@ -22,7 +22,7 @@ class Findings:
     replicas, in the order of params. runs: all runs of one protocol, including final runs. differences: for every
     replica statistic, each other variant against the baseline. margins: for each statistic, the smallest difference
     that matters.
-    simple: results of constant predictions and of models without hidden layers; None if they were not measured.
+    baseline_results: of constant predictions and of models without hidden layers; None if they were not measured.
     suspicions: one line for each result that is suspiciously better than all published results.
     """
 
@@ -36,7 +36,7 @@ class Findings:
     verdicts: list[Verdict]
     failures: list[Failures] = field(default_factory=list)
     margins: dict[str, float] = field(default_factory=dict)
-    simple: Baselines | None = None
+    baseline_results: Baselines | None = None
     suspicions: list[str] = field(default_factory=list)
 
     @property
@@ -51,16 +51,16 @@ class Findings:
 
 
 def find(
-    results: Iterable[RunResult], params: Params, protocol: str = "fair", simple: Iterable[RunResult] = ()
+    results: Iterable[RunResult], params: Params, protocol: str = "fair", baseline_results: Iterable[RunResult] = ()
 ) -> list[Findings]:
     """The findings of each dataset that has runs of the protocol, in the order of params.
 
-    simple: the results of the `baselines` stage, whose splits are those of protocol `fair`.
+    baseline_results: the results of the `baselines` stage, whose splits are those of protocol `fair`.
 
     Raises:
         DataError: no run has this protocol, or the dataset or variant of a run is not in params.
     """
-    results, simple = list(results), [run for run in simple if run.protocol == protocol]
+    results, baseline_results = list(results), [run for run in baseline_results if run.protocol == protocol]
     for run in results:
         if run.dataset not in params.datasets or run.variant not in params.variants:
             raise DataError(
@@ -68,7 +68,7 @@ def find(
             )
     verdicts = claims.judge(results, params, protocol)
     findings = [
-        _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name], simple)
+        _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name], baseline_results)
         for name in params.datasets
         if (runs := statistics.select(results, name, protocol))
     ]
@@ -82,14 +82,14 @@ def find(
 
 
 def _findings(
-    name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict], simple: Sequence[RunResult]
+    name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict], baseline_results: Sequence[RunResult]
 ) -> Findings:
     dataset = params.datasets[name]
     baseline = dataset.training.final.variant
     replicas = {run.variant for run in runs if run.role == "replica"}
     variants = [variant for variant in params.variants if variant in replicas]
     summary = statistics.summarize(runs, params.variants)
-    is_measured = any(run.dataset == name for run in simple)
+    is_measured = any(run.dataset == name for run in baseline_results)
     return Findings(
         name,
         dataset,
@@ -101,7 +101,7 @@ def _findings(
         verdicts,
         failures.find(runs, dataset),
         {str(statistic): margin for statistic, margin in dataset.margins.items()},
-        baselines.find(simple, name, baseline, runs) if is_measured else None,
+        baselines.find(baseline_results, name, baseline, runs) if is_measured else None,
         [line for variant, entries in summary.items() for line in literature.suspicions(variant, entries, dataset)],
     )
 

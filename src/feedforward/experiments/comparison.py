@@ -36,18 +36,18 @@ def compare(
     folder: Path | None = None,
     additions: Additions | None = None,
     own_process: bool = False,
-    simple: Iterable[RunResult] = (),
+    baseline_results: Iterable[RunResult] = (),
 ) -> Path:
     """Compare the variants of each dataset and write everything into `folder`, atomically.
 
     additions: additional content of the page. Results of protocol `lecture` are shown as well if there are any.
-    own_process: draw in a separate process, so that the caller's other threads can continue. simple: baseline results.
+    own_process: draw in a separate process, so that the caller's other threads can continue.
 
     Raises:
         DataError: there is no result of the protocol, or a result does not belong to params.
     """
     results = list(results)
-    findings, additions = find(results, params, protocol, simple), additions or Additions()
+    findings, additions = find(results, params, protocol, baseline_results), additions or Additions()
     references = {entry.name: baseline_section.references(entry) for entry in findings}
     additions = replace(additions, references=references | dict(additions.references))
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
@@ -85,10 +85,10 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
 
 
 def render_table(
-    results: Iterable[RunResult], params: Params, protocol: str = "fair", simple: Iterable[RunResult] = ()
+    results: Iterable[RunResult], params: Params, protocol: str = "fair", baseline_results: Iterable[RunResult] = ()
 ) -> Group:
-    """The tables and the verdicts for a terminal, to be printed by rich. simple: results of baselines."""
-    return terminal.show(find(results, params, protocol, simple))
+    """The tables and the verdicts for a terminal, to be printed by rich. baseline_results: results of baselines."""
+    return terminal.show(find(results, params, protocol, baseline_results))
 
 
 def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -122,4 +122,4 @@ def _results(packs: Iterable[Pack], index: FingerprintIndex, store: "Store") -> 
                 others += 1
         if members:
             stored.append(dataclasses.replace(pack, members=tuple(members)))
-    return parent_runs.results_of(stored, reuse.find_known(stored, store)), others
+    return parent_runs.results_of(stored, reuse.find_finished(stored, store)), others

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from feedforward.tracking.records import LoggedRun, StoredResult
 
 
-def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
+def find_finished(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
     """Find the stored results of the packs' runs, by fingerprint; recompute metrics whose code has changed."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:

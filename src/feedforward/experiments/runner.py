@@ -159,9 +159,9 @@ def compare(params: Params) -> None:
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         future_store = pool.submit(_open_store)
         additions = comparison.gather(results, params)
-        simple = baselines.load(params.datasets)
+        baseline_results = baselines.load(params.datasets)
         folder = comparison.compare(
-            results, params, params.protocols[0], None, additions, own_process=True, simple=simple
+            results, params, params.protocols[0], None, additions, own_process=True, baseline_results=baseline_results
         )
         store = future_store.result()
     for name in params.datasets:

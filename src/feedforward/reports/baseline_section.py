@@ -20,13 +20,15 @@ SCORES = ("test_accuracy", "test_mae")  # drawn even if there are no published r
 def references(findings: Findings) -> list[Reference]:
     """The baselines, for the curves and for the table of all variants."""
     return (
-        [Reference(name, estimates) for name, estimates in findings.simple.summary.items()] if findings.simple else []
+        [Reference(name, estimates) for name, estimates in findings.baseline_results.summary.items()]
+        if findings.baseline_results
+        else []
     )
 
 
 def levels(findings: Findings) -> dict[str, float]:
     """The validation loss of each baseline that has one."""
-    summary = findings.simple.summary if findings.simple else {}
+    summary = findings.baseline_results.summary if findings.baseline_results else {}
     return {name: e["best_val_cross_entropy"].mean for name, e in summary.items() if "best_val_cross_entropy" in e}
 
 
@@ -50,7 +52,7 @@ def _panel(drawn: list[Mark], statistic: str) -> dict[str, Any]:
 
 def marks(findings: Findings, statistic: str) -> Iterator[Mark]:
     """Marks for the baselines, the final model and the published results that have this statistic."""
-    for name, estimates in (findings.simple.summary if findings.simple else {}).items():
+    for name, estimates in (findings.baseline_results.summary if findings.baseline_results else {}).items():
         if entry := estimates.get(statistic):
             yield Mark(f"{name}, baseline", "baseline", entry.mean, entry.low, entry.high)
     if entry := findings.summary.get(findings.baseline, {}).get(statistic):
@@ -65,13 +67,13 @@ def marks(findings: Findings, statistic: str) -> Iterator[Mark]:
 
 def differences(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Header and rows: the final model's variant minus each baseline, paired by seed, with a verdict in each cell."""
-    if findings.simple is None:
+    if findings.baseline_results is None:
         return [], []
-    by_pair = {(d.right, d.statistic): d for d in findings.simple.differences}
+    by_pair = {(d.right, d.statistic): d for d in findings.baseline_results.differences}
     statistics = [name for name in COMPARED_STATISTICS if any(statistic == name for _, statistic in by_pair)]
     rows = [
         [baseline, *(_difference(by_pair.get((baseline, statistic))) for statistic in statistics)]
-        for baseline in findings.simple.summary
+        for baseline in findings.baseline_results.summary
     ]
     header = [f"{findings.baseline} − baseline", *(STATISTICS[statistic].label for statistic in statistics)]
     return header, rows if statistics else []

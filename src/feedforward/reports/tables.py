@@ -124,7 +124,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _with_baselines(findings: Findings) -> Summary:
-    return findings.summary | (findings.simple.summary if findings.simple else {})
+    return findings.summary | (findings.baseline_results.summary if findings.baseline_results else {})
 
 
 def summary_csv(findings: Iterable[Findings]) -> str:
@@ -147,7 +147,7 @@ def differences_csv(findings: Iterable[Findings]) -> str:
             *(e.new_low, e.new_high, s.low if s else None, s.high if s else None, d.paired, d.unpaired),
         )
         for entry in findings
-        for d in [*entry.differences, *(entry.simple.differences if entry.simple else ())]
+        for d in [*entry.differences, *(entry.baseline_results.differences if entry.baseline_results else ())]
         for e, s in [(d.estimate, d.anytime)]
     ]
     fixed = ("n", "mean", "low", "high", "p", "p_holm", "new_low", "new_high")

@@ -89,7 +89,7 @@ def _final_lines(findings: Findings) -> list[Text]:
 def _baseline_lines(findings: Findings) -> list[Text]:
     """The baselines, and warnings about results that are better than all published ones."""
     lines = []
-    for name, estimates in (findings.simple.summary if findings.simple else {}).items():
+    for name, estimates in (findings.baseline_results.summary if findings.baseline_results else {}).items():
         values = [
             f"{tables.SHORT_LABELS[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
             for key in BASELINES

@@ -36,19 +36,19 @@ def baseline_runs(name: str, seeds: int = 4) -> list[RunResult]:
 
 def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
     runs = synthetic_runs(params, range(4))
-    mnist, imdb = findings.find(runs, params, simple=baseline_runs("logistic regression"))
-    assert mnist.simple is None
-    assert imdb.simple is not None
+    mnist, imdb = findings.find(runs, params, baseline_results=baseline_runs("logistic regression"))
+    assert mnist.baseline_results is None
+    assert imdb.baseline_results is not None
     assert set(imdb.summary) == set(params.variants)  # baselines are not variants
-    [difference] = imdb.simple.differences
+    [difference] = imdb.baseline_results.differences
     assert (difference.left, difference.right) == ("original", "logistic regression")
     assert difference.estimate.mean == pytest.approx(-0.0205)
     assert difference.sign == -1
-    summary = imdb.simple.summary["logistic regression"]
+    summary = imdb.baseline_results.summary["logistic regression"]
     assert summary["best_val_cross_entropy"].n == 4
     assert summary["best_val_cross_entropy"].new_low is not None
     assert summary["test_accuracy"].low == pytest.approx(0.88 - 1.96 * 0.002, abs=1e-6)
-    assert findings.find(runs, params, "fair")[1].simple is None
+    assert findings.find(runs, params, "fair")[1].baseline_results is None
 
 
 def test_loading_without_baseline_files_returns_an_empty_list(small: Params) -> None:

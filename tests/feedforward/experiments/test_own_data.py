@@ -87,7 +87,7 @@ def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
     store = open_store()
     packs = plan.plan(prepared, "fair")
     results = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
-    parent_runs.conclude(packs, reuse.find_known(packs, store), prepared, store)
+    parent_runs.conclude(packs, reuse.find_finished(packs, store), prepared, store)
     result_files.save(paths.trained("fair"), results, "test")
     return results
 

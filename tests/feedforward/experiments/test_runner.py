@@ -212,28 +212,28 @@ def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> No
 def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original")
     planned = plan.plan(chosen, "fair", ["notes"], ["dropout", "original", "l2"], [0])
-    assert reuse.find_known(planned, small_store) == {}
+    assert reuse.find_finished(planned, small_store) == {}
     trained = runner.train_pack(pack, chosen, small_store)
 
-    known = reuse.find_known(planned, small_store)
+    known = reuse.find_finished(planned, small_store)
     assert len(trained) == 2
     assert all(result in trained for result in parent_runs.results_of(planned, known))  # bit for bit
     missing = [(member.variant, p.role) for p in planned for member in p.without(known).members]
     assert sorted(missing) == [("l2", "replica"), ("original", "final")]
 
     more_seeds = plan.plan(params(seeds=3), "fair", ["notes"], ["dropout"])
-    known = reuse.find_known(more_seeds, small_store)
+    known = reuse.find_finished(more_seeds, small_store)
     assert len(known) == 1
     assert {p.seed for p in more_seeds if p.without(known).members} == {1, 2}
 
     changed_params = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
     changed = plan.plan(changed_params, "fair", ["notes"], ["dropout", "original"], [0])
-    known = reuse.find_known(changed, small_store)
+    known = reuse.find_finished(changed, small_store)
     missing = [(member.variant, p.role) for p in changed for member in p.without(known).members]
     assert sorted(missing) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
     packs = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
-    [reused] = parent_runs.results_of(packs, reuse.find_known(packs, small_store))
+    [reused] = parent_runs.results_of(packs, reuse.find_finished(packs, small_store))
     assert (reused.variant, reused.weights_digest) == (
         "half",
         next(r for r in trained if r.variant == "dropout").weights_digest,
@@ -244,12 +244,12 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
 def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
-    missing = pack.without(reuse.find_known([pack], small_store))
+    missing = pack.without(reuse.find_finished([pack], small_store))
     assert missing.fingerprints == pack.fingerprints[:1]
     runner.train_pack(missing, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored_runs("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each is recorded once
-    reused = parent_runs.results_of([pack], reuse.find_known([pack], small_store))
+    reused = parent_runs.results_of([pack], reuse.find_finished([pack], small_store))
     assert reused == runner.train_pack(pack, chosen, small_store)
 
 
@@ -274,11 +274,11 @@ def test_changed_evaluation_code_recomputes_metrics_without_training(
     [before] = runner.train_pack(pack, chosen, small_store)
     real = evaluation.summarize
     monkeypatch.setattr(evaluation, "summarize", lambda *arguments: real(*arguments) | {"last_cross_entropy": 0.125})
-    [reused] = reuse.find_known([pack], small_store).values()
+    [reused] = reuse.find_finished([pack], small_store).values()
     assert reused == before  # because the digest of the code is still the same
     simulate_edit(monkeypatch, plan.EVALUATION)
 
-    [recomputed] = reuse.find_known([pack], small_store).values()
+    [recomputed] = reuse.find_finished([pack], small_store).values()
     expected = {**before.metrics, "last_cross_entropy": 0.125}
     assert recomputed.metrics == pytest.approx(expected)
     assert (recomputed.curves, recomputed.weights_digest, recomputed.hardest) == (
@@ -290,7 +290,7 @@ def test_changed_evaluation_code_recomputes_metrics_without_training(
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
-    assert reuse.find_known([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
+    assert reuse.find_finished([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
 
 
 @pytest.mark.proves("After a change to code that determines weights, every run is trained again")
@@ -300,7 +300,7 @@ def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkey
     runner.train_pack(pack, chosen, small_store)
     simulate_edit(monkeypatch, plan.WEIGHTS)
     changed = plan.plan(chosen, "fair", ["notes"], ["l2"], [0])
-    assert reuse.find_known(changed, small_store) == {}
+    assert reuse.find_finished(changed, small_store) == {}
 
 
 def test_evaluation_digest_covers_metric_code_and_weights_digest_covers_layer_code() -> None:
@@ -352,7 +352,7 @@ def test_a_non_finite_loss_gives_failed_runs_without_models(small_store: "Store"
     long_pack = dataclasses.replace(pack, epochs=40)
     with pytest.raises(TrainingError, match=r"Small texts, l2, seed 0: .* at epoch"):
         runner.train_pack(long_pack, diverging, small_store)
-    known = reuse.find_known([long_pack], small_store)
+    known = reuse.find_finished([long_pack], small_store)
     parent_runs.conclude([long_pack], known, diverging, small_store)
     statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored_runs("notes")}
     assert statuses == {

@@ -38,7 +38,7 @@ def params() -> Params:
 def findings(params: Params) -> list[Findings]:
     runs = synthetic_runs(params, range(6))
     baselines = [*baseline(runs, "majority <class>", 0.5), *baseline(runs, "logistic regression", 0.88)]
-    return find(runs, params, simple=baselines)
+    return find(runs, params, baseline_results=baselines)
 
 
 def test_page_shows_baselines_in_charts_tables_and_differences(findings: list[Findings]) -> None:
