@@ -49,6 +49,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("variants/l2/l2", "1e-3", "variants.l2.l2: must be a number, got 1e-3"),
     ("mirrors", "s3://user:canary@host", "mirrors: must be a list, got s3://***@host"),
     ("mirrors", ("s3://user:canary@host",), "mirrors.0: must contain no secret, which git and dvc.lock would keep, got s3://***@host"),
+    ("datasets/mnist/files/train-images-idx3-ubyte.gz/urls", ("https://h.example/f.gz?pass=canary",), "datasets.mnist.files.train-images-idx3-ubyte.gz.urls.0: must contain no secret, which git and dvc.lock would keep, got https://h.example/f.gz?pass=***"),
     ("datasets/imdb/reader/kind", "csvs", "datasets.imdb.reader: 'kind' must be one of 'idx', 'labeled_text'"),
     # --- out of range
     ("seeds", 0, "seeds: must be at least 1, got 0"),

@@ -22,7 +22,7 @@ from feedforward.config import yaml_reader
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
-from feedforward.core.redaction import redact
+from feedforward.core.redaction import redact_json
 from feedforward.promotion import audit_log, bundle
 from feedforward.tracking import model_version, model_versions
 
@@ -100,9 +100,11 @@ def _clean(name: str, content: bytes) -> bytes:
     if not name.endswith(TEXT_SUFFIXES):
         return content
     try:
-        text = redact(content.decode())
+        text = content.decode()
     except UnicodeDecodeError:
         return content
+    parts = text.split("\n") if name.endswith(".jsonl") else [text]
+    text = "\n".join(map(redact_json, parts))
     for path, shown in _local_paths().items():
         text = re.sub(rf"(?<![\w.~/-]){re.escape(path)}(?![\w-])", shown, text)
     return text.encode()

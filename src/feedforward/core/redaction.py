@@ -1,23 +1,31 @@
 """Keep secrets out of everything that is stored or shown: one filter for tags, parameters, messages and logs."""
 
 import functools
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
 MIN_LENGTH = 6  # of a secret, in characters; masking shorter values would damage ordinary words
 
 _SECRET_NAME = re.compile(
-    r"((^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASS|PASSPHRASE|PWD|PAT|CREDENTIALS?)|PASSWORDS?|PASSWD)([._-]|$)",
+    r"((^|[._-])(KEYS?|TOKENS?|PASS|PWD|PAT|JWT|CREDENTIALS?)|(API|ACCESS|PRIVATE|SECRET)_?KEYS?"
+    r"|SECRETS?|PASSPHRASE|PASSWORDS?|PASSWD)\d*([._-]|$)",
     re.IGNORECASE,
 )
 _SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, not passwords
-# SQLAlchemy allows a slash in a password; digits between a colon and a slash are a port
-_URL_USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,200})(?=@)")
+# SQLAlchemy allows a slash in a password; digits between a colon and a slash are a port. The path of a web page may
+# contain an @
+_URL_USER = re.compile(
+    r"(?<=://)(?:(?<!http://)(?<!https://)[^/:@\s'\"]*:(?!\d+/)[^\s'\"]{1,200}"
+    r"|[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,200})(?=@)"
+)
 _URL_FIELD = re.compile(
-    r"(?i)([?&;](?:[\w.-]*[_-])?(?:api_?key|key|token|secret|password|passwd|pwd|signature|sig|credential)=)[^&#\s'\"]+"
+    r"(?i)([?&;#](?:[\w.-]*(?:password|passwd|passphrase|secret|(?:api|access|private|secret)_?key)|(?:[\w.-]*[_-])?"
+    r"(?:key|token|pass|pwd|auth|jwt|signature|sig|credential))=)[^&#\s'\"]+"
 )
 # An HTTP header, or a dictionary entry with one
 _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
@@ -53,6 +61,32 @@ def redact(text: str) -> str:
         text = text.replace(value, MASK)
     text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", text)
     return _URL_FIELD.sub(rf"\g<1>{MASK}", _URL_USER.sub(MASK, text))
+
+
+def redact_json(text: str) -> str:
+    """`text`, redacted; if it is JSON, only its strings are redacted, never keys or numbers, which we read again.
+
+    >>> redact_json('{"mirror": "https://user:password@host", "samples": 3}')
+    '{"mirror": "https://***@host", "samples": 3}'
+    """
+    redacted = redact(text)
+    if redacted == text:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return redacted
+    if isinstance(value, str):
+        return redacted
+    return json.dumps(_redact_strings(value), ensure_ascii=False)
+
+
+def _redact_strings(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _redact_strings(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_redact_strings(entry) for entry in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def has_credentials(address: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrainingError
-from feedforward.core.redaction import redact, redact_values
+from feedforward.core.redaction import redact, redact_json, redact_values
 from feedforward.tracking import sessions
 
 _logger = logging.getLogger("feedforward.tracking")
@@ -180,7 +180,7 @@ def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: pr
     if git.commit:
         origin_tags["mlflow.source.git.commit"] = git.commit
     origin_tags |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
-    identifying_tags = {key: redact(value) for key, value in tags.tags().items()}
+    identifying_tags = {key: redact_json(value) for key, value in tags.tags().items()}
     return Run(identity, tags.dataset, redact(name), origin_tags | identifying_tags, parent, now())
 
 
@@ -239,7 +239,7 @@ def redact_all(
     run: Run, params: Mapping[str, object], tags: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The params, and the run's tags together with `tags`; secrets are redacted."""
-    return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
+    return redact_values(params), run.tags | {key: redact_json(value) for key, value in tags.items()}
 
 
 def spool() -> Path:

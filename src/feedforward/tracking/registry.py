@@ -13,7 +13,7 @@ from mlflow.models import Model
 
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError
-from feedforward.core.redaction import redact
+from feedforward.core.redaction import redact, redact_json
 from feedforward.tracking import model_folder, names, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
@@ -127,7 +127,7 @@ class Registry:
                 names.registered_model(dataset),
                 model.artifact_location,
                 run_id,
-                {key: redact(value) for key, value in {**tags, "model_id": model.model_id}.items()},
+                {key: redact_json(value) for key, value in {**tags, "model_id": model.model_id}.items()},
                 model_id=model.model_id,
             )
         except (MlflowException, OSError) as error:
@@ -146,7 +146,7 @@ class Registry:
         try:
             for key, value in tags.items():
                 self._client.set_model_version_tag(
-                    names.registered_model(version.dataset), str(version.number), key, redact(value)
+                    names.registered_model(version.dataset), str(version.number), key, redact_json(value)
                 )
         except MlflowException as error:
             raise self._error(f"tagging {version.name}", error) from None

@@ -9,7 +9,7 @@ import mlcroissant
 import pytest
 from rocrate.rocrate import ROCrate
 
-from feedforward.archive import writing
+from feedforward.archive import contents, writing
 from feedforward.config.schema import load_params
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
@@ -47,6 +47,14 @@ def test_archive_contains_all_results_and_nothing_private(unpacked: Path, worksp
         for private in (b"swordfish", str(workspace).encode(), b"/srv/mirror"):
             assert private not in content, (name, private)
     assert load_params(unpacked / "params.yaml").mirrors == ("files",)
+
+
+def test_keys_and_numbers_of_results_are_not_redacted(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workspace / "reports" / "comparison" / "metrics.json"
+    path.write_text('{"temperature": 0.4321, "note": "temperature"}')
+    monkeypatch.setenv("SORT_KEY", "temperature")
+    files = contents.gather(load_params())
+    assert json.loads(files["reports/comparison/metrics.json"]) == {"temperature": 0.4321, "note": "***"}
 
 
 def test_a_tampered_model_is_not_exported(workspace: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from feedforward.core.redaction import MASK, allow, has_credentials, is_secret_name, redact, redact_values
+from feedforward.core.redaction import MASK, allow, has_credentials, is_secret_name, redact, redact_json, redact_values
 
 CANARY = "c4n4ry/with+signs&more"
 
@@ -12,6 +12,7 @@ CANARY = "c4n4ry/with+signs&more"
     [
         *("API_KEY", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "hf_token", "DB-PASSWORD", "store.secret"),
         *("PGPASSWORD", "DB_PASS", "GITHUB_PAT"),
+        *("DB_PASSWORD1", "MYSECRET", "PRIVATEKEY", "JWT", "ACCESSKEY"),
     ],
 )
 def test_names_of_secrets_are_recognized(name: str) -> None:
@@ -19,7 +20,8 @@ def test_names_of_secrets_are_recognized(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate", "path", "bypass"]
+    "name",
+    ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate", "path", "bypass", "AUTHOR", "secretary"],
 )
 def test_other_names_are_not_taken_for_secrets(name: str) -> None:
     assert not is_secret_name(name)
@@ -49,6 +51,18 @@ def test_short_values_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("https://host/mail@example.org", "https://host/mail@example.org"),
         ("nothing: to hide", "nothing: to hide"),
+        ("postgresql://u:p@ss/word@127.0.0.1:9/db", f"postgresql://{MASK}@127.0.0.1:9/db"),
+        ("postgresql://db:5432/mlflow?mail=a@b", "postgresql://db:5432/mlflow?mail=a@b"),
+        ("https://me:secret@host/mail@example.org", f"https://{MASK}@host/mail@example.org"),
+        *(
+            (f"https://h.example/a?{name}=abc", f"https://h.example/a?{name}={MASK}")
+            for name in ("sslpassword", "pass", "passphrase", "accesskey", "auth", "jwt", "x-auth", "PASS")
+        ),
+        ("https://h.example/a#access_token=abc", f"https://h.example/a#access_token={MASK}"),
+        *(
+            (f"https://h.example/a?{field}", f"https://h.example/a?{field}")
+            for field in ("author=abc", "compass=abc", "passage=3", "sort_keys=abc", "monkey=abc", "design=abc")
+        ),
     ],
 )
 def test_credentials_in_addresses_are_masked(address: str, redacted: str) -> None:
@@ -78,3 +92,14 @@ def test_names_from_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> 
     assert redact("original replica s3cr3t-value") == f"original replica {MASK}"
     monkeypatch.setenv("SORT_KEY", "origin")  # a prefix of a name from params
     assert redact_values({"variant": "original"}) == {"variant": "original"}
+
+
+def test_keys_and_numbers_in_json_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORT_KEY", "temperature")
+    monkeypatch.setenv("API_TOKEN", "0.4321")
+    text = '{"note": "the temperature, \\"kept\\"", "temperature": 0.4321, "pairs": [[0.43210, null]]}'
+    redacted = f'{{"note": "the {MASK}, \\"kept\\"", "temperature": 0.4321, "pairs": [[0.4321, null]]}}'
+    assert redact_json(text) == redacted
+    assert redact_json("0.4321") == "0.4321"
+    assert redact_json("the temperature is 0.4321") == f"the {MASK} is {MASK}"
+    assert redact_json('"temperature"') == f'"{MASK}"'

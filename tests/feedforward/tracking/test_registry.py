@@ -40,6 +40,18 @@ def test_versions_read_without_mlflow_match_mlflow(small: Params, small_store: "
     assert not model_versions.is_registered("0" * 64)
 
 
+def test_a_version_can_be_read_if_a_variable_that_looks_secret_holds_a_key_of_its_tags(
+    small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SORT_KEY", "temperature")
+    registry = Registry()
+    version = registered.version(registry, registered.final_run(small_store, small), 1.0)
+    registry.tag(version, {"calibration": '{"samples": 9, "temperature": 0.43}', "note": "temperature"})
+    found = registered.find_version(version.number)
+    assert found.calibration() == {"samples": 9, "temperature": 0.43}
+    assert found.tags["note"] == "***"
+
+
 def test_a_version_contains_its_files_and_moves_with_the_store(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
