@@ -1,11 +1,13 @@
 """Find model versions and their files, without importing MLflow if the store is the local database.
 
 Importing MLflow takes two seconds, so predictions read the database directly (mlflow_tables), and so does a service
-that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept.
+that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept, in a folder
+that belongs to the server's address and the name of the registered model.
 """
 
 import contextlib
 import dataclasses
+import hashlib
 import shutil
 import sqlite3
 import tempfile
@@ -18,6 +20,7 @@ from filelock import FileLock
 
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, TrackingError
+from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, names, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 
@@ -45,7 +48,13 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
 
 
 def last_known_champion(dataset: str) -> Version | None:
-    """The champion that the last successful `find` returned; its local copy can be used while the server is down."""
+    """The champion that the last successful `find` returned; its local copy can be used while the server is down.
+
+    None if `find` has asked only other servers, or only for another project's champion.
+
+    Raises:
+        TrackingError: the address of the store is invalid.
+    """
     try:
         return Version(**atomic_files.read_json(_champion_file(dataset)))
     except (OSError, ValueError, TypeError):
@@ -60,7 +69,16 @@ def _remember(dataset: str, champion: Version | None) -> None:
 
 
 def _champion_file(dataset: str) -> Path:
-    return paths.store() / "served" / dataset / "champion.json"
+    return _copies(dataset) / "champion.json"
+
+
+def _copies(dataset: str) -> Path:
+    """The folder of downloaded versions: on other servers and in other projects, a number means another version."""
+    return paths.store() / "served" / f"{names.registered_model(dataset)}-{_short_digest(settings.tracking_uri())}"
+
+
+def _short_digest(address: str) -> str:
+    return hashlib.sha256(redact(address).encode()).hexdigest()[:12]
 
 
 def is_registered(digest: str) -> bool | None:
@@ -98,7 +116,8 @@ def folder(version: Version, name: str) -> Path:
     if parts.scheme in ("", "file"):
         path = _path_in_this_store(Path(url2pathname(parts.path))) / subfolder
     else:
-        path = paths.store() / "served" / version.dataset / str(version.number) / name
+        # numbers start again if the registered model is deleted, so the location is part of the name
+        path = _copies(version.dataset) / f"{version.number}-{_short_digest(version.location)}" / name
         if not path.is_dir():
             _download(f"{version.location}/{subfolder}", path)
     if not path.is_dir():

@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +20,9 @@ from small_data import values, write_params
 from waiting import PATIENCE, until
 
 from feedforward.config.schema import Params, Serving
-from feedforward.core import paths
 from feedforward.core.errors import FeedforwardError, ParamsError
 from feedforward.serving import server, workers
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -161,19 +158,21 @@ def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> Non
 @pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
 @pytest.mark.parametrize("accepts_connections", [False, True])
 def test_last_known_champion_is_served_while_the_tracking_server_is_down(
-    small: Params, small_store: "Store", accepts_connections: bool
+    small: Params, small_store: "Store", accepts_connections: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registered.champion(small_store, small)
-    copy = paths.store() / "served" / NAME / "1"
-    for name in ("served", *(f"variants/{name}" for name in json.loads(version.tags["variants"]))):
-        shutil.copytree(model_versions.folder(version, name), copy / name)
+    location = version.location.removeprefix("file://")
     last_known = dataclasses.replace(version, location="mlflow-artifacts:/1/models/m-1/artifacts")
-    (copy.parent / "champion.json").write_text(json.dumps(dataclasses.asdict(last_known)))
     with server.bind("127.0.0.1", 0) as unused_port:
         if accepts_connections:  # but never answers
             unused_port.listen()
-        uri = f"http://127.0.0.1:{unused_port.getsockname()[1]}"
-        with running(MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT="1") as (_, address):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused_port.getsockname()[1]}")
+        monkeypatch.setattr(registry.Registry, "find", lambda *_: last_known)
+        monkeypatch.setattr(registry, "download", lambda uri, _: uri.replace(last_known.location, location))
+        assert model_versions.find(NAME) == last_known
+        for name in ("served", *(f"variants/{name}" for name in version.variants())):
+            model_versions.folder(last_known, name)
+        with running(MLFLOW_HTTP_REQUEST_TIMEOUT="1") as (_, address):
             until(lambda: ask(address).status_code == 200)
             state = httpx.get(f"{address}/ready", timeout=PATIENCE).json()
             assert state["champions"] == {NAME: 1}
