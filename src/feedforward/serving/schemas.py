@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import InputError
-from feedforward.data.readers import image_encoder
+from feedforward.data.readers import cells, image_encoder
 from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
@@ -137,13 +137,18 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
     """Parse and validate the body; samples remain plain JSON values, which the encoder checks.
 
     Raises:
-        InputError: the body is not JSON or has too many values, or a field is invalid; the error names the field.
+        InputError: the body is not JSON, or has too many values or a repeated key, or a field is invalid; the error
+            names the field.
     """
     for limit, name, characters in COUNT_LIMITS:
         if sum(map(body.count, characters)) > limit:
             raise InputError("body", f"must have at most {limit} {name}")
     try:
         value = pydantic_core.from_json(body)
+        if body.count(b":") > 1:  # otherwise no key can occur twice
+            cells.parse_json(body)  # refuses such keys, unlike `from_json`, which is faster and stricter otherwise
+    except cells.RepeatedKey as error:
+        raise InputError("body", str(error)) from None
     except ValueError as error:
         raise InputError("body", f"must be JSON: {error}") from None
     if not isinstance(value, dict):
