@@ -101,11 +101,12 @@ def bounds_of(dataset: Dataset) -> Expectations:
     return dataset.expectations
 
 
-def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
+def derive(rows: pd.DataFrame, dataset: Dataset, collected: int = 0) -> Expectations:
     """Derive bounds for both splits: the range of the training values, widened on either side by twice its width.
 
     A class share may be as low as half the lowest or as high as twice the highest one. The numbers of samples and of
-    flawed samples are those of the current data, so that any further flaw is detected.
+    flawed samples are those of the current data, so that any further flaw is detected. collected: number of users'
+    samples in the training split, which `train_samples` does not count.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
@@ -118,7 +119,7 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
     if TASKS[dataset.task].answers == "value":
         target = _widen((float(train["label"].min()), float(train["label"].max())))
     return Expectations(
-        train_samples=(counts["train"],) * 2,
+        train_samples=(counts["train"] - collected,) * 2,
         test_samples=(counts["test"],) * 2,
         class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
         target=target,

@@ -47,12 +47,12 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         DataError: the profile or the manifest cannot be read, or they do not match.
     """
     rows, manifest = profile.load(folder)
-    is_derived = dataset.expectations is None
+    collected, is_derived = manifest.get("collected", 0), dataset.expectations is None
     if is_derived:
-        dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset)})
+        dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset, collected)})
     docs = paths.data_docs(name)
     with atomic_files.writing_folder(docs, "data_docs") as target:
-        checks = evaluate(rows, rules_of(dataset, manifest.get("collected", 0)), target)
+        checks = evaluate(rows, rules_of(dataset, collected), target)
         if is_derived:
             checks = _accept_test_split(name, checks)
         summary = Summary(

@@ -8,7 +8,9 @@ import numpy as np
 import profile_rows
 import pytest
 from profile_rows import dataset, digest
+from ruamel.yaml import YAML
 
+from feedforward.config.schema import Expectations
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import ValidationFailed
 from feedforward.data.validation import profile
@@ -211,3 +213,16 @@ def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived_from_training(
     [check] = [check for check in summary.checks if (check.name, check.split) == ("raw length", "test")]
     assert check.noted
     assert "raw length of test: expected" in caplog.text
+
+
+@pytest.mark.proves("Derived expectations, and their written copy in params.yaml, hold with users' samples in training")
+def test_derived_expectations_do_not_count_samples_from_users(validator, root):
+    folder = profile_rows.save(profile_rows.rows(), root / "vectorized", collected=5)
+    without_expectations = dataset().model_copy(update={"expectations": None})
+    assert validator.validate("texts", without_expectations, folder).success
+    written = YAML(typ="safe").load((paths.validation("texts") / "expectations.yaml").read_text(encoding="utf-8"))
+    assert written["train_samples"] == [35, 35]
+    copied = without_expectations.model_copy(
+        update={"expectations": Expectations.model_validate_json(json.dumps(written))}
+    )
+    assert validator.validate("texts", copied, folder).success
