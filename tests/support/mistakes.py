@@ -95,6 +95,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/mnist/files/a.partial", {}, "datasets.mnist.files: the content of a.partial would be stored as a.partial, which belongs to files that are being written; give it another key"),
     ("protocols", ("fair", "fair"), "protocols: must not contain duplicates, got ('fair', 'fair')"),
     # --- contradictions
+    ("variants/mean", {}, "variants.mean: must not be the name of a baseline; rename the variant"),
     ("variants/larger/size", "lagre", "variants.larger.size: must be one of base, small, large (datasets.imdb.network.sizes), got lagre; did you mean large?"),
     ("datasets/imdb/network/sizes/base", REMOVED, "variants.original.size: must be one of small, large (datasets.imdb.network.sizes), got base"),
     ("datasets/imdb/training/final/variant", "dropuot", "datasets.imdb.training.final.variant: must be one of original, smaller, larger, l2, dropout (variants), got dropuot; did you mean dropout?"),

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from feedforward.config.tasks import TASKS
+from feedforward.config.tasks import BASELINES, TASKS
 from feedforward.core.redaction import has_credentials, shown
 
 KeyPath = tuple[Any, ...]
@@ -62,6 +62,7 @@ def find(values: dict[str, Any], default_size: str) -> Iterator[str]:
     if isinstance(variants, dict):
         entries = {name: {"size": default_size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
+    yield from _check_variants(values)
     yield from _check_addresses(values)
     yield from _check_shadow(values)
     checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples)
@@ -79,6 +80,13 @@ def nearest(name: str, known: Iterable[Any]) -> str:
     """
     near = difflib.get_close_matches(name, [other for other in known if isinstance(other, str)], n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _check_variants(values: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each variant that results could not tell from a baseline."""
+    for (_, name), _ in _matches(values, ("variants", "*")):
+        if name in BASELINES:
+            yield f"variants.{name}: must not be the name of a baseline; rename the variant"
 
 
 def _check_addresses(values: dict[str, Any]) -> Iterator[str]:

@@ -46,3 +46,6 @@ TASKS = {
     "regression": Task("linear", "mean_squared_error", "value", 1, 1, standardized=True),
     "unit_regression": Task("sigmoid", "binary_crossentropy", "value", 1, 1),
 }
+
+# Names of the baselines in `experiments.baseline_models`, which no variant may have
+BASELINES = ("majority class", "label frequencies", "mean", "logistic regression", "linear regression", "NB-SVM")

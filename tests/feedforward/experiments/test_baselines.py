@@ -11,6 +11,7 @@ from small_data import HELD_OUT, TEST, TRAIN, multihot, split
 
 from feedforward.analysis import run_result
 from feedforward.config.schema import Dataset, Params
+from feedforward.config.tasks import BASELINES, TASKS
 from feedforward.core import paths
 from feedforward.data import validation_split
 from feedforward.data.splits import MultiHot, Split
@@ -82,6 +83,16 @@ def test_logistic_regression_predicts_like_scikit_learn(small: Params, name: str
     reference.fit(samples.matrix, training.labels)
     expected = reference.predict_proba(baseline_models.problem(test, small.dataset(name)).matrix)
     np.testing.assert_allclose(network.probabilities(test.features), expected, atol=0.02)
+
+
+def test_variants_cannot_have_the_name_of_any_baseline(small: Params) -> None:
+    names = {
+        baseline.name
+        for task in TASKS
+        for is_text in (False, True)
+        for baseline in baseline_models.baselines(tones_with(small, task=task), is_text)
+    }
+    assert names == set(BASELINES)
 
 
 def test_multilabel_and_regression_tasks_have_baselines(small: Params) -> None:
