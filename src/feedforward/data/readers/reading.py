@@ -75,7 +75,9 @@ def draw_test_split(
     """Draw a test split from data without one; return the row numbers of both splits, each in increasing order.
 
     A hash of each sample and `split_seed` decides which samples are drawn, so that a sample stays in its split when
-    others are added. A class with two or more samples has at least one in each split. digests: see `Part`.
+    others are added. The exception are small classes: if the hash puts a whole class into one split, one of its samples
+    is moved to the other split, so that both have at least one (a single sample is moved to train), and it may move
+    back when samples of its class are added. digests: see `Part`.
 
     Raises:
         DataError: there are fewer than two samples.
