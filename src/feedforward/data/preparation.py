@@ -113,15 +113,13 @@ class _Scaling:
         """Convert the labels of a part; the first call must be for the training split.
 
         Raises:
-            DataError: the task requires targets from 0 to 1, and there are others.
+            DataError: the task requires targets from 0 to 1, and there are others, or one is too far from the others.
         """
         if self.task.answers != "value":
             return part
         values = part.split.labels.astype(np.float64)
         if self.task.standardized:
-            if not self.facts:
-                self.facts = {"target": {"mean": float(values.mean()), "scale": float(values.std()) or 1.0}}
-            values = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
+            values = self._standardize(values, part.name)
         elif values.min() < 0 or values.max() > 1:
             span = f"{values.min():g} to {values.max():g}"
             raise DataError(
@@ -129,6 +127,18 @@ class _Scaling:
             )
         split = Split(part.split.features, values.astype(np.float32))
         return Part(part.name, split, part.raw_lengths, part.digests)
+
+    def _standardize(self, values: npt.NDArray[np.float64], part: str) -> npt.NDArray[np.float64]:
+        if not self.facts:
+            self.facts = {"target": {"mean": float(values.mean()), "scale": float(values.std()) or 1.0}}
+        distances: npt.NDArray[np.float64] = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
+        farthest = np.abs(distances).argmax()
+        if abs(distances[farthest]) > np.finfo(np.float32).max:
+            raise DataError(
+                f"{self.name}: the target {float(values[farthest])} in {part} is too far from the others; correct or"
+                f" remove its row in the source, then run `feedforward fetch {self.name}`"
+            )
+        return distances
 
 
 def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:

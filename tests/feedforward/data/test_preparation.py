@@ -16,6 +16,7 @@ from raw_files import REVIEWS, reviews_file, sha256
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files, preparation
+from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.splits import Split
 
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
@@ -194,3 +195,24 @@ def test_real_reviews_have_the_expected_vocabulary_and_splits(real_data):
     assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled, so the validation split contains both classes
     digests = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
     assert len(digests["train"] & digests["test"]) == 123
+
+
+@pytest.mark.proves("A target that overflows in training ends `vectorize`, with its value and a remedy")
+@pytest.mark.parametrize("value", [1e90, -1e90])
+@pytest.mark.filterwarnings("error")
+def test_a_target_that_overflows_is_refused_with_its_value(root, value):
+    def read(*_: object) -> Reading:
+        targets = {"train": np.array([1.0, 2, 3, 4]), "test": np.array([2.0, value, 3])}
+        return Reading(
+            Part(name, Split(np.ones((len(y), 16), np.uint8), y), np.ones(len(y), int), np.zeros((len(y), 32), "u1"))
+            for name, y in targets.items()
+        )
+
+    dataset = images().model_copy(update={"task": "regression", "labels": ("price",)})
+    with pytest.raises(DataError) as failure:
+        preparation.vectorize("houses", dataset, read=read)
+    assert str(failure.value) == (
+        f"houses: the target {value} in test is too far from the others; correct or remove its row in the source, then"
+        " run `feedforward fetch houses`"
+    )
+    assert not paths.vectorized("houses").exists()
