@@ -17,6 +17,7 @@ import typer
 from feedforward.cli.options import DatasetArgument, JsonOption
 from feedforward.cli.output import escaped, message, print_table
 from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
+from feedforward.core.redaction import shown
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -139,6 +140,10 @@ def ui(
     from feedforward.tracking import open_store, settings
 
     _check_host(host, expose)
+    names = [name.lower() for name in allow_host or []]  # browsers send the Host header in lower case
+    if wrong := next((name for name in names if "/" in name), None):
+        problem = "must be a name such as models.example, without https:// and path"
+        raise ParamsError([f"--allow-host: {problem}, got {shown(wrong)}"])
     address = settings.tracking_uri()
     if address.startswith(("http://", "https://")):
         _check_server(address)
@@ -149,8 +154,8 @@ def ui(
     open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
     # In the environment, because the address may contain a password and other users can read a process's arguments
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address
-    hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *(allow_host or [])]
-    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in allow_host or [])])
+    hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *names]
+    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in names)])
     message(f"MLflow on http://{host}:{port}  (stop with Ctrl-C)")
     _print_views(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     artifacts = (paths.store() / "artifacts").as_uri()

@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError, ParamsError
+from feedforward.core.redaction import shown
 from feedforward.serving import workers
 from feedforward.serving.app import Service, create
+from feedforward.serving.asgi import HOST
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
@@ -34,21 +36,22 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. worker_count: if
-    more than 1, the caller must have entered `workers.shared_counters`.
+    allowed_hosts: names accepted in the Host header (in any case, with any port), in addition to the loopback names and
+    `host`. worker_count: if more than 1, the caller must have entered `workers.shared_counters`.
 
     Raises:
-        ParamsError: `host` can be reached from other machines but `expose` is not set, or the settings do not permit
-            several workers. FeedforwardError: the address cannot be bound, or a worker ended before it was ready.
+        ParamsError: `host` can be reached from other machines but `expose` is not set, an allowed host can match no
+            Host header, or the settings do not permit several workers. FeedforwardError: the address cannot be bound,
+            or a worker ended before it was ready.
     """
     check_host(host, expose)
+    hosts = LOOPBACK_NAMES | {host.lower()} | host_names(allowed_hosts)
     workers.check(worker_count, params.serving)
     if not is_loopback(host):
         log.warning(
             "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
         )
     _raise_file_limit()
-    hosts = LOOPBACK_NAMES | {name.lower().strip("[]") for name in (host, *allowed_hosts)}
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(bind(host, port if port is not None else params.serving.port))
         bound = listening.getsockname()[1]
@@ -107,6 +110,29 @@ def check_host(host: str, expose: bool) -> None:
         raise ParamsError(
             [f"--host: {host} can be reached from other machines, and the service has no login; add --expose"]
         )
+
+
+def host_names(values: Sequence[str]) -> set[str]:
+    """The names in values of `--allow-host`, as the Host header is compared: in lower case, without port and brackets.
+
+    Raises:
+        ParamsError: a value can match no Host header.
+    """
+    names = set()
+    for value in values:
+        match = HOST.fullmatch(value)
+        if match is None and not _is_address(value):
+            problem = "must be a name such as models.example, which the Host header contains"
+            raise ParamsError([f"--allow-host: {problem}, got {shown(value)}"])
+        names.add((match["name"] if match else value).lower().strip("[]"))
+    return names
+
+
+def _is_address(value: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(value))
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

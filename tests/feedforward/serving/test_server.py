@@ -39,6 +39,14 @@ def test_non_loopback_addresses_require_expose() -> None:
         server.check_host(host, expose=False)
 
 
+def test_allowed_hosts_are_compared_without_case_port_and_brackets() -> None:
+    names = ["Example.com:8231", "EXAMPLE.ORG", "[FD00::1]:80", "fd00::2", "my_host"]
+    assert server.host_names(names) == {"example.com", "example.org", "fd00::1", "fd00::2", "my_host"}
+    for name in ("*", "*.example", "https://ex.org", "ex.org/", "", "ex.org:", "a b", "a,b"):
+        with pytest.raises(ParamsError, match="--allow-host: must be a name"):
+            server.host_names([name])
+
+
 def test_a_port_in_use_is_reported() -> None:
     with server.bind("127.0.0.1", 0) as used_port:
         used_port.listen()
@@ -80,7 +88,7 @@ def test_serve_is_ready_when_it_prints_its_address_and_stops_on_sigterm(
 
 def test_other_host_names_are_accepted_only_if_allowed(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
-    with running("--host", "0.0.0.0", "--expose", "--allow-host", "Models.example") as (_, address):
+    with running("--host", "0.0.0.0", "--expose", "--allow-host", "Models.example:8231") as (_, address):
         local = address.replace("0.0.0.0", "127.0.0.1")
         for host, status in (
             ("localhost", 200),
