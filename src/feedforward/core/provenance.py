@@ -169,6 +169,7 @@ def _onednn() -> str:
 
 def fingerprint(
     *,
+    dataset: str,
     data_digest: str,
     resolved: Mapping[str, Any],
     seed: int | None,
@@ -177,14 +178,16 @@ def fingerprint(
     device: str = "cpu",
     code: str,
 ) -> str:
-    """SHA-256 (hex) of everything that determines the bits of a run.
+    """SHA-256 (hex) of everything that determines the bits of a run, and of its dataset's name.
 
+    The name belongs to it because two datasets with equal data and parameters have results of their own.
     resolved: the variant, network and training parameters, with defaults filled in, as JSON values.
     device: the result of `device()`.
     code: the digest of the modules that determine the bits; see code_digest.
     """
     return atomic_files.digest(
         {
+            "dataset": dataset,
             "data_digest": data_digest,
             "resolved": dict(resolved),
             "seed": seed,

@@ -42,8 +42,8 @@ def describe(name: str, dataset: Dataset) -> Description:
     Raises:
         DataError: the dataset has not been fetched and vectorized.
     """
-    manifest = manifest_file.load(name)
-    splits = {split: Split.load(paths.vectorized(name) / split) for split in SPLITS}
+    manifest = manifest_file.load_current(name, dataset)
+    splits = {split: manifest_file.load_split(name, split) for split in SPLITS}
     test = splits["test"]
     target = manifest.get("target", {"mean": 0.0, "scale": 1.0})
     rows = np.linspace(0, len(test) - 1, min(EXAMPLE_COUNT, len(test))).astype(int).tolist()

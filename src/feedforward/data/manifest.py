@@ -1,9 +1,19 @@
-"""The manifest of a vectorized dataset: sizes, digests, and facts from its reader."""
+"""The manifest of a vectorized dataset: sizes, digests, and facts from its reader; and splits that match it."""
 
+import functools
+from pathlib import Path
 from typing import Any
 
+from feedforward.config.schema import Dataset
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError
+from feedforward.data.splits import Split
+
+
+def settings_digest(dataset: Dataset) -> str:
+    """SHA-256 (hex) of the parameters that determine what `vectorize` makes of the files."""
+    reader = dataset.reader.model_dump(mode="json")
+    return atomic_files.digest({"reader": reader, "labels": list(dataset.labels), "task": dataset.task})
 
 
 def load(name: str) -> dict[str, Any]:
@@ -21,3 +31,42 @@ def load(name: str) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = f"no key {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro vectorize`") from None
+
+
+def load_current(name: str, dataset: Dataset) -> dict[str, Any]:
+    """Read the manifest, and check that the dataset was vectorized with its current `reader`, `labels` and `task`.
+
+    A manifest of an earlier version does not record them, and passes.
+
+    Raises:
+        DataError: see `load`; or the dataset was vectorized with other parameters.
+    """
+    manifest = load(name)
+    if manifest.get("settings", settings_digest(dataset)) != settings_digest(dataset):
+        raise DataError(
+            f"{name}: `reader`, `labels` or `task` in params.yaml have changed since the dataset was vectorized; run"
+            " `feedforward run`"
+        )
+    return manifest
+
+
+def load_split(name: str, part: str) -> Split:
+    """Load the `train` or `test` split of a vectorized dataset, and check its content against the manifest.
+
+    The digest of a split is computed once per process, unless its files change.
+
+    Raises:
+        DataError: a file is missing, damaged, or differs from what `vectorize` wrote.
+    """
+    folder = paths.vectorized(name) / part
+    split = Split.load(folder)
+    statuses = [file.stat() for file in sorted(folder.iterdir())]
+    stamp = tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in statuses)
+    if _digest(folder, stamp) != load(name)[part]:
+        raise DataError(f"{folder}: differs from what was vectorized; run `dvc repro --force vectorize`")
+    return split
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(folder: Path, _: tuple[tuple[int, int, int], ...]) -> str:
+    return Split.load(folder).digest()

@@ -14,6 +14,7 @@ from feedforward.config.tasks import TASKS, Task
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import feedback
+from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import reading
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.sources import download
@@ -78,6 +79,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
             **content.facts,
             **digests,
             "data_digest": atomic_files.digest(digests),
+            "settings": manifest_file.settings_digest(dataset),
             "samples": {part: samples for part, _, (samples, _) in saved},
             "features": saved[0][2][1],
             **({"collected": len(collected)} if collected else {}),

@@ -108,7 +108,7 @@ def _answers_of_run(run: LoggedRun, registry: "Registry", params: Params) -> Ans
         raise DataError(f"predictions of {name}: run {run.run_id[:8]} was not trained on the data in data/vectorized")
     network = network_files.read(registry.model_files(run), run.name)
     sides.check_weights(network, run.tags["weights_digest"], f"run {run.run_id[:8]}")
-    test = Split.load(paths.vectorized(name) / "test")
+    test = manifest_file.load_split(name, "test")
     kind, target = sides.kind_of(dataset.task), target_of(manifest)
     outputs = sides.ask(network, test.features, kind, target)
     return _workspace_answers(name, dataset, manifest, test, outputs)
@@ -121,7 +121,7 @@ def _answers_of_version(version: Version, params: Params) -> Answers:
         raise DataError(f"predictions of {name}: {version.name} was not created by a promotion")
     folder = model_versions.folder(version, model_version.SERVED)
     servable = bundle.read(folder, version.tags[model_version.DIGEST])
-    test = Split.load(paths.vectorized(name) / "test")
+    test = manifest_file.load_split(name, "test")
     return _workspace_answers(
         name, dataset, manifest, test, servable.predict(_features(test, servable, manifest, dataset))
     )

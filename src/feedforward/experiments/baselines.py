@@ -54,7 +54,7 @@ def measure(params: Params, name: str) -> list[RunResult]:
     Raises:
         DataError: the data are not vectorized.
     """
-    dataset, split = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    dataset, split = params.dataset(name), manifest_file.load_split(name, "train")
     unit = manifest_file.load(name).get("target", {}).get("scale", 1.0)
     data = _Data(name, dataset, split, unit)
     # with one thread, the bits of the results are the same on any number of cores

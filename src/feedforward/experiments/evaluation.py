@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from feedforward.core import paths
 from feedforward.data import manifest as manifest_file
-from feedforward.data.splits import Split
 from feedforward.models import attribution, error_analysis, metrics
 from feedforward.models.numpy_network import Network
 
@@ -61,7 +59,7 @@ def evaluate_on_test(dataset: str, network: Network) -> FinalEvaluation:
     Raises:
         DataError: the data are not vectorized.
     """
-    test = Split.load(paths.vectorized(dataset) / "test")
+    test = manifest_file.load_split(dataset, "test")
     target = manifest_file.load(dataset).get("target") or {"mean": 0.0, "scale": 1.0}
     mean, unit = float(target["mean"]), float(target["scale"])
     logits = network.logits(test.features)

@@ -105,7 +105,7 @@ def plan(
     selected_variants = {name: params.variant(name) for name in variants or params.variants}
     packs, code = [], code_digest(WEIGHTS)
     for name, dataset in selected.items():
-        manifest = manifest_file.load(name)
+        manifest = manifest_file.load_current(name, dataset)
         runs = _runs(dataset, protocol, list(selected_variants))
         for seed in seeds or range(params.seeds):
             packs += _packs_of_seed(params, name, protocol, runs, seed, tuple(varied), manifest, code)
@@ -142,7 +142,7 @@ def _packs_of_seed(
     groups: dict[tuple[Any, ...], list[Member]] = {}
     for variant, role in runs:
         schedule = _schedule(dataset, variant, protocol, role)
-        member = _member(params, dataset, variant, protocol, role, seed, varied, schedule, manifest, code)
+        member = _member(params, name, variant, protocol, role, seed, varied, schedule, manifest, code)
         groups.setdefault((role, *schedule.items()), []).append(member)
     return [
         Pack(name, protocol, role, seed, members, **dict(schedule), data_digest=manifest["data_digest"], varied=varied)
@@ -153,7 +153,7 @@ def _packs_of_seed(
 
 def _member(
     params: Params,
-    dataset: Dataset,
+    name: str,
     variant: str,
     protocol: str,
     role: Role,
@@ -163,6 +163,7 @@ def _member(
     manifest: Mapping[str, Any],
     code: str,
 ) -> Member:
+    dataset = params.datasets[name]
     parameters = resolve(dataset, params.variants[variant]) | dict(schedule)
     if schedule["train"] != "all":
         parameters |= {f"validation_{key}": value for key, value in dataset.training.validation.model_dump().items()}
@@ -175,6 +176,7 @@ def _member(
     samples *= dataset.training.train_share
     cost = schedule["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
     fingerprint = provenance.fingerprint(
+        dataset=name,
         data_digest=manifest["data_digest"],
         resolved=parameters,
         seed=seed,

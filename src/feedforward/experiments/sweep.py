@@ -64,7 +64,9 @@ class Sweep:
 
     def tags(self, role: Any, variant: str) -> RunTags:
         """The tags of the sweep's run, or of a run that is nested under it."""
-        base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
+        dataset = self.params.datasets[self.dataset]
+        base = plan.resolve(dataset, self.params.variants[self.variant])
+        base |= {"epochs": dataset.training.epochs, "validation": dataset.training.validation.model_dump(mode="json")}
         identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         digest = atomic_files.digest(identity)
         return RunTags(self.dataset, variant, PROTOCOL, role, digest, self.manifest["data_digest"])

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from feedforward.config.schema import Dataset, Params, Variant
-from feedforward.core import paths
 from feedforward.core.errors import TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
-from feedforward.data.splits import Split, Subset
+from feedforward.data.splits import Subset
 from feedforward.experiments.learning_checks import constant_loss, dead_units
 from feedforward.experiments.plan import Pack
 from feedforward.training import trainer
@@ -83,11 +82,10 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
     Raises:
         DataError: the data are not vectorized, or are damaged, or no training samples would remain.
     """
-    folder = paths.vectorized(pack.dataset)
-    split = Split.load(folder / "train")
+    split = manifest_file.load_split(pack.dataset, "train")
     seed = pack.seed_of("split")
     if pack.train == "all":
-        validation = Subset(Split.load(folder / "test")) if pack.validate == "test" else None
+        validation = Subset(manifest_file.load_split(pack.dataset, "test")) if pack.validate == "test" else None
         return validation_split.draw_share(Subset(split), dataset, seed), validation
     if pack.train == "fixed":
         return validation_split.hold_out(split, dataset, seed)

@@ -19,7 +19,6 @@ from feedforward.core.errors import DataError, NothingToServe, TrackingError
 from feedforward.data import feedback, feedback_decisions, validation_split
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers.text_encoder import TextEncoder
-from feedforward.data.splits import Split
 from feedforward.promotion import bundle, candidate, compatibility, evaluation, history, model_card, policy
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
@@ -160,7 +159,7 @@ def _validation_evidence(
     name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, skipped: dict[int, str]
 ) -> Measurements:
     """Evidence from the holdout models; a version for which the features cannot be translated is added to `skipped`."""
-    _, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), dataset)
+    _, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), dataset)
     validation, target = held_out.to_split(), manifest_file.load(name).get("target")
     description = dataclasses.replace(
         current.served.description, target=(target["mean"], target["scale"]) if target else None

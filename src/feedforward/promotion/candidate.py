@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 
+NAMES = ("dataset", "variant", "seed")  # are logged among the parameters of a run, but are not parameters
+
+
 def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> LoggedRun:
     """Choose the final run to promote: the given one, or the latest one with the current data and parameters.
 
@@ -57,7 +60,9 @@ def outdated_reason(params: Params, name: str, run: LoggedRun) -> str | None:
     expected = _planned_parameters(params, name, run)
     if expected is None:
         return f"{title} is no longer configured in params.yaml"
-    keys = [key for key, value in expected.items() if run.params.get(key) != str(value)]
+    planned = {key: str(value) for key, value in expected.items()}
+    logged = {key: value for key, value in run.params.items() if key not in NAMES}
+    keys = [key for key in {**planned, **logged} if planned.get(key) != logged.get(key)]
     return f"{title} was trained with different parameters ({', '.join(keys)})" if keys else None
 
 

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Params, load_params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError, TrackingError
+from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Features, MultiHot, Split, Subset
@@ -49,7 +50,7 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
     """
     _, served, model = _load(name, number)
-    training, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
+    training, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), params.dataset(name))
     validation = held_out.to_split()
     measured = {"probe_difference": probe(without_temperature(served), model, validation.features)}
     measured |= measure(served, validation)
@@ -73,7 +74,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
     dataset = params.dataset(name)
     if problem := compatibility.mismatch(served, dataset):
         raise DataError(problem)
-    features = Split.load(paths.vectorized(name) / "train").features
+    features = manifest_file.load_split(name, "train").features
     rows = encoders.translate(
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
@@ -151,7 +151,7 @@ def _decide(
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
     dataset = params.datasets[name]
-    _, held_out = validation_split.hold_out(Split.load(paths.vectorized(name) / "train"), dataset)
+    _, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), dataset)
     validation = held_out.to_split()
     models = evaluation.holdout_models(version)
     metrics = version.metrics()

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Params
-from feedforward.core import paths
+from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
-from feedforward.data.splits import Split, Subset
+from feedforward.data.splits import Subset
 from feedforward.experiments import runner
 from feedforward.models import calibration
 from feedforward.models.numpy_network import Array
@@ -50,7 +50,7 @@ def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, n
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
-    dataset, all_samples = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    dataset, all_samples = params.dataset(name), manifest_file.load_split(name, "train")
     variant = dataset.training.final.variant
     order = validation_split.generator(seed, RANDOM_STREAM).permutation(len(all_samples))
     size = max(1, len(all_samples) // 10)

@@ -16,9 +16,9 @@ from feedforward.config.schema import Dataset, Params, Retraining
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, one_line
 from feedforward.data import drift, feedback, request_windows
+from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distances
 from feedforward.data.readers import reading
-from feedforward.data.splits import Split
 from feedforward.promotion import audit_log, candidate, champion, shadow_evidence
 from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
@@ -158,7 +158,7 @@ def _is_decided(params: Params, version: Version, current: Version | None) -> bo
 def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Retraining) -> Comparison:
     import pyarrow.parquet as pq
 
-    train = Split.load(paths.vectorized(name) / "train")
+    train = manifest_file.load_split(name, "train")
     incoming = feedback.part(new, dataset, feedback.encoder_of(name, dataset))
     columns, filters = ["raw_length"], [("split", "==", "train")]
     table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=filters)

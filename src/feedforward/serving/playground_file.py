@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from feedforward.core import paths
 from feedforward.core.errors import DataError
 from feedforward.data import manifest
 from feedforward.data.readers import browser_settings
-from feedforward.data.splits import Features, Split
+from feedforward.data.splits import Features
 from feedforward.models import browser_network
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import pages
@@ -112,7 +111,7 @@ def _test_samples(served: Servable) -> Features | None:
     try:
         if manifest.load(name)["data_digest"] != served.description.data_digest:
             return None
-        test = Split.load(paths.vectorized(name) / "test")
+        test = manifest.load_split(name, "test")
     except DataError:
         return None
     return test.rows(0, min(SAMPLES, len(test))).features

@@ -11,6 +11,7 @@ import pytest
 from feedforward.core import provenance
 
 INPUTS: dict[str, Any] = {
+    "dataset": "notes",
     "data_digest": "ab" * 32,
     "resolved": {"l2": 0.001, "sizes": [16, 16]},
     "seed": 0,
@@ -65,7 +66,7 @@ def test_a_fingerprint_imports_neither_tensorflow_nor_keras_and_versions_match()
         "import sys; from feedforward.core import provenance as p;"
         " from feedforward.core.code_digest import code_digest;"
         " digest = code_digest(('feedforward.training.trainer',));"
-        " p.fingerprint(data_digest='', resolved={}, seed=0, protocol='fair', role='final', code=digest);"
+        " p.fingerprint(dataset='', data_digest='', resolved={}, seed=0, protocol='fair', role='final', code=digest);"
         " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -94,6 +95,7 @@ def test_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"dataset": "other"},
         {"data_digest": "cd" * 32},
         {"resolved": {"l2": 0.002, "sizes": [16, 16]}},
         {"resolved": {"l2": 0.001, "sizes": [16, 4]}},

@@ -16,6 +16,7 @@ from raw_files import REVIEWS, reviews_file, sha256
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files, preparation
+from feedforward.data import manifest as manifest_file
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.splits import Split
 
@@ -44,7 +45,31 @@ def test_texts_give_splits_vocabulary_profile_and_manifest(root):
         "samples": {"train": 3, "test": 2},
         "features": 12,
         "distinct_words": 7,
+        "settings": manifest_file.settings_digest(texts()),
     }
+
+
+@pytest.mark.proves("Data that were vectorized with another reader or other labels are not used for training")
+@pytest.mark.parametrize("change", [{"labels": ("positive", "negative")}, {"reader": {"num_words": 11}}], ids=str)
+def test_data_vectorized_with_other_settings_are_rejected(root, change):
+    put_texts(root)
+    prepare("reviews", texts())
+    assert manifest_file.load_current("reviews", texts()) == manifest_file.load("reviews")
+    changed = texts(**change.get("reader", {})).model_copy(update={k: v for k, v in change.items() if k != "reader"})
+    with pytest.raises(DataError, match=r"^reviews: `reader`, `labels` or `task` .*; run `feedforward run`"):
+        manifest_file.load_current("reviews", changed)
+
+
+@pytest.mark.proves("Changed files in data/vectorized are not used for training")
+def test_a_changed_split_is_rejected_also_after_it_was_loaded(root):
+    put_images(root)
+    folder = prepare("numbers", images())
+    assert manifest_file.load_split("numbers", "train").digest() == manifest_file.load("numbers")["train"]
+    features = np.load(folder / "train" / "features.npy")
+    features[3, 2] += 1
+    np.save(folder / "train" / "features.npy", features)
+    with pytest.raises(DataError, match=r"train: differs from what was vectorized; run `dvc repro --force vectorize`"):
+        manifest_file.load_split("numbers", "train")
 
 
 @pytest.mark.proves("Vectorizing on one and on two threads writes identical files")

@@ -112,6 +112,21 @@ def test_repeated_points_are_equal_trials_and_planned_once() -> None:
     assert len(planned) == len(set(planned)) == 2 * 2
 
 
+@pytest.mark.proves("Results of a sweep are not shown for the same sweep with other epochs or another validation split")
+@pytest.mark.usefixtures("small_store")
+@pytest.mark.parametrize("changes_epochs", [True, False], ids=["epochs", "validation"])
+def test_a_sweep_with_another_training_section_has_runs_of_its_own(changes_epochs: bool) -> None:
+    params = small_params()
+    training = params.datasets["notes"].training
+    validation = training.validation.model_copy(update={"samples": training.validation.samples - 1})
+    changed = training.model_copy(update={"epochs": 77} if changes_epochs else {"validation": validation})
+    dataset = params.datasets["notes"].model_copy(update={"training": changed})
+    other = params.model_copy(update={"datasets": {**params.datasets, "notes": dataset}})
+    axes = [Axis("l2", (0.0, 0.1))]
+    first, second = (Sweep(each, "notes", "original", axes, seeds=2).tags("sweep", "x") for each in (params, other))
+    assert first.fingerprint != second.fingerprint
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:

@@ -378,6 +378,8 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     assert "different parameters (l2)" in str(candidate.outdated_reason(changed, NAME, run))
     without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated_reason(without_variant, NAME, run))
+    decaying = dataclasses.replace(run, params={**run.params, "decay_kind": "exponential"})
+    assert "different parameters (decay_kind)" in str(candidate.outdated_reason(params, NAME, decaying))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
 
 

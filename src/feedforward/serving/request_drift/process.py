@@ -18,6 +18,7 @@ from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, one_line, run_reporting_errors
 from feedforward.data import drift, request_windows, validation_split
+from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distance
 from feedforward.data.readers import encoders, reading
 from feedforward.data.request_windows import Window
@@ -42,7 +43,7 @@ def compare(params: Params, name: str) -> dict[str, Any]:
     if version is None or version.tags.get(model_version.DIGEST) != window.digest:
         raise DataError(f"{paths.requests(name)}: was recorded for a version that is no longer registered; remove it")
     served = bundle.read(model_versions.folder(version, model_version.SERVED), window.digest)
-    train, training_encoder = Split.load(paths.vectorized(name) / "train"), candidate.encoder_of(name, dataset)
+    train, training_encoder = manifest_file.load_split(name, "train"), candidate.encoder_of(name, dataset)
     features = encoders.translate(window.features, served.encoder, training_encoder)
     by_kind = drift.measure_requests(
         train.features,
