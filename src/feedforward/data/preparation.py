@@ -25,15 +25,16 @@ PROFILE_ROWS = 8192  # rows of the profile that are written at a time
 Read = Callable[[Reader, Mapping[str, Path]], Reading]
 
 
-def fetch(name: str, dataset: Dataset, params: Params) -> None:
+def fetch(name: str, dataset: Dataset, params: Params, accept_changes: bool = False) -> None:
     """Fetch the files of a dataset into `paths.raw(name)`, unless they are already there with the expected content.
 
     If params.yaml enables it, also add users' samples to `paths.collected(name)`, a file that is created in any case.
+    accept_changes: see `download.fetch`.
 
     Raises:
         SourceError: no source provides a file with the expected content.
     """
-    download.fetch(dataset.files, paths.raw(name), params.mirrors)
+    download.fetch(dataset.files, paths.raw(name), params.mirrors, accept_changes=accept_changes)
     feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
 
 
@@ -41,11 +42,9 @@ def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
     """Like `fetch`, but accept changed content of the files that have no `sha256` in params.yaml.
 
     Raises:
-        SourceError: see `fetch`.
+        SourceError: see `fetch`; the files and their recorded digests are unchanged.
     """
-    sources = {key: file for key, file in dataset.files.items() if file.sha256 is None}
-    download.forget(sources, paths.raw(name))
-    fetch(name, dataset, params)
+    fetch(name, dataset, params, accept_changes=True)
 
 
 def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = reading.read) -> None:

@@ -11,7 +11,7 @@ from shell import Shell
 
 from feedforward.config.schema import Params
 from feedforward.core import paths
-from feedforward.core.errors import DataError, InputError
+from feedforward.core.errors import DataError, InputError, SourceError
 from feedforward.data import config_inference, preparation
 from feedforward.data.sources import download
 
@@ -49,6 +49,27 @@ def test_a_changed_table_is_detected_and_fetched_again(
     assert (raw / "a.csv").read_bytes() == source.read_bytes()
     source.unlink()
     assert download.changed_sources(files, raw) == {}
+
+
+def test_a_failed_fetch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+    params = initialize(
+        tmp_path, own_tables.table(tmp_path / "a.csv", size=own_tables.SIZES, label=own_tables.LABELS), monkeypatch
+    )
+    dataset, raw = params.datasets["own"], paths.raw("own")
+    second = dataset.files["a.csv"].model_copy(update={"urls": (str(tmp_path / "b.csv"),)})
+    dataset = dataset.model_copy(update={"files": {**dataset.files, "b.csv": second}})
+    (tmp_path / "b.csv").write_text("second")
+    preparation.fetch("own", dataset, params)
+    before = {path.name: path.read_bytes() for path in raw.iterdir()}
+    (tmp_path / "a.csv").write_text("changed")
+    (tmp_path / "b.csv").unlink()
+    with pytest.raises(SourceError, match=r"b\.csv: no such file"):
+        preparation.fetch_again("own", dataset, params)
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
+    preparation.fetch("own", dataset, params)  # what was fetched before is still accepted
+    (tmp_path / "a.csv").unlink()
+    assert shell.run("fetch", "own") == 1
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
 
 
 def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:

@@ -4,6 +4,7 @@ Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fss
 params.yaml, if any, and the `urls` of the file.
 """
 
+import contextlib
 import functools
 import json
 import logging
@@ -31,22 +32,27 @@ def stored_name(key: str, file: SourceFile) -> str:
 
 
 def fetch(
-    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], policy: RetryPolicy | None = None
+    files: Mapping[str, SourceFile],
+    folder: Path,
+    mirrors: Sequence[str],
+    policy: RetryPolicy | None = None,
+    accept_changes: bool = False,
 ) -> None:
     """Fetch every file that `folder` does not already contain unchanged, and record the digests of all files there.
 
-    A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched.
+    A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched, unless
+    `accept_changes` is set. Such new content replaces the old only when all files have arrived.
 
     Raises:
         SourceError: no source provides a file with the expected content.
     """
-    recorded = _read_digests(folder)
+    recorded = {} if accept_changes else _read_digests(folder)
     digests = {}
-    with Bar() as bar:
+    with contextlib.ExitStack() as arrived, Bar() as bar:
         for key, file in files.items():
             target, expected = folder / stored_name(key, file), file.sha256 or recorded.get(key)
             if expected is None or archives.content_digest(target, file) != expected:
-                expected = _fetch_file(key, file, expected, target, mirrors, policy or RetryPolicy(), bar)
+                expected = _fetch_file(key, file, expected, target, mirrors, policy or RetryPolicy(), bar, arrived)
             digests[key] = expected
     atomic_files.write_json(folder / DIGESTS, digests, "fetch")
 
@@ -69,13 +75,6 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
         except (Unreachable, DataError, EOFError):
             changed[key] = location
     return changed
-
-
-def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
-    """Delete the recorded digests of these files, so that the next fetch accepts whatever their sources contain."""
-    remaining = {key: digest for key, digest in _read_digests(folder).items() if key not in files}
-    if (folder / DIGESTS).exists():
-        atomic_files.write_json(folder / DIGESTS, remaining, "fetch")
 
 
 def find_unavailable(
@@ -139,13 +138,17 @@ def _fetch_file(
     mirrors: Sequence[str],
     policy: RetryPolicy,
     bar: Bar,
+    arrived: contextlib.ExitStack,
 ) -> str:
-    """Try the sources in order; return the digest of the content written to `target`."""
+    """Try the sources in order; return the digest of the content written to `target`.
+
+    arrived: content without an expected digest becomes `target` when this is closed without an exception.
+    """
     failures = []
     for location in _locations(key, file, mirrors):
         try:
             return _with_retries(
-                functools.partial(_fetch_once, location, file, expected, target, policy, bar),
+                functools.partial(_fetch_once, location, file, expected, target, policy, bar, arrived),
                 0 if _is_local(location) else policy.retries,
                 policy.pause_s,
             )
@@ -171,9 +174,16 @@ def _with_retries(attempt: Callable[[], str], retries: int, pause_s: float) -> s
 
 
 def _fetch_once(
-    location: str, file: SourceFile, expected: str | None, target: Path, policy: RetryPolicy, bar: Bar
+    location: str,
+    file: SourceFile,
+    expected: str | None,
+    target: Path,
+    policy: RetryPolicy,
+    bar: Bar,
+    arrived: contextlib.ExitStack,
 ) -> str:
-    with atomic_files.writing(target, "fetch") as output:
+    with contextlib.ExitStack() as attempt:
+        output = attempt.enter_context(atomic_files.writing(target, "fetch"))
         if file.archive == "folder":
             digest = archives.write_members(_limit_size(_members(location, file, policy, bar), file), file, output)
         else:
@@ -181,6 +191,8 @@ def _fetch_once(
         if expected is not None and digest != expected:
             hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` accepts changed data"
             raise DataError(f"expected content with SHA-256 {expected}, received {digest}{hint}")
+        if expected is None:
+            arrived.push(attempt.pop_all())
     return digest
 
 
