@@ -73,7 +73,7 @@ class Params(Strict):
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = (
         "fair",
     )  # `fair`, `lecture` (as on the slides), or both
-    mirrors: tuple[Location, ...] = ()  # folders or URLs to try first for every file
+    mirrors: tuple[Location, ...] = ()  # folders or URLs with copies of the files
     promotion: Promotion = Promotion()  # conditions for promoting a challenger to champion
     serving: Serving = Serving()  # settings and limits of the prediction service
     retraining: Retraining = Retraining()  # what triggers retraining, and where it runs

@@ -1,7 +1,8 @@
 """Download verified files from mirrors and URLs. A file is identified by its content, so any source may provide it.
 
-Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors in
-params.yaml, if any, and the `urls` of the file.
+Sources are tried in order: the local paths among the `urls` of the file, `$FEEDFORWARD_MIRROR` (a folder, or any URL
+that fsspec opens), the mirrors in params.yaml, if any, and the other `urls`. As long as no digest of a file is known,
+all its `urls` come first, because a mirror could have another file of the same name.
 """
 
 import contextlib
@@ -95,7 +96,7 @@ def find_unavailable(
         key
         for key, file in files.items()
         if not (folder / stored_name(key, file)).exists()
-        and not any(is_reachable(location, file) for location in _locations(key, file, mirrors))
+        and not any(is_reachable(location, file) for location in _locations(key, file, file.sha256, mirrors))
     ]
 
 
@@ -107,17 +108,19 @@ def _read_digests(folder: Path) -> dict[str, str]:
     return recorded if isinstance(recorded, dict) else {}
 
 
-def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
-    """Yield the locations of a file, in order.
+def _locations(key: str, file: SourceFile, expected: str | None, mirrors: Sequence[str]) -> Iterator[str]:
+    """Yield the locations of a file, in order. expected: the digest of its content, if known.
 
     Relative paths in params.yaml start at the workspace, a relative $FEEDFORWARD_MIRROR at the current folder.
     """
+    own = [url for url in file.urls if expected is None or _is_local(url)]
+    yield from map(_resolve, own)
     first = os.environ.get(MIRROR)
     for mirror in [str(Path.cwd() / first) if first and _is_local(first) else first, *map(_resolve, mirrors)]:
         if mirror:
             head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
             yield f"{head.rstrip('/')}/{key}{mark}{query}"
-    yield from map(_resolve, file.urls)
+    yield from (url for url in file.urls if url not in own)
 
 
 def _is_local(location: str) -> bool:
@@ -145,9 +148,9 @@ def _fetch_file(
     arrived: content without an expected digest becomes `target` when this is closed without an exception.
     """
     failures = []
-    for location in _locations(key, file, mirrors):
+    for location in _locations(key, file, expected, mirrors):
         try:
-            return _with_retries(
+            digest = _with_retries(
                 functools.partial(_fetch_once, location, file, expected, target, policy, bar, arrived),
                 0 if _is_local(location) else policy.retries,
                 policy.pause_s,
@@ -157,6 +160,10 @@ def _fetch_file(
             failures.append(reason)
             if isinstance(error, DataError):
                 log.warning("refused %s", reason)
+        else:
+            if failures and expected is None:
+                log.warning("%s: taken from %s, because %s", key, redact(location), "; ".join(failures))
+            return digest
     raise SourceError(
         f"{key}: no source provides it: {'; '.join(failures)}; set a mirror (a folder or URL with {key}): {MIRROR}=…"
     )

@@ -83,19 +83,40 @@ def test_a_loop_of_symbolic_links_is_reported(root):
 
 
 def test_sources_are_tried_in_order(root, monkeypatch):
-    first, second, third = (bytes([number]) * 9 for number in range(3))
-    put_numbers(root / "named", gzip.compress(first))
-    put_numbers(root.parent / "listed", gzip.compress(second))
-    with serving({f"/{KEY}": [complete(gzip.compress(third))]}) as server:
-        files = numbers_file(f"{server.url}/{KEY}", sha256=None)
+    put_numbers(root / "named", b"no gzip")
+    put_numbers(root.parent / "listed", b"no gzip either")
+    with serving({f"/{KEY}": [complete(PACKED)]}) as server:
         monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
-        for expected in (first, second, third):
-            raw = fetch(files, root, ["../nowhere", "../listed"])
-            assert (raw / "numbers").read_bytes() == expected
-            (raw / "digests.json").unlink()
-            monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "no such folder"))
-            if expected == second:
-                (root.parent / "listed" / KEY).unlink()
+        files = numbers_file(f"{server.url}/nowhere", "../own.gz")
+        message = failure(files, root, ["../listed"])
+        places = [root.parent / "own.gz", root / "named" / KEY, root.parent / "listed" / KEY, f"{server.url}/nowhere"]
+        assert sorted(map(str, places), key=message.index) == list(map(str, places))
+        files = numbers_file(f"{server.url}/{KEY}", "../own.gz")
+        assert (fetch(files, root, ["../listed"]) / "numbers").read_bytes() == CONTENT
+        assert server.requested == ["/nowhere", f"/{KEY}"]
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["path", "URL"])
+def test_a_mirror_does_not_replace_a_file_whose_digest_is_unknown(root, monkeypatch, caplog, is_local):
+    other = gzip.compress(b"another file of the same name")
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", str(put_numbers(root / "named", other)))
+    put_numbers(root / "listed", other)
+    put_numbers(root / "own")
+    with serving({f"/{KEY}": [complete(PACKED)]}) as server:
+        files = numbers_file(f"own/{KEY}" if is_local else f"{server.url}/{KEY}", sha256=None)
+        for _ in range(2):
+            raw = fetch(files, root, ["listed"])
+            assert (raw / "numbers").read_bytes() == CONTENT
+            (raw / "numbers").write_bytes(b"damaged")  # now the recorded digest is known, so any source may provide it
+            put_numbers(root / "listed")
+        assert len(server.requested) == (0 if is_local else 1)
+    assert is_local or "refused" in caplog.text
+    (raw / "digests.json").unlink()
+    caplog.clear()
+    (root / "own" / KEY).unlink()
+    download.fetch(files, raw, ["named"], RetryPolicy(stall_s=0.3, retries=0))
+    assert (raw / "numbers").read_bytes() == b"another file of the same name"
+    assert f"{KEY}: taken from {root}/named/{KEY}, because " in caplog.text
 
 
 @pytest.mark.parametrize("base", ["{url}/some/folder", "{url}/some/folder/", "{url}/some/folder?token=hidden"])

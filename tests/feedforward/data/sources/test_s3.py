@@ -70,7 +70,7 @@ def test_a_mirror_may_be_a_bucket_and_a_missing_file_is_reported_in_one_line(
 ) -> None:
     put("mirror/numbers", b"123")
     monkeypatch.setenv("FEEDFORWARD_MIRROR", f"s3://{BUCKET}/mirror")
-    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), ONE_RETRY)
+    download.fetch({"numbers": SourceFile(urls=(f"s3://{BUCKET}/nowhere",))}, root / "raw", (), ONE_RETRY)
     assert (root / "raw" / "numbers").read_bytes() == b"123"
     with pytest.raises(SourceError) as caught:
         download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), ONE_RETRY)
