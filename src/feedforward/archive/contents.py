@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from feedforward.archive import last_run
 from feedforward.config import yaml_reader
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
@@ -37,7 +38,8 @@ def gather(params: Params) -> dict[str, bytes]:
     """The content of each file by name, sorted by name.
 
     Raises:
-        DataError: there are no results yet, or a model was tampered with. TrackingError: the registry does not answer.
+        DataError: there are no results yet, they do not belong to params.yaml, or a model was tampered with.
+        TrackingError: the registry does not answer.
     """
     files = dict(_workspace_files(params))
     if not any(name.startswith("data/trained/") for name in files) or PIPELINE not in files:
@@ -45,6 +47,7 @@ def gather(params: Params) -> dict[str, bytes]:
         raise DataError(
             f"{missing}: there are no results to export; run `feedforward run` in a checkout of the project"
         )
+    last_run.check(params, PIPELINE)
     cleaned = {name: _clean(name, content) for name, content in files.items()}
     models = dict(file for name in params.datasets for file in _registry_files(name))
     versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
@@ -54,7 +57,7 @@ def gather(params: Params) -> dict[str, bytes]:
 def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     root = paths.root()
     candidates = [root / name for name in SINGLE_FILES]
-    candidates += [paths.trained(protocol) for protocol in ("fair", "lecture")]
+    candidates += [paths.trained(protocol) for protocol in params.protocols]
     candidates += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
     for folder in FOLDERS:
         candidates += sorted((root / folder).rglob("*"))

@@ -31,7 +31,8 @@ def collect(params: Params) -> dict[str, bytes]:
     """The content of each file of the archive by name, including metadata and digests.
 
     Raises:
-        DataError: there are no results yet, they are too large, or a model was tampered with.
+        DataError: there are no results yet, they do not belong to params.yaml or are too large, or a model was tampered
+            with.
         TrackingError: the registry does not answer.
     """
     files, published = contents.gather(params), _publication_date()

@@ -1,0 +1,133 @@
+"""An archive contains only results that belong to its params.yaml, as DVC recorded them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from feedforward.archive import writing
+from feedforward.config import yaml_reader
+from feedforward.config.schema import load_params
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+
+PIPELINE = """stages:
+  fetch:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/raw/${item.dataset} && echo 1 > data/raw/${item.dataset}/digests.json
+    outs: ["data/raw/${item.dataset}"]
+  baselines:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/baselines && echo '[]' > data/baselines/${item.dataset}.json
+    params: [seeds, "datasets.${item.dataset}"]
+    deps: ["data/raw/${item.dataset}"]
+    outs: ["data/baselines/${item.dataset}.json"]
+  compare:
+    cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
+    params: [variants, datasets]
+    deps: [data/baselines]
+    outs: [reports/comparison/table.md, reports/comparison/plots]
+"""
+
+
+def dvc(root: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "-q"], cwd=root, check=True)
+
+
+@pytest.fixture
+def finished(workspace: Path) -> Path:
+    """A workspace in which DVC has run all stages."""
+    (workspace / "dvc.yaml").write_text(PIPELINE)
+    (workspace / ".dvcignore").write_text("*.partial\n")
+    dvc(workspace, "init", "--no-scm")
+    dvc(workspace, "repro")
+    return workspace
+
+
+def change(key: str, value: object) -> None:
+    """Set a value in params.yaml, or remove it."""
+    yaml, (*parents, name) = YAML(), key.split(".")
+    values = branch = yaml.load(paths.params())
+    for parent in parents:
+        branch = branch[parent]
+    if value is None:
+        del branch[name]
+    else:
+        branch[name] = value
+    yaml.dump(values, paths.params())
+
+
+def write(path: Path, content: bytes | None) -> None:
+    """Replace or delete a file, which may be a link into DVC's cache."""
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+
+
+def refusal() -> str:
+    with pytest.raises(DataError) as caught:
+        writing.collect(load_params())
+    return str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.proves("`export` refuses results of another params.yaml, and results that were edited")
+def test_results_of_other_parameters_are_not_exported_until_the_next_run(finished: Path) -> None:
+    writing.collect(load_params())
+    change("seeds", 77)
+    remedy = "run `feedforward run`, then export again"
+    assert refusal() == f"params.yaml: seeds is 77, but the last run used 2; {remedy}"
+    dvc(finished, "repro")
+    assert "data/baselines/notes.json" in writing.collect(load_params())
+    change("variants.extra", {"l2": 0.5})
+    assert refusal() == f'params.yaml: variants.extra is {{"l2": 0.5}}, but the last run did not have it; {remedy}'
+    dvc(finished, "repro")
+    change("variants.extra.l2", 0.25)
+    assert refusal() == f"params.yaml: variants.extra.l2 is 0.25, but the last run used 0.5; {remedy}"
+    change("variants.extra", None)
+    assert refusal() == f'params.yaml: variants.extra is missing, but the last run used {{"l2": 0.5}}; {remedy}'
+    (finished / "dvc.lock").unlink()
+    writing.collect(load_params())
+
+
+@pytest.mark.slow
+def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: Path) -> None:
+    writing.collect(load_params())
+    edited = {
+        "data/raw/tones/digests.json": "data/raw/tones",
+        "data/baselines/tones.json": "data/baselines/tones.json",
+        "reports/comparison/table.md": "reports/comparison/table.md",
+        "reports/comparison/plots/é/a.csv": "reports/comparison/plots",
+        "reports/comparison/plots/new.csv": "reports/comparison/plots",
+        "reports/comparison/plots/a.csv.partial": None,
+    }
+    for path, reported in edited.items():
+        content = (finished / path).read_bytes() if (finished / path).exists() else None
+        write(finished / path, b"edited")
+        if reported:
+            assert refusal() == f"{reported}: differs from the last run; run `feedforward run`, then export again"
+            write(finished / path, content)
+        writing.collect(load_params())
+    write(finished / "reports/comparison/table.md", b"edited")
+    dvc(finished, "repro")
+    writing.collect(load_params())
+
+
+@pytest.mark.slow
+def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished: Path) -> None:
+    change("datasets.tones", None)
+    pipeline = PIPELINE.replace("[notes, tones]", "[notes]")
+    (finished / "dvc.yaml").write_text(pipeline)
+    dvc(finished, "repro")
+    assert "baselines@tones" in yaml_reader.read(finished / "dvc.lock")["stages"]
+    writing.collect(load_params())
+    (finished / "dvc.yaml").write_text(pipeline.replace("'[]'", "'[ ]'"))
+    dvc(finished, "repro", "baselines@notes")  # like a run that was interrupted before `compare`
+    assert refusal().startswith("data/baselines: differs from the last run")
+
+
+def test_results_of_a_protocol_that_is_no_longer_used_are_not_exported(workspace: Path) -> None:
+    paths.trained("lecture").write_bytes(paths.trained("fair").read_bytes())
+    assert "data/trained/lecture.json" not in writing.collect(load_params())
