@@ -19,7 +19,7 @@ from feedforward.tracking import model_versions
 
 
 class PyfuncModel:
-    """Predicts for texts or base64 images, in a list or a table with one column, or for the rows of a table."""
+    """Predicts for texts or base64 images, in a list or a table with one column, or for rows, in a list or a table."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served

@@ -21,6 +21,7 @@ from feedforward.tracking.model_version import SERVED
 
 KERAS_FILE = "model.keras"  # the name that MLflow's keras flavor expects in its data folder
 NETWORK = "network"  # folder within a logged model, with files for reading the network without Keras
+COLUMNS_FILE = "columns.json"  # in the files of a version whose samples are rows of a table
 KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
 SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
 LOADER = "feedforward.serving.mlflow_flavor"  # the module with which MLflow's python_function flavor loads a version
@@ -52,7 +53,8 @@ def save_version(served_folder: Path, folder: Path, description: Model) -> None:
     """
     data = f"data/{SERVED}"
     shutil.copytree(served_folder, folder / data)
-    description.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
+    if not (served_folder / COLUMNS_FILE).is_file():  # MLflow's types for columns reject 3 where 3.0 is expected
+        description.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
     if (folder / data / KERAS_FILE).is_file():
         _add_keras_flavor(description, data)
     _write(description, folder, LOADER, data, SERVING_LIBRARIES)

@@ -1,13 +1,16 @@
 """A registered version used through MLflow: served by `mlflow models serve`, and loaded as a `python_function`."""
 
 import asyncio
+import base64
 import json
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
+import pictures
 import pytest
 import registered
 from live_service import GLAD
@@ -19,7 +22,7 @@ from feedforward.core.errors import DataError, InputError
 from feedforward.models import network_files
 from feedforward.promotion import bundle
 from feedforward.serving import mlflow_flavor, prediction
-from feedforward.tracking import model_version, model_versions
+from feedforward.tracking import model_version, model_versions, settings
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -35,6 +38,12 @@ def ask(port: int, body: bytes, content_type: str = "application/json") -> tuple
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def load_model(name: str) -> Any:
+    """Load the champion as MLflow's users do."""
+    mlflow.set_tracking_uri(settings.tracking_uri())
+    return mlflow.pyfunc.load_model(f"models:/{name}@champion")
 
 
 def test_mlflow_server_gives_the_answers_of_the_champion(small: Params, small_store: "Store") -> None:
@@ -88,6 +97,38 @@ def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
     ):
         with pytest.raises(InputError, match=message):
             model.predict(invalid)
+
+
+ROWS = [{"hours": 9, "school": "south"}, {"hours": 1.5, "school": "south"}, {"hours": "5", "school": "north"}]
+
+
+def test_mlflow_loads_and_serves_a_version_for_rows_of_a_table(small_store: "Store") -> None:
+    registered.grades_champion(small_store)
+    expected = prediction.answers(prediction.champion("grades").served, ROWS)
+    assert [answer["label"] for answer in expected] == ["10", "2", "1"]
+    model = load_model("grades")
+    for inputs in (ROWS, pd.DataFrame(ROWS), pd.DataFrame(ROWS).convert_dtypes(), pd.DataFrame(ROWS[:2])):
+        assert model.predict(inputs) == expected[: len(inputs)]
+    [answer] = model.predict(pd.DataFrame({"hours": [1], "school": [None]}))
+    assert answer["warnings"] == ["school=(missing): does not occur in the training data and is ignored"]
+    with pytest.raises(InputError, match=r"inputs\.0: expected a column 'school', got hours"):
+        model.predict(pd.DataFrame({"hours": [1.0]}))
+    split = {"columns": ["hours", "school"], "data": [[row["hours"], row["school"]] for row in ROWS]}
+    with serving.mlflow_server("grades") as mlflow_server:
+        for body in ({"dataframe_records": ROWS}, {"dataframe_split": split}, {"inputs": ROWS}):
+            status, content = ask(mlflow_server.port, json.dumps(body).encode())
+            assert (status, content) == (200, {"predictions": expected}), body
+
+
+def test_mlflow_loads_versions_for_texts_and_images(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    registered.pictures_champion(small_store)
+    images = [base64.b64encode(pictures.encoded(pictures.stroke(60, 40, seed))).decode() for seed in range(2)]
+    for name, samples in ((NAME, [GLAD, "word1"]), ("tones", images)):
+        served, model = prediction.champion(name).served, load_model(name)
+        expected = prediction.answers(served, [served.encoder.check(sample, "") for sample in samples])
+        for inputs in (samples, pd.DataFrame({"any": samples}), np.array(samples)):
+            assert model.predict(inputs) == expected, (name, inputs)
 
 
 def test_a_tampered_version_is_not_loaded(small: Params, small_store: "Store") -> None:
