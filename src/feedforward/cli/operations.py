@@ -82,8 +82,8 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
         print_table(rows)
     else:
         message(f"{dataset}: there has been no champion")
-    if champions.mismatch:
-        message(f"[yellow]{escaped(champions.mismatch)}[/yellow]")
+    for remark in filter(None, (champions.left_out, champions.mismatch)):
+        message(f"[yellow]{escaped(remark)}[/yellow]")
 
 
 def retrain(

@@ -6,10 +6,14 @@
 `version`, `run` and `digest` identify the version that the decision is about; `before` and `champion` are the numbers
 of the champions before and after the decision, null for no champion. The entry is written before the alias moves, so
 an interrupted move is visible in the log and can be completed (`champion.reconcile`).
+
+Every registry numbers its versions from 1. After a change of the project's name, the database or the tracking server,
+the log also has entries about versions of an earlier registry, which `entries_in_registry` leaves out.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -69,6 +73,23 @@ def entries(dataset: str) -> list[Entry]:
     if damaged := next(itertools.filterfalse(_is_readable, matching), None):
         raise DataError(f"{paths.audit()}: an entry about {dataset} was changed ({damaged!s:.80}); restore a backup")
     return matching
+
+
+def entries_in_registry(dataset: str, find: Callable[[int], Version | None]) -> list[Entry]:
+    """Read the entries about versions that the registry has, and about none; raises as `entries` does.
+
+    find: looks up the version with a number in the registry.
+    """
+    find = functools.cache(find)
+    return [entry for entry in entries(dataset) if entry["version"] is None or is_about(entry, find(entry["version"]))]
+
+
+def is_about(entry: Entry, version: Version | None) -> bool:
+    """Whether the entry is about that version, and not about one with the same number in another registry."""
+    if version is None:
+        return False
+    identity = version.number, version.run_id, version.tags.get(model_version.DIGEST)
+    return identity == (entry["version"], entry.get("run"), entry.get("digest"))
 
 
 def _is_readable(entry: Entry) -> bool:

@@ -4,7 +4,7 @@ A move writes its entry to the audit log, sets the alias, and then records in th
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -52,28 +52,49 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     """Make the registry consistent with the audit log, and return the champion. The caller must hold the lock.
 
     If a move was interrupted before or after the alias was set, this function completes it. If the alias was changed by
-    something other than a promotion or rollback, it keeps the change and adds an entry to the log.
+    something other than a promotion or rollback, it keeps the change and adds an entry to the log. Entries about
+    versions of another registry are ignored.
     """
     champion = registry.find(dataset, model_version.CHAMPION)
-    number = champion.number if champion else None
-    entries = [entry for entry in audit_log.entries(dataset) if entry["decision"] != audit_log.REFUSED]
-    if not entries:
-        return champion
-    last = entries[-1]
-    if last["champion"] == number:
-        moves = [entry for entry in entries if entry["decision"] in audit_log.MOVES and entry["version"] == number]
-        if champion is not None and moves and not _is_complete(champion, moves[-1]):
-            _complete(champion, moves[-1], registry)
-        return champion
-    if last["decision"] in audit_log.MOVES and last["before"] == number:
-        target = registry.find(dataset, int(last["champion"]))
-        if target is not None and not _is_complete(target, last):
-            completion = audit_log.append(dataset, audit_log.FINISHED, COMPLETION_REASON, target, champion)
-            move(target, {**last, "time": completion["time"]}, registry)
-            return target
-    reason = "the alias was changed by something other than a promotion or rollback"
-    audit_log.append(dataset, audit_log.CHANGED, reason, champion, champion)
+    entries = entries_in(registry, dataset)
+    if interrupted := _interrupted_move(dataset, champion, entries, registry):
+        target, entry = interrupted
+        if champion is not None and target.number == champion.number:
+            _complete(champion, entry, registry)
+            return champion
+        completion = audit_log.append(dataset, audit_log.FINISHED, COMPLETION_REASON, target, champion)
+        move(target, {**entry, "time": completion["time"]}, registry)
+        return target
+    if entries and entries[-1]["champion"] != (champion.number if champion else None):
+        reason = "the alias was changed by something other than a promotion or rollback"
+        audit_log.append(dataset, audit_log.CHANGED, reason, champion, champion)
     return champion
+
+
+def entries_in(registry: "Registry", dataset: str) -> list[Entry]:
+    """Read the entries about versions in this registry, except refusals, which do not change the champion."""
+    versions = {version.number: version for version in registry.versions(dataset)}
+    entries = audit_log.entries_in_registry(dataset, versions.get)
+    return [entry for entry in entries if entry["decision"] != audit_log.REFUSED]
+
+
+def _interrupted_move(
+    dataset: str, champion: Version | None, entries: Sequence[Entry], registry: "Registry"
+) -> tuple[Version, Entry] | None:
+    """The version that an interrupted move makes champion, and the move's entry; None if no move was interrupted."""
+    if not entries:
+        return None
+    last, number = entries[-1], champion.number if champion else None
+    if last["champion"] == number:  # the alias was set, but perhaps not the tags
+        moves = (entry for entry in reversed(entries) if entry["decision"] in audit_log.MOVES)
+        target, entry = champion, next((entry for entry in moves if entry["version"] == number), None)
+    elif last["decision"] in audit_log.MOVES and last["before"] == number:
+        target, entry = registry.find(dataset, int(last["champion"])), last
+    else:
+        return None
+    if target is None or entry is None or not audit_log.is_about(entry, target) or _is_complete(target, entry):
+        return None
+    return target, entry
 
 
 def _is_complete(version: Version, entry: Entry) -> bool:

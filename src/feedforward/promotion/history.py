@@ -1,8 +1,10 @@
 """Which version was champion, when and why, according to the audit log, and whether MLflow's registry agrees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from feedforward.promotion import audit_log
+from feedforward.promotion.audit_log import Entry
 from feedforward.tracking import model_versions
 
 
@@ -23,11 +25,16 @@ class Period:
 
 @dataclass(frozen=True)
 class History:
-    """The champions of a dataset, oldest first. mismatch: how the registry differs from the audit log, if it does."""
+    """The champions of a dataset, oldest first, of those that the registry has.
+
+    mismatch: how the registry differs from the audit log, if it does. left_out: which champions in the audit log are
+    not in the registry, if any: those of another project, database or server, and deleted versions.
+    """
 
     dataset: str
     periods: list[Period]
     mismatch: str | None
+    left_out: str | None
 
 
 def history(dataset: str) -> History:
@@ -37,7 +44,8 @@ def history(dataset: str) -> History:
         TrackingError: the registry does not answer. DataError: the audit log was changed.
     """
     periods: list[Period] = []
-    for entry in audit_log.entries(dataset):
+    entries = audit_log.entries_in_registry(dataset, lambda number: model_versions.find(dataset, number))
+    for entry in entries:
         number = entry["champion"]
         current = periods[-1] if periods and periods[-1].until is None else None
         if entry["decision"] == audit_log.REFUSED or number == (current.version if current else None):
@@ -47,7 +55,16 @@ def history(dataset: str) -> History:
         if number is not None:
             run = entry.get("run") if entry.get("version") == number else None
             periods.append(Period(number, run, entry["time"], None, entry["decision"], entry["reason"]))
-    return History(dataset, periods, _mismatch(dataset, periods))
+    return History(dataset, periods, _mismatch(dataset, periods), _left_out(dataset, entries))
+
+
+def _left_out(dataset: str, entries: Sequence[Entry]) -> str | None:
+    others = [entry for entry in audit_log.entries(dataset) if entry["version"] and entry not in entries]
+    champions = {(entry["version"], entry.get("run")) for entry in others if entry["champion"] == entry["version"]}
+    if not champions:
+        return None
+    names = ", ".join(f"version {number} (run {str(run)[:8]})" for number, run in sorted(champions, key=str))
+    return f"left out, because it is only in the audit log and not in this registry: {names}"
 
 
 def _mismatch(dataset: str, periods: list[Period]) -> str | None:

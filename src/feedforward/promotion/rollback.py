@@ -50,7 +50,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
 
 def _target(name: str, current: Version, to: int | None, registry: "Registry") -> Version:
     """The version to roll back to: `to`, or the latest earlier champion that was not itself rolled back."""
-    champions = dict.fromkeys(entry["champion"] for entry in reversed(audit_log.entries(name)) if entry["champion"])
+    entries = champion.entries_in(registry, name)
+    champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
     numbers = [number for number in champions if number != current.number]
     if to is not None:
         target = registry.find(name, to) if to != current.number else None

@@ -117,7 +117,7 @@ def _age(name: str, now: datetime) -> float | None:
     """Days since the first entry in the audit log that names the current champion."""
     since: dict[int, str] = {}
     number = None
-    for entry in audit_log.entries(name):
+    for entry in audit_log.entries_in_registry(name, lambda number: model_versions.find(name, number)):
         if entry["champion"]:
             number = entry["champion"]
             since.setdefault(number, entry["time"])

@@ -125,6 +125,7 @@ def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     entries[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     atomic_files.write_json(folder / bundle.MANIFEST, entries)
     Registry().tag(first, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
+    audit_log.append(NAME, audit_log.PROMOTED, "a test", registered.find_version(first.number))
     (model_versions.folder(second, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
     assert small_shell.run("backtest", NAME, "--json") == 0
     result = json.loads(small_shell.stdout)

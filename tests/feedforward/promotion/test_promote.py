@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,15 +20,26 @@ from small_data import TRAIN, values, write_params
 from small_data import params as small_params
 from threads import at_once
 
+from feedforward import tracking
 from feedforward.config.schema import Params, Variant, load_params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import validation_split
 from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner, training_run
-from feedforward.promotion import bundle, candidate, compatibility, evaluation, evaluation_process, promote
+from feedforward.promotion import (
+    bundle,
+    candidate,
+    champion,
+    compatibility,
+    evaluation,
+    evaluation_process,
+    history,
+    promote,
+)
 from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
+from feedforward.promotion.rollback import rollback
 from feedforward.retraining import policy
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
@@ -359,6 +371,35 @@ def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, smal
     assert find_version().tags["decision"] == "promoted"
     assert find_version().tags["reason"] == audit_entries()[-1]["reason"]
     assert [line["decision"] for line in audit_entries()] == ["promoted", "promoted"]
+
+
+@pytest.mark.proves("The log of another project's promotions makes no version champion")
+def test_entries_about_versions_of_another_project_are_ignored(params: Params, small_store: "Store") -> None:
+    def use_project(name: str) -> "Store":
+        write_params(paths.params(), values(project=name))
+        return tracking.open_store()
+
+    conclude(params, small_store, 1.0)
+    first = find_version()
+    second_store = use_project("second")
+    criteria = params.promotion.model_copy(update={"max_bytes": 1})
+    strict = params.model_copy(update={"promotion": criteria})
+    with pytest.raises(Refused, match="size must be at most 1 bytes"):
+        conclude(strict, second_store, 1.0)
+    assert model_versions.find(NAME) is None
+    empty = history.history(NAME)
+    assert (empty.periods, empty.mismatch) == ([], None)
+    assert re.search(r"not in this registry: version 1 \(run \w{8}\)$", str(empty.left_out))
+
+    assert conclude(params, second_store, 1.0).champion == 2
+    with pytest.raises(ParamsError, match="no earlier champion"):  # version 1 was champion only in the first project
+        rollback(params, NAME, None, "worse")
+    assert [period.version for period in history.history(NAME).periods] == [2]
+    use_project("")
+    with champion.decision_lock(NAME):
+        assert champion.reconcile(NAME, Registry()) == first
+    assert find_version() == first
+    assert [period.version for period in history.history(NAME).periods] == [1]
 
 
 def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_store: "Store") -> None:

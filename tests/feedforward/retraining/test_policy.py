@@ -137,6 +137,9 @@ def test_an_undecided_run_is_pending_and_the_champion_has_an_age(small: Params, 
     for days in (0, 2):
         time = (promoted_at + timedelta(days=days)).isoformat(timespec="milliseconds")
         line = {"time": time, "dataset": "notes", "version": 1, "before": None, "champion": 1, "reason": "better"}
+        line |= {"run": version.run_id, "digest": version.tags["digest"]}
         append_only_log.append(paths.audit(), line | {"decision": "kept" if days else "promoted"})
+    old = {"time": (NOW - timedelta(days=90)).isoformat(), "run": "another project's", "decision": "promoted"}
+    append_only_log.append(paths.audit(), line | old)
     result = policy.observe(small, "notes", NOW)
     assert (result.pending, result.age) == (None, 3.0)
