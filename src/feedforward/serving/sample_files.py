@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import gzip
 import io
 import logging
 import sys
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
+BINARY = (b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"%PDF-", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # first bytes
+START = 4096  # bytes at the beginning of a file that show whether it is a text
 MAX_BYTES = 2**26  # of an image, or of a line
 CHUNK = 2000  # samples processed at a time
 NamedSample = tuple[str, Any]
@@ -62,13 +65,13 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
 
 
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
-    """Yield the texts of a file: one per line, or from a column of a table, or from a field of JSON lines.
+    """Yield the texts of a file, possibly gzipped: lines, a column of a table, or a field of JSON lines.
 
     column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS or the
     only column is used. The path `-` stands for standard input.
 
     Raises:
-        InputError: the file cannot be read, or has no such column or field.
+        InputError: the file cannot be read, is not a text file, or has no such column or field.
     """
     if _has_suffix(path, LINES):
         yield from _lines(path, column or TEXT_COLUMNS[0])
@@ -76,6 +79,8 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
         table = _table(path)
         name = _text_column(str(path), list(table.columns), column)
         yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
+    elif _has_suffix(path, (".json",)):
+        raise InputError(str(path), "must be JSON lines; write one text or object per line in a .jsonl file")
     else:
         yield from _text_lines(path)
 
@@ -113,27 +118,34 @@ def _open(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
 
 
 def _text_lines(path: Path) -> Iterator[NamedSample]:
-    warned = False
+    warned, number = False, 0
     try:
         with _open(path) as opened:
             file = cast(io.BufferedReader, opened)
-            encoding = encodings.detect_wide(file.peek(4))
+            if file.peek(2).startswith(encodings.GZIP):  # opening the file again would lose the start of a pipe
+                file = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=file)))
+            start = file.peek(START)[:START]
+            encoding = encodings.detect_wide(start)
+            if start.startswith(BINARY) or (b"\0" in start and not encoding):
+                raise InputError(str(path), "is not a text file; save it as .txt (one text per line), .csv or .jsonl")
             decoded = io.TextIOWrapper(file, encoding) if encoding else None
 
             def line_of() -> bytes:
                 return decoded.readline(MAX_BYTES + 1).encode() if decoded else file.readline(MAX_BYTES + 1)
 
-            for number, line in enumerate(iter(line_of, b""), start=1):
-                if len(line) > MAX_BYTES:
-                    raise InputError(f"{path} line {number}", f"must have at most {MAX_BYTES} bytes")
-                text = tokenizer.decode(line).removeprefix("\ufeff")
-                if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
-                    log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
-                    warned = True
-                if text.strip():
-                    yield f"{path} line {number}", text
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+            for read in iter(line_of, b""):
+                if len(read) > MAX_BYTES:
+                    raise InputError(f"{path} line {number + 1}", f"must have at most {MAX_BYTES} bytes")
+                for line in read.splitlines(keepends=True):  # also at a carriage return
+                    number += 1
+                    text = tokenizer.decode(line).removeprefix("\ufeff")
+                    if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
+                        log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
+                        warned = True
+                    if text.strip():
+                        yield f"{path} line {number}", text
+    except (OSError, EOFError, zlib.error) as error:  # EOFError: truncated gzip
+        raise _unreadable(path, error) from None
 
 
 def _lines(path: Path, column: str) -> Iterator[NamedSample]:
@@ -154,7 +166,11 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                     value = _field(where, value, column)
                 yield where, value
     except (OSError, EOFError, zlib.error, UnicodeError) as error:  # EOFError: truncated gzip
-        raise InputError(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """Samples to predict, read from files: tables, lines of text or JSON, in all encodings."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import sys
 from pathlib import Path
 
@@ -120,8 +122,58 @@ def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sample_files, "MAX_BYTES", 1000)
     with pytest.raises(InputError, match="/dev/zero: must have at most 1000 bytes"):
         list(sample_files.from_files(["/dev/zero"]))
-    with pytest.raises(InputError, match="/dev/zero line 1: must have at most 1000 bytes"):
+    with pytest.raises(InputError, match="/dev/zero: is not a text file"):
         list(sample_files.from_table(Path("/dev/zero")))
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_line_that_is_too_long_is_refused(tmp_path: Path, is_packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_files, "MAX_BYTES", 1000)
+    path, content = tmp_path / "a.txt", b"good\rfilm\n" + b"x" * 1001
+    path.write_bytes(gzip.compress(content) if is_packed else content)
+    with pytest.raises(InputError, match=r"a\.txt line 3: must have at most 1000 bytes"):
+        list(sample_files.from_table(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "-"])
+def test_gzipped_texts_and_all_line_ends_are_read(
+    tmp_path: Path, encoding: str, end: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = end.join(["a good film", "", "größe"]).encode(encoding)
+    path = tmp_path / name if name != "-" else Path("-")
+    if name != "a.txt":
+        content = gzip.compress(content)
+    if name == "-":
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))  # type: ignore[arg-type]
+    else:
+        path.write_bytes(content)
+    expected = [(f"{path} line 1", "a good film"), (f"{path} line 3", "größe")]
+    assert [(where, text.rstrip()) for where, text in sample_files.from_table(path)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.xlsx", b"PK\x03\x04 spreadsheet", r"a\.xlsx: is not a text file; save it as \.txt"),
+        ("a.png", b"\x89PNG\r\n\x1a\n picture", r"a\.png: is not a text file"),
+        ("a.txt.bz2", bz2.compress(b"a good film"), r"a\.txt\.bz2: is not a text file"),
+        ("a.txt.xz", lzma.compress(b"a good film"), r"a\.txt\.xz: is not a text file"),
+        ("a.txt", b"a good film\n" * 300 + b"\0", r"a\.txt: is not a text file"),
+        ("a.xlsx.gz", gzip.compress(b"PK\x03\x04 spreadsheet"), r"a\.xlsx\.gz: is not a text file"),
+        ("a.txt.gz", gzip.compress(b"a good film\n" * 99)[:-9], r"a\.txt\.gz: cannot be read"),
+        ("a.txt.gz", b"\x1f\x8b" + b"x" * 99, r"a\.txt\.gz: cannot be read"),
+        ("a.JSON", b'{"text": "a good film"}', r"a\.JSON: must be JSON lines; .* in a \.jsonl file"),
+        ("a.json.gz", gzip.compress(b'["a good film"]'), r"a\.json\.gz: must be JSON lines"),
+    ],
+    ids=["xlsx", "png", "bz2", "xz", "nul", "xlsx.gz", "truncated", "not gzip", "json", "json.gz"],
+)
+def test_a_file_without_texts_is_refused_in_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(sample_files.from_table(tmp_path / name))
+    assert str(caught.value).isprintable()
 
 
 def test_a_closed_standard_input_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import gzip
 from pathlib import Path
 from typing import IO, cast
 
+GZIP = b"\x1f\x8b"  # first bytes of a gzipped file
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # must come first: it begins with the mark of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
@@ -33,5 +34,5 @@ def open_unpacked(path: Path) -> IO[bytes]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        is_packed = file.read(2) == b"\x1f\x8b"
+        is_packed = file.read(2) == GZIP
     return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
