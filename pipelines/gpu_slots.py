@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from prefect.concurrency.sync import concurrency
 
+from feedforward.core import locks
 from feedforward.core.errors import Busy, FeedforwardError
 
 LIMIT = "gpu"  # the global concurrency limit that `make deploy` creates, with `retraining.gpus` slots
@@ -70,12 +71,12 @@ def hold_free_gpu(numbers: list[str], folder: Path | None = None) -> Iterator[st
     Raises:
         Busy: other processes hold all GPUs. FeedforwardError: the lock folder is a link or belongs to another user.
     """
-    locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # shared by all checkouts
-    locks.mkdir(mode=0o700, exist_ok=True)
-    if locks.is_symlink() or locks.stat().st_uid != os.getuid():
-        raise FeedforwardError(f"{locks}: is a link or belongs to another user; ask them to remove it, or set TMPDIR")
+    folder = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # shared by all checkouts
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise FeedforwardError(f"{folder}: is a link or belongs to another user; ask them to remove it, or set TMPDIR")
     for number in numbers:
-        lock = FileLock(locks / f"{number}.lock", timeout=0)
+        lock = locks.private(folder / f"{number}.lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:

@@ -9,9 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
-from feedforward.core import provenance, sqlite_template
+from feedforward.core import locks, provenance, sqlite_template
 
 
 def create() -> None:
@@ -20,7 +18,7 @@ def create() -> None:
     if os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with locks.holding(path.with_suffix(".lock"), locks.LONG):
         if not path.exists():
             copy_template(path)
 

@@ -7,25 +7,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, locks
 
 
-def append(path: Path, entry: Mapping[str, Any], max_bytes: int | None = None) -> bool:
+def append(path: Path, entry: Mapping[str, Any], max_bytes: int | None = None, timeout: float = locks.SHORT) -> bool:
     """Append one line and wait until it is on disk; see `extend`."""
-    return extend(path, [entry], max_bytes)
+    return extend(path, [entry], max_bytes, timeout)
 
 
-def extend(path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | None = None) -> bool:
+def extend(
+    path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | None = None, timeout: float = locks.SHORT
+) -> bool:
     """Append lines and wait until they are on disk. Write nothing and return False if this would exceed `max_bytes`.
 
     All lines are appended in a single write, under a lock. If a power failure has cut off the last line, a line break
     is written first.
+
+    Raises:
+        Busy: another process held the lock for `timeout` seconds; nothing is written.
     """
     lines = b"".join(atomic_files.canonical_json(entry).encode() + b"\n" for entry in entries)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with locks.holding(path.with_name(f".{path.name}.lock"), timeout):
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             size = os.fstat(file).st_size

@@ -5,7 +5,6 @@ A reader sees either the old file or the new one, never part of one, even if the
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from feedforward.core import locks
 
 TEMPORARY_SUFFIX = ".partial"
 
@@ -54,7 +55,7 @@ def _open_exclusively(temporary: Path) -> IO[bytes]:
     while True:
         file = open(temporary, "wb", opener=_open_untruncated)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            locks.lock_descriptor(file.fileno(), temporary)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
                 file.truncate(0)
                 return file

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import fcntl
 import gc
 import math
 import os
@@ -16,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, locks
 from feedforward.core.errors import Busy
 
 CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
@@ -90,7 +89,7 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
     Raises:
         Busy: another process holds the lock; the message names that process and its job.
     """
-    holder_file, file_lock = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
+    holder_file, file_lock = lock.with_suffix(".holder"), locks.private(lock, timeout=0)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         file_lock.acquire()
@@ -107,10 +106,16 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder while something in it is changed, so that no process overwrites the changes of another."""
+    """Lock a folder while something in it is changed, so that no process overwrites the changes of another.
+
+    Anyone who can read the folder can lock it, too (SECURITY.md).
+
+    Raises:
+        Busy: another process has locked the folder for locks.LONG seconds.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locks.lock_descriptor(descriptor, folder)
         yield
     finally:
         os.close(descriptor)

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from filelock import FileLock
-
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, locks
 
 Migrate = Callable[[Path], None]
 
@@ -44,9 +42,9 @@ def _create_template(template: Path, migrate: Migrate) -> bytes:
     """Create a database and store it as `template` if the environment is writable; return its bytes."""
     try:
         template.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(template.with_suffix(".lock"))
+        lock = locks.private(template.with_suffix(".lock"), timeout=locks.LONG)
         lock.acquire()
-    except OSError:  # not writable, for instance in an image that runs as another user
+    except OSError:  # locked for long, or not writable, for instance in an image that runs as another user
         return _run(migrate)
     with lock:
         if not template.exists():

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, locks, paths
 from feedforward.core.errors import Busy
 from feedforward.promotion import audit_log
 from feedforward.promotion.audit_log import Entry
@@ -35,7 +35,7 @@ def decision_lock(dataset: str) -> Iterator[None]:
     lock = paths.store() / ".locks" / f"promote-{dataset}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=LOCK_TIMEOUT):
+        with locks.private(lock, timeout=LOCK_TIMEOUT):
             yield
     except Timeout:
         raise Busy(f"{lock}: another promotion of {dataset} is running; run the command again later") from None

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from filelock import FileLock
-
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, locks, paths
 from feedforward.core.errors import DataError
 from feedforward.promotion import audit_log, champion
 from feedforward.tracking import model_version
@@ -106,7 +104,7 @@ def add(dataset: str, pair: Pair, evidence: Evidence) -> Evidence:
     """Add evidence to the file and return the total; raises as `find` does, or OSError if it cannot be written."""
     path = paths.shadow(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with locks.holding(path.with_name(f".{path.name}.lock")):
         entries = _entries(dataset)
         total = for_pair(dataset, pair)
         total.add(evidence)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from feedforward.core import append_only_log, paths
-from feedforward.core.errors import FeedforwardError, InputError
+from feedforward.core import append_only_log, locks, paths
+from feedforward.core.errors import Busy, FeedforwardError, InputError
 from feedforward.data.readers.encoders import Encoder
 
+LOCK_TIMEOUT = 2.0  # s to wait for each lock, because the threads that wait also answer other requests
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +25,17 @@ class FeedbackLogFull(InputError):
 
 class FeedbackLogUnwritable(FeedforwardError):
     """The file cannot be written: the disk is full or read-only."""
+
+
+class FeedbackLocked(FeedforwardError):
+    """Another process keeps a lock of a feedback file."""
+
+    def __init__(self, dataset: str, error: object) -> None:
+        # Without the path, because clients must learn nothing about the machine.
+        log.error("%s", error)
+        super().__init__(
+            f"the feedback of {dataset} is locked by another process; nothing was stored; try again in a moment"
+        )
 
 
 class FeedbackLog:
@@ -45,7 +56,8 @@ class FeedbackLog:
         """Store a sample that the encoder has checked. Returns False if it was already stored with that label.
 
         Raises:
-            InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable: the sample cannot be stored.
+            InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable, FeedbackLocked: the
+                sample cannot be stored.
         """
         if label not in self.labels or not isinstance(label, str):
             raise InputError("label", f"must be one of {', '.join(self.labels)}, got {str(label)[:40]!r}")
@@ -53,21 +65,27 @@ class FeedbackLog:
         digest = hashlib.sha256(raw).hexdigest()
         time = datetime.now(UTC).isoformat(timespec="seconds")
         entry = {"time": time, "label": label, "digest": digest, **content, "version": version, "answer": answer}
-        with self._lock:
-            try:
-                return self._append(entry)
-            except OSError as error:
-                # Without the path, because clients must learn nothing about the machine.
-                reason = error.strerror or "write failed"
-                log.error("%s: cannot be written (%s)", paths.incoming(self.dataset), reason)
-                raise FeedbackLogUnwritable(
-                    f"the feedback file of {self.dataset} cannot be written ({reason}); the sample was not stored"
-                ) from None
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT):
+            raise FeedbackLocked(self.dataset, f"{paths.incoming(self.dataset)}: other requests wait for its lock")
+        try:
+            return self._append(entry)
+        except Busy as error:
+            raise FeedbackLocked(self.dataset, error) from None
+        except OSError as error:
+            # Without the path, because clients must learn nothing about the machine.
+            reason = error.strerror or "write failed"
+            log.error("%s: cannot be written (%s)", paths.incoming(self.dataset), reason)
+            raise FeedbackLogUnwritable(
+                f"the feedback file of {self.dataset} cannot be written ({reason}); the sample was not stored"
+            ) from None
+        finally:
+            self._lock.release()
 
     def _append(self, entry: dict[str, Any]) -> bool:
         path = paths.incoming(self.dataset)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.serving.lock")):  # other workers may get the same sample
+        # other workers may get the same sample
+        with locks.holding(path.with_name(f".{path.name}.serving.lock"), LOCK_TIMEOUT):
             return self._append_locked(path, entry)
 
     def _append_locked(self, path: Path, entry: dict[str, Any]) -> bool:
@@ -77,7 +95,7 @@ class FeedbackLog:
             self._last_state = self._state()
         if key in self._stored_keys:
             return False
-        if not append_only_log.append(path, entry, self.max_bytes):
+        if not append_only_log.append(path, entry, self.max_bytes, LOCK_TIMEOUT):
             limit = f"the feedback file of {self.dataset} has reached its limit of {self.max_bytes} bytes"
             raise FeedbackLogFull("sample", f"cannot be stored: {limit}; see docs/operations.md")
         self._stored_keys.add(key)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from feedforward.config.schema import Dataset
-from feedforward.core.errors import InputError, ParamsError
+from feedforward.core.errors import Busy, InputError, ParamsError
 from feedforward.data import feedback_review
 from feedforward.data.feedback import Counts, Sample
 from feedforward.serving import schemas
+from feedforward.serving.feedback_log import FeedbackLocked
 from feedforward.serving.schemas import JSON, Body
 
 PAGE_SIZE = 50  # samples per request
@@ -92,6 +93,8 @@ class FeedbackPage:
         except ParamsError as error:
             option, _, problem = error.problems[0].removeprefix("--").partition(": ")
             raise InputError(option, problem) from None
+        except Busy as error:
+            raise FeedbackLocked(name, error) from None
         return schemas.as_json({"accepted": result.accepted, "rejected": result.rejected, "waiting": result.waiting})
 
 

@@ -3,7 +3,7 @@
 import pydantic_core
 
 from feedforward.core.errors import DataError, FeedforwardError, InputError, NothingToServe, ParamsError, TrackingError
-from feedforward.serving.feedback_log import FeedbackLogFull, FeedbackLogUnwritable
+from feedforward.serving.feedback_log import FeedbackLocked, FeedbackLogFull, FeedbackLogUnwritable
 
 JSON = b"application/json"
 FAILED = "the service failed to handle this request; the traceback is in the service's log"
@@ -15,6 +15,7 @@ SECURITY_HEADERS = [
 STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error decides
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,
+    FeedbackLocked: 503,
     InputError: 422,
     NothingToServe: 503,
     DataError: 503,

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from feedforward.analysis.run_result import RunResult
-from feedforward.core import atomic_files, paths, provenance
+from feedforward.core import atomic_files, locks, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import database, interrupted_runs, model_folder, names, queries, records, sessions
@@ -186,7 +186,7 @@ class Store:
         sent, problems = 0, []
         for folder, record in records.waiting_records():
             try:
-                with self._locked(record.run.id, timeout=0):
+                with self._locked(record.run.id, wait=False):
                     if (folder / "record.json").exists():
                         self._send(folder, Record.load(folder))
                         sent += 1
@@ -309,12 +309,16 @@ class Store:
         return self._experiments[dataset]
 
     @contextlib.contextmanager
-    def _locked(self, record_id: str, timeout: float = -1) -> Iterator[None]:
-        """Lock a record, so that no other process or thread sends it at the same time; raises Timeout."""
+    def _locked(self, record_id: str, wait: bool = True) -> Iterator[None]:
+        """Lock a record, so that no other process or thread sends it at the same time.
+
+        Raises:
+            Timeout: the record is locked, and `wait` is false. Busy: it stays locked.
+        """
         spool = records.spool()
         spool.mkdir(parents=True, exist_ok=True)
         lock = spool / f"{record_id}.lock"
-        with FileLock(lock, timeout=timeout):
+        with locks.holding(lock, locks.LONG) if wait else locks.private(lock, timeout=0):
             yield
             if not (spool / record_id).exists():  # the record was sent, so nothing locks it again
                 lock.unlink(missing_ok=True)
@@ -324,6 +328,6 @@ class Store:
         for partial in records.spool().glob(f"*{atomic_files.TEMPORARY_SUFFIX}"):
             with (
                 contextlib.suppress(Timeout),
-                self._locked(partial.name.removesuffix(atomic_files.TEMPORARY_SUFFIX), timeout=0),
+                self._locked(partial.name.removesuffix(atomic_files.TEMPORARY_SUFFIX), wait=False),
             ):
                 shutil.rmtree(partial, ignore_errors=True)

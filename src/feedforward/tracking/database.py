@@ -8,13 +8,12 @@ import tempfile
 from pathlib import Path
 
 from alembic.util import CommandError
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from feedforward.core import paths, provenance, sqlite_template
-from feedforward.core.errors import TrackingError
+from feedforward.core import locks, paths, provenance, sqlite_template
+from feedforward.core.errors import Busy, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, settings
 
@@ -36,23 +35,30 @@ def connect(uri: str) -> MlflowClient:
     """Return a client for the store. If it is a database, first create or migrate it, one process at a time.
 
     Raises:
-        TrackingError: the database cannot be opened.
+        TrackingError: the database cannot be opened, or another process keeps its lock.
     """
     if is_server(uri):
         return MlflowClient(uri)
     paths.store().mkdir(parents=True, exist_ok=True)
     # Several processes that create the same database at the same time would all fail.
-    with FileLock(paths.store() / ".schema.lock"):
-        try:
-            database = paths.store() / "mlflow.db"
-            if uri == f"{settings.SQLITE}{database}":
-                _prepare(database)
-            return _open(uri)
-        except FAILURES as error:
-            reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
-            raise TrackingError(
-                f"{redact(uri)}: cannot be opened ({reason}); check the address, or move the database away"
-            ) from None
+    try:
+        with locks.holding(paths.store() / ".schema.lock", locks.LONG):
+            return _prepare_and_open(uri)
+    except Busy as error:
+        raise TrackingError(str(error)) from None
+
+
+def _prepare_and_open(uri: str) -> MlflowClient:
+    try:
+        database = paths.store() / "mlflow.db"
+        if uri == f"{settings.SQLITE}{database}":
+            _prepare(database)
+        return _open(uri)
+    except FAILURES as error:
+        reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
+        raise TrackingError(
+            f"{redact(uri)}: cannot be opened ({reason}); check the address, or move the database away"
+        ) from None
 
 
 def _prepare(database: Path) -> None:

@@ -16,9 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from filelock import FileLock
-
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, locks, paths
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, names, settings
@@ -130,7 +128,7 @@ def _download(uri: str, target: Path) -> None:
     from feedforward.tracking.registry import download
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
+    with locks.holding(target.with_name(f".{target.name}.lock"), locks.LONG):
         if target.is_dir():  # another process was faster
             return
         with tempfile.TemporaryDirectory() as temporary:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from feedforward.core import atomic_files, paths, provenance
+from feedforward.core import atomic_files, locks, paths, provenance
 
 MAX_AGE = 86400.0  # s after which the lock file of an ended session is removed
 _sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fork is another process) and folder
@@ -61,7 +61,7 @@ def _session() -> str:
     if key not in _sessions:
         folder.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex
-        lock = FileLock(folder / f"{name}.lock", timeout=0)
+        lock = locks.private(folder / f"{name}.lock", timeout=0)
         lock.acquire()
         _sessions[key] = name, lock
     return _sessions[key][0]
@@ -72,7 +72,7 @@ def _store_id() -> str:
     path = _folder() / "id"
     if not path.exists():
         _folder().mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".creation")):
+        with locks.holding(path.with_suffix(".creation")):
             if not path.exists():
                 atomic_files.write_text(path, uuid.uuid4().hex)
     return atomic_files.digest([path.read_text(encoding="utf-8"), path.stat().st_ino])[:12]
@@ -82,7 +82,7 @@ def _is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:
-        with FileLock(lock, timeout=0):
+        with locks.private(lock, timeout=0):
             return False
     except Timeout:
         return True

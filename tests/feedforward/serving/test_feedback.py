@@ -12,7 +12,8 @@ from pictures import encoded, stroke
 from registered import NAME
 from small_data import params
 
-from feedforward.core import append_only_log, paths
+from feedforward.core import append_only_log, locks, paths
+from feedforward.serving import feedback_log
 from feedforward.serving.feedback_log import FeedbackLog
 
 pytestmark = pytest.mark.slow
@@ -89,3 +90,19 @@ def test_an_unwritable_folder_gives_status_507(served: LiveService) -> None:
     assert "cannot be written" in answer.json()["error"]
     assert "the sample was not stored" in answer.json()["error"]
     assert str(paths.root()) not in answer.json()["error"]
+
+
+@pytest.mark.proves("A process that keeps the lock of a feedback file does not block the service")
+@pytest.mark.parametrize("lock", [f".{NAME}.jsonl.lock", f".{NAME}.jsonl.serving.lock"])
+def test_a_locked_feedback_file_gives_status_503(
+    served: LiveService, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.setattr(feedback_log, "LOCK_TIMEOUT", 0.2)
+    body = {"sample": "word1", "label": "glad"}
+    paths.incoming(NAME).parent.mkdir(parents=True, exist_ok=True)
+    with locks.private(paths.incoming(NAME).with_name(lock)):
+        answer = served.client.post(f"/incoming/{NAME}", json=body)
+    assert answer.status_code == 503
+    assert "is locked by another process; nothing was stored; try again" in answer.json()["error"]
+    assert str(paths.root()) not in answer.json()["error"]
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from feedforward.config.schema import Params
-from feedforward.core.errors import DataError, FeedforwardError, NothingToServe
+from feedforward.core.errors import Busy, DataError, FeedforwardError, NothingToServe
 from feedforward.promotion import shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair
 from feedforward.serving import prediction, schemas
@@ -83,7 +83,7 @@ class Comparer:
             return
         try:
             shadow_evidence.add(name, pair, unwritten)
-        except (OSError, ValueError, DataError) as error:  # ValueError: a sum is not finite
+        except (OSError, ValueError, DataError, Busy) as error:  # ValueError: a sum is not finite
             self.problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
 
     def _challenger(self, frame: Frame) -> Champion | None:
