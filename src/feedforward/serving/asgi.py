@@ -4,6 +4,7 @@ FastAPI's overhead is five times the cost of a prediction, so `POST /predict/…
 (docs/serving.md). FastAPI describes the interface and answers all other requests.
 """
 
+import asyncio
 import ipaddress
 import logging
 import re
@@ -23,6 +24,7 @@ HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?
 # paths that are counted under their own names in the metrics; unknown paths are counted as `other`
 COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
 PRIVATE = "feedback"  # path that only clients on this machine may use
+CLIENT_LEFT = 499  # counted if the client closes the connection before its answer; never sent
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +59,9 @@ class Middleware:
         handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
             await self._answer(handler, dataset, scope, receive, send_with_security_headers)
+        except asyncio.CancelledError:
+            status = CLIENT_LEFT
+            raise
         except Exception:  # a bug: the traceback goes to the log, and one line to the client
             log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
             if not status:

@@ -1,9 +1,7 @@
 """Handlers of the feedback page, where somebody on this machine accepts or rejects user-submitted samples."""
 
-import asyncio
 import re
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +13,7 @@ from feedforward.data.feedback import Counts, Sample
 from feedforward.serving import schemas
 from feedforward.serving.feedback_log import FeedbackLocked
 from feedforward.serving.schemas import JSON, Body
+from feedforward.serving.work_queue import WorkQueue
 
 PAGE_SIZE = 50  # samples per request
 MAX_TEXT = 2000  # characters per sample
@@ -35,11 +34,11 @@ class FeedbackPage:
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
         self.datasets, self._counts = datasets, {name: Counts() for name in datasets}
-        self._thread = ThreadPoolExecutor(1, "feedback")
+        self._queue = WorkQueue(1, "feedback")
 
     def close(self) -> None:
         """Drop work that has not started."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._queue.close()
 
     async def list_samples(self, name: str, state: str, offset: str) -> bytes:
         """List up to PAGE_SIZE samples in a state, oldest first, skipping `offset`; count the samples in each state.
@@ -53,7 +52,7 @@ class FeedbackPage:
             raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
         if not re.fullmatch(r"[0-9]{1,9}", offset):
             raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
-        return await self._in_thread(lambda: self._list(name, dataset, state, int(offset)))
+        return await self._queue.run(lambda: self._list(name, dataset, state, int(offset)))
 
     async def decide(self, name: str, kind: str, body: bytes) -> bytes:
         """Record the decisions in a request body.
@@ -64,10 +63,7 @@ class FeedbackPage:
         dataset = self._dataset(name)
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
-        return await self._in_thread(lambda: self._decide(name, dataset, body))
-
-    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._queue.run(lambda: self._decide(name, dataset, body))
 
     def _dataset(self, name: str) -> Dataset:
         if name not in self.datasets:

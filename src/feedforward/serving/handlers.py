@@ -1,11 +1,9 @@
 """Request handlers: they turn a request body into a response body, using the champions in memory."""
 
-import asyncio
 import functools
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import InputError, ParamsError
@@ -20,6 +18,7 @@ from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
+from feedforward.serving.work_queue import WorkQueue
 
 # Requests within these limits are answered on the event loop, in a few milliseconds; all others, in a thread.
 QUICK_BYTES = 8192
@@ -40,8 +39,8 @@ class Handlers:
         max_bytes = self.bounds.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, max_bytes) for name, dataset in self.datasets.items()}
         self.feedback = FeedbackPage(self.datasets)
-        self._light_executor = ThreadPoolExecutor(2, "light")
-        self._heavy_executor = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
+        self._light_queue = WorkQueue(2, "light")
+        self._heavy_queue = WorkQueue(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
     def start(self) -> None:
         """Start loading models, the shadow, and the measurement of drift. Must be called on the event loop."""
@@ -55,8 +54,8 @@ class Handlers:
         self.challengers.stop()
         self.drift.stop()
         self.feedback.close()
-        for executor in (self._light_executor, self._heavy_executor):
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._light_queue.close()
+        self._heavy_queue.close()
 
     def champion(self, name: str) -> Champion:
         """The champion of a dataset.
@@ -93,8 +92,7 @@ class Handlers:
 
     async def _in_thread(self, work: Callable[[], bytes], champion: Champion, size: int) -> bytes:
         heavy = champion.served.encoder.takes == "image" or size > 8 * QUICK_BYTES
-        executor = self._heavy_executor if heavy else self._light_executor
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+        return await (self._heavy_queue if heavy else self._light_queue).run(work)
 
     def _question(self, champion: Champion, kind: str, body: bytes) -> Question:
         return schemas.question(champion.served.encoder.takes, kind, body, self.bounds.max_samples)

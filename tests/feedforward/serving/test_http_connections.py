@@ -1,10 +1,13 @@
 """The HTTP server with a small application: pipelined requests, and clients that read slowly."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from feedforward.serving import server
 from feedforward.serving.http.requests import Limits
@@ -19,12 +22,17 @@ class Recorder:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.cancelled: list[str] = []
         self.release = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         self.paths.append(scope["path"])
         if scope["path"] == "/first":
-            await self.release.wait()
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.cancelled.append(scope["path"])
+                raise
         start: Message = {"type": "http.response.start", "status": 200, "headers": []}
         await send(start)
         await send({"type": "http.response.body", "body": LARGE if scope["path"] == "/large" else b""})
@@ -94,3 +102,23 @@ def test_a_client_that_pauses_receives_the_whole_large_response(headers: str) ->
         writer.close()
 
     serve(client, linger=0.1)
+
+
+@pytest.mark.proves("Requests of a client that has closed its connection are not processed")
+def test_the_answer_to_a_client_that_resets_the_connection_is_cancelled() -> None:
+    async def client(application: Recorder, running: Server, port: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/first") + get("/again"))
+        while not application.paths:
+            await asyncio.sleep(0.01)
+        [connection] = running.connections
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while running.connections or connection.busy:
+                await asyncio.sleep(0.01)
+        assert application.cancelled == ["/first"]
+        assert application.paths == ["/first"]
+
+    serve(client)

@@ -155,13 +155,14 @@ class Connection(asyncio.Protocol):
         self._until_drained = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The connection is closed."""
+        """The connection is closed, so nobody waits for the answers."""
         self.server.connections.discard(self)
         self._closing = True
         self.resume_writing()
         self.reader.release()
-        if self._task is None:
-            self._release_queue()
+        self._release_queue()
+        if self._task is not None:
+            self._task.cancel()
 
     # --- requests ---------------------------------------------------------------------------------
 
