@@ -152,7 +152,7 @@ def test_champion_answers_if_the_challenger_fails(
     challenger(small_store, small, -1.0)
     with serving(small, SERVING.model_copy(update={"canary": 1.0})) as service:
         until(lambda: service.ask(GLAD).json()["version"] == 2)
-        monkeypatch.delattr(type(service.service.handlers.challengers.models.champions()[NAME].served), "ask")
+        monkeypatch.delattr(type(service.service.handlers.challengers.models.champions()[NAME].served), "predict")
         broken = service.service.handlers.challengers
         answer = broken.answer(service.service.models.champion(NAME), _question())
         assert answer is None
