@@ -64,7 +64,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
 
 
 def plan(params: Params, force: bool = False) -> Decision:
-    """The decision that `retrain` would make now, with reasons; nothing is trained or promoted."""
+    """The decision that `retrain` would make now, with reasons. Nothing is trained, promoted or written."""
     now = datetime.now(UTC)
     observations = {name: policy.observe(params, name, now) for name in params.datasets}
     return policy.decide(params, observations, find_changes.fn(), force)
@@ -115,7 +115,8 @@ def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
 # Prefect's cache is off: DVC, the fingerprints and the gate determine what is up to date.
 @task(task_run_name="observe {name}", cache_policy=NO_CACHE, persist_result=False)
 def observe(params: Params, name: str) -> Observations:
-    """Observe a dataset: feedback, drift, and the age of its champion."""
+    """Complete an interrupted promotion, then observe the dataset: feedback, drift, and the age of its champion."""
+    policy.complete_interrupted_promotion(params, name)
     return policy.observe(params, name, datetime.now(UTC))
 
 

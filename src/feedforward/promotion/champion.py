@@ -71,6 +71,13 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     return champion
 
 
+def interrupted_move(dataset: str, registry: "Registry") -> Version | None:
+    """The version that an interrupted move makes champion once `reconcile` completes it. Writes nothing."""
+    champion = registry.find(dataset, model_version.CHAMPION)
+    interrupted = _interrupted_move(dataset, champion, entries_in(registry, dataset), registry)
+    return interrupted[0] if interrupted else None
+
+
 def entries_in(registry: "Registry", dataset: str) -> list[Entry]:
     """Read the entries about versions in this registry, except refusals, which do not change the champion."""
     versions = {version.number: version for version in registry.versions(dataset)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from feedforward.data.readers import reading
 from feedforward.promotion import audit_log, candidate, champion, shadow_evidence
 from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
+
+if TYPE_CHECKING:
+    from feedforward.tracking.registry import Registry
 
 BINS = 24  # approximate number of bins in a histogram
 
@@ -82,10 +85,10 @@ class Decision:
 
 
 def observe(params: Params, name: str, now: datetime) -> Observations:
-    """Gather the facts about a dataset; also completes an interrupted promotion.
+    """Gather the facts about a dataset. Writes nothing.
 
     Raises:
-        TrackingError: the registry does not answer. DataError: the vectorized data are damaged. Busy: a promotion runs.
+        TrackingError: the registry does not answer. DataError: the vectorized data are damaged.
     """
     dataset = params.datasets[name]
     if not (paths.vectorized(name) / "manifest.json").is_file():
@@ -124,27 +127,48 @@ def _age(name: str, now: datetime) -> float | None:
     return (now - datetime.fromisoformat(since[number])).total_seconds() / 86400 if number else None
 
 
-def _pending(params: Params, name: str) -> str | None:
-    """The latest final run with the current data and parameters, if the gate has not decided on it.
+def complete_interrupted_promotion(params: Params, name: str) -> None:
+    """Complete a promotion or rollback that was interrupted after its decision.
 
-    A version that waits for the shadow is pending again once the shadow has compared enough requests.
+    Raises:
+        TrackingError: the registry does not answer. Busy: another promotion is running.
     """
+    has_data = (paths.vectorized(name) / "manifest.json").is_file()
+    registry = _registry(params, name) if has_data else None
+    if registry is not None:
+        with champion.decision_lock(name):
+            champion.reconcile(name, registry)
+
+
+def _registry(params: Params, name: str) -> "Registry | None":
+    """The registry, if it can have versions of the dataset."""
     uri = settings.tracking_uri()
-    if params.datasets[name].demo or (
-        uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file()
-    ):
+    database = Path(uri.removeprefix(settings.SQLITE))
+    if params.datasets[name].demo or (uri.startswith(settings.SQLITE) and not database.is_file()):
         return None
     from feedforward.tracking.registry import Registry
 
-    registry = Registry()
-    with champion.decision_lock(name):
-        champion.reconcile(name, registry)
+    return Registry()
+
+
+def _pending(params: Params, name: str) -> str | None:
+    """The latest final run with the current data and parameters, if the gate has not decided on it.
+
+    A version that waits for the shadow is pending again once the shadow has compared enough requests. A version whose
+    promotion was interrupted after the decision is not pending.
+    """
+    registry = _registry(params, name)
+    if registry is None:
+        return None
     try:
         run = candidate.choose(params, name, registry, None)
     except DataError:
         return None
-    current = registry.find(name, model_version.CHAMPION)
-    decided = any(_is_decided(params, version, current) for version in registry.versions(name, run.run_id))
+    promoted = champion.interrupted_move(name, registry)
+    current = promoted or registry.find(name, model_version.CHAMPION)
+    decided = any(
+        version == promoted or _is_decided(params, version, current) for version in registry.versions(name, run.run_id)
+    )
     return None if decided else f"{run.run_id[:8]} ({run.name})"
 
 

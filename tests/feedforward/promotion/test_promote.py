@@ -44,6 +44,7 @@ from feedforward.retraining import policy
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
+from pipelines import retraining_flow
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -363,14 +364,32 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 
 @pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """After a kill between alias and tags, the next promotion or check for retraining records the decision."""
+    """After a kill between alias and tags, the next promotion or retraining records the decision."""
     number = killed_at("promote.after_alias", params, small_store)
     assert find_version().number == number
     assert "decision" not in find_version().tags
     assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
+    assert "decision" not in find_version().tags
+    policy.complete_interrupted_promotion(params, NAME)
+    assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
     assert find_version().tags["decision"] == "promoted"
     assert find_version().tags["reason"] == audit_entries()[-1]["reason"]
     assert [line["decision"] for line in audit_entries()] == ["promoted", "promoted"]
+
+
+@pytest.mark.proves("A dry run of retraining does not complete an interrupted promotion; a retraining does")
+def test_only_a_retraining_that_is_no_dry_run_completes_an_interrupted_promotion(
+    params: Params, killed_version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining_flow.find_changes, "fn", list)
+    entries = audit_entries()
+    assert not retraining_flow.plan(params).reasons  # the gate has decided on the run
+    assert find_version().number == 1
+    assert "decision" not in find_version(killed_version).tags
+    assert audit_entries() == entries
+    retraining_flow.observe.fn(params, NAME)
+    assert find_version().number == killed_version
+    assert audit_entries()[-1]["decision"] == "finished"
 
 
 @pytest.mark.proves("The log of another project's promotions makes no version champion")
