@@ -22,8 +22,11 @@ def config_with(**changes: object) -> bytes:
     return json.dumps(config).encode()
 
 
-def test_a_network_of_this_project_is_accepted() -> None:
-    keras_archive.check(keras_files.model(UNITS, ACTIVATIONS))
+def test_a_network_of_this_project_is_accepted_but_not_if_it_is_truncated() -> None:
+    content = keras_files.model(UNITS, ACTIVATIONS)
+    keras_archive.check(content)
+    with pytest.raises(DataError):
+        keras_archive.check(content[:-10])
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from small_data import dense, multihot
 from waiting import until
 
 from feedforward.config.schema import Drift, Params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
+from feedforward.data import manifest as manifest_file
 from feedforward.data import request_windows
 from feedforward.data.readers import tokenizer
 from feedforward.data.splits import Split
@@ -67,7 +68,10 @@ def replace_training_split_by_texts() -> list[str]:
     texts = [" ".join(np.array(words)[np.flatnonzero(row[: len(words)])]) or "nothing" for row in rows]
     encoded, labels = registered.ENCODER.encode(texts), np.array(split.labels)
     shutil.rmtree(folder)
-    Split(encoded, labels).save(folder)
+    replacement = Split(encoded, labels)
+    replacement.save(folder)
+    manifest = manifest_file.load(NAME) | {"train": replacement.digest()}
+    atomic_files.write_json(folder.with_name("manifest.json"), manifest)
     return texts
 
 
