@@ -4,21 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from heavy_libraries import HEAVY_LIBRARIES
 
 import feedforward
 from feedforward import api
-
-HEAVY_LIBRARIES = {
-    "tensorflow",
-    "keras",
-    "mlflow",
-    "great_expectations",
-    "prefect",
-    "matplotlib",
-    "pandas",
-    "dvc",
-    "scipy",
-}
 
 
 def test_all_is_sorted_and_has_no_duplicates() -> None:

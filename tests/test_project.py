@@ -12,22 +12,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from heavy_libraries import HEAVY_LIBRARIES
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-HEAVY_LIBRARIES = {
-    "tensorflow",
-    "keras",
-    "mlflow",
-    "great_expectations",
-    "prefect",
-    "matplotlib",
-    "pandas",
-    "dvc",
-    "scipy",
-}
 CHECKOUT = r"(?<!\w)" + re.escape(str(ROOT)) + r"(?!\w)"
 # Programs in the README that this project does not install
 SYSTEM_PROGRAMS = {"cd", "git", "docker", "curl", "export", "source", "python3"}
