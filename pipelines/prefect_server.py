@@ -85,6 +85,10 @@ def _server_process(port: int, variables: Mapping[str, str]) -> Iterator[Callabl
     threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
     try:
         yield lambda: _wait_until_ready(process, _address(port), errors)
+    except Exception as error:
+        if isinstance(error, FeedforwardError) or not _has_ended(process):
+            raise
+        raise FeedforwardError(f"Prefect's temporary server {_end(process, errors)}; run the command again") from error
     finally:
         process.terminate()
         try:
@@ -119,12 +123,21 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, errors: 
         if not _problem(address, 2):
             return
         time.sleep(0.1)
-    code = process.poll()
-    state = f"is not ready after {START_TIMEOUT:.0f} s" if code is None else f"ended with exit code {code}"
+    state = f"is not ready after {START_TIMEOUT:.0f} s" if process.poll() is None else _end(process, errors)
+    raise FeedforwardError(f"Prefect's temporary server {state}; fix this, or set PREFECT_API_URL to a running server")
+
+
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    try:
+        process.wait(1)  # a killed process closes its connections shortly before it can be waited for
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end(process: "subprocess.Popen[bytes]", errors: Sequence[bytes]) -> str:
     reason = f": {redact(errors[-1].decode(errors='replace').strip())}" if errors else ""
-    raise FeedforwardError(
-        f"Prefect's temporary server {state}{reason}; fix this, or set PREFECT_API_URL to a running server"
-    )
+    return f"ended with exit code {process.returncode}{reason}"
 
 
 def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:

@@ -26,7 +26,7 @@ from feedforward.data import feedback
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
 from feedforward.retraining.policy import Decision, Observations
-from pipelines import dvc_repro, environment, gpu_slots, locks, retraining_summary, run_artifacts
+from pipelines import dvc_repro, environment, gpu_slots, locks, prefect_logs, retraining_summary, run_artifacts
 from pipelines.gpu_slots import Device
 
 NAMES_SHOWN = 3  # per kind of change
@@ -45,6 +45,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     force: train even if there is no reason to; finished runs are not repeated. device: where to train.
     """
     environment.apply()
+    prefect_logs.keep_short()
     params = load_params()
     try:
         with locks.job("retraining"):

@@ -4,7 +4,6 @@ If `engine` in params names a Dask cluster, its workers train the packs.
 """
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +19,12 @@ from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
-from feedforward.core.errors import DataError, FeedforwardError, TrackingError, TrainingError
+from feedforward.core.errors import DataError, TrackingError, TrainingError
 from feedforward.core.redaction import redact
 from feedforward.experiments import parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, experiment_pages, open_store, settings
-from pipelines import dask_training, interruption, run_artifacts
+from pipelines import dask_training, interruption, prefect_logs, run_artifacts
 from pipelines.dask_text import THREADS
 
 if TYPE_CHECKING:
@@ -144,14 +143,6 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
     return cluster_task.submit(pack, job.params, parents)
 
 
-def _filter(record: logging.LogRecord) -> bool:
-    """Remove tracebacks of this project's errors, whose messages suffice; drop Prefect's lines about interruptions."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, FeedforwardError):
-        record.exc_info = None
-    return not isinstance(error, KeyboardInterrupt) and "Crash detected" not in record.getMessage()
-
-
 def run_jobs(
     jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
 ) -> dict[str, RunResult]:
@@ -171,8 +162,7 @@ def run_jobs(
     else:
         task_runner = dask_training.task_runner(engine)
         wait_for_server()
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_filter)
+    prefect_logs.keep_short()
     try:
         with tags(*sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})):
             return known_results | training(missing, store, task_runner)(title)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from live_prefect import Server
 from live_servers import free_port
@@ -55,6 +56,23 @@ def test_temporary_server_rejects_other_sites(tmp_path: Path, monkeypatch: pytes
         assert ask(url) == 200
         assert_rejects_other_sites(url)
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_killed_temporary_server_is_named_instead_of_the_failed_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+
+    def lose_the_server() -> None:
+        with prefect_server.serving() as wait_for_server:
+            wait_for_server()
+            [server] = [child for child in psutil.Process().children() if prefect_server.__name__ in child.cmdline()]
+            server.kill()
+            ask(os.environ["PREFECT_API_URL"])
+
+    with pytest.raises(FeedforwardError, match=r"temporary server ended with exit code -9.*run the command again"):
+        lose_the_server()
 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(200, None), (503, str(prefect_server.RETRY_AFTER))])

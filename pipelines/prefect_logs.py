@@ -1,0 +1,18 @@
+"""What Prefect logs about errors of this project and about interruptions."""
+
+import logging
+
+from feedforward.core.errors import FeedforwardError
+
+
+def keep_short() -> None:
+    """Drop tracebacks of this project's errors, whose messages suffice, and lines about interruptions."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_filter)
+
+
+def _filter(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, FeedforwardError):
+        record.exc_info = None
+    return not isinstance(error, KeyboardInterrupt) and "Crash detected" not in record.getMessage()
