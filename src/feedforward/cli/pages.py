@@ -9,7 +9,7 @@ import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption, dataset_names
 from feedforward.cli.output import check_file, escaped, message
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, ParamsError
 
 
 def lecture(
@@ -69,10 +69,11 @@ def playground(
 
     check_file(out)
     champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
-    max_bytes = max_bytes or playground_file.MAX_BYTES
-    page = playground_file.build(champion, max_bytes)
-    atomic_files.write_text(out, page.text)
+    page = playground_file.build(champion, max_bytes or playground_file.MAX_BYTES)
     size, left_out = len(page.text.encode()), dict(page.left_out)
+    if max_bytes and size > max_bytes:
+        raise ParamsError([f"--max-bytes: must be at least {size} for the champion alone, got {max_bytes}"])
+    atomic_files.write_text(out, page.text)
     if as_json:
         written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
         print(json.dumps({**written, "largest_change": page.largest_change}, indent=2))
@@ -82,5 +83,3 @@ def playground(
         required_bytes = size + sum(left_out.values()) + 1000
         omitted = ", ".join(left_out)
         message(f"left out because of their size: {omitted}; include them with --max-bytes {required_bytes}")
-    if size > max_bytes:
-        message(f"the page is larger than --max-bytes {max_bytes}, because the champion is never left out")
