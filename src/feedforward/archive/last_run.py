@@ -9,7 +9,8 @@ from typing import Any
 
 from feedforward.config import yaml_reader
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, dvc_lock, paths
+from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import shown
 
@@ -33,7 +34,7 @@ def check(params: Params, pipeline: str) -> None:
     values = yaml_reader.read(paths.params())
     file_digest = functools.cache(_md5)
     for stage in _stages(root, params, pipeline):
-        for key, used in _mapping(_mapping(stage.get("params")).get("params.yaml")).items():
+        for key, used in mapping(mapping(stage.get("params")).get("params.yaml")).items():
             for name, now, before in _differences(str(key), _find(values, str(key)), used):
                 is_now = "is missing" if now is MISSING else f"is {_shown(now)}"
                 was = "did not have it" if before is MISSING else f"used {_shown(before)}"
@@ -45,19 +46,19 @@ def check(params: Params, pipeline: str) -> None:
 
 def _stages(root: Path, params: Params, pipeline: str) -> Iterator[Mapping[Any, Any]]:
     """What DVC recorded for each stage; without stages that no longer exist, which it also keeps."""
-    names = _mapping(yaml_reader.read(root / pipeline).get("stages"))
-    for name, stage in _mapping(yaml_reader.read(root / "dvc.lock").get("stages")).items():
-        stage_name, _, item = str(name).partition("@")
+    names = mapping(yaml_reader.read(root / pipeline).get("stages"))
+    for name, stage in dvc_lock.stages(yaml_reader.read(root / "dvc.lock")):
+        stage_name, _, item = name.partition("@")
         if stage_name in names and item in ("", *params.datasets, *params.protocols):
-            yield _mapping(stage)
+            yield stage
 
 
 def _recorded_digests(stage: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     """Path and MD5 of each file or folder with results that a stage read or wrote, and of raw files that it wrote."""
     for key, prefixes in (("deps", RESULTS), ("outs", (*RESULTS, "data/raw"))):
-        for entry in map(_mapping, stage.get(key) or ()):
-            if str(entry.get("path")).startswith(prefixes) and entry.get("hash") == "md5":
-                yield str(entry["path"]), str(entry.get("md5"))
+        for path, md5 in dvc_lock.digests(stage, key):
+            if path.startswith(prefixes):
+                yield path, md5
 
 
 def _md5(path: Path) -> str:
@@ -71,7 +72,7 @@ def _md5(path: Path) -> str:
         if file.is_file() and not file.name.endswith(atomic_files.TEMPORARY_SUFFIX)
     ]
     text = json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + dvc_lock.FOLDER_SUFFIX
 
 
 def _differences(key: str, now: Any, before: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -85,12 +86,8 @@ def _differences(key: str, now: Any, before: Any) -> Iterator[tuple[str, Any, An
 
 def _find(values: Mapping[Any, Any], key: str) -> Any:
     """The value under a dotted key; MISSING if there is none."""
-    return functools.reduce(lambda value, name: _mapping(value).get(name, MISSING), key.split("."), values)
+    return functools.reduce(lambda value, name: mapping(value).get(name, MISSING), key.split("."), values)
 
 
 def _shown(value: Any) -> str:
     return shown(json.dumps(value, ensure_ascii=False, default=str), CHARACTERS)
-
-
-def _mapping(value: Any) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -9,8 +9,10 @@ from feedforward.cli.options import JsonOption
 from feedforward.cli.output import print_table
 from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
-EXIT_DIFFERENT = 1  # as for diff(1); the exit code 2 means that the two could not be compared
-NAME_HELP = "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
+EXIT_DIFFERENT = 1  # as in diff(1); exit code 2 means that the two could not be compared
+NAME_HELP = (
+    "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, a commit such as HEAD~1, or a DVC experiment."
+)
 
 
 def diff(

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.config import yaml_reader
-from feedforward.core import paths
+from feedforward.core import dvc_lock, paths
 from feedforward.core.errors import DataError
 from feedforward.diff.repository import Repository
 
-FOLDER_SUFFIX = ".dir"  # of a folder's digest; the cached file with this digest is a JSON list of the folder's files
 MAX_FILES = 1_000_000  # in a folder
-DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]:
@@ -33,18 +31,11 @@ def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, An
 
 
 def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
-    """Path of each output → its MD5, with the suffix `.dir` for a folder. lock: the parsed content of dvc.lock."""
-    stages = lock.get("stages")
-    outputs = [
-        output
-        for stage in (stages.values() if isinstance(stages, dict) else ())
-        for output in (stage.get("outs", ()) if isinstance(stage, dict) else ())
-    ]
-    return {
-        str(output["path"]): str(output["md5"])
-        for output in outputs
-        if isinstance(output, dict) and "path" in output and DIGEST.fullmatch(str(output.get("md5")))
-    }
+    """Path of each output → its MD5, with the suffix `.dir` for a folder. lock: the parsed content of dvc.lock.
+
+    In DVC's cache, the file with a folder's digest is a JSON list of the folder's files.
+    """
+    return {path: md5 for _, stage in dvc_lock.stages(lock) for path, md5 in dvc_lock.digests(stage, "outs")}
 
 
 def find_cached(digest: str, path: str) -> Path:
@@ -66,7 +57,7 @@ def link(digest: str, path: str, target: Path) -> Path:
         DataError: the cache lacks a file, or the list of a folder's files is damaged.
     """
     file = find_cached(digest, path)
-    if not digest.endswith(FOLDER_SUFFIX):
+    if not digest.endswith(dvc_lock.FOLDER_SUFFIX):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)
         return target

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 RUN_ID = re.compile(r"[0-9a-f]{4,32}")
-FORMS = "a run ID or at least its first 4 digits, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1"
+FORMS = (
+    "a run ID or at least its first 4 digits, DATASET:VERSION, DATASET:champion, a commit such as HEAD~1, or a DVC"
+    " experiment"
+)
 RUN, COMMIT = "run:", "commit:"  # prefixes that resolve an ambiguous name
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from feedforward.core.errors import DataError, ParamsError
 
 HASH_PREFIX = re.compile(r"[0-9a-f]{4,40}")
+EXPERIMENT = re.compile(r"\w[\w.-]*")  # without the characters that make a pattern
 FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 TIMEOUT = 60.0  # seconds
 MAX_FILE_BYTES = 2**26
@@ -30,8 +31,10 @@ class Repository:
     def commit(self, name: str) -> str | None:
         """The commit (hex) that a name such as HEAD~1, v1.2 or 1a2b3c4 refers to; None if there is none.
 
+        The name may also be that of a DVC experiment, unless it is one of a branch or tag.
+
         Raises:
-            ParamsError: several commits start with these digits.
+            ParamsError: several commits start with these digits, or several experiments have this name.
         """
         full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         # `^HEAD`, which excludes commits instead of naming one, becomes `^` and a hash
@@ -43,7 +46,17 @@ class Repository:
             if commits:
                 examples = ", ".join(entry[:12] for entry in commits[:5])
                 raise ParamsError([f"{name}: several commits start with it: {examples}; give more digits"])
-        return full
+        return full or self._experiment(name)
+
+    def _experiment(self, name: str) -> str | None:
+        """The commit of a DVC experiment, which DVC keeps as refs/exps/BA/SELINE/NAME."""
+        if not EXPERIMENT.fullmatch(name):
+            return None
+        commits = (self._text("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}") or "").split()
+        if len(commits) > 1:
+            examples = ", ".join(entry[:12] for entry in commits[:5])
+            raise ParamsError([f"{name}: several experiments have this name: {examples}; name one of these commits"])
+        return commits[0] if commits else None
 
     def subject(self, commit: str) -> str:
         """The first line of a commit's message."""

@@ -108,6 +108,21 @@ def test_commit_names_are_resolved(folder: Path) -> None:
     assert repository.content(a, "src/feedforward/gone.py") is None
 
 
+def test_a_dvc_experiment_is_found_by_its_name(folder: Path) -> None:
+    repository = Repository(folder)
+    baseline = commit(folder, "baseline")
+    experiment = commit(folder, "experiment")
+    other = commit(folder, "another experiment")
+    for entry, name in ((experiment, "shaky-toga"), (experiment, "twice"), (other, "of-another")):
+        git(folder, "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", entry)
+    git(folder, "update-ref", f"refs/exps/{other[:2]}/{other[2:]}/twice", other)
+    assert repository.commit("shaky-toga") == experiment
+    assert repository.commit("of-another") == other
+    assert repository.commit("*") is None
+    with pytest.raises(ParamsError, match="several experiments have this name"):
+        repository.commit("twice")
+
+
 def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
     """Of 1,499 commits, some have hashes with the same first four digits."""
     git(tmp_path, "init", "-q")
