@@ -35,6 +35,7 @@ _FAILED_RUNS, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward
 _DATABASE, _SESSIONS = "feedforward/tracking/test_database.py", "feedforward/tracking/test_sessions.py"
 _REFUSALS, _HTTP_SERVER = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
 _SERVER, _PROMOTE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
+_CHANGED_VERSIONS = "feedforward/promotion/test_changed_versions.py"
 _BUNDLE, _NETWORK_FILES = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
 _KERAS_ARCHIVE = "feedforward/models/test_keras_archive.py"
 _SIGNATURES = "feedforward/promotion/test_signatures.py"
@@ -290,7 +291,7 @@ ROWS = (
             "weights_that_are_not_plain_arrays_are_rejected",
         )
         + _tests(
-            _PROMOTE,
+            _CHANGED_VERSIONS,
             "a_changed_artifact_is_rejected_before_it_is_loaded",
             "an_incomplete_upload_never_becomes_champion",
             "a_tampered_holdout_model_is_not_used_as_evidence",

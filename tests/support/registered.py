@@ -13,7 +13,7 @@ import numpy as np
 from small_data import HELD_OUT, TRAIN, WORDS, params, values
 
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths
+from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.encoders import Encoder
@@ -24,7 +24,7 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Layer, Network
-from feedforward.promotion import bundle
+from feedforward.promotion import bundle, promote
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import LoggedRun, RunTags, model_versions
 from feedforward.tracking.model_version import Version
@@ -152,6 +152,17 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
     new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(new_version, "champion")
     return find_version()
+
+
+def conclude(params: Params, store: "Store", strength: float, **metrics: float) -> promote.Outcome:
+    """Register a version with a network of this strength, and decide on its promotion."""
+    registry, run = Registry(), final_run(store, params)
+    return promote.conclude(params, NAME, run, version(registry, run, strength, **metrics), registry)
+
+
+def audit_entries() -> list[dict[str, object]]:
+    """The entries of the audit log, the oldest first."""
+    return list(append_only_log.read(paths.audit()))
 
 
 def find_version(number_or_alias: int | str = "champion") -> Version:

@@ -1,0 +1,157 @@
+"""Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from registered import NAME, audit_entries, conclude, find_version
+
+from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+from feedforward.data.splits import Split
+from feedforward.experiments import plan, runner
+from feedforward.promotion import (
+    bundle,
+    compatibility,
+    evaluation_process,
+    promote,
+)
+from feedforward.promotion.evaluation import EvaluationFailed
+from feedforward.promotion.promote import Refused
+from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def refusal_of(version: Version, params: Params) -> str:
+    """Return the reason why the evaluation in a separate process refuses the version."""
+    run = Registry().find_runs(NAME, role="final")[0]
+    with pytest.raises(Refused) as caught:
+        promote.evaluate(params, NAME, run, version, Registry())
+    assert model_versions.find(NAME) is None
+    return str(caught.value)
+
+
+@pytest.mark.proves("A version with a changed file is refused before it is loaded")
+def test_a_changed_artifact_is_rejected_before_it_is_loaded(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
+    flip_bit(model_versions.folder(version, "served") / "model.keras")
+    assert "model.keras: has changed since it was registered" in refusal_of(version, params)
+    assert audit_entries()[-1]["decision"] == "refused"
+
+
+def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
+    os.truncate(model_versions.folder(version, "served") / "model.keras", 500)
+    assert "model.keras" in refusal_of(version, params)
+
+
+@pytest.mark.proves("If the process that evaluates a version fails, the message contains the error of that process")
+def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_the_version(
+    params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
+    monkeypatch.setattr(evaluation_process, "__name__", "feedforward.promotion.nowhere")
+    with pytest.raises(
+        EvaluationFailed, match=r"code 1 and no result \(.*No module named feedforward.promotion.nowhere"
+    ):
+        promote.evaluate(params, NAME, run, version, Registry())
+    assert audit_entries()[-1]["decision"] == "failed"
+    assert "decision" not in find_version(version.number).tags
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the binary task"),
+        ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
+    ],
+)
+def test_a_champion_with_another_task_or_labels_is_not_compared(
+    params: Params, small_store: "Store", changes: dict[str, object], message: str
+) -> None:
+    conclude(params, small_store, 3.0)
+    served = bundle.read(model_versions.folder(find_version(), "served"), find_version().tags["digest"])
+    dataset = params.datasets[NAME]
+    assert compatibility.mismatch(served, dataset) is None
+    other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
+    vars(other).update(changes)
+    assert message in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
+    evidence, problem = promote._champion_evidence(
+        SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
+        NAME,
+        find_version(),
+        served,
+        Split.load(paths.vectorized(NAME) / "train"),
+    )
+    assert evidence is None
+    assert problem.startswith("notes version 1 is not a champion of this dataset: ")
+
+
+def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 3.0)
+    flip_bit(model_versions.folder(find_version(), "served") / "vocabulary.txt")
+    weaker = conclude(params, small_store, 1.0)
+    assert weaker.decision.promoted
+    assert "the champion can no longer be served" in str(audit_entries()[-1]["reason"])
+
+
+def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_store: "Store") -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 1.0)
+    flip_bit(model_versions.folder(version, "holdout_models/0") / "weights.npz")
+    with pytest.raises(DataError, match="has changed since it was registered"):
+        promote.conclude(params, NAME, run, version, registry)
+    assert model_versions.find(NAME) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("holdout_models", "?"),
+        ("holdout_models", "[]"),
+        ("holdout_models", '[["../1", "%s"]]' % ("0" * 64)),
+        ("evaluation", "[" * 2000),
+        ("evaluation", '{"bytes": 1}'),
+        ("evaluation", '{"bytes": 1, "latency_ms": NaN}'),
+        ("calibration", "[1]"),
+    ],
+)
+def test_an_edited_tag_is_reported_in_one_line(params: Params, small_store: "Store", tag: str, value: str) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 1.0)
+    registry.tag(version, {tag: value})
+    edited = registry.find(NAME, version.number)
+    assert edited is not None
+    with pytest.raises(DataError, match=f"notes version 1: its tag `{tag}` is damaged; delete this version"):
+        promote.conclude(params, NAME, run, edited, registry)
+
+
+def test_the_logged_model_must_have_the_weights_that_the_run_recorded(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, params, small_store)
+    [weights] = (paths.store() / "artifacts").rglob("weights.npz")
+    for name, content in registered.files(1.0).items():  # a valid network, but not that of the run
+        weights.with_name(name).write_bytes(content)
+    with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
+        promote.promote(params, NAME)
