@@ -111,7 +111,7 @@ def _time(action: Callable[[], object]) -> float:
 # --- the work of training --------------------------------------------------------------------------
 
 
-def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
+def epoch_work(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
     """The work of an epoch of training: forward pass, backward pass (no gradient for the features), RMSprop.
 
     units: the width of each layer, output last. The bytes are: the features and labels, once; in each step, the weights
@@ -129,7 +129,7 @@ def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) ->
     return Work(operations + 8 * parameters * steps, moved_bytes)
 
 
-def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
+def evaluation_work(split: Split, units: Sequence[int], replicas: int) -> Work:
     """The work of evaluating a split: the forward pass only."""
     summed = _tail_ones(split) * units[0] * replicas
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))

@@ -84,8 +84,8 @@ def _measure(params: Params, name: str, variant: str, seeds: int, bandwidth: flo
     )
     total = time.perf_counter() - moments[0]
     units = [*dataset.network.sizes[params.variants[variant].size], floors.output_units(dataset)]
-    work = floors.epoch(train.to_split(), units, dataset.training.batch_size, seeds)
-    work += floors.evaluation(held_out.to_split(), units, seeds)
+    work = floors.epoch_work(train.to_split(), units, dataset.training.batch_size, seeds)
+    work += floors.evaluation_work(held_out.to_split(), units, seeds)
     epoch_seconds = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
     row = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs}
     row |= {"seconds": total, "epoch": epoch_seconds}

@@ -64,7 +64,7 @@ def measure_all(rounds: int) -> dict[str, Any]:
 def _sample_kind(name: str) -> str:
     """The kind of sample that a dataset's champion takes; empty if there is no champion."""
     try:
-        return prediction.champion(name).served.encoder.takes
+        return prediction.champion(name).served.encoder.sample_kind
     except NothingToServe as error:
         print(error, flush=True)
         return ""

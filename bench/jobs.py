@@ -57,7 +57,7 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a dataset with its texts repeated `times` times. bytes: size of the raw samples and of the output."""
+    """Vectorize a dataset with its texts repeated `times` times. bytes: size of raw samples plus output."""
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
@@ -78,8 +78,8 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
 def vectorize_on_cluster(name: str, times: str, workers: str) -> dict[str, Any]:
     """Vectorize texts, repeated `times` times, on a Dask cluster of processes.
 
-    peaks: peak memory of each process in bytes. seconds: time for writing the shards and vectorizing, without the start
-    of the cluster.
+    peaks: peak memory of each process in bytes. seconds: time to write the shards and vectorize, excluding cluster
+    startup.
     """
     from pipelines import dask_text, environment
 
@@ -184,23 +184,24 @@ def validate(name: str) -> dict[str, Any]:
 
 
 def epoch(
-    name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", without: str = ""
+    name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", disabled: str = ""
 ) -> dict[str, Any]:
     """Train epochs with `seeds` packed replicas on `cores` cores, and evaluate the validation split.
 
-    The result has these keys. train, evaluation: median seconds of an epoch and of an evaluation, except the first one,
-    which traces the graph; whole: seconds of all epochs with validation, including building the networks and tracing;
-    train_work, evaluation_work: the minimum work of an epoch and of an evaluation.
+    Keys of the result. train, evaluation: median seconds per epoch and per evaluation, excluding the first of each,
+    which traces the graph (unless it is the only one). whole: seconds of all epochs with validation, including building
+    the networks and tracing. train_work, evaluation_work: the minimum work of an epoch and of an evaluation. peak: peak
+    memory in bytes. samples: number of training samples.
 
-    without: name of an optimization to switch off (see bench.tricks).
+    disabled: name of an optimization to switch off (see bench.tricks).
     """
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
     from feedforward.training import trainer
     from feedforward.training.packed_model import PackedModel
 
-    if without:
-        tricks.SWITCHES[without]()
+    if disabled:
+        tricks.SWITCHES[disabled]()
 
     with _workspace():
         params = load_params()
@@ -212,7 +213,7 @@ def epoch(
         variants = {f"{variant} {k}": params.variants[variant] for k in range(int(seeds))}
 
         def fit(validation: Subset | None) -> tuple[list[float], list[trainer.Replica]]:
-            moments = [time.perf_counter()]
+            timestamps = [time.perf_counter()]
             replicas = trainer.fit(
                 dataset,
                 variants,
@@ -221,12 +222,12 @@ def epoch(
                 0,
                 validation_split.generator(0, validation_split.ORDER),
                 int(epochs),
-                lambda number, loss: moments.append(time.perf_counter()),  # noqa: ARG005
+                lambda number, loss: timestamps.append(time.perf_counter()),  # noqa: ARG005
             )
-            return [after - before for before, after in itertools.pairwise(moments)], replicas
+            return [after - before for before, after in itertools.pairwise(timestamps)], replicas
 
         total = _seconds(lambda: fit(held_out))
-        without_validation, replicas = fit(None)
+        epoch_seconds, replicas = fit(None)
         models = [replica.model for replica in replicas]
         pack = PackedModel(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
@@ -234,13 +235,13 @@ def epoch(
     after_first = slice(1, None) if int(epochs) > 1 else slice(None)
     batch = dataset.training.batch_size
     return {
-        "train": statistics.median(without_validation[after_first]),
+        "train": statistics.median(epoch_seconds[after_first]),
         "evaluation": statistics.median(evaluations[after_first]),
         "whole": total,
         "peak": measure.own_peak(),
         "samples": len(train),
-        "train_work": asdict(floors.epoch(train.to_split(), units, batch, int(seeds))),
-        "evaluation_work": asdict(floors.evaluation(held_out.to_split(), units, int(seeds))),
+        "train_work": asdict(floors.epoch_work(train.to_split(), units, batch, int(seeds))),
+        "evaluation_work": asdict(floors.evaluation_work(held_out.to_split(), units, int(seeds))),
     }
 
 

@@ -36,7 +36,7 @@ from feedforward.core.errors import NothingToServe
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Split
 from feedforward.serving import prediction
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.tracking import settings
 
 CLIENTS = 32
@@ -90,12 +90,12 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
             continue
         rows, service = _measure_dataset(champion, rounds, seconds)
         report["rows"] |= rows
-        report["texts"] += rows if champion.served.encoder.takes == "text" else []
+        report["texts"] += rows if champion.served.encoder.sample_kind == "text" else []
         report["services"].append(service)
     return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "program": clients.program(), **report}
 
 
-def _measure_dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
+def _measure_dataset(champion: LoadedVersion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
     """Measure both servers for each kind of sample, and the service's start (seconds) and final memory (MB)."""
     name, rows = champion.version.dataset, {}
     with feedforward_server() as service, mlflow_server(name) as mlflow:
@@ -117,7 +117,7 @@ def _measure_dataset(champion: Champion, rounds: int, seconds: float) -> tuple[d
         return rows, {"ready": service.ready, "memory": service.process.memory_info().rss / 1e6}
 
 
-def samples(champion: Champion) -> dict[str, list[str]]:
+def samples(champion: LoadedVersion) -> dict[str, list[str]]:
     """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or images as PNG in base64."""
     name, rng, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):

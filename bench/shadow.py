@@ -3,7 +3,7 @@
 A shadow is a challenger that also answers each request, unseen by the client. Two services with the same champion run
 at the same time. In each pair of measurements, clients on loopback send review-length texts, or images, first to one
 service and then to the other; the order is reversed in every second pair. Clients and services share the machine's
-cores. Champion and challenger are the same final run, the latest one, registered twice in a temporary copy of the
+cores. LoadedVersion and challenger are the same final run, the latest one, registered twice in a temporary copy of the
 store. Writes reports/bench/shadow.json.
 """
 

@@ -18,7 +18,7 @@ REMOVED_VARIABLES = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_U
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Environment variables with which the stages in a workspace use this Python and the workspace's code and state."""
+    """Environment variables that make the stages in a workspace use this Python and the workspace's code and state."""
     variables = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     return variables | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -57,7 +57,7 @@ def prepare(checkout: Path, folder: Path) -> None:
     create(checkout, folder)
     for source in (raw, collected):
         shutil.copytree(source, folder / "data" / source.name)
-    change(folder, {})  # writes params.yaml in the layout that it will have in all copies
+    change(folder, {})  # rewrites params.yaml with the formatting that it will have in all copies
     names = [path.name for path in sorted(raw.iterdir()) if path.is_dir()]
     call(folder, "commit", "--quiet", "--force", *(f"fetch@{name}" for name in names))
 

@@ -69,13 +69,13 @@ class Server:
             )
         return self
 
-    def wait(self, patience: float = 180.0) -> "Server":
+    def wait(self, timeout: float = 180.0) -> "Server":
         """Wait until the server answers.
 
         Raises:
-            AssertionError: the server exited, or does not answer within `patience` seconds.
+            AssertionError: the server exited, or does not answer within `timeout` seconds.
         """
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout
         while not self._answers():
             assert self.process.poll() is None, f"{self._command[:4]} exited: {self.output()[-2000:]}"
             assert time.monotonic() < end, f"{self._command[:4]} does not answer: {self.output()[-2000:]}"
@@ -141,7 +141,7 @@ class Postgres(Server):
         return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
 
     def make_databases(self) -> None:
-        """Create the empty databases of MLflow and Prefect."""
+        """Create empty databases for MLflow and Prefect."""
         for name in DATABASES:
             command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
             subprocess.run(command, check=True, capture_output=True)
@@ -152,7 +152,7 @@ class Postgres(Server):
 
 
 def _program(name: str) -> str:
-    """Return the path of a program of PostgreSQL, which Debian does not put on PATH; empty if it is not installed."""
+    """Return the path of a PostgreSQL program, which may not be on PATH; empty if it is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(programs[-1]) if programs else shutil.which(name) or ""
 
@@ -173,7 +173,7 @@ class ObjectStore(Server):
         super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
 
     def make_buckets(self) -> None:
-        """Create the empty buckets of DVC and MLflow."""
+        """Create empty buckets for DVC and MLflow."""
         for name in BUCKETS:
             urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
 

@@ -105,19 +105,19 @@ def test_operations_of_dense_layers_are_counted() -> None:
     # 10 rows, layers 784-8-3, 2 steps. Per row and kernel entry: 2 operations forward; backward 2 in the first layer,
     # 4 in the second. RMSprop: 8 operations per weight and step.
     split, weights = images(10), 784 * 8 + 8 + 8 * 3 + 3
-    work = floors.epoch(split, [8, 3], 5, 1)
+    work = floors.epoch_work(split, [8, 3], 5, 1)
     assert work.operations == 10 * (784 * 8 * 4 + 8 * 3 * 6) + 8 * weights * 2
-    assert floors.evaluation(split, [8, 3], 1).operations == 10 * (784 * 8 + 8 * 3) * 2
+    assert floors.evaluation_work(split, [8, 3], 1).operations == 10 * (784 * 8 + 8 * 3) * 2
 
 
 def test_multi_hot_rows_count_a_dense_head_and_the_ones_of_the_tail() -> None:
     split = reviews([[1, 600, 700], [1, 2], [511, 512]])  # three ones in the tail, which begins at column 512
-    assert floors.evaluation(split, [4, 1], 1).operations == 3 * (512 * 4 + 4) * 2 + 3 * 4
+    assert floors.evaluation_work(split, [4, 1], 1).operations == 3 * (512 * 4 + 4) * 2 + 3 * 4
 
 
 def test_packed_replicas_share_only_the_features() -> None:
     split = images(10)
-    one, ten = (floors.epoch(split, [8, 3], 5, replicas) for replicas in (1, 10))
+    one, ten = (floors.epoch_work(split, [8, 3], 5, replicas) for replicas in (1, 10))
     features = split.features.nbytes + split.labels.nbytes
     assert ten.operations == 10 * one.operations
     assert ten.bytes - features == 10 * (one.bytes - features)

@@ -5,7 +5,8 @@
     data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
     data/vectorized/NAME/manifest.json               digests of the data, not the data
     reports/                                         comparison, validation, sweeps, decisions
-    models/NAME/                                     the champion, its card, and every decision about the dataset
+    models/NAME/NUMBER/                              the champion and its card
+    models/NAME/decisions.jsonl                      every promotion decision for the dataset
     versions.json                                    commit, libraries and kind of CPU
 
 The files of a model and its card are copied unchanged. In all other text files, secrets and local absolute paths are
@@ -38,14 +39,14 @@ def gather(params: Params) -> dict[str, bytes]:
     """The content of each file by name, sorted by name.
 
     Raises:
-        DataError: there are no results yet, they do not belong to params.yaml, or a model was tampered with.
+        DataError: there are no results yet, they were not made with this params.yaml, or a model was tampered with.
         TrackingError: the registry does not answer.
     """
     files = dict(_workspace_files(params))
     if not any(name.startswith("data/trained/") for name in files) or PIPELINE not in files:
-        missing = paths.trained(params.protocols[0])
+        results = paths.trained(params.protocols[0])
         raise DataError(
-            f"{missing}: there are no results to export; run `feedforward run` in a checkout of the project"
+            f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"
         )
     last_run.check(params, PIPELINE)
     cleaned = {name: _clean(name, content) for name, content in files.items()}

@@ -53,9 +53,9 @@ def rollback(
 ) -> None:
     """Make an earlier version the champion again; the current champion is then never promoted again."""
     from feedforward.config.schema import load_params
-    from feedforward.promotion import rollback as promotion
+    from feedforward.promotion.rollback import rollback as roll_back
 
-    version = promotion.rollback(load_params(), dataset, to, reason, lambda text: print(text, file=sys.stderr))
+    version = roll_back(load_params(), dataset, to, reason, lambda text: print(text, file=sys.stderr))
     if as_json:
         print(json.dumps({"dataset": dataset, "champion": version.number, "reason": reason}, indent=2))
     else:
@@ -67,22 +67,22 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from feedforward.config.schema import load_params
-    from feedforward.promotion import history as promotion
+    from feedforward.promotion.history import history as champion_history
 
     load_params().dataset(dataset)
-    champions = promotion.history(dataset)
+    record = champion_history(dataset)
     if as_json:
-        print(json.dumps(dataclasses.asdict(champions), indent=2, ensure_ascii=False))
+        print(json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False))
         return
-    rows = Table("version", "since (UTC)", "until", "decision", "reason", box=None, pad_edge=False)
-    for period in champions.periods:
+    table = Table("version", "since (UTC)", "until", "decision", "reason", box=None, pad_edge=False)
+    for period in record.periods:
         until = period.until[:19] if period.until else "now"
-        rows.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))
-    if champions.periods:
-        print_table(rows)
+        table.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))
+    if record.periods:
+        print_table(table)
     else:
-        message(f"{dataset}: there has been no champion")
-    for remark in filter(None, (champions.left_out, champions.mismatch)):
+        message(f"{dataset}: there has never been a champion")
+    for remark in filter(None, (record.left_out, record.mismatch)):
         message(f"[yellow]{escaped(remark)}[/yellow]")
 
 
@@ -104,11 +104,11 @@ def retrain(
     if as_json:
         print(json.dumps(dataclasses.asdict(decision), indent=2, ensure_ascii=False))
         return
-    print("would train and promote better models" if decision.retrain else "would not train: there is no reason")
+    print("would train and promote better models" if decision.retrain else "would not train: there is no reason to")
     for line in decision.reasons:
         print(f"  reason: {line}")
     for line in decision.remarks:
-        print(f"  no reason: {line}")
+        print(f"  not a reason: {line}")
 
 
 def sync(as_json: JsonOption = False) -> None:
@@ -122,7 +122,7 @@ def sync(as_json: JsonOption = False) -> None:
         message(f"sent {result.sent}, waiting {result.waiting}")
     if result.waiting:
         raise FeedforwardError(
-            "; ".join(result.problems) or "some records could not be sent; run `feedforward sync` again"
+            "; ".join(result.problems) or "some runs could not be sent; run `feedforward sync` again"
         )
 
 
@@ -142,7 +142,7 @@ def ui(
     _check_host(host, expose)
     names = [name.lower() for name in allow_host or []]  # browsers send the Host header in lower case
     if wrong := next((name for name in names if "/" in name), None):
-        problem = "must be a name such as models.example, without https:// and path"
+        problem = "must be a host name such as models.example, without https:// or a path"
         raise ParamsError([f"--allow-host: {problem}, got {shown(wrong)}"])
     address = settings.tracking_uri()
     if address.startswith(("http://", "https://")):
@@ -178,7 +178,8 @@ def _print_views(address: str) -> None:
         for dataset in params.datasets:
             if experiment := store.experiment(dataset):
                 url = link(address, experiment, params.protocols[0])
-                print(f"variants of {dataset}: {url}", file=sys.stderr)  # on one line: terminals make it a link
+                # not wrapped, so that terminals recognize the link
+                print(f"variants of {dataset}: {url}", file=sys.stderr)
     except FeedforwardError as error:
         message(f"[yellow]no links to the comparisons: {escaped(str(error))}[/yellow]")
 
@@ -201,7 +202,7 @@ def _check_server(address: str) -> None:
     try:
         urllib.request.urlopen(health_url.geturl(), timeout=10).close()  # noqa: S310
     except urllib.error.HTTPError:
-        return  # the server responds, and asks for a login
+        return  # the server responds, even if only with an error such as a request to log in
     except (OSError, ValueError) as error:
         raise TrackingError(f"{_without_secrets(address)}: the MLflow server does not answer ({error})") from None
 

@@ -15,7 +15,7 @@ from feedforward.core.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from feedforward.promotion.bundle import Servable
-    from feedforward.serving.prediction import Champion
+    from feedforward.serving.prediction import LoadedVersion
     from feedforward.serving.sample_files import NamedSample
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,12 @@ def predict(
         )
     champion = prediction.champion(dataset, dataset=config)
     chosen = champion.select(variant)
-    if file is not None and champion.served.encoder.takes != "image":
+    if file is not None and champion.served.encoder.sample_kind != "image":
         _predict_file(champion, chosen, file, as_json)
         return
     arguments = [*(samples or []), *([str(file)] if file else [])]
     named: Iterator[NamedSample] = ((f"sample {number}", text) for number, text in enumerate(arguments, start=1))
-    if champion.served.encoder.takes == "image":
+    if champion.served.encoder.sample_kind == "image":
         named = sample_files.from_files(arguments)
     _predict_arguments(champion, chosen, named, as_json)
 
@@ -91,7 +91,7 @@ def serve(
 
 
 def _predict_arguments(
-    champion: "Champion", chosen: dict[str, "Servable"], named: Iterator["NamedSample"], as_json: bool
+    champion: "LoadedVersion", chosen: dict[str, "Servable"], named: Iterator["NamedSample"], as_json: bool
 ) -> None:
     from feedforward.serving import prediction, sample_files
 
@@ -143,11 +143,11 @@ def _shares(answer: dict[str, Any]) -> str:
     return f" ({', '.join(f'{escape(label)} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
 
 
-def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
+def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
     from feedforward.core import progress
     from feedforward.serving import prediction, sample_files
 
-    takes, labels = champion.served.encoder.takes, champion.served.description.labels
+    sample_kind, labels = champion.served.encoder.sample_kind, champion.served.description.labels
     columns = () if champion.served.description.task_definition.answers == "value" else labels
     table = csv.writer(sys.stdout)
     total = file.stat().st_size if file.is_file() else 0
@@ -155,7 +155,7 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
         if not as_json:
             table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
         column = getattr(champion.served.encoder, "column", "")
-        named = sample_files.from_rows(file) if takes == "row" else sample_files.from_table(file, column)
+        named = sample_files.from_rows(file) if sample_kind == "row" else sample_files.from_table(file, column)
         samples, unseen, example = 0, 0, ""
         for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)

@@ -10,7 +10,7 @@ TestStatistic = Literal["test_loss", "test_accuracy", "test_auc", "test_f1", "te
 
 
 class Published(Strict):
-    """A published result. Runs that are clearly better than the best published one are reported as possible leaks."""
+    """A published result. Runs that clearly beat the best published result are reported as possible leakage."""
 
     model: Annotated[Line, Field(min_length=1)]  # the model that was trained
     features: Annotated[Line, Field(min_length=1)]  # the features it was trained on

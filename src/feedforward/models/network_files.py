@@ -3,8 +3,9 @@
     network.json   {"format": 1, "scale": 0.00392, "layers": [{"activation": "relu", "inputs": 784, "units": 32}, ...]}
     weights.npz    float32 arrays kernel_0 (inputs, units), bias_0 (units,), kernel_1, ...; stored, not compressed
 
-Reading them runs no code and allocates no more than their size: only the sizes and the names of known activations are
-used from the JSON, and only float32 arrays of exactly those sizes from the archive, never a pickle.
+Reading them runs no code and allocates no more memory than the files' size. From the JSON, only the scale, the layer
+sizes and the names of known activations are used; from the archive, only float32 arrays of exactly these shapes, never
+a pickle.
 """
 
 import io
@@ -64,7 +65,7 @@ def read(files: Mapping[str, bytes], name: str = "network") -> Network:
 
 
 def _parse(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
-    """(scale, specifications of the layers: (inputs, units, activation))."""
+    """The scale, and (inputs, units, activation) of each layer."""
     if len(content) > MAX_NETWORK_BYTES:
         raise ValueError(f"must have at most {MAX_NETWORK_BYTES} bytes, got {len(content)}")
     value: dict[str, Any] = json.loads(content)
@@ -106,7 +107,7 @@ def _layers(content: bytes, specifications: list[tuple[int, int, str]]) -> tuple
 
 
 def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array:
-    """Read a member that must be a float32 array of exactly this shape; the size is bounded before it is read."""
+    """Read a member that must be a float32 array of exactly this shape; no more than its size is read."""
     size = 4 * int(np.prod(shape, dtype=np.int64))
     with archive.open(name) as file:
         content = file.read(MAX_HEADER_BYTES + size + 1)

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 
-NAMES = ("dataset", "variant", "seed")  # are logged among the parameters of a run, but are not parameters
+IDENTITY = ("dataset", "variant", "seed")  # logged among the parameters of a run, which they identify, not configure
 
 
 def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> LoggedRun:
     """Choose the final run to promote: the given one, or the latest one with the current data and parameters.
 
     Raises:
-        ParamsError: no such final run. DataError: the run was trained on different data or with different parameters.
+        ParamsError: `run_id` does not name exactly one final run. DataError: there is no final run, or it was trained
+            on different data or with different parameters.
     """
     runs = registry.find_runs(name, role="final")
     if not runs:
@@ -42,13 +43,13 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
         if current is None:
             raise DataError(f"{name}: {outdated_reason(params, name, runs[0])}; run `feedforward train {name}`")
         return current
-    chosen = [run for run in runs if run.run_id.startswith(run_id)]
-    if len(chosen) != 1:
+    matches = [run for run in runs if run.run_id.startswith(run_id)]
+    if len(matches) != 1:
         examples = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
         raise ParamsError([f"--run: must name one final run of {name}, such as {examples}; got {run_id}"])
-    if problem := outdated_reason(params, name, chosen[0]):
+    if problem := outdated_reason(params, name, matches[0]):
         raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
-    return chosen[0]
+    return matches[0]
 
 
 def outdated_reason(params: Params, name: str, run: LoggedRun) -> str | None:
@@ -61,7 +62,7 @@ def outdated_reason(params: Params, name: str, run: LoggedRun) -> str | None:
     if expected is None:
         return f"{title} is no longer configured in params.yaml"
     planned = {key: str(value) for key, value in expected.items()}
-    logged = {key: value for key, value in run.params.items() if key not in NAMES}
+    logged = {key: value for key, value in run.params.items() if key not in IDENTITY}
     keys = [key for key in {**planned, **logged} if planned.get(key) != logged.get(key)]
     return f"{title} was trained with different parameters ({', '.join(keys)})" if keys else None
 
@@ -91,7 +92,7 @@ def register(
         temperature = calibration.get("temperature", 1.0)
         digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, temperature)
         for version in registry.versions(name, run.run_id):
-            if version.tags.get(model_version.DIGEST) == digest and not _must_be_signed(version):
+            if version.tags.get(model_version.DIGEST) == digest and not _must_be_replaced(version):
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
@@ -105,7 +106,7 @@ def register(
         return registry.register(name, run.run_id, folders, tags)
 
 
-def _must_be_signed(version: Version) -> bool:
+def _must_be_replaced(version: Version) -> bool:
     """Whether the run must be registered again, because this version's bundle is unsigned or fails verification.
 
     A version that is older than the key, for example, has no signature. A rolled-back version is never replaced.
@@ -137,7 +138,7 @@ def package(
 ) -> str:
     """Write a bundle with a run's network and preprocessing to `folder`; return the digest of its manifest.
 
-    temperature: for Description. keras: whether to include model.keras.
+    temperature: stored in the description. keras: whether to include model.keras.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -176,7 +177,10 @@ def package(
 
 
 def holdout_seeds(params: Params, seed: int) -> list[int]:
-    """The seeds of the holdout models: the seed of the final model, then other seeds from 0 upward."""
+    """The seeds of the models that are trained without the held-out samples.
+
+    The first is the seed of the final model; the others count up from 0.
+    """
     others = [other for other in range(params.promotion.holdout_models) if other != seed]
     return [seed, *others][: params.promotion.holdout_models]
 
@@ -194,7 +198,7 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
-    """Find one replica per variant in params.yaml: with the run's seed if it exists, else the lowest seed."""
+    """Find a replica of each variant in params.yaml: with the run's seed or, if there is none, with the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
     current = [replica for replica in runs if outdated_reason(params, name, replica) is None]
 
@@ -210,7 +214,7 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
 
 def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
-    """Look up the validation cross-entropy, after the run's number of epochs, of the replica with the run's seed.
+    """Look up the validation cross-entropy that the replica with the run's seed had after as many epochs as the run.
 
     The replica measured it on the validation split of that seed. None if there is no such replica or epoch.
     """
@@ -224,7 +228,10 @@ def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: 
 
 
 def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
-    """Collect the metrics of the final runs with the same recipe: one mapping per seed, from that seed's latest run."""
+    """Collect the metrics of the run's variant and protocol: one mapping per seed, from the seed's latest final run.
+
+    Runs with other data or parameters are left out.
+    """
     runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
     current = [final for final in reversed(runs) if outdated_reason(params, name, final) is None]
     return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -24,8 +24,8 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
     if description.labels != dataset.labels:
         return f"its labels are {_shorten(description.labels)}, params.yaml says {_shorten(dataset.labels)}"
     takes = SAMPLE_KINDS.get(dataset.reader.kind, "text")
-    if served.encoder.takes != takes:
-        return f"it takes {served.encoder.takes} samples, params.yaml says {takes}"
+    if served.encoder.sample_kind != takes:
+        return f"it takes {served.encoder.sample_kind} samples, params.yaml says {takes}"
     if isinstance(dataset.reader, TableReader):
         columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:

@@ -169,7 +169,7 @@ def _origins(facts: Facts) -> list[tuple[str, str]]:
 def _limitations(facts: Facts) -> list[str]:
     train = _samples(facts.data, "train")
     return [
-        *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
+        *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.sample_kind],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
         *_calibration(facts.description),
         "The gain over the previous champion holds for data like the validation split and for other seeds, not for data"

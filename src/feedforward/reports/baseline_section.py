@@ -57,7 +57,7 @@ def marks(findings: Findings, statistic: str) -> Iterator[Mark]:
             yield Mark(f"{name}, baseline", "baseline", entry.mean, entry.low, entry.high)
     if entry := findings.summary.get(findings.baseline, {}).get(statistic):
         names = findings.variants
-        tone = comparison_section.tone(names.index(findings.baseline) if findings.baseline in names else 0)
+        tone = comparison_section.variant_class(names.index(findings.baseline) if findings.baseline in names else 0)
         yield Mark(f"{findings.baseline}, this page", "variant", entry.mean, entry.low, entry.high, tone)
     for published in findings.dataset.literature:
         if published.statistic == statistic:

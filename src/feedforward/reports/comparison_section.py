@@ -16,13 +16,13 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports import svg_charts, tables
 from feedforward.reports.svg_charts import Level, Row, Series
 
-FOREST = ("best_val_cross_entropy", "best_epoch", "rise")
+FOREST_PLOTS = ("best_val_cross_entropy", "best_epoch", "rise")
 TONES = {"supported": "good", "contradicted": "bad", "no difference that matters": "same", "undecided": "note"}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model that is not a variant and has no epochs, shown as a gray line among the curves and a row of the table.
+    """A model that is not a variant and has no epochs, shown as a gray line among the curves and as a row of the table.
 
     estimates: statistic → mean and intervals; `best_val_cross_entropy` is drawn among the validation losses.
     """
@@ -35,7 +35,7 @@ class Reference:
         return [Level(self.name, self.estimates[statistic].mean)] if statistic in self.estimates else []
 
 
-def tone(index: int) -> str:
+def variant_class(index: int) -> str:
     """The CSS class for the color of the variant at this position."""
     return f"v{index % 7}"
 
@@ -58,37 +58,35 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
 def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
     (winner, best), others = ranking.order[0], dict(ranking.order[1:])
     decimals = STATISTICS[statistic].decimals
-    compared = findings.baseline if findings.baseline in others else next(iter(others), None)
-    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[compared] if compared else None))
+    other = findings.baseline if findings.baseline in others else next(iter(others), None)
+    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[other] if other else None))
     if statistic == "rise":
         sentence = f"At the last epoch its validation loss is {first} above its minimum"
         sentence = sentence if best.mean else "Its validation loss is lowest at the last epoch"
-        if compared:
-            sentence += f"; that of {compared} is " + (
-                f"{second} above its minimum" if others[compared].mean else "too"
-            )
+        if other:
+            sentence += f"; that of {other} is " + (f"{second} above its minimum" if others[other].mean else "too")
     else:
-        sentence = f"Its lowest validation loss is {first}" + (f"; that of {compared} is {second}" if compared else "")
+        sentence = f"Its lowest validation loss is {first}" + (f"; that of {other} is {second}" if other else "")
     return {
         "winner": winner,
         "sentence": f"{sentence}.",
         "beaten": ranking.beaten,
-        "beaten_by_others": [variant for variant in others if variant not in ranking.tied + ranking.beaten],
+        "beaten_only_by_others": [variant for variant in others if variant not in ranking.tied + ranking.beaten],
         "equivalent": ranking.equivalent,
-        "open": [variant for variant in ranking.tied if variant not in ranking.equivalent],
+        "undecided": [variant for variant in ranking.tied if variant not in ranking.equivalent],
         "single": best.n == 1,
     }
 
 
 def failures(findings: Findings) -> list[dict[str, str]]:
-    """Variants with seeds that never learned, with the mean and two averages that these seeds hardly affect."""
+    """Variants with seeds that never learned, with the mean and two robust averages of the loss."""
     decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
     for failure in findings.failures:
         e = findings.summary[failure.variant][tables.HEADLINE]
         values = {"mean": e.mean, "median": e.median, "interquartile mean": e.iqm}
-        robust = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
-        robust = f"Lowest validation loss: {robust}."
-        lines.append({"variant": failure.variant, "text": str(failure), "robust": robust})
+        averages = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
+        averages = f"Lowest validation loss: {averages}."
+        lines.append({"variant": failure.variant, "text": str(failure), "averages": averages})
     return lines
 
 
@@ -98,7 +96,7 @@ def failures(findings: Findings) -> list[dict[str, str]]:
 def all_curves(findings: Findings, references: Sequence[Reference], wide: bool) -> Markup:
     """Mean validation losses with bands, and the losses of the references as gray lines."""
     series = [
-        Series(variant, "line", tone(index), band)
+        Series(variant, "line", variant_class(index), band)
         for index, variant in enumerate(findings.variants)
         if (band := mean_band(findings.runs, variant, "val_cross_entropy"))
     ]
@@ -108,9 +106,9 @@ def all_curves(findings: Findings, references: Sequence[Reference], wide: bool) 
 
 
 def forest(findings: Findings) -> list[dict[str, Any]]:
-    """Differences from the baseline: one panel per statistic."""
+    """Forest plots of the differences from the baseline, one per statistic."""
     panels = []
-    for name in FOREST:
+    for name in FOREST_PLOTS:
         rows = [
             Row(d.left, d.estimate.mean, d.estimate.low, d.estimate.high, d.decided)
             for d in findings.differences
@@ -126,7 +124,7 @@ def forest(findings: Findings) -> list[dict[str, Any]]:
 
 
 def table(findings: Findings, references: Sequence[Reference]) -> dict[str, Any]:
-    """Header, rows of (mean, interval or note) cells for variants and references, and the final model's metrics."""
+    """Header, rows of cells for variants and references, and the metrics of the final models; see `grid`."""
     summary = {variant: findings.summary[variant] for variant in findings.variants}
     summary |= {reference.name: dict(reference.estimates) for reference in references}
     header, rows = tables.cells(summary, tables.REPLICA)
@@ -145,7 +143,7 @@ def table(findings: Findings, references: Sequence[Reference]) -> dict[str, Any]
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Header and rows of cells for the template's macro `grid`."""
+    """Header and rows for the template's macro `grid`; each cell is (mean, interval) or, for other text, (text, "")."""
     return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows]}
 
 
@@ -156,9 +154,9 @@ def _two_lines(cell: str) -> tuple[str, str]:
 
 
 def pairs(findings: Findings) -> dict[str, Any]:
-    """Headline statistic: differences from the baseline, both intervals of each, and probabilities of a better run."""
+    """Headline statistic: differences from the baseline, with both intervals, and how likely each variant is better."""
     rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
-    header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
+    header = ["variant", "difference [this data]", "[new data]", "P(better), same seed", "P(better), any two seeds"]
     return {**grid(header, rows), "label": STATISTICS[tables.HEADLINE].label}
 
 
@@ -194,7 +192,10 @@ def verdict_entry(verdict: Verdict) -> dict[str, Any]:
 
 
 def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, for variants with runs under both, and which of them the slides validate on test."""
+    """Both protocols side by side, for the variants that have runs under both.
+
+    on_test: the variants for which the slides use the test split as validation data.
+    """
     slides = fair.dataset.training.lecture
     on_test = slides.validated_on_test if slides else ()
     names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")

@@ -89,7 +89,7 @@ def _add_prediction_routes(inner: FastAPI, handlers: Handlers) -> None:
     """Declare these routes for the OpenAPI description; at run time, the middleware answers their requests directly."""
     name = Annotated[str, Path(json_schema_extra={"enum": list(handlers.datasets)} if handlers.datasets else None)]
 
-    @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
+    @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.settings))
     async def predict(dataset: name, request: Request) -> Response:
         """Predict the labels or values of samples: texts, images of any size and color, or table rows."""
         return _json(await handlers.predict(dataset, _media_type(request), await read_body(request.receive)))

@@ -16,7 +16,7 @@ from feedforward.core.environment import LOOPBACK
 from feedforward.core.errors import FeedforwardError
 from feedforward.serving.http.server import Application, Message, Receive, Scope, Send
 from feedforward.serving.metrics import ServiceMetrics
-from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, problem, refusal_for
+from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, ErrorResponse, error_response, problem
 
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
@@ -80,10 +80,10 @@ class Middleware:
                 await self.inner({**scope, "method": method}, receive, send)
                 return
             await respond(send, 200, await handler(dataset, kind, await read_body(receive)))
-        except Refusal as refusal:
+        except ErrorResponse as refusal:
             await respond(send, refusal.status, refusal.body, refusal.headers)
         except FeedforwardError as error:
-            response = refusal_for(error)
+            response = error_response(error)
             await respond(send, response.status, response.body)
 
     def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
@@ -92,23 +92,23 @@ class Middleware:
         Web pages from other sites must not be able to use the service, whether by DNS rebinding or through a form.
 
         Raises:
-            Refusal: the host or origin is not allowed or is sent twice, or the body is compressed.
+            ErrorResponse: the host or origin is not allowed or is sent twice, or the body is compressed.
         """
         values: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in (b"host", b"origin") and name in values:
-                raise Refusal(403, f"{name.decode().title()}: must be sent once", name.decode().title())
+                raise ErrorResponse(403, f"{name.decode().title()}: must be sent once", name.decode().title())
             values[name] = value
         host = values.get(b"host", b"").decode("latin-1").lower()
         match = HOST.fullmatch(host)
         if match is None or match["name"].strip("[]") not in self.hosts:
-            raise Refusal(403, f"Host: must be one of {', '.join(sorted(self.hosts))}, got {host[:60]!r}", "Host")
+            raise ErrorResponse(403, f"Host: must be one of {', '.join(sorted(self.hosts))}, got {host[:60]!r}", "Host")
         origin = values.get(b"origin", b"").decode("latin-1").lower()
         if origin and origin.partition("://")[2] != host:
-            raise Refusal(403, f"Origin: must be this service, got {origin[:60]!r}", "Origin")
+            raise ErrorResponse(403, f"Origin: must be this service, got {origin[:60]!r}", "Origin")
         if values.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             error = "Content-Encoding: must be identity; send the body uncompressed"
-            raise Refusal(415, error, "Content-Encoding", ((b"accept-encoding", b"identity"),))
+            raise ErrorResponse(415, error, "Content-Encoding", ((b"accept-encoding", b"identity"),))
         return content_type(values.get(b"content-type", JSON).decode("latin-1"))
 
 
@@ -116,14 +116,14 @@ def _check_private(scope: Scope) -> None:
     """Refuse clients on other machines, including those behind a local proxy that forwards their Host header.
 
     Raises:
-        Refusal: the client's address or the Host header is not local.
+        ErrorResponse: the client's address or the Host header is not local.
     """
     client = scope.get("client")
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
     match = HOST.fullmatch(host)
     is_local = client is not None and ipaddress.ip_address(client[0]).is_loopback
     if not is_local or match is None or match["name"].strip("[]") not in LOOPBACK:
-        raise Refusal(403, f"/{PRIVATE}: is only available on this machine; open it at 127.0.0.1", "Host")
+        raise ErrorResponse(403, f"/{PRIVATE}: is only available on this machine; open it at 127.0.0.1", "Host")
 
 
 def content_type(header: str) -> str:
@@ -135,13 +135,13 @@ async def read_body(receive: Receive) -> bytes:
     """Read the request body; the server limits its size and the time until it is complete.
 
     Raises:
-        Refusal: the client closed the connection.
+        ErrorResponse: the client closed the connection.
     """
     parts, more = [], True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise Refusal(400, "body: the connection was closed before the body was complete", "body")
+            raise ErrorResponse(400, "body: the connection was closed before the body was complete", "body")
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,4 +1,4 @@
-"""Challengers: each answers a share of its dataset's requests (canary), or answers requests again (shadow)."""
+"""Challengers: each answers a share of its dataset's requests (canary), or also answers requests unseen (shadow)."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
 from feedforward.serving import canary, schemas
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.schemas import Question
 from feedforward.serving.shadow.frames import Frame
 from feedforward.serving.shadow.queue import Shadow
@@ -26,18 +26,18 @@ class Challengers:
     def __init__(
         self, params: Params, datasets: Mapping[str, Dataset], champions: ModelCache, metrics: ServiceMetrics
     ) -> None:
-        self.bounds, self.metrics, self.champions = params.serving, metrics, champions
+        self.settings, self.metrics, self.champions = params.serving, metrics, champions
         self.models = ModelCache(
-            datasets, self.bounds.refresh, metrics.set_challenger, CHALLENGER, shadow_evidence.may_answer
+            datasets, self.settings.refresh, metrics.set_challenger, CHALLENGER, shadow_evidence.may_answer
         )
-        self.shadow = Shadow(params, metrics.count_dropped, self._report) if self.bounds.shadow else None
+        self.shadow = Shadow(params, metrics.count_dropped, self._report) if self.settings.shadow else None
         self.evidence: dict[str, tuple[Pair, Evidence]] = {}
         self.problems: dict[str, str] = {}
 
     @property
     def enabled(self) -> bool:
         """Whether params.yaml enables a shadow or a canary."""
-        return self.shadow is not None or self.bounds.canary > 0
+        return self.shadow is not None or self.settings.canary > 0
 
     def start(self) -> None:
         """Start loading challengers, and start the shadow. Must be called on the event loop."""
@@ -52,19 +52,19 @@ class Challengers:
         if self.shadow is not None:
             self.shadow.stop()
 
-    def of(self, champion: Champion) -> Champion | None:
+    def of(self, champion: LoadedVersion) -> LoadedVersion | None:
         """The challenger of a champion; None if there is no challenger, or if it is already the champion."""
         challenger = self.models.find(champion.version.dataset) if self.enabled else None
         return None if challenger is None or challenger.version.number == champion.version.number else challenger
 
-    def answer(self, champion: Champion, question: Question) -> bytes | None:
+    def answer(self, champion: LoadedVersion, question: Question) -> bytes | None:
         """The challenger's answer; None if the request is not in the canary's share, or if the challenger fails."""
-        challenger = self.of(champion) if self.bounds.canary else None
-        if challenger is None or not canary.selects(question.samples, challenger.version.name, self.bounds.canary):
+        challenger = self.of(champion) if self.settings.canary else None
+        if challenger is None or not canary.selects(question.samples, challenger.version.name, self.settings.canary):
             return None
         began, dataset = time.perf_counter(), champion.version.dataset
         try:
-            answer = schemas.answer(challenger, question, self.bounds, canary=True)
+            answer = schemas.answer(challenger, question, self.settings, canary=True)
         except Exception as error:  # if the challenger fails for any reason, the champion answers
             log.info("%s: %s", challenger.version.name, error)
             self.metrics.count_canary_failure(dataset)
@@ -72,10 +72,10 @@ class Challengers:
         self.metrics.observe_answer(dataset, challenger.version.number, True, time.perf_counter() - began)
         return answer
 
-    def offer_to_shadow(self, champion: Champion, kind: str, body: bytes, answer: bytes, began: float) -> None:
+    def offer_to_shadow(self, champion: LoadedVersion, kind: str, body: bytes, answer: bytes, began: float) -> None:
         """Pass an answered request to the shadow. began: `time.perf_counter()` when the champion began to answer it."""
         dataset = champion.version.dataset
-        if self.bounds.canary:
+        if self.settings.canary:
             self.metrics.observe_answer(dataset, champion.version.number, False, time.perf_counter() - began)
         if self.shadow is None or (challenger := self.of(champion)) is None:
             return
@@ -94,10 +94,12 @@ class Challengers:
         states: dict[str, Any] = {}
         for name in self.models.datasets:
             challenger = self.of(champions[name]) if name in champions else None
-            reason = self.models.problems.get(name, f"there is no challenger; `feedforward promote {name}` creates one")
+            reason = self.models.problems.get(
+                name, f"there is no challenger; `feedforward promote {name}` registers one"
+            )
             states[name] = challenger.version.number if challenger else reason
         running = {"shadow": "running" if self.shadow.running else "stopped"} if self.shadow else {}
-        return {"challengers": states, **running, "canary": self.bounds.canary, "problems": self.problems}
+        return {"challengers": states, **running, "canary": self.settings.canary, "problems": self.problems}
 
     def _report(self, report: Mapping[str, Any]) -> None:
         """Store the statistics that the shadow process reports."""
@@ -113,17 +115,17 @@ class Challengers:
         by_label = {(*key, label): tally for key, item in known.items() for label, tally in item.labels.items()}
         dataset, dataset_and_label = ["dataset"], ["dataset", "label"]
         gauge = self.metrics.set_gauges
-        meaning = "Requests that both versions answered."
-        gauge("shadow_requests", meaning, dataset, {k: e.requests for k, e in known.items()})
-        meaning = "Samples in the requests that both versions answered."
-        gauge("shadow_samples", meaning, dataset, {k: e.samples for k, e in known.items()})
+        help_text = "Requests that both versions answered."
+        gauge("shadow_requests", help_text, dataset, {k: e.requests for k, e in known.items()})
+        help_text = "Samples in the requests that both versions answered."
+        gauge("shadow_samples", help_text, dataset, {k: e.samples for k, e in known.items()})
         seconds = {k: e.seconds / e.requests for k, e in known.items()}
         gauge("shadow_cpu_seconds", "Mean CPU time of the challenger per request.", dataset, seconds)
-        meaning = "Share of samples with the same answer."
-        gauge("shadow_agreement", meaning, dataset, {k: e.agreement for k, e in known.items()})
-        meaning = "Share of samples with the same answer, by the champion's label."
+        help_text = "Share of samples with the same answer."
+        gauge("shadow_agreement", help_text, dataset, {k: e.agreement for k, e in known.items()})
+        help_text = "Share of samples with the same answer, by the champion's label."
         shares = {k: t.agreed / t.samples for k, t in by_label.items()}
-        gauge("shadow_label_agreement", meaning, dataset_and_label, shares)
-        meaning = "Mean of the challenger's minus the champion's probability for the champion's answer."
+        gauge("shadow_label_agreement", help_text, dataset_and_label, shares)
+        help_text = "Mean difference (challenger minus champion) in the probability of the champion's answer."
         differences = {k: t.difference / t.samples for k, t in by_label.items()}
-        gauge("shadow_label_difference", meaning, dataset_and_label, differences)
+        gauge("shadow_label_difference", help_text, dataset_and_label, differences)

@@ -112,7 +112,7 @@ class FeedbackLog:
 
 def _content(encoder: Encoder, sample: Any) -> tuple[dict[str, Any], bytes]:
     """The entry's fields that hold the sample, and the bytes from which its digest is computed."""
-    if encoder.takes == "text":
+    if encoder.sample_kind == "text":
         return {"text": sample}, str(sample).encode("utf-8", "replace")
     pixels = np.asarray(sample, np.uint8).tobytes()
     settings = encoder.settings()

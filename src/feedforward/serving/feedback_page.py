@@ -33,7 +33,7 @@ class FeedbackPage:
     """Lists samples and records decisions in a separate thread, so that predictions never wait for them."""
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
-        self.datasets, self._counts = datasets, {name: Counts() for name in datasets}
+        self.datasets, self._feature_counts = datasets, {name: Counts() for name in datasets}
         self._queue = WorkQueue(1, "feedback")
 
     def close(self) -> None:
@@ -54,15 +54,15 @@ class FeedbackPage:
             raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
         return await self._queue.run(lambda: self._list(name, dataset, state, int(offset)))
 
-    async def decide(self, name: str, kind: str, body: bytes) -> bytes:
+    async def decide(self, name: str, content_type: str, body: bytes) -> bytes:
         """Record the decisions in a request body.
 
         Raises:
             ParamsError: there is no such dataset. InputError: the body or an ID is invalid; nothing is recorded.
         """
         dataset = self._dataset(name)
-        if kind != JSON:
-            raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
+        if content_type != JSON:
+            raise InputError("Content-Type", f"must be {JSON}, got {content_type[:60]!r}")
         return await self._queue.run(lambda: self._decide(name, dataset, body))
 
     def _dataset(self, name: str) -> Dataset:
@@ -71,18 +71,18 @@ class FeedbackPage:
         return self.datasets[name]
 
     def _list(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
-        samples = feedback_review.samples(name, dataset, self._counts[name])
+        samples = feedback_review.samples(name, dataset, self._feature_counts[name])
         in_state = [sample for sample in samples if feedback_review.state_of(sample) == state]
-        counts = dict.fromkeys(feedback_review.STATES, 0)
+        state_counts = dict.fromkeys(feedback_review.STATES, 0)
         for sample in samples:
-            counts[feedback_review.state_of(sample)] += 1
+            state_counts[feedback_review.state_of(sample)] += 1
         shown = [_as_entry(sample) for sample in in_state[offset : offset + PAGE_SIZE]]
-        return schemas.as_json({"dataset": name, "state": state, "counts": counts, "samples": shown})
+        return schemas.as_json({"dataset": name, "state": state, "counts": state_counts, "samples": shown})
 
     def _decide(self, name: str, dataset: Dataset, body: bytes) -> bytes:
         review = schemas.parse(Review, body)
         try:
-            reason, counts = " ".join(review.reason.split()), self._counts[name]
+            reason, counts = " ".join(review.reason.split()), self._feature_counts[name]
             result = feedback_review.review(
                 name, dataset, review.accept, review.reject, via="page", reason=reason, counts=counts
             )

@@ -15,7 +15,7 @@ from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.feedback_page import FeedbackPage
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 from feedforward.serving.work_queue import WorkQueue
@@ -31,12 +31,12 @@ class Handlers:
     """Handlers for predictions and corrections. Texts and rows never wait behind images or large batches."""
 
     def __init__(self, params: Params) -> None:
-        self.bounds, self.promotion, self.metrics = params.serving, params.promotion, ServiceMetrics()
+        self.settings, self.promotion, self.metrics = params.serving, params.promotion, ServiceMetrics()
         self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.demo}
-        self.models = ModelCache(self.datasets, self.bounds.refresh, self.metrics.set_version)
+        self.models = ModelCache(self.datasets, self.settings.refresh, self.metrics.set_version)
         self.challengers = Challengers(params, self.datasets, self.models, self.metrics)
         self.drift = RequestDrift(params, self.datasets, self.metrics)
-        max_bytes = self.bounds.max_feedback_bytes
+        max_bytes = self.settings.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, max_bytes) for name, dataset in self.datasets.items()}
         self.feedback = FeedbackPage(self.datasets)
         self._light_queue = WorkQueue(2, "light")
@@ -57,7 +57,7 @@ class Handlers:
         self._light_queue.close()
         self._heavy_queue.close()
 
-    def champion(self, name: str) -> Champion:
+    def champion(self, name: str) -> LoadedVersion:
         """The champion of a dataset.
 
         Raises:
@@ -90,39 +90,39 @@ class Handlers:
         champion = self.champion(name)
         return await self._in_thread(lambda: self._correct(champion, name, kind, body), champion, len(body))
 
-    async def _in_thread(self, work: Callable[[], bytes], champion: Champion, size: int) -> bytes:
-        heavy = champion.served.encoder.takes == "image" or size > 8 * QUICK_BYTES
+    async def _in_thread(self, work: Callable[[], bytes], champion: LoadedVersion, size: int) -> bytes:
+        heavy = champion.served.encoder.sample_kind == "image" or size > 8 * QUICK_BYTES
         return await (self._heavy_queue if heavy else self._light_queue).run(work)
 
-    def _question(self, champion: Champion, kind: str, body: bytes) -> Question:
-        return schemas.question(champion.served.encoder.takes, kind, body, self.bounds.max_samples)
+    def _question(self, champion: LoadedVersion, kind: str, body: bytes) -> Question:
+        return schemas.question(champion.served.encoder.sample_kind, kind, body, self.settings.max_samples)
 
-    def _predict(self, champion: Champion, kind: str, body: bytes, question: Question | None = None) -> bytes:
+    def _predict(self, champion: LoadedVersion, kind: str, body: bytes, question: Question | None = None) -> bytes:
         question = question or self._question(champion, kind, body)
         began = time.perf_counter()
         answer = self.challengers.answer(champion, question)
         if answer is None:
             record = functools.partial(self.drift.offer, champion)
-            answer = schemas.answer(champion, question, self.bounds, record)
+            answer = schemas.answer(champion, question, self.settings, record)
             self.challengers.offer_to_shadow(champion, kind, body, answer, began)
         self.metrics.count_samples(champion.version.dataset, len(question.samples))
         return answer
 
-    def _correct(self, champion: Champion, name: str, kind: str, body: bytes) -> bytes:
+    def _correct(self, champion: LoadedVersion, name: str, kind: str, body: bytes) -> bytes:
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
-        stored = schemas.store(champion, schemas.parse(Correction, body), self._logs[name], self.bounds)
+        stored = schemas.store(champion, schemas.parse(Correction, body), self._logs[name], self.settings)
         if stored:
             self.metrics.count_feedback(name)
         return schemas.as_json({"stored": stored})
 
 
-def _is_quick(champion: Champion, question: Question, size: int) -> bool:
+def _is_quick(champion: LoadedVersion, question: Question, size: int) -> bool:
     """Whether the answer takes only a few milliseconds."""
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
         return False
     variants = champion.variants.values() if question.variants else ()
-    words = size // 2 if champion.served.encoder.takes == "text" else 0  # the maximum in a body of this size
+    words = size // 2 if champion.served.encoder.sample_kind == "text" else 0  # the maximum in a body of this size
     passes = len(question.samples) + (words if question.explain else 0)  # an explanation needs a pass for each word
     products = _multiplications(champion.served, passes, words)
     products += sum(_multiplications(variant, len(question.samples), words) for variant in variants)

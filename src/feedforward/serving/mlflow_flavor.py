@@ -30,14 +30,14 @@ class PyfuncModel:
         Raises:
             InputError: the encoder refuses a sample; the message gives its number.
         """
-        samples = _samples(model_input, self.served.encoder.takes)
+        samples = _samples(model_input, self.served.encoder.sample_kind)
         encoder = self.served.encoder
         checked = [encoder.check(sample, f"inputs.{index}") for index, sample in enumerate(samples)]
         return prediction.answers(self.served, checked)
 
 
-def _samples(model_input: Any, takes: str) -> list[Any]:
-    if hasattr(model_input, "iloc") and takes == "row":
+def _samples(model_input: Any, sample_kind: str) -> list[Any]:
+    if hasattr(model_input, "iloc") and sample_kind == "row":
         return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
     if hasattr(model_input, "iloc"):  # a pandas table with one column
         if model_input.shape[1] != 1:

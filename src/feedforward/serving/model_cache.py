@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import FeedforwardError, NothingToServe, TrackingError
 from feedforward.serving import prediction
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import CHAMPION, Version
 
@@ -18,11 +18,12 @@ log = logging.getLogger(__name__)
 class ModelCache:
     """Each dataset's champion (or the version with another alias) as of the last check of the registry.
 
-    fits: says whether a version may be used; other versions count as missing. A new champion replaces the old one once
-    it is completely loaded and verified; if the new one was tampered with, the old one keeps serving. Until the
-    tracking server answers for the first time, the local copy of the last known champion serves. on_change: called
-    with a dataset and its version number, 0 for none. Safe to read from any thread. loaded: set after the first
-    check.
+    A new champion replaces the old one once it is completely loaded and verified; if the new one was tampered with, the
+    old one keeps serving. Until the tracking server answers for the first time, the local copy of the last known
+    champion serves. The cache may be read from any thread.
+
+    is_usable: whether a version may be used; other versions count as missing. on_change: called with a dataset and its
+    version number, 0 for none. checked: set after the first check.
     """
 
     def __init__(
@@ -31,14 +32,14 @@ class ModelCache:
         interval: float,
         on_change: Callable[[str, int], None],
         alias: str = CHAMPION,
-        fits: Callable[[Version], bool] = lambda _: True,
+        is_usable: Callable[[Version], bool] = lambda _: True,
     ) -> None:
         self.datasets = dict(datasets)
         self.problems: dict[str, str] = {}
-        self.loaded = threading.Event()
-        self._champions: dict[str, Champion] = {}
+        self.checked = threading.Event()
+        self._champions: dict[str, LoadedVersion] = {}
         self._interval, self._on_change = interval, on_change
-        self._alias, self._fits = alias, fits
+        self._alias, self._is_usable = alias, is_usable
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{alias}s", daemon=True)
 
@@ -47,7 +48,7 @@ class ModelCache:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop checking; a check in progress ends with the process."""
+        """Stop checking, without waiting for a check in progress."""
         self._stopped.set()
 
     def refresh(self) -> None:
@@ -62,11 +63,11 @@ class ModelCache:
                     log.warning("%s", problem)
                 self.problems[name] = problem
 
-    def find(self, name: str) -> Champion | None:
+    def find(self, name: str) -> LoadedVersion | None:
         """The champion of dataset `name`; None if it has none."""
         return self._champions.get(name)
 
-    def champion(self, name: str) -> Champion:
+    def champion(self, name: str) -> LoadedVersion:
         """The champion of dataset `name`.
 
         Raises:
@@ -81,11 +82,11 @@ class ModelCache:
         """Why dataset `name` is not served, and how to fix it."""
         if name in self.problems:
             return self.problems[name]
-        if not self.loaded.is_set():
+        if not self.checked.is_set():
             return f"{name}: the registry has not answered yet; try again in a moment"
         return f"{name}: there is no champion yet; run `feedforward promote {name}`"
 
-    def champions(self) -> dict[str, Champion]:
+    def champions(self) -> dict[str, LoadedVersion]:
         """All champions, by dataset."""
         return dict(self._champions)
 
@@ -97,7 +98,7 @@ class ModelCache:
             if is_unknown and (last := model_versions.last_known_champion(name)):
                 self._load(name, last)  # from the local copy, verified as usual
             raise
-        if version is None or not self._fits(version):
+        if version is None or not self._is_usable(version):
             self._champions.pop(name, None)
             self._on_change(name, 0)
             return
@@ -121,5 +122,5 @@ class ModelCache:
     def _run(self) -> None:
         while not self._stopped.is_set():
             self.refresh()
-            self.loaded.set()
+            self.checked.set()
             self._stopped.wait(self._interval)

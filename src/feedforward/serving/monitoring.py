@@ -30,7 +30,7 @@ def values(handlers: Handlers) -> dict[str, Any]:
         windows = handlers.drift.entries.get(name, [])
         problem = handlers.drift.problems.get(name)
         datasets.append({**entry, "windows": windows, "figures": _figures(windows), "drift_problem": problem})
-    return {"datasets": datasets, "bounds": handlers.bounds, "rule": handlers.promotion.shadow}
+    return {"datasets": datasets, "settings": handlers.settings, "rule": handlers.promotion.shadow}
 
 
 def _shadow(challengers: Challengers, name: str, dropped: Mapping[str, int]) -> dict[str, Any]:

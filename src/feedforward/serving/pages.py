@@ -13,7 +13,7 @@ from feedforward.promotion.bundle import Servable
 from feedforward.reports import html_page
 from feedforward.reports.html_page import digests
 from feedforward.serving.handlers import Handlers
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
             "title": dataset.title,
             "labels": dataset.labels,
             "champion": None,
-            "takes": None,
+            "sample_kind": None,
             "answers": None,
         }
         entry |= {"variants": {}, "problem": handlers.models.problems.get(name)}
@@ -90,17 +90,17 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
     return {"datasets": entries}
 
 
-def entry(champion: Champion) -> dict[str, Any]:
+def entry(champion: LoadedVersion) -> dict[str, Any]:
     """The playground's entry for the champion's dataset: title, labels, champion and variants."""
     description = champion.served.description
     return {"title": description.title, "labels": description.labels, **_serving_entry(champion)}
 
 
-def _serving_entry(champion: Champion) -> dict[str, Any]:
+def _serving_entry(champion: LoadedVersion) -> dict[str, Any]:
     """The part of a dataset's entry that depends on its champion."""
     served = champion.served
     entry: dict[str, Any] = {
-        "takes": served.encoder.takes,
+        "sample_kind": served.encoder.sample_kind,
         "answers": served.description.task_definition.answers,
         "champion": {**_description(served), "version": champion.version.number},
     }

@@ -21,7 +21,7 @@ from feedforward.data.splits import Features
 from feedforward.models import browser_network
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import pages
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 
 MAX_BYTES = 5_000_000  # of the file, by default
 TOLERANCE = 0.002  # if rounding would change any probability by more than this, the network is not rounded
@@ -52,7 +52,7 @@ class _PackedNetwork:
         return len(_json(self.network))
 
 
-def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
+def build(champion: LoadedVersion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
     """Build the page for a champion, with as many variants as fit into `max_bytes`, smallest first.
 
     Raises:
@@ -67,7 +67,7 @@ def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
     return page
 
 
-def _page(champion: Champion, packed: Mapping[str, _PackedNetwork], omitted: list[str]) -> PlaygroundFile:
+def _page(champion: LoadedVersion, packed: Mapping[str, _PackedNetwork], omitted: list[str]) -> PlaygroundFile:
     served = champion.served
     kept = {name: item for name, item in packed.items() if name not in omitted}
     left_out = {name: packed[name].bytes for name in omitted}
@@ -81,7 +81,7 @@ def _page(champion: Champion, packed: Mapping[str, _PackedNetwork], omitted: lis
         "encoder": browser_settings.script_settings(served.encoder),
         "networks": {name: item.network for name, item in kept.items()},
     }
-    scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.takes}"))
+    scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.sample_kind}"))
     page = pages.offline_playground(
         title=served.description.title,
         model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  the JSON contains no tags

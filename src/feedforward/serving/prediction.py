@@ -40,7 +40,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Champion:
+class LoadedVersion:
     """A loaded version: the champion of a dataset, or its challenger. failure: why its variants could not be loaded."""
 
     version: Version
@@ -80,7 +80,7 @@ class Champion:
         return {variant: self.variants[variant]}
 
 
-def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
+def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> LoadedVersion:
     """Load and verify the champion of a dataset.
 
     version: load this version instead. dataset: the entry in params.yaml; a version with a different task, different
@@ -104,7 +104,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
     if dataset is not None and (problem := compatibility.mismatch(served, dataset)):
         reason = f"{version.name} does not match this dataset: {problem}"
         raise NothingToServe(f"{reason}; run `feedforward promote {name}`")
-    return Champion(version, served)
+    return LoadedVersion(version, served)
 
 
 def _find(name: str) -> Version | None:

@@ -12,7 +12,7 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error decides
+STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error determines the status
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,
     FeedbackLocked: 503,
@@ -24,8 +24,8 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an
 }
 
 
-class Refusal(Exception):
-    """An error response. Raised, or returned by the HTTP parser, instead of an answer. headers: additional headers."""
+class ErrorResponse(Exception):
+    """An error response, raised or, by the HTTP parser, returned in place of a response. headers: additional ones."""
 
     def __init__(
         self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -44,8 +44,8 @@ def problem(error: str, field: str | None = None) -> bytes:
     return bytes(pydantic_core.to_json({"error": error, "field": field}))
 
 
-def refusal_for(error: FeedforwardError) -> Refusal:
+def error_response(error: FeedforwardError) -> ErrorResponse:
     """The error response for an error that the client or the operator can fix; status 500 if STATUS has none for it."""
     field = error.field if isinstance(error, InputError) else None
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
-    return Refusal(status, str(error).splitlines()[0], field)
+    return ErrorResponse(status, str(error).splitlines()[0], field)

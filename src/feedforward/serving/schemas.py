@@ -17,7 +17,7 @@ from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
 from feedforward.serving.feedback_log import FeedbackLog
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 
 JSON = "application/json"
 COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pixels have 800,000 commas
@@ -107,18 +107,18 @@ class Problem(BaseModel):
     field: str | None = None
 
 
-def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
-    """Parse the question in a request body. takes: the model's kind of sample. kind: the body's media type.
+def question(sample_kind: str, kind: str, body: bytes, max_samples: int) -> Question:
+    """Parse the question in a request body. sample_kind: of the model. kind: the body's media type.
 
     Raises:
         InputError: as in `parse_question`, or the model does not accept the media type.
     """
     if kind == JSON:
         return parse_question(body, max_samples)
-    if kind.startswith(f"{takes}/") or kind == "application/octet-stream":
+    if kind.startswith(f"{sample_kind}/") or kind == "application/octet-stream":
         sample: Any = body
         return Question.model_construct(samples=[sample])
-    raise InputError("Content-Type", f"must be {JSON} or {takes}/*, got {kind[:60]!r}")
+    raise InputError("Content-Type", f"must be {JSON} or {sample_kind}/*, got {kind[:60]!r}")
 
 
 def parse_question(body: bytes, max_samples: int) -> Question:
@@ -165,7 +165,7 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
 
 
 def answer(
-    champion: Champion,
+    champion: LoadedVersion,
     question: Question,
     bounds: Serving,
     record: Callable[[Features], None] = lambda _: None,
@@ -199,10 +199,10 @@ def answer(
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
     """The words with their effects on the answer, or the image as the network sees it; empty for a row."""
-    if served.encoder.takes == "text":
+    if served.encoder.sample_kind == "text":
         towards, words = prediction.explain(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}
-    if served.encoder.takes == "row":
+    if served.encoder.sample_kind == "row":
         return {}
     settings = served.encoder.settings()
     return {"seen": {"height": settings["height"], "width": settings["width"], "levels": sample.tolist()}}
@@ -214,31 +214,31 @@ def check_samples(served: Servable, question: Question, bounds: Serving) -> list
     Raises:
         InputError: a sample is too large or invalid, or the samples together exceed a limit.
     """
-    samples, takes = question.samples, served.encoder.takes
-    if takes == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
+    samples, sample_kind = question.samples, served.encoder.sample_kind
+    if sample_kind == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
         raise InputError("samples", f"must have at most {MAX_PIXELS} pixels in total, got {pixels}")
     checked = [_check(served, sample, f"samples.{index}", bounds) for index, sample in enumerate(samples)]
-    if takes == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
+    if sample_kind == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
         raise InputError("explain", f"takes at most {MAX_EXPLAINED_BYTES} bytes of text in total, got {size}")
     return checked
 
 
 def _check(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
-    if served.encoder.takes == "text" and isinstance(sample, str | bytes):
+    if served.encoder.sample_kind == "text" and isinstance(sample, str | bytes):
         size = len(sample.encode("utf-8", "replace")) if isinstance(sample, str) else len(sample)
         if size > bounds.max_text_bytes:
             raise InputError(field, f"must have at most {bounds.max_text_bytes} bytes, got {size}")
     return served.encoder.check(sample, field)
 
 
-def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
+def store(champion: LoadedVersion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
     """Store a sample with its true label. Returns False if it was already stored.
 
     Raises:
         InputError: the sample or label is invalid, or the file is full. FeedbackLogUnwritable: writing failed.
     """
     served = champion.served
-    if served.encoder.takes == "row" or served.description.task_definition.answers != "class":
+    if served.encoder.sample_kind == "row" or served.description.task_definition.answers != "class":
         error = "cannot be stored: only texts and images with a single label can be; add rows to the data file itself"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)

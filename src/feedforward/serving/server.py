@@ -88,7 +88,7 @@ async def serve(
     """Load the champions, accept connections, call `ready`, and serve until `stop` is set."""
     service.handlers.start()
     end = time.monotonic() + STARTUP_WAIT
-    while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
+    while not (service.models.checked.is_set() or stop.is_set() or time.monotonic() > end):
         await asyncio.sleep(0.01)
     try:
         if not stop.is_set():

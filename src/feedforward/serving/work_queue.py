@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from feedforward.serving.problems import Refusal
+from feedforward.serving.problems import ErrorResponse
 
 WAITING = 32  # requests per queue that wait for a thread, up to a second or two each
 FULL = "the service is processing as many large requests as it can; try again in a moment"
@@ -26,10 +26,10 @@ class WorkQueue:
         """Return the result of `work`, once a thread is free. Must be called on the event loop.
 
         Raises:
-            Refusal: too many requests are waiting.
+            ErrorResponse: too many requests are waiting.
         """
         if self._waiting >= WAITING:
-            raise Refusal(503, FULL, headers=((b"retry-after", b"1"),))
+            raise ErrorResponse(503, FULL, headers=((b"retry-after", b"1"),))
         self._waiting += 1
         try:
             await self._free_threads.acquire()

@@ -1,7 +1,7 @@
 """Folders in MLflow's model format (https://mlflow.org/docs/latest/ml/model/): `MLmodel`, environment files and data.
 
 They are written with MLflow's public classes, not by `mlflow.keras.save_model`, which lists every file of every
-installed package (1.3 s per process) to check the requirements, although they are known here. The folders contain no
+installed package (1.3 s per process) to infer the requirements; here, they are known already. The folders contain no
 pickles.
 """
 
@@ -25,7 +25,7 @@ COLUMNS_FILE = "columns.json"  # in the files of a version whose samples are row
 KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
 SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
 LOADER = "feedforward.serving.mlflow_flavor"  # the module with which MLflow's python_function flavor loads a version
-_save_lock = threading.Lock()  # Keras keeps state in its module while it saves
+_save_lock = threading.Lock()  # saving is not thread-safe: Keras uses global state
 
 
 def save_keras(model: Any, folder: Path) -> None:
@@ -34,9 +34,9 @@ def save_keras(model: Any, folder: Path) -> None:
     with _save_lock:
         model.save(folder / "data" / KERAS_FILE)
     signature = ModelSignature(inputs=_schema(model.inputs), outputs=_schema(model.outputs))
-    description = Model(signature=signature)
-    _add_keras_flavor(description, "data")
-    _write(description, folder, "mlflow.keras", None, KERAS_LIBRARIES)
+    mlmodel = Model(signature=signature)
+    _add_keras_flavor(mlmodel, "data")
+    _write(mlmodel, folder, "mlflow.keras", None, KERAS_LIBRARIES)
 
 
 def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -46,18 +46,22 @@ def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / NETWORK / name).write_bytes(content)
 
 
-def save_version(served_folder: Path, folder: Path, description: Model) -> None:
-    """Write the files of `served_folder` into the new `folder`, which MLflow can serve and load as a Keras model.
+def save_version(served_folder: Path, folder: Path, mlmodel: Model) -> None:
+    """Write the files of `served_folder` into the new `folder` in a form that MLflow can serve.
 
-    description: names the run and the logged model. The loader is a module of this project, not code in the artifact.
+    If KERAS_FILE is among them, MLflow can also load it as a Keras model.
+
+    mlmodel: has the IDs of the run and the logged model. The loader is a module of this project, not code in the
+    artifact.
     """
     data = f"data/{SERVED}"
     shutil.copytree(served_folder, folder / data)
-    if not (served_folder / COLUMNS_FILE).is_file():  # MLflow's types for columns reject 3 where 3.0 is expected
-        description.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
+    # Tables get no signature: MLflow's column types reject 3 where 3.0 is expected.
+    if not (served_folder / COLUMNS_FILE).is_file():
+        mlmodel.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
     if (folder / data / KERAS_FILE).is_file():
-        _add_keras_flavor(description, data)
-    _write(description, folder, LOADER, data, SERVING_LIBRARIES)
+        _add_keras_flavor(mlmodel, data)
+    _write(mlmodel, folder, LOADER, data, SERVING_LIBRARIES)
 
 
 def _schema(tensors: list[Any]) -> Schema:
@@ -65,19 +69,17 @@ def _schema(tensors: list[Any]) -> Schema:
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape[1:])) for tensor in tensors])
 
 
-def _add_keras_flavor(description: Model, data: str) -> None:
+def _add_keras_flavor(mlmodel: Model, data: str) -> None:
     version = provenance.installed_version("keras")
-    description.add_flavor(
-        "keras", data=data, keras_version=version, keras_backend="tensorflow", save_exported_model=False
-    )
+    mlmodel.add_flavor("keras", data=data, keras_version=version, keras_backend="tensorflow", save_exported_model=False)
 
 
-def _write(description: Model, folder: Path, loader: str, data: str | None, libraries: tuple[str, ...]) -> None:
+def _write(mlmodel: Model, folder: Path, loader: str, data: str | None, libraries: tuple[str, ...]) -> None:
     """Write `MLmodel` and the files needed to recreate the environment with pip, virtualenv or Conda."""
     import mlflow.pyfunc  # importing it takes a second, and only processes that log a model need it
 
     mlflow.pyfunc.add_to_model(
-        description, loader_module=loader, data=data, conda_env="conda.yaml", python_env="python_env.yaml"
+        mlmodel, loader_module=loader, data=data, conda_env="conda.yaml", python_env="python_env.yaml"
     )
     requirements = [provenance.requirement(name) for name in libraries]
     python = platform.python_version()
@@ -89,4 +91,4 @@ def _write(description: Model, folder: Path, loader: str, data: str | None, libr
     }
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    description.save(str(folder / "MLmodel"))
+    mlmodel.save(str(folder / "MLmodel"))

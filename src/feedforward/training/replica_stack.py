@@ -25,8 +25,8 @@ def l2_factors(model: keras.Model) -> list[float]:
 def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Add a bias of shape (replicas, units) to `x` of shape (replicas, samples, units).
 
-    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas; a product with
-    a vector of ones does not.
+    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas; the order
+    in a product with a vector of ones does not depend on it.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -39,8 +39,9 @@ def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Te
 class Stack:
     """Replicas whose layers have the same shapes: each kernel is one variable, shape (replicas, inputs, units).
 
-    members: the replicas' positions in the pack. rows: how many rows of the first kernel are in the stack: all of them,
-    or only those of the head (see sparse_layer).
+    members: the replicas' positions in the pack. rows: how many rows of the first kernel are in the stack: all of them
+    or, for multi-hot features, those of the most frequent ones, called the head; the others are the tail (see
+    sparse_layer).
     """
 
     def __init__(self, members: Sequence[int], models: Sequence[keras.Model], weights: Sequence[Weights], rows: int):
@@ -62,7 +63,8 @@ class Stack:
     def logits(self, features: tf.Tensor, sums: Sequence[tf.Tensor], seed: int, step: tf.Tensor | None) -> tf.Tensor:
         """The outputs before the last activation, shape (replicas, samples, outputs).
 
-        sums: for each replica, the tail's part of the first product, shape (samples, units); empty for dense features.
+        sums: for each replica, what the tail's rows contribute to the first layer's product, shape (samples, units);
+            empty for dense features.
         """
         x = tf.matmul(features[None], self.head)
         if sums:
@@ -90,7 +92,7 @@ class Stack:
         return tf.stack(replicas)
 
     def penalty(self) -> list[tf.Tensor]:
-        """The L2 penalty of each replica, as Keras adds it to the loss, excluding the tail of the first kernel."""
+        """The L2 penalty of each replica, computed as in Keras, but without the tail of the first kernel."""
         total = tf.zeros(len(self.members))
         for kernel, l2 in zip([self.head, *self.kernels], self.l2.T, strict=True):
             if l2.any():

@@ -113,7 +113,7 @@ def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store
     assert small_shell.run("rollback", NAME) == 2
     assert "--reason" in small_shell.stderr
     assert small_shell.run("history", NAME) == 0
-    assert "notes: there has been no champion" in small_shell.stderr
+    assert "notes: there has never been a champion" in small_shell.stderr
     assert small_shell.run("history", "nots") == 2
 
 

@@ -11,18 +11,18 @@ from small_data import WORDS
 from feedforward.models.numpy_network import Layer, Network
 from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import handlers
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.schemas import Question
 from feedforward.tracking.model_version import Version
 
 
-def champion(*units: int) -> Champion:
+def champion(*units: int) -> LoadedVersion:
     """Return a champion for texts whose hidden layers have these numbers of units."""
     sizes = [*itertools.pairwise([WORDS, *units, 1])]
     layers = [Layer(np.zeros(size, np.float32), np.zeros(size[1], np.float32), "relu") for size in sizes]
     network = Network(1.0, (*layers[:-1], dataclasses.replace(layers[-1], activation="sigmoid")))
     description = Description("notes", "Notes", ("sad", "glad"), "original", 0, 2, 90, "r", "f", "d", "w")
-    return Champion(Version("notes", 1, "", "", {}), Servable(description, ENCODER, network, "0", 0))
+    return LoadedVersion(Version("notes", 1, "", "", {}), Servable(description, ENCODER, network, "0", 0))
 
 
 @pytest.mark.proves("A large network or a long explanation never keeps other requests waiting")

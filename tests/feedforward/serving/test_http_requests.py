@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedforward.serving.http.requests import BodyMemory, Limits, Request, RequestReader
-from feedforward.serving.problems import Refusal
+from feedforward.serving.problems import ErrorResponse
 
 LIMITS = Limits(body_bytes=200_000, bodies_bytes=150_000)
 STREAM = (
@@ -17,7 +17,7 @@ STREAM = (
 )
 
 
-def read(parts: list[bytes]) -> list[Request | Refusal]:
+def read(parts: list[bytes]) -> list[Request | ErrorResponse]:
     reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
     return [item for part in parts for item in reader.feed(part)]
 
@@ -39,7 +39,7 @@ def test_parsing_does_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> 
 def test_arbitrary_bytes_give_requests_and_at_most_one_final_error(head: bytes, body: bytes) -> None:
     for content in (head, b"POST /a HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body):
         items = read([content, body])
-        assert not any(isinstance(item, Refusal) for item in items[:-1])
+        assert not any(isinstance(item, ErrorResponse) for item in items[:-1])
 
 
 def test_memory_for_large_bodies_is_reserved_until_it_is_released() -> None:
@@ -52,7 +52,7 @@ def test_memory_for_large_bodies_is_reserved_until_it_is_released() -> None:
     assert second.feed(head + b"a" * 60_000) == []
     assert memory.used == 100_000  # a body reserves nothing until more than 64 KiB have arrived
     [refusal] = second.feed(b"a" * 40_000)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ErrorResponse)
     assert refusal.status == 503
     assert memory.used == 100_000
     memory.release(request.reserved)
@@ -63,7 +63,7 @@ def test_too_many_headers_are_rejected_before_they_are_stored() -> None:
     reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
     assert reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (LIMITS.headers - 1)) == []
     [refusal] = reader.feed(b"a:\r\n" * 1000)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ErrorResponse)
     assert refusal.status == 431
 
 

@@ -7,7 +7,7 @@ import pytest
 from waiting import PATIENCE
 
 from feedforward.serving import work_queue
-from feedforward.serving.problems import Refusal
+from feedforward.serving.problems import ErrorResponse
 from feedforward.serving.work_queue import WorkQueue
 
 
@@ -25,7 +25,7 @@ def test_requests_beyond_the_limit_are_refused_and_cancelled_ones_make_room() ->
         tasks = [asyncio.create_task(queue.run(lambda k=k: work(k))) for k in range(2 + work_queue.WAITING)]
         while len(started) < 2:
             await asyncio.sleep(0.01)
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ErrorResponse) as refused:
             await queue.run(lambda: work(-1))
         assert (refused.value.status, refused.value.headers) == (503, ((b"retry-after", b"1"),))
         for task in tasks[:1] + tasks[3:]:

@@ -16,18 +16,20 @@ from feedforward.data.config_inference.entry import Guess, complete_guess, dense
 from feedforward.data.readers import idx
 
 IMAGE_SUFFIXES, TEXT_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
-LARGEST_SIDE = 64  # of the scaled images, in pixels
+MAX_SIDE = 64  # longest side of a scaled image, in pixels
 MAX_BYTES = 2**30  # of an unpacked idx file; the same as the default of `files.*.max_bytes`
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
-NO_TEST_NOTE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
+NO_TEST_NOTE = (
+    "no test split: about a fifth of each class is set aside for it, chosen by a hash of each file and `split_seed`"
+)
 
 
 # --- idx -----------------------------------------------------------------------------------------
 
 
 def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
-    """The entry for four idx files; None if the folder does not contain them.
+    """The guessed entry for four idx files; None if the folder does not contain them.
 
     Raises:
         InputError: a file cannot be read.
@@ -42,7 +44,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     contents = {key: _idx_array(path / name) for key, name in keys.items()}
     for split in ("train", "test"):
         if len(contents[split, "features"]) != len(contents[split, "labels"]):
-            raise InputError(str(path), f"the numbers of images and labels of {split} differ")
+            raise InputError(str(path), f"{split} has different numbers of images and labels")
     numbers = sorted({int(k) for split in ("train", "test") for k in np.unique(contents[split, "labels"])})
     if len(numbers) < 2:
         raise InputError(str(path / keys["train", "labels"]), f"expected at least two classes, got {numbers}")
@@ -60,7 +62,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     task = "binary" if len(numbers) == 2 else "multiclass"
     reasons = [
         f"{len(keys)} idx files contain images and their classes: `kind: idx`, {rows} training samples",
-        f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} occur: `task: {task}`",
+        f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} were found: `task: {task}`",
     ]
     labels = [str(number) for number in numbers]
     return complete_guess(path, task, labels, files, reader, rows, reasons, dense_network(128, 255))
@@ -71,7 +73,7 @@ def _idx_array(path: Path) -> Any:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise DataError(f"{path}: has more than {MAX_BYTES} unpacked bytes; add it to params.yaml by hand")
+            raise DataError(f"{path}: has more than {MAX_BYTES} bytes when unpacked; add it to params.yaml by hand")
         return idx.parse(content, path)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or not gzip"
@@ -84,47 +86,47 @@ def _idx_array(path: Path) -> Any:
 
 
 def guess_class_folders(path: Path) -> Guess:
-    """The entry for class folders.
+    """The guessed entry for class folders.
 
     Raises:
-        InputError: there are no class folders, or an image, which the message names, cannot be read.
+        InputError: there are no class folders, or an image cannot be read (the message names it).
     """
-    parts = {folder.name.lower(): folder.name for folder in _visible(path)}
+    parts = {folder.name.lower(): folder.name for folder in _subfolders(path)}
     train, test, validation = (
         next((parts[name] for name in names if name in parts), None) for names in (TRAIN, TEST, VALIDATION)
     )
     is_split = train is not None and (test is not None or validation is not None)
     top = path / train if is_split and train else path
-    by_class = {folder.name: _files(folder) for folder in _visible(top)}
+    by_class = {folder.name: _files(folder) for folder in _subfolders(top)}
     suffixes = Counter(file.suffix for files in by_class.values() for file in files)
-    pictures = sum(count for suffix, count in suffixes.items() if suffix.lower() in IMAGE_SUFFIXES)
+    images = sum(count for suffix, count in suffixes.items() if suffix.lower() in IMAGE_SUFFIXES)
     texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXT_SUFFIXES)
-    if len(by_class) >= 2 and not pictures + texts:
+    if len(by_class) >= 2 and not images + texts:
         expected = " or ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES))
         raise InputError(str(path), f"its class folders must contain files of type {expected}")
-    is_picture = pictures >= texts
-    suffixes_read = sorted(s for s in suffixes if s.lower() in (IMAGE_SUFFIXES if is_picture else TEXT_SUFFIXES))
+    has_images = images >= texts
+    suffixes_read = sorted(s for s in suffixes if s.lower() in (IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES))
     by_class = {name: [file for file in files if file.suffix in suffixes_read] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
     if len(classes) < 2:
         raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
     reasons, test_folder = _choose_test(path, test, validation, classes, suffixes_read) if is_split else ([], None)
     single_file_classes = [] if test_folder else [name for name in classes if len(by_class[name]) == 1]
-    others = _visible(path / test_folder) if test_folder else []
+    test_classes = {folder.name for folder in _subfolders(path / test_folder)} if test_folder else set[str]()
     ignored = {
-        f"classes without {'images' if is_picture else 'texts'}": sorted({*by_class} - {*classes}),
+        f"classes without {'images' if has_images else 'texts'}": sorted({*by_class} - {*classes}),
         "classes with a single file": single_file_classes,
-        f"classes of {test_folder} without training samples": [o.name for o in others if o.name not in by_class],
+        f"classes of {test_folder} without training samples": sorted(test_classes - {*by_class}),
     }
     reasons += [f"{kind} are left out: {', '.join(names[:5])}" for kind, names in ignored.items() if names]
     classes = [name for name in classes if name not in single_file_classes]
     if len(classes) < 2:
         raise InputError(str(path), "must contain at least two classes with at least two files each")
     files = [file for name in classes for file in by_class[name]]
-    return _complete(path, train if is_split else None, test_folder, classes, suffixes_read, is_picture, files, reasons)
+    return _complete(path, train if is_split else None, test_folder, classes, suffixes_read, has_images, files, reasons)
 
 
-def _visible(path: Path) -> list[Path]:
+def _subfolders(path: Path) -> list[Path]:
     try:
         folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
     except OSError as error:
@@ -171,7 +173,7 @@ def _complete(
     test: str | None,
     classes: Sequence[str],
     suffixes_read: Sequence[str],
-    is_picture: bool,
+    has_images: bool,
     files: Sequence[Path],
     reasons: Sequence[str],
 ) -> Guess:
@@ -180,9 +182,9 @@ def _complete(
     folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *test_files)})
     key = name_of(path)
     source = {"archive": "folder", "folders": folders, "suffix": list(suffixes_read), "urls": [str(path)]}
-    reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labeled_text", "file": key}
+    reader: dict[str, Any] = {"kind": "image_folder" if has_images else "labeled_text", "file": key}
     reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
-    plural = "images" if is_picture else "texts"
+    plural = "images" if has_images else "texts"
     count = len(files) + len(test_files)
     lines = [
         f"{len(classes)} class folders contain {count} {plural} ({', '.join(suffixes_read)}): `kind: {reader['kind']}`",
@@ -191,15 +193,15 @@ def _complete(
     nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])
     lines += [f"{nested} folders inside class folders are also read"] if nested else []
     lines += [] if test else [NO_TEST_NOTE]
-    if is_picture:
+    if has_images:
         height, width = _size([*files, *test_files])
         reader |= {"height": height, "width": width}
-        lines.append(f"median size (at most {LARGEST_SIDE}): {height} × {width} pixels; colors become gray levels")
+        lines.append(f"median size (at most {MAX_SIDE}): {height} × {width} pixels; colors are converted to grayscale")
     else:
         reader["num_words"] = 10_000
     task = "binary" if len(classes) == 2 else "multiclass"
     lines.append(f"{len(classes)} classes: `task: {task}`")
-    network = dense_network(128, 255) if is_picture else text_network()
+    network = dense_network(128, 255) if has_images else text_network()
     rows = len(files) if test else round(0.8 * len(files))
     return complete_guess(
         path, task, classes, {key: source}, reader, rows, [*lines, *_rare_classes(files, classes, path, train)], network
@@ -214,7 +216,7 @@ def _rare_classes(files: Iterable[Path], classes: Sequence[str], path: Path, tra
 
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:
-    """The median height and width after rotation according to EXIF, scaled down to at most LARGEST_SIDE.
+    """The median height and width after rotation according to EXIF, scaled down to at most MAX_SIDE.
 
     Raises:
         InputError: a file is not an image.
@@ -230,5 +232,5 @@ def _size(files: Sequence[Path]) -> tuple[int, int]:
                 str(file), f"{getattr(error, 'strerror', None) or error}; remove it, then run init again"
             ) from None
     height, width = (int(side) for side in np.median(np.array(sizes), axis=0))
-    factor = min(1.0, LARGEST_SIDE / max(height, width))
+    factor = min(1.0, MAX_SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))

@@ -23,9 +23,9 @@ LEFT_OUT = -1  # in place of a column: the word pair is left out
 
 
 class Encoder(Protocol):
-    """Turns raw samples into features; `takes` names the kind of sample."""
+    """Turns raw samples into features; `sample_kind` is `text`, `image` or `row`."""
 
-    takes: str
+    sample_kind: str
 
     @property
     def columns(self) -> int:
@@ -52,7 +52,7 @@ def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
 
     Images may take longer: a few kilobytes can hold millions of pixels.
     """
-    return encoder.takes != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
+    return encoder.sample_kind != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
 
 
 def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> Encoder:

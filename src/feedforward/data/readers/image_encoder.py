@@ -27,7 +27,7 @@ class ImageEncoder:
     """Encodes images as rows of pixels, normalized to the geometry of the training images."""
 
     geometry: ImageGeometry
-    takes = "image"
+    sample_kind = "image"
 
     @property
     def columns(self) -> int:

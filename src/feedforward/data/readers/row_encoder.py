@@ -21,7 +21,7 @@ class RowEncoder:
     """Encodes table rows as numbers and one-hot categories; cells are read as in training (see `cells`)."""
 
     measured: Columns
-    takes = "row"
+    sample_kind = "row"
 
     @property
     def columns(self) -> int:

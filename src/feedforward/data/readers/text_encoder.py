@@ -28,7 +28,7 @@ class TextEncoder:
 
     vocabulary: tokenizer.Vocabulary
     column: str = ""
-    takes = "text"
+    sample_kind = "text"
 
     @property
     def columns(self) -> int:

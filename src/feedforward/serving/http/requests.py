@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httptools
 
-from feedforward.serving.problems import Refusal
+from feedforward.serving.problems import ErrorResponse
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -78,13 +78,13 @@ class RequestReader:
         self.limits, self.memory = limits, memory
         self.state, self.expects_continue, self.reserved = "idle", False, 0
         self._parser = httptools.HttpRequestParser(self)
-        self._ready: list[Request | Refusal] = []
+        self._ready: list[Request | ErrorResponse] = []
         self._refused = False
         self._received = 0  # bytes of this request, except those that arrived together with the end of the previous one
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = list[bytes](), 0
 
-    def feed(self, data: bytes) -> list[Request | Refusal]:
+    def feed(self, data: bytes) -> list[Request | ErrorResponse]:
         """Parse `data` and return the requests that it completes; a refusal, if any, comes last."""
         self._ready = []
         self._received += len(data)
@@ -97,7 +97,7 @@ class RequestReader:
                 remaining = self._head_without_upgrade() + remaining[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError as error:
-                self._refuse(Refusal(400, f"must be an HTTP/1.1 request: {_reason(error)}"))
+                self._refuse(ErrorResponse(400, f"must be an HTTP/1.1 request: {_reason(error)}"))
         self._check_received()
         return self._ready
 
@@ -149,7 +149,7 @@ class RequestReader:
             growth = self._size - self.reserved
             if not self.memory.reserve(growth):
                 error = "body: the service is holding as many large requests as it can; try again in a moment"
-                self._refuse(Refusal(503, error, "body", ((b"retry-after", b"1"),)))
+                self._refuse(ErrorResponse(503, error, "body", ((b"retry-after", b"1"),)))
                 return
             self.reserved += growth
 
@@ -173,25 +173,25 @@ class RequestReader:
 
     # --- limits ----------------------------------------------------------------------------------
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ErrorResponse) -> None:
         if not self._refused:
             self._ready.append(refusal)
         self._refused, self._parts = True, []
         self.release()
 
-    def _head_problem(self) -> Refusal | None:
+    def _head_problem(self) -> ErrorResponse | None:
         if self._head_bytes + len(self._target) > self.limits.head_bytes:
             return self._head_too_large()
         if self._method == "CONNECT":
-            return Refusal(501, "CONNECT is not supported")
+            return ErrorResponse(501, "CONNECT is not supported")
         names = [name for name, _ in self._headers]
         if not self._target.startswith(b"/") or b"#" in self._target:
-            return Refusal(400, "the request target must be a path that starts with /")
+            return ErrorResponse(400, "the request target must be a path that starts with /")
         if names.count(b"host") != 1 and (b"host" in names or self._version == "1.1"):
-            return Refusal(400, f"Host: must be sent once, got {names.count(b'host')} times", "Host")
+            return ErrorResponse(400, f"Host: must be sent once, got {names.count(b'host')} times", "Host")
         codings = [value for name, value in self._headers if name == b"transfer-encoding"]
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
-            return Refusal(501, "Transfer-Encoding: must be chunked", "Transfer-Encoding")
+            return ErrorResponse(501, "Transfer-Encoding: must be chunked", "Transfer-Encoding")
         declared = next((value for name, value in self._headers if name == b"content-length"), b"0")
         return self._body_too_large() if int(declared) > self.limits.body_bytes else None
 
@@ -199,14 +199,14 @@ class RequestReader:
         if self.state == "head" and self._received > self.limits.head_bytes:
             self._refuse(self._head_too_large())
         elif self.state == "body" and self._received > self.limits.body_bytes + 2 * self.limits.head_bytes:
-            self._refuse(Refusal(413, "body: chunk sizes, extensions and trailers have too many bytes", "body"))
+            self._refuse(ErrorResponse(413, "body: chunk sizes, extensions and trailers have too many bytes", "body"))
 
-    def _head_too_large(self) -> Refusal:
+    def _head_too_large(self) -> ErrorResponse:
         limits = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
-        return Refusal(431, f"the request line and headers must have at most {limits}")
+        return ErrorResponse(431, f"the request line and headers must have at most {limits}")
 
-    def _body_too_large(self) -> Refusal:
-        return Refusal(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")
+    def _body_too_large(self) -> ErrorResponse:
+        return ErrorResponse(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from feedforward.serving.http.requests import BodyMemory, Headers, Limits, Request, RequestReader
-from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, problem
+from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, ErrorResponse, problem
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self.server, self.limits = server, server.limits
         self.reader = RequestReader(server.limits, server.memory)
-        self.queue: deque[Request | Refusal] = deque()
+        self.queue: deque[Request | ErrorResponse] = deque()
         self.waiting_since = time.monotonic()
         self.deadline = self.waiting_since + self.limits.idle
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         admitted = self.server.admit()
         self.server.connections.add(self)
         if not admitted:
-            self._refuse(Refusal(503, "all connections are in use; try again in a moment"))
+            self._refuse(ErrorResponse(503, "all connections are in use; try again in a moment"))
 
     def data_received(self, data: bytes) -> None:
         """Buffer the bytes, and parse them unless an answer is in progress."""
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             seconds = getattr(self.limits, state)
-            self._refuse(Refusal(408, f"{state}: was not complete after {seconds:g} s", state))
+            self._refuse(ErrorResponse(408, f"{state}: was not complete after {seconds:g} s", state))
 
     def close(self) -> None:
         """Send pending output, then close."""
@@ -231,8 +231,8 @@ class Connection(asyncio.Protocol):
             self._wait()
             self._resume_reading()
 
-    async def _answer_one(self, item: Request | Refusal) -> None:
-        if isinstance(item, Refusal):
+    async def _answer_one(self, item: Request | ErrorResponse) -> None:
+        if isinstance(item, ErrorResponse):
             self._refuse(item)
             return
         try:
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
         if not item.keep_alive:
             self.close()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ErrorResponse) -> None:
         """Respond, then discard input for a moment before closing, because a reset could overtake the response."""
         headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
         self._write(refusal.status, headers, refusal.body, keep_alive=False)

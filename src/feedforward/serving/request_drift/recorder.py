@@ -13,7 +13,7 @@ from feedforward.data import request_windows
 from feedforward.data.splits import Features
 from feedforward.promotion import shadow_evidence
 from feedforward.serving.metrics import ServiceMetrics
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.request_drift.reservoir import RequestReservoir
 
 TICK = 1.0  # s between checks of the reservoirs
@@ -45,7 +45,7 @@ class RequestDrift:
         if self._process is not None:
             self._process.kill()
 
-    def offer(self, champion: Champion, features: Features) -> None:
+    def offer(self, champion: LoadedVersion, features: Features) -> None:
         """Offer the encoded samples of a request that the champion has answered."""
         if (reservoir := self.reservoirs.get(champion.version.dataset)) is not None:
             reservoir.offer(shadow_evidence.identity(champion.version), features)

@@ -21,7 +21,7 @@ from feedforward.core.errors import Busy, DataError, FeedforwardError, NothingTo
 from feedforward.promotion import shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair
 from feedforward.serving import prediction, schemas
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
@@ -46,7 +46,7 @@ class Comparer:
         self._pairs: dict[str, Pair] = {}  # the latest, by dataset
         self._totals: dict[str, Evidence] = {}
         self._unwritten: dict[str, Evidence] = {}
-        self._challengers: dict[str, Champion] = {}
+        self._challengers: dict[str, LoadedVersion] = {}
         self._retry_times = dict[str, float]()
 
     def compare(self, frame: Frame) -> None:
@@ -56,7 +56,7 @@ class Comparer:
             return
         served, champion_answers = challenger.served, json.loads(frame.answer)["predictions"]
         began = time.thread_time()
-        question = schemas.question(served.encoder.takes, frame.kind, frame.body, self.params.serving.max_samples)
+        question = schemas.question(served.encoder.sample_kind, frame.kind, frame.body, self.params.serving.max_samples)
         samples = schemas.check_samples(served, question, self.params.serving)
         challenger_answers = prediction.as_answers(served, served.predict(served.encoder.encode(samples)))
         evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
@@ -86,7 +86,7 @@ class Comparer:
         except (OSError, ValueError, DataError, Busy) as error:  # ValueError: a sum is not finite
             self.problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
 
-    def _challenger(self, frame: Frame) -> Champion | None:
+    def _challenger(self, frame: Frame) -> LoadedVersion | None:
         name = frame.dataset
         if self._pairs.get(name) != frame.pair:
             self._switch_pair(name, frame.pair)
@@ -114,7 +114,7 @@ class Comparer:
                 self._retry_times.pop(name, None)
             self._pairs[name], self._totals[name], self._unwritten[name] = pair, recorded, Evidence()
 
-    def _load(self, name: str, pair: Pair) -> Champion:
+    def _load(self, name: str, pair: Pair) -> LoadedVersion:
         number, digest = pair.challenger
         version = model_versions.find(name, number)
         if version is None or version.tags.get(model_version.DIGEST) != digest:
