@@ -30,7 +30,7 @@ from feedforward.core import atomic_files, environment, paths
 from feedforward.core.errors import FeedforwardError, NothingToServe
 from feedforward.promotion import bundle, model_card, signatures
 from feedforward.serving import prediction
-from feedforward.serving.prediction import Champion
+from feedforward.serving.prediction import LoadedVersion
 from feedforward.tracking import model_version, model_versions, settings
 
 HERE = Path(__file__).resolve().parent
@@ -127,7 +127,7 @@ def _data_component(name: str, dataset: Dataset, digest: str) -> Component:
     )
 
 
-def _model_component(name: str, champion: Champion) -> Component:
+def _model_component(name: str, champion: LoadedVersion) -> Component:
     description = champion.served.description
     folder = model_versions.folder(champion.version, model_version.SERVED)
     contents = {file: entry["sha256"] for file, entry in atomic_files.read_json(folder / bundle.MANIFEST).items()}
@@ -153,7 +153,7 @@ def _model_component(name: str, champion: Champion) -> Component:
     )
 
 
-def _model_card(champion: Champion, data: str, metrics: Mapping[str, float], test_samples: int) -> dict[str, Any]:
+def _model_card(champion: LoadedVersion, data: str, metrics: Mapping[str, float], test_samples: int) -> dict[str, Any]:
     """Return the model card as CycloneDX defines it; the library does not support model cards yet."""
     served, description = champion.served, champion.served.description
     sizes = [served.network.columns, *(layer.kernel.shape[1] for layer in served.network.layers)]
@@ -184,7 +184,7 @@ def _model_card(champion: Champion, data: str, metrics: Mapping[str, float], tes
     }
 
 
-def _metrics(champion: Champion) -> dict[str, float]:
+def _metrics(champion: LoadedVersion) -> dict[str, float]:
     """Return the test metrics of the champion's run, and the metrics of its evaluation before the promotion."""
     from feedforward.tracking.registry import Registry
 

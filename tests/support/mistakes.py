@@ -216,7 +216,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("serve", "--port", "99999"), 2, "Invalid value for '--port': Input should be less than or equal to 65535"),
     (("serve", "--host", "0.0.0.0"), 2, "--host: 0.0.0.0 can be reached from other machines, and the service has no login; add --expose"),
     (("serve", "--host", "999.1.1.1"), 2, "--host: 999.1.1.1 can be reached from other machines"),
-    (("serve", "--allow-host", "*"), 2, "--allow-host: must be a name such as models.example, which the Host header contains, got *"),
-    (("serve", "--allow-host", "a.example", "--allow-host", "https://b.example"), 2, "--allow-host: must be a name such as models.example, which the Host header contains, got https://b.example"),
+    (("serve", "--allow-host", "*"), 2, "--allow-host: must be a host name such as models.example, which the Host header contains, got *"),
+    (("serve", "--allow-host", "a.example", "--allow-host", "https://b.example"), 2, "--allow-host: must be a host name such as models.example, which the Host header contains, got https://b.example"),
     (("ui", "--allow-host", "https://b.example"), 2, "--allow-host: must be a host name such as models.example, without https:// or a path, got https://b.example"),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The content of dvc.lock, in which DVC records what each stage read and wrote."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 FOLDER_SUFFIX = ".dir"  # of a folder's digest
@@ -17,7 +17,7 @@ def stages(lock: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
 def digests(stage: Mapping[Any, Any], kind: str) -> Iterator[tuple[str, str]]:
     """Path and MD5 of each file or folder of a stage. kind: `deps`, what it read, or `outs`, what it wrote."""
     entries = stage.get(kind)
-    for entry in map(mapping, entries if isinstance(entries, list) else ()):
+    for entry in map(mapping, entries if isinstance(entries, Sequence) else ()):
         if "path" in entry and _DIGEST.fullmatch(str(entry.get("md5"))):
             yield str(entry["path"]), str(entry["md5"])
 

@@ -23,9 +23,9 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
         return f"it was trained for the {description.task_name} task, params.yaml says {dataset.task}"
     if description.labels != dataset.labels:
         return f"its labels are {_shorten(description.labels)}, params.yaml says {_shorten(dataset.labels)}"
-    takes = SAMPLE_KINDS.get(dataset.reader.kind, "text")
-    if served.encoder.sample_kind != takes:
-        return f"it takes {served.encoder.sample_kind} samples, params.yaml says {takes}"
+    sample_kind = SAMPLE_KINDS.get(dataset.reader.kind, "text")
+    if served.encoder.sample_kind != sample_kind:
+        return f"it takes {served.encoder.sample_kind} samples, params.yaml says {sample_kind}"
     if isinstance(dataset.reader, TableReader):
         columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:

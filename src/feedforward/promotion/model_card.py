@@ -43,7 +43,7 @@ CALIBRATION_METRICS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """The content of a card. takes: `text`, `image` or `row`. data: manifest of the vectorized data. params: the run's.
+    """The content of a card. sample_kind: `text`, `image` or `row`. data: manifest of the data. params: of the run.
 
     test_metrics: metrics of the recipe's final runs, one mapping per seed; own_test_metrics: of this version's run.
     metrics: from the evaluation of the version.
@@ -53,7 +53,7 @@ class Facts:
     """
 
     name: str
-    takes: str
+    sample_kind: str
     description: Description
     data: Mapping[str, object]
     params: Mapping[str, str]

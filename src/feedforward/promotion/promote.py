@@ -206,7 +206,7 @@ def _add_card(
     losses, correct = candidate.evidence.losses, candidate.evidence.correct
     facts = model_card.Facts(
         name=version.name,
-        takes=served.encoder.sample_kind,
+        sample_kind=served.encoder.sample_kind,
         description=served.description,
         data=manifest_file.load(name),
         params=run.params,

@@ -9,7 +9,7 @@ from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import SCORES, RunResult
 from feedforward.analysis.statistics import STATISTICS
-from feedforward.reports.comparison_section import Reference, tone
+from feedforward.reports.comparison_section import Reference, variant_class
 from feedforward.reports.tables import rounded
 
 MOST_NUMBERS = 100_000  # maximum number of values in curves of single seeds (under 1 MB); later seeds are left out
@@ -33,7 +33,7 @@ def dataset(findings: Findings, references: Sequence[Reference] = (), most: int 
         "curves": kinds,
         "statistics": [statistic(name) for name in names],
         "variants": [
-            variant(replicas, name, tone(index), kinds, findings.summary[name], seeds)
+            variant(replicas, name, variant_class(index), kinds, findings.summary[name], seeds)
             for index, name in enumerate(findings.variants)
         ],
         "differences": _differences(findings),
@@ -100,7 +100,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 def _differences(findings: Findings) -> list[dict[str, Any]]:
     """Differences from the baseline by statistic and variant."""
-    tones = {name: tone(index) for index, name in enumerate(findings.variants)}
+    tones = {name: variant_class(index) for index, name in enumerate(findings.variants)}
     entries = []
     for d in findings.differences:
         left, right = (statistics.sample(findings.runs, name, d.statistic) for name in (d.left, d.right))

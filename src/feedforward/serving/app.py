@@ -16,7 +16,7 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Application
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.problems import FAILED, problem, refusal_for
+from feedforward.serving.problems import FAILED, error_response, problem
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _explain(_: Request, error: Exception) -> Response:
     assert isinstance(error, FeedforwardError)
-    refusal = refusal_for(error)
-    return Response(refusal.body, refusal.status, media_type="application/json")
+    response = error_response(error)
+    return Response(response.body, response.status, media_type="application/json")
 
 
 async def _fail(*_: object) -> Response:

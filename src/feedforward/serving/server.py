@@ -122,7 +122,7 @@ def host_names(values: Sequence[str]) -> set[str]:
     for value in values:
         match = HOST.fullmatch(value)
         if match is None and not _is_address(value):
-            problem = "must be a name such as models.example, which the Host header contains"
+            problem = "must be a host name such as models.example, which the Host header contains"
             raise ParamsError([f"--allow-host: {problem}, got {shown(value)}"])
         names.add((match["name"] if match else value).lower().strip("[]"))
     return names
