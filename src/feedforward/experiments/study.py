@@ -30,6 +30,8 @@ else is as on the slides. This command (`make study`) writes this page:
 
     {command}
 
+`--wide-seeds` is the number of seeds of variants that are too wide to be trained side by side with another one.
+
 It was written on a machine with {machine}; another kind of CPU may change the last digits.
 
 A *verdict* judges a claim from the slides over all seeds ([how](comparison.md)). {explained}
@@ -55,11 +57,15 @@ them varied, as in the tables above. The cells show standard deviations over see
 (exact for normally distributed values):
 
 """
+DECISIONS_LINK = """
+A [separate run with a time limit](#claims-decided-with-a-time-limit) gives verdicts on these claims, too.
+"""
 DECISIONS = """## Claims decided with a time limit
 
-`feedforward decide DATASET` continues from the finished runs and adds one seed after another, only for the variants and
-final models that undecided claims compare, until all claims are decided or the time is up. The runs below are separate
-from those above:
+`feedforward decide DATASET` continues from the finished runs and adds seeds, as many at a time as there are cores, only
+for the variants and final models that undecided claims compare, until all claims are decided or the time is up
+(`--budget`). The runs below are separate from those above. *Decided after* is the number of seeds at which a claim
+first had its verdict; *seeds* is the number of seeds on which the verdict and the measured values are based:
 
 """
 
@@ -86,7 +92,8 @@ def write(
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
     images = folder / "images"
-    parts = [_introduction(fair, machine, command), *_outcomes(fair)]
+    decisions = [part for findings in fair for part in _decision(findings.name, images)]
+    parts = [_introduction(fair, machine, command), *_outcomes(fair, bool(decisions))]
     for findings in fair:
         parts += _section(findings, images)
     if lecture:
@@ -96,7 +103,6 @@ def write(
     sections = [_components_section(entry, varied[entry.name], images) for entry in fair if entry.name in varied]
     if any(sections):
         parts += [COMPONENTS, *(part for section in sections for part in section)]
-    decisions = [part for findings in fair for part in _decision(findings.name, images)]
     parts += [DECISIONS, *decisions] if decisions else []
     path = folder / "study.md"
     atomic_files.write_text(path, "".join(parts).rstrip() + "\n", "study")
@@ -130,12 +136,15 @@ def _seeds(fair: Sequence[Findings]) -> str:
     return f"with {most} seeds" + (f" ({exceptions})" if exceptions else "")
 
 
-def _outcomes(fair: Sequence[Findings]) -> list[str]:
-    """The claims about each dataset, grouped by verdict."""
+def _outcomes(fair: Sequence[Findings], has_decisions: bool) -> list[str]:
+    """The claims about each dataset, grouped by verdict, and a link to the section on `decide` if there is one."""
     parts = ["## In short\n\n"]
     for findings in fair:
-        parts += [f"- {findings.name}, **{o}**: {'; '.join(claims)}.\n" for o, claims in tables.outcomes(findings)]
-    return [*parts, "\n"] if len(parts) > 1 else []
+        for outcome, claims in tables.outcomes(findings):
+            quoted = "; ".join(f"“{text}”" for text in claims)
+            parts.append(f"- {findings.name}, **{outcome}**: {quoted}.\n")
+    link = [DECISIONS_LINK] if has_decisions else []
+    return [*parts, *link, "\n"] if len(parts) > 1 else []
 
 
 def _section(findings: Findings, images: Path) -> list[str]:
