@@ -276,8 +276,13 @@ def verdicts_table(values: Sequence[tuple[str, Target, float]]) -> list[list[str
     """A header and a row for each (name, target, value)."""
     rows = [["target", "limit", "measured", ""]]
     for name, target, value in values:
-        rows.append([name, f"{target.limit:.3g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
+        rows.append([name, f"{_short(target.limit)} {target.unit}".strip(), _short(value), target.verdict(value)])
     return rows
+
+
+def _short(value: float) -> str:
+    """Three significant digits, but no exponent for a large number."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def text(report: Mapping[str, Any]) -> str:

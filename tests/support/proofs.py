@@ -12,8 +12,8 @@ HEAD = """\
 
 Each statement below is proved by the tests next to it. The statement is the argument of the tests' marker
 `@pytest.mark.proves("…")`, and `make reference` generates this page from these markers. `faults/rows.py` lists the
-tests for the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an
-undocumented interface.
+tests for the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of a
+library that goes beyond its public Python API.
 """
 
 

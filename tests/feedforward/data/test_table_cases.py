@@ -58,7 +58,7 @@ def test_rows_without_a_label_are_counted_and_left_out(
     assert sum(map(sum, class_counts().values())) == 54
 
 
-@pytest.mark.proves("A test split contains every class, even a rare one")
+@pytest.mark.proves("A test split that is drawn at random contains every class with at least two samples")
 def test_a_rare_class_is_in_both_splits_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
     guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
