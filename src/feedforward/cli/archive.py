@@ -34,14 +34,25 @@ def export(
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE.zip|DIR", help="An archive written by `feedforward export FILE.zip`.")
+        Path,
+        typer.Argument(
+            metavar="FILE.zip|DIR", help="An archive written by `feedforward export FILE.zip`, or an unpacked one."
+        ),
     ],
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to unpack the ZIP file into. Default: its name without .zip.")
+        Path | None,
+        typer.Option(
+            "--to",
+            help="Folder to unpack a ZIP file into, or to copy a folder to. Default: the ZIP file's name without .zip;"
+            " a folder is not copied.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check an archive, unpack it, and show its comparison and the path of its report; nothing is trained."""
+    """Check an archive, unpack it if it is a ZIP file, and show its comparison and the path of its report.
+
+    Nothing is trained.
+    """
     from feedforward.archive import reading, results
     from feedforward.reports import terminal
 

@@ -11,7 +11,8 @@ from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 EXIT_DIFFERENT = 1  # as in diff(1); exit code 2 means that the two could not be compared
 NAME_HELP = (
-    "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, a commit such as HEAD~1, or a DVC experiment."
+    "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, DATASET:challenger, a commit such as HEAD~1, or a"
+    " DVC experiment. If a run and a commit start with the same characters: run:PREFIX or commit:PREFIX."
 )
 
 

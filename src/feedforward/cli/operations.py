@@ -51,7 +51,10 @@ def rollback(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier version the champion again; the current champion is then never promoted again."""
+    """Make an earlier version the champion again.
+
+    Only another rollback, not a promotion, can then make the replaced version the champion again.
+    """
     from feedforward.config.schema import load_params
     from feedforward.promotion.rollback import rollback as roll_back
 

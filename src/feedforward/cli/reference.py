@@ -103,15 +103,22 @@ def commands() -> str:
     for name, command in group.commands.items():
         text = " ".join((command.help or "").split())
         rows = [_option(option) for option in command.params]
-        parts.append(f"### feedforward {name}\n\n{text}\n\n{_table(('argument or option', 'meaning'), rows)}")
-        parts[-1] += f"\n\n{_examples(command.epilog or '')}"
+        table = f"{_table(('argument or option', 'meaning'), rows)}\n\n" if rows else ""
+        parts.append(f"### feedforward {name}\n\n{text}\n\n{table}{_examples(command.epilog or '')}")
     return "\n\n".join(part.strip() for part in parts)
 
 
 def _option(option: Any) -> tuple[str, str]:
     is_argument = option.param_type_name == "argument"
     names = [(option.metavar or option.name.upper())] if is_argument else option.opts
-    return ", ".join(f"`{name}`" for name in names), " ".join((option.help or "").split())
+    return ", ".join(f"`{name}`" for name in names), " ".join(f"{option.help or ''} {_stated_default(option)}".split())
+
+
+def _stated_default(option: Any) -> str:
+    """The default of an option, in words; empty for a flag, if the help text already states it, or if there is none."""
+    if isinstance(option.default, bool) or option.default in (None, "") or getattr(option, "count", False):
+        return ""
+    return "" if "Default:" in (option.help or "") else f"Default: {option.default}."
 
 
 def _examples(epilog: str) -> str:
@@ -130,7 +137,8 @@ def exit_codes_table() -> str:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
     failure = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
     meanings[errors.FeedforwardError.exit_code] = failure
-    meanings[interruption.EXIT_CODE] = "The command was interrupted by Ctrl-C or SIGTERM."
+    interrupted = "The command was interrupted by Ctrl-C or SIGTERM. `serve` ends with 0 instead once it is running."
+    meanings[interruption.EXIT_CODE] = interrupted
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 
 

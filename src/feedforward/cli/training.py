@@ -176,7 +176,11 @@ def verify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train again.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the digests of DVC's files, then train again in a temporary store and check that all bytes are the same."""
+    """Check the digests of DVC's files, then train again in a temporary store and check that all bytes are the same.
+
+    Exit code: 0 if they are, or if only another kind of CPU explains the differences; 1 if a file is damaged or a
+    result differs.
+    """
     from feedforward.config.schema import load_params
     from feedforward.experiments import verification
     from pipelines import environment

@@ -78,4 +78,5 @@ class Retraining(Strict):
     schedule: Schedule = Schedule()  # when the retraining flow starts
     gpus: Positive = 1  # maximum number of concurrent training runs on GPUs, each on its own GPU
     cpu_fallback: bool = False  # train on the CPU if a GPU is requested but not available
-    notify: Block | None = None  # Prefect block that sends a message after each retraining; null: log entry only
+    # Prefect block (TYPE/NAME) for messages after a retraining and for alerts; null: a log entry or, for alerts, a file
+    notify: Block | None = None

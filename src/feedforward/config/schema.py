@@ -54,7 +54,8 @@ class Dataset(Strict):
     expectations: Expectations | None  # bounds that the data must meet; null: inferred from the training split
     network: Network  # sizes and activation of the hidden layers
     training: Training  # how the variants are trained
-    margins: Margins = Field(default_factory=dict)  # smallest difference that matters, by statistic
+    # smallest difference that matters, by statistic (the keys are the statistics that claims can name)
+    margins: Margins = Field(default_factory=dict)
     claims: tuple[Claim, ...] = ()  # statements about variants, judged across seeds
     literature: tuple[Published, ...] = ()  # published results on the same test split
 

@@ -24,7 +24,7 @@ class SourceFile(Strict):
     """
 
     urls: tuple[Location, ...] = ()  # addresses or paths of the file, tried in order
-    archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the file is packed
+    archive: Literal["none", "gzip", "tar", "folder"] = "none"  # `none`, `gzip`, `tar` or `folder`: how it is packed
     sha256: Sha256 | None = None  # SHA-256 of the content; null: the digest of the first download
     max_bytes: Bytes = 2**30  # maximum size of the unpacked content, in bytes
     folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders to read in a tar archive or folder

@@ -76,14 +76,15 @@ class Network(Strict):
     """The hidden layers, in several sizes; a variant picks one by name. The model divides the features by `scale`."""
 
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
-    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # activation of the hidden layers
+    # activation of the hidden layers: `relu`, `tanh`, `sigmoid`, `elu`, `gelu` or `silu`
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"
     scale: Annotated[float, Field(gt=0)] = 1.0  # divisor that the model applies to the features
 
 
 class Holdout(Strict):
     """The training samples that are held out for validation: the first or the last `samples`."""
 
-    take: Literal["first", "last"]  # whether to hold out the first or the last training samples
+    take: Literal["first", "last"]  # `first` or `last`: which training samples to hold out
     samples: Positive  # number of samples to hold out
 
 

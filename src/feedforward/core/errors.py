@@ -79,7 +79,7 @@ class NothingToServe(FeedforwardError):
 
 
 class Busy(FeedforwardError):
-    """Another job is running in this checkout."""
+    """Another job is running in this checkout, all GPUs are in use, or another process holds a lock for too long."""
 
     exit_code = 75
 
