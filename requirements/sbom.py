@@ -163,7 +163,7 @@ def _model_card(champion: LoadedVersion, data: str, metrics: Mapping[str, float]
         "architectureFamily": "feedforward network",
         "modelArchitecture": "dense " + "-".join(map(str, sizes)),
         "datasets": [{"ref": data}],
-        "inputs": [{"format": served.encoder.takes}],
+        "inputs": [{"format": served.encoder.sample_kind}],
         "outputs": [{"format": f"{description.task_definition.answers}: {', '.join(description.labels)}"}],
     }
     performance = []
@@ -180,7 +180,7 @@ def _model_card(champion: LoadedVersion, data: str, metrics: Mapping[str, float]
     return {
         "modelParameters": parameters,
         "quantitativeAnalysis": {"performanceMetrics": performance},
-        "considerations": {"technicalLimitations": list(model_card.LIMITATIONS[served.encoder.takes])},
+        "considerations": {"technicalLimitations": list(model_card.LIMITATIONS[served.encoder.sample_kind])},
     }
 
 

@@ -73,7 +73,14 @@ def test_rows_are_those_of_the_docs_and_cite_existing_tests() -> None:
     [
         (3, {"damaged files": damaged.FILES}),
         (4, {"hostile archives": damaged.ARCHIVES}),
-        (21, {"mistakes": mistakes.PARAMS, "files": mistakes.FILES, "command lines": mistakes.COMMANDS}),
+        (
+            21,
+            {
+                "invalid values": mistakes.PARAMS,
+                "invalid files": mistakes.FILES,
+                "invalid command lines": mistakes.COMMANDS,
+            },
+        ),
         (26, {"bad requests": bad_requests.REQUESTS}),
     ],
 )

@@ -128,8 +128,8 @@ def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, sma
     assert prediction.champion(NAME).version.number == signed.number
     with pytest.raises(Refused, match=UNSIGNED):
         rollback(signing, NAME, unsigned.number, "worse")
-    assert candidate._must_be_signed(unsigned)  # so promoting the same run registers a new version
-    assert not candidate._must_be_signed(signed)
+    assert candidate._must_be_replaced(unsigned)  # so promoting the same run registers a new version
+    assert not candidate._must_be_replaced(signed)
 
 
 def test_a_variant_in_place_of_the_champion_is_rejected(params: Params, small_store: "Store", key: str) -> None:
