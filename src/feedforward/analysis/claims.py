@@ -40,8 +40,9 @@ class Verdict:
         constant.
     history: the claim's intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
     margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
-        more seeds would decide it; None if far too many. note: why there is no interval, or no valid one; otherwise
-        empty.
+        more seeds would decide it; None if far too many. needs_samples: whether no number of seeds would decide the
+        claim, because the error over the test samples alone is too large. note: why there is no interval, or no valid
+        one; otherwise empty.
     Numbers are None if `n` is 0, or if they need two seeds and there is only one.
     """
 
@@ -59,6 +60,7 @@ class Verdict:
     p: float | None = None
     margin: float | None = None
     further_seeds: int | None = None
+    needs_samples: bool = False
     note: str = ""
 
     @property
@@ -106,8 +108,13 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     history = sequential.confidence_sequence(values, level, statistic.resolution, sampling_error)
     outcome = _outcome(claim, history[-1] if history else None, margin)
     new_data = None if overlap is None else sequential.inflate(values, level, overlap, statistic.resolution)
-    boundary = _boundary(claim, sum(values) / n)
-    p = sequential.p_value(values, boundary, statistic.resolution)
+    mean = sum(values) / n
+    boundary = _boundary(claim, mean)
+    p = sequential.p_value(values, boundary, statistic.resolution, sampling_error)
+    further_seeds, needs_samples = None, False
+    if outcome == "undecided":
+        further_seeds = _further_seeds(values, boundary, level, statistic.resolution, sampling_error)
+        needs_samples = sequential.is_limited_by_samples(mean - boundary, level, sampling_error)
     return Verdict(
         dataset,
         claim,
@@ -122,7 +129,8 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         tuple(history),
         None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),
         margin,
-        _further_seeds(values, boundary, level, statistic.resolution) if outcome == "undecided" else None,
+        further_seeds,
+        needs_samples,
         _note(history, n),
     )
 
@@ -162,11 +170,13 @@ def _win_probabilities(values: Sequence[float], left: dict[int, float], right: d
     return intervals.superiority(values, [0.0]), intervals.superiority([*left.values()], [*right.values()])
 
 
-def _further_seeds(values: Sequence[float], boundary: float, level: float, resolution: float) -> int | None:
+def _further_seeds(
+    values: Sequence[float], boundary: float, level: float, resolution: float, sampling_error: float
+) -> int | None:
     if len(values) < 2:
         return None
     gap = sum(values) / len(values) - boundary
-    return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level)
+    return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level, sampling_error)
 
 
 def _note(history: Sequence[Interval], n: int) -> str:

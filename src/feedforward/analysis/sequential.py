@@ -24,6 +24,7 @@ import numpy.typing as npt
 from scipy import special
 
 PRECISION = 0.25  # tuned for effects of about two standard deviations; docs/comparison.md describes the cost
+LOWEST_LEVEL, BISECTIONS = 1e-300, 60  # of p-values with a sampling error
 MOST_SEEDS = 10_000  # above this, "more seeds" is not useful advice
 
 Array = npt.NDArray[np.float64]
@@ -57,8 +58,7 @@ def confidence_sequence(
     if len(values) < 2:
         return []
     n, mean, sd = _running_moments(values, resolution)
-    shared_half = float(-special.ndtri(level / 2)) * sampling_error
-    half = np.hypot(_half_width(n, level, sd), shared_half)
+    half = np.hypot(_half_width(n, level, sd), _sampling_half_width(level, sampling_error))
     low, high = np.maximum.accumulate(mean - half), np.minimum.accumulate(mean + half)
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 
@@ -76,12 +76,20 @@ def inflate(values: Sequence[float], level: float, overlap: float, resolution: f
     return Interval(len(values), _finite(mean[-1] - half), _finite(mean[-1] + half))
 
 
-def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0) -> float | None:
-    """Anytime-valid p-value of whether the mean is `null`: min(1, 1 / max M); None with fewer than two values."""
+def p_value(
+    values: Sequence[float], null: float = 0.0, resolution: float = 0.0, sampling_error: float = 0.0
+) -> float | None:
+    """Anytime-valid p-value of whether the mean is `null`; None with fewer than two values.
+
+    It is the lowest level at which the last interval of the confidence sequence excludes `null`, or 1: without a
+    sampling error, min(1, 1 / max M).
+    """
     if len(values) < 2:
         return None
     n, mean, sd = _running_moments(values, resolution)
     gap = mean - null
+    if sampling_error:
+        return _lowest_level(n, np.abs(gap), sd, sampling_error)
     with np.errstate(divide="ignore", invalid="ignore"):
         u = np.where(np.abs(gap) <= 1e-12 * max(1.0, abs(null)), 0.0, n * gap**2 / (sd**2 * (n - 1)))
         g = PRECISION / (n + PRECISION)
@@ -90,15 +98,37 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
     return float(math.exp(-max(0.0, float(evidence.max()))))
 
 
-def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
+def _lowest_level(n: Array, gap: Array, sd: Array, sampling_error: float) -> float:
+    """The lowest level at which the half-width is below `gap` after some n; by bisection of its logarithm."""
+    low, high = math.log(LOWEST_LEVEL), 0.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        level = math.exp(middle)
+        half = np.hypot(_half_width(n, level, sd), _sampling_half_width(level, sampling_error))
+        low, high = (low, middle) if bool((half < gap).any()) else (middle, high)
+    return math.exp(high)
+
+
+def further_seeds(gap: float, sd: float, n: int, level: float, sampling_error: float = 0.0) -> int | None:
     """A rough estimate of how many more values bring the half-width below the absolute value of `gap`.
 
     Assumes that the mean and the standard deviation stay as they are after the first n values. None if more than
-    MOST_SEEDS are needed.
+    MOST_SEEDS are needed, or if the sampling error alone is too large (see `is_limited_by_samples`).
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
-    enough = np.flatnonzero(_half_width(counts, level, np.full(len(counts), sd)) < abs(gap))
+    half = np.hypot(_half_width(counts, level, np.full(len(counts), sd)), _sampling_half_width(level, sampling_error))
+    enough = np.flatnonzero(half < abs(gap))
     return int(enough[0]) + 1 if len(enough) else None
+
+
+def is_limited_by_samples(gap: float, level: float, sampling_error: float) -> bool:
+    """Whether the interval would reach beyond `gap` even with infinitely many values, because of the sampling error."""
+    return sampling_error > 0 and _sampling_half_width(level, sampling_error) >= abs(gap)
+
+
+def _sampling_half_width(level: float, sampling_error: float) -> float:
+    """The part of the half-width that more values do not reduce."""
+    return float(-special.ndtri(level / 2)) * sampling_error
 
 
 def _running_moments(values: Sequence[float], resolution: float) -> tuple[Array, Array, Array]:

@@ -81,11 +81,13 @@ def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str
 
 
 def more_seeds(verdict: Verdict) -> str:
-    """How many more seeds an undecided claim needs, in words; empty for a decided one."""
+    """What an undecided claim needs, in words: more seeds, or more test samples; empty for a decided one."""
     if verdict.decided or not verdict.n:
         return ""
     if verdict.n == 1:
         return "at least 1 more"
+    if verdict.needs_samples:
+        return "more test samples"
     return f"about {verdict.further_seeds:,} more" if verdict.further_seeds else f"more than {MOST_SEEDS:,}"
 
 

@@ -13,6 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Claim, Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import ParamsError
+from feedforward.reports import tables
 
 
 def with_claims(*claims: Claim, margins: dict[str, float] | None = None) -> Params:
@@ -151,6 +152,19 @@ def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> 
         widths.append((verdict.interval.high or 0) - (verdict.interval.low or 0))
         assert verdict.new_data is None
     assert widths[1] > 1.9 * 1.96 * 0.002 > widths[0]
+
+
+@pytest.mark.parametrize(("error", "needed"), [(0.002, "more test samples"), (0.0001, "")])
+def test_a_claim_that_seeds_cannot_decide_needs_test_samples(error: float, needed: str) -> None:
+    equality = claim("equal", statistic="test_accuracy", left="original", right=None, value=0.88, tolerance=0.002)
+    params = with_claims(equality)
+    metrics = [{"test_accuracy": x, "test_accuracy_se": error} for x in (0.880, 0.8801, 0.8799, 0.8802, 0.8798, 0.88)]
+    dataset = next(iter(params.datasets))
+    runs = [RunResult(dataset, "original", s, "fair", "final", {}, m, "0") for s, m in enumerate(metrics)]
+    [verdict] = claims.judge(runs, params)
+    assert (verdict.needs_samples, verdict.further_seeds, tables.more_seeds(verdict)) == (bool(needed), None, needed)
+    assert verdict.p is not None
+    assert (verdict.outcome == "supported") == (not needed) == (verdict.p < 0.05)
 
 
 def test_a_claim_is_harder_to_decide_if_there_are_more_claims() -> None:

@@ -50,6 +50,21 @@ def test_p_value_and_interval_give_the_same_decision(level: float) -> None:
     assert decisions == {True, False}
 
 
+def test_p_value_and_interval_agree_with_a_sampling_error() -> None:
+    rng, decisions = np.random.default_rng(7), set()
+    for _ in range(200):
+        values = rng.normal(rng.choice([0.0, 1.0, 3.0]), 0.5, 10).tolist()
+        error, level = rng.choice([0.05, 0.5]), rng.choice([0.05, 0.05 / 9])
+        decided = comparisons.sign(sequential.confidence_sequence(values, level, sampling_error=error)[-1]) != 0
+        p = sequential.p_value(values, sampling_error=error)
+        assert p is not None
+        assert decided == (p < level)
+        decisions.add(decided)
+    assert decisions == {True, False}
+    small_error = sequential.p_value(values, sampling_error=1e-9)
+    assert small_error == pytest.approx(sequential.p_value(values), rel=1e-6)
+
+
 def test_checking_after_every_seed_keeps_the_error_rate_at_five_percent() -> None:
     rng, excluded = np.random.default_rng(3), 0
     for _ in range(1000):
@@ -86,6 +101,10 @@ def test_further_seeds_is_the_smallest_number_that_would_decide() -> None:
         assert (sequential._half_width(n, 0.05, np.ones(1))[0] < 0.5) == enough
     assert sequential.further_seeds(1e-6, 1.0, 5, 0.05) is None
     assert sequential.further_seeds(0.0, 1.0, 5, 0.05) is None
+    assert (sequential.further_seeds(0.5, 1.0, 5, 0.05, sampling_error=0.2) or 0) > more
+    assert sequential.further_seeds(0.5, 1.0, 5, 0.05, sampling_error=0.3) is None
+    assert sequential.is_limited_by_samples(0.5, 0.05, 0.3)
+    assert not sequential.is_limited_by_samples(0.5, 0.05, 0.2)
 
 
 def test_interval_for_new_data_is_wider() -> None:
