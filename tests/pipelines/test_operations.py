@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import clean_environment
 import pytest
+import small_data
+import workspaces
 
 from feedforward.config.schema import Schedule, load_params
 from feedforward.core.errors import Busy, FeedforwardError
-from pipelines import gpu_slots, operations, retraining_flow
+from pipelines import gpu_slots, locks, operations, retraining_flow
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,3 +132,15 @@ def test_dvc_status_is_summarized_in_one_line_per_kind_of_change() -> None:
         "data changed: data/vectorized",
         "stages new or redefined: train@lecture, validate@imdb",
     ]
+
+
+@pytest.mark.slow
+def test_retrain_command_starts_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspaces.enter(small_data.write_workspace(tmp_path, seeds=1), monkeypatch)
+    command = [sys.executable, "-m", "feedforward.cli", "retrain"]
+    with locks.job("another job"):
+        variables = clean_environment.environment(FEEDFORWARD_ROOT=str(tmp_path))  # as in a shell: no PREFECT_HOME
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == Busy.exit_code, done.stdout + done.stderr
+    assert "skipped:" in done.stdout
+    assert "(another job) is running here" in done.stdout

@@ -56,8 +56,10 @@ def rollback(
     Only another rollback, not a promotion, can then make the replaced version the champion again.
     """
     from feedforward.config.schema import load_params
+    from feedforward.core import reasons
     from feedforward.promotion.rollback import rollback as roll_back
 
+    reason = reasons.clean(reason)
     version = roll_back(load_params(), dataset, to, reason, lambda text: print(text, file=sys.stderr))
     if as_json:
         print(json.dumps({"dataset": dataset, "champion": version.number, "reason": reason}, indent=2))
@@ -98,8 +100,10 @@ def retrain(
     from feedforward.config.schema import load_params
 
     if not dry_run:
+        from pipelines import environment
         from pipelines import operations as prefect_operations
 
+        environment.apply()
         raise typer.Exit(prefect_operations.retrain(force, "cpu"))
     from pipelines import retraining_flow
 

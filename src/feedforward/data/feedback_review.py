@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from feedforward.config.schema import Dataset
-from feedforward.core import paths
+from feedforward.core import paths, reasons
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import feedback, feedback_decisions
 from feedforward.data.feedback import Counts, Sample
@@ -63,9 +63,10 @@ def review(
 
     Raises:
         ParamsError: an ID is unknown or ambiguous, both accepted and rejected, or belongs to a sample that training
-            cannot use; nothing is recorded.
+            cannot use, or the reason is invalid; nothing is recorded.
         DataError: the dataset has not been vectorized.
     """
+    reason = reasons.clean(reason)
     all_samples = samples(name, dataset, counts)
     accepted, rejected = (_choose(option, ids, all_samples) for option, ids in (("accept", accept), ("reject", reject)))
     if accept_all:

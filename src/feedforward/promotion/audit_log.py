@@ -18,8 +18,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from feedforward.core import append_only_log, paths
+from feedforward.core import append_only_log, paths, reasons
 from feedforward.core.errors import DataError
+from feedforward.core.redaction import redact
 from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
@@ -54,7 +55,7 @@ def append(
         "run": version.run_id if version else None,
         "digest": version.tags.get(model_version.DIGEST) if version else None,
         "decision": decision,
-        "reason": reason,
+        "reason": redact(reason)[: reasons.MAX_CHARACTERS],  # it may contain a library's message
         "gain": asdict(gain) if gain else None,
         "before": number,
         "champion": version.number if version and decision in MOVES else number,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from feedforward.core import atomic_files, locks, paths
+from feedforward.core import atomic_files, locks, paths, reasons
 from feedforward.core.errors import Busy
 from feedforward.promotion import audit_log
 from feedforward.promotion.audit_log import Entry
@@ -112,8 +112,9 @@ def _is_complete(version: Version, entry: Entry) -> bool:
 
 def _complete(version: Version, entry: Entry, registry: "Registry") -> None:
     """Record in tags that the move is complete; after a rollback, first mark the version that was rolled back."""
+    reason = str(entry["reason"])[: reasons.MAX_CHARACTERS]  # an entry of an earlier release may be longer
     if entry["decision"] == audit_log.ROLLED_BACK and entry["before"]:
         replaced = registry.find(version.dataset, int(entry["before"]))
         if replaced is not None:
-            registry.tag(replaced, {DECISION: audit_log.ROLLED_BACK, REASON: entry["reason"]})
-    registry.tag(version, {DECISION: audit_log.PROMOTED, REASON: entry["reason"], CHAMPION_SINCE: entry["time"]})
+            registry.tag(replaced, {DECISION: audit_log.ROLLED_BACK, REASON: reason})
+    registry.tag(version, {DECISION: audit_log.PROMOTED, REASON: reason, CHAMPION_SINCE: entry["time"]})

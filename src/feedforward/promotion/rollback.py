@@ -6,7 +6,7 @@ The replaced version is marked, so that only another rollback, not a promotion, 
 from typing import TYPE_CHECKING
 
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, champion, evaluation
 from feedforward.promotion.promote import Refused, Say, ignore_progress
@@ -21,13 +21,14 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
-        ParamsError: unknown dataset, no such version, or no reason. NothingToServe: there is no champion.
+        ParamsError: unknown dataset, no such version, or an invalid reason. NothingToServe: there is no champion.
         Refused: the version was changed, predicts wrongly, or does not fit the dataset.
         EvaluationFailed: the verification could not be finished. Busy: a promotion is running.
     """
     settings.apply()
     params.dataset(name)
-    if not reason.strip():
+    reason = reasons.clean(reason)
+    if not reason:
         raise ParamsError(["--reason: must give the reason for the rollback, got an empty text"])
     from feedforward.tracking.registry import Registry
 
@@ -42,7 +43,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
             evaluation.verify(name, target)
         except DataError as error:
             raise Refused(f"{target.name}: refused: {error}; choose another version with --to") from None
-        entry = audit_log.append(name, audit_log.ROLLED_BACK, reason.strip(), target, current)
+        entry = audit_log.append(name, audit_log.ROLLED_BACK, reason, target, current)
         atomic_files.crash_point("rollback.after_log")
         champion.move(target, entry, registry)
     return target

@@ -119,6 +119,8 @@ def test_invalid_decisions_are_reported_and_not_recorded(root: Path) -> None:
     ):
         with pytest.raises(ParamsError, match=problem):
             feedback_review.review(NAME, reviews(), **arguments)
+    with pytest.raises(ParamsError, match="--reason: must be valid UTF-8"):
+        feedback_review.review(NAME, reviews(), [valid], reason="bad \udcff")
     assert not paths.reviews(NAME).exists()
     with pytest.raises(DataError, match="run `dvc repro vectorize`"):
         feedback_review.samples("other", reviews())

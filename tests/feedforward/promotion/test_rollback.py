@@ -92,6 +92,8 @@ def test_invalid_arguments_are_reported(params: Params, small_store: "Store") ->
         rollback(params, NAME, 7, "worse")
     with pytest.raises(ParamsError, match="--reason: must give the reason"):
         rollback(params, NAME, 1, " ")
+    with pytest.raises(ParamsError, match="--reason: must have at most 1000 characters, got 110000"):
+        rollback(params, NAME, 1, "x" * 110_000)
     with pytest.raises(ParamsError, match="unknown dataset"):
         rollback(params, "nots", 1, "worse")
 
@@ -103,6 +105,25 @@ from feedforward.promotion.rollback import rollback
 evaluation.verify = lambda *_: None  # other tests cover the verification; here, the process is killed after it
 rollback(load_params(), "notes", None, "worse")
 """
+
+
+def test_secrets_in_a_reason_are_stored_nowhere(params: Params, small_store: "Store", tensorflow: None) -> None:
+    promote_versions(params, small_store, 1.0, 3.0, real=True)
+    rollback(params, NAME, None, "see https://bob:c4n4ry-7d1e55@host/x")
+    assert find_version().number == 1
+    assert "https://***@host/x" in paths.audit().read_text()
+    assert "c4n4ry" not in paths.audit().read_text() + str([version.tags for version in Registry().versions(NAME)])
+
+
+def test_a_long_reason_in_the_log_does_not_block_later_decisions(params: Params, small_store: "Store") -> None:
+    promote_versions(params, small_store, 1.0, 3.0)
+    registry = Registry()
+    first, second = (registry.find(NAME, number) for number in (1, 2))
+    entry = dict(audit_log.append(NAME, audit_log.ROLLED_BACK, "worse", first, second))
+    append_only_log.append(paths.audit(), entry | {"reason": "x" * 110_000})
+    with champion.decision_lock(NAME):
+        assert champion.reconcile(NAME, registry) == first
+    assert find_version().number == 1
 
 
 @pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])
