@@ -193,12 +193,16 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
 def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
     """Compute, for each dataset, means with intervals, paired differences, verdicts and, if there are any, baselines.
 
+    Baselines that were measured on other data or splits are left out; a warning names the dataset.
+
     Raises:
         DataError: there are no runs of the protocol, or `params` lacks the dataset or variant of a run.
     """
-    from feedforward.analysis import baselines, findings
+    from feedforward.analysis import findings
+    from feedforward.experiments import baseline_results
 
-    return findings.find(results, params, protocol, baselines.load(params.datasets))
+    results = list(results)
+    return findings.find(results, params, protocol, baseline_results.load(results, params, protocol))
 
 
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from feedforward.analysis import comparisons, run_result, statistics
+from feedforward.analysis import comparisons, statistics
 from feedforward.analysis.comparisons import Difference
 from feedforward.analysis.intervals import CONFIDENCE, Estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import Summary
-from feedforward.core import paths
 
 COMPARED_STATISTICS = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
 
@@ -56,16 +55,6 @@ def _skill(results: Sequence[RunResult], name: str) -> float:
     """Mean validation accuracy over the seeds; for regressions, the negative mean absolute error."""
     runs = [run.metrics for run in results if run.variant == name and run.role == "replica"]
     return sum(run.get("best_val_accuracy", -run.get("best_val_mae", 0.0)) for run in runs) / max(1, len(runs))
-
-
-def load(datasets: Iterable[str]) -> list[RunResult]:
-    """The results of the `baselines` stage, for those of the datasets that have any.
-
-    Raises:
-        DataError: a file is damaged.
-    """
-    files = (paths.baselines(name) for name in datasets)
-    return [result for path in files if path.is_file() for result in run_result.load(path, "baselines")]
 
 
 def _with_test_interval(entry: Estimate, error: float) -> Estimate:

@@ -1,9 +1,10 @@
 """RunResult: the result of one training run, without run IDs or times, so that a rerun gives the same bytes."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from feedforward.core import atomic_files
@@ -70,13 +71,20 @@ def score_of(curves: Iterable[str]) -> str:
     return "mae" if "mae" in curves else "accuracy"
 
 
-def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
+def save(
+    path: Path,
+    results: Iterable[RunResult],
+    cpu: str,
+    point: str = "results",
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Write results as JSON in a fixed order.
 
     cpu: the kind of CPU that computed them (provenance.cpu_digest). point: the crash point (atomic_files.crash_point).
+    facts: what else the file records about the results; see `fact`.
     """
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
-    atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
+    atomic_files.write_json(path, {"cpu": cpu, **facts, "runs": [asdict(result) for result in ordered]}, point)
 
 
 def load(path: Path, stage: str = "train") -> list[RunResult]:
@@ -97,6 +105,11 @@ def cpu_kind(path: Path) -> str:
     """
     with _explain_errors(path):
         return str(atomic_files.read_json(path)["cpu"])
+
+
+def fact(path: Path, name: str) -> Any:
+    """What the file records about its results under this name; None if it does not, as files of old versions."""
+    return atomic_files.read_json(path).get(name)
 
 
 @contextlib.contextmanager

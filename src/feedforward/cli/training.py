@@ -85,10 +85,10 @@ def train(
         omitted = dict.fromkeys(("curves", "reliability", "errors"))  # None, because they are long; the store has them
         print(json.dumps([{**vars(result), **omitted} for result in results], indent=2, default=str))
         return
-    from feedforward.analysis import baselines
-    from feedforward.experiments import comparison
+    from feedforward.experiments import baseline_results, comparison
 
-    print_table(comparison.render_table(results, params, protocol, baselines.load(params.datasets)))
+    references = baseline_results.load(results, params, protocol)
+    print_table(comparison.render_table(results, params, protocol, references))
 
 
 def decide(
@@ -227,14 +227,15 @@ def _demo() -> None:
 
 def _show_comparison(root: Path) -> None:
     os.environ["FEEDFORWARD_ROOT"] = str(root)
-    from feedforward.analysis import baselines, run_result
+    from feedforward.analysis import run_result
     from feedforward.config.schema import load_params
     from feedforward.core import paths
-    from feedforward.experiments import comparison
+    from feedforward.experiments import baseline_results, comparison
 
     params = load_params()
     protocol = params.protocols[0]
-    results, references = run_result.load(paths.trained(protocol)), baselines.load(params.datasets)
+    results = run_result.load(paths.trained(protocol))
+    references = baseline_results.load(results, params, protocol)
     print_table(comparison.render_table(results, params, protocol, references))
     folder = paths.comparison()
     path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

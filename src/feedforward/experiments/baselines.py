@@ -14,19 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import threadpoolctl
 
-from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset, Params
-from feedforward.core import paths, processes, progress, provenance
+from feedforward.core import processes, progress
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.splits import MultiHot, Split, Subset
-from feedforward.experiments import evaluation
+from feedforward.experiments import baseline_results, evaluation
 from feedforward.experiments.baseline_models import Baseline, baselines, problem
 from feedforward.models import metrics
 from feedforward.models.numpy_network import Network
-
-PROTOCOL = "fair"
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Data:
 
 def stage(params: Params, name: str) -> None:
     """Write the results of all baselines of a dataset, in the same format as those of training."""
-    run_result.save(paths.baselines(name), measure(params, name), provenance.cpu_digest(), "baselines")
+    baseline_results.save(name, params.dataset(name), measure(params, name))
 
 
 def measure(params: Params, name: str) -> list[RunResult]:
@@ -125,4 +122,6 @@ def _result(
     counts: dict[str, int],
 ) -> RunResult:
     weights = network.weights_digest()
-    return RunResult(data.name, baseline.name, seed, PROTOCOL, role, {}, values, weights, samples=counts)
+    return RunResult(
+        data.name, baseline.name, seed, baseline_results.PROTOCOL, role, {}, values, weights, samples=counts
+    )

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from feedforward.analysis import baselines, run_result
+from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.core.code_digest import code_digest
 from feedforward.core.errors import TrainingError
 from feedforward.data import manifest as manifest_file
-from feedforward.experiments import evaluation, parent_runs, plan, run_contents
+from feedforward.experiments import baseline_results, evaluation, parent_runs, plan, run_contents
 from feedforward.experiments.plan import Member, Pack
 from feedforward.models import network_files
 from feedforward.tracking import Run, RunTags, sampling
@@ -159,9 +159,10 @@ def compare(params: Params) -> None:
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         future_store = pool.submit(_open_store)
         additions = comparison.gather(results, params)
-        baseline_results = baselines.load(params.datasets)
+        protocol = params.protocols[0]
+        references = baseline_results.load(results, params, protocol)
         folder = comparison.compare(
-            results, params, params.protocols[0], None, additions, own_process=True, baseline_results=baseline_results
+            results, params, protocol, None, additions, own_process=True, baseline_results=references
         )
         store = future_store.result()
     for name in params.datasets:

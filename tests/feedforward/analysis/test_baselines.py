@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from synthetic_runs import synthetic_runs
 
-from feedforward.analysis import baselines, findings, literature
+from feedforward.analysis import findings, literature
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.config import yaml_reader
@@ -49,10 +49,6 @@ def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
     assert summary["best_val_cross_entropy"].new_low is not None
     assert summary["test_accuracy"].low == pytest.approx(0.88 - 1.96 * 0.002, abs=1e-6)
     assert findings.find(runs, params, "fair")[1].baseline_results is None
-
-
-def test_loading_without_baseline_files_returns_an_empty_list(small: Params) -> None:
-    assert baselines.load(small.datasets) == []
 
 
 # --- the ceiling: the best published result ------------------------------------------------------
