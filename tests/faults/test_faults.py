@@ -51,7 +51,7 @@ def test_every_crash_point_in_the_code_is_listed() -> None:
     points = set(re.findall(r'atomic_files\.crash_point\("([\w.]+)"\)', text))
     folders = set(re.findall(r'atomic_files\.writing_folder\(.*"([\w.]+)"\)', text))
     writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save"
-    names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"\)', text))
+    names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"(?:, facts=\w+)?\)', text))
     points -= {"shard.encoded"}  # in a cluster worker; see tests/pipelines/test_dask_text.py
     points -= {"rollback.after_log"}  # see tests/feedforward/promotion/test_rollback.py
     points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - OTHER_CRASH_POINTS}

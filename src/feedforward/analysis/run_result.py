@@ -75,13 +75,14 @@ def save(
     path: Path,
     results: Iterable[RunResult],
     cpu: str,
-    facts: Mapping[str, Any] = MappingProxyType({}),
     point: str = "results",
+    *,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write results as JSON in a fixed order.
 
-    cpu: the kind of CPU that computed them (provenance.cpu_digest). facts: what else the file records about them; see
-    `fact`. point: the crash point (atomic_files.crash_point).
+    cpu: the kind of CPU that computed them (provenance.cpu_digest). point: the crash point (atomic_files.crash_point).
+    facts: what else the file records about the results; see `fact`.
     """
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
     atomic_files.write_json(path, {"cpu": cpu, **facts, "runs": [asdict(result) for result in ordered]}, point)

@@ -25,7 +25,7 @@ def save(name: str, dataset: Dataset, results: Iterable[RunResult]) -> None:
         DataError: the data are not vectorized.
     """
     facts = {"samples": _samples_digest(name, dataset)}
-    run_result.save(paths.baselines(name), results, provenance.cpu_digest(), facts, "baselines")
+    run_result.save(paths.baselines(name), results, provenance.cpu_digest(), "baselines", facts=facts)
 
 
 def load(runs: Iterable[RunResult], params: Params, protocol: str) -> list[RunResult]:
