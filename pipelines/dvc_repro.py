@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
-from pipelines import environment, interruption
+from pipelines import dvc_parameters, environment, interruption
 
 # runs `python -m dvc`, which ends, along with its stage, when the process that started it ends
 DVC = """
@@ -38,10 +38,11 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     """Run `dvc repro` in the workspace `root`; without arguments, it brings everything up to date.
 
     Raises:
-        Busy: another DVC command is running. FeedforwardError: a stage failed and printed the reason.
-        KeyboardInterrupt: the job was interrupted.
+        ParamsError: params.yaml lacks a key that dvc.yaml lists. Busy: another DVC command is running.
+        FeedforwardError: a stage failed and printed the reason. KeyboardInterrupt: the job was interrupted.
     """
     environment.apply()
+    dvc_parameters.check(root)
     for line in repair(root):
         print(line, file=sys.stderr)
     _work_without_git(root)

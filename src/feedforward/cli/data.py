@@ -28,8 +28,11 @@ EXCERPT = 60  # characters shown of a text
 def params(as_json: JsonOption = False) -> None:
     """Check params.yaml and summarize it; if there are mistakes, list them all and exit with code 2."""
     from feedforward.config.schema import load_params
+    from feedforward.core import paths
+    from pipelines import dvc_parameters
 
     config = load_params()
+    dvc_parameters.check(paths.root())
     if as_json:
         print(config.model_dump_json(indent=2))
         return

@@ -1,0 +1,60 @@
+"""The keys of params.yaml that dvc.yaml lists. DVC does not know their default values, so they must be in the file."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from feedforward.config import yaml_reader
+from feedforward.config.schema import load_params
+from feedforward.core.errors import ParamsError
+
+ITEM = re.compile(r"\$\{(.+?)\}")
+
+
+def check(root: Path) -> None:
+    """Check that the params.yaml of a workspace has all keys that its dvc.yaml lists, if it has a dvc.yaml.
+
+    Raises:
+        ParamsError: a key is missing, or one of the files is invalid.
+    """
+    if not (root / "dvc.yaml").exists():
+        return
+    stages = (yaml_reader.read(root / "dvc.yaml").get("stages") or {}).values()
+    if not any({"matrix", "params"} & stage.keys() for stage in stages):
+        return
+    values = yaml_reader.read(root / "params.yaml")
+    missing = [key for key in dict.fromkeys(_listed(stages, values)) if not _has(values, key)]
+    if missing:
+        defaults = load_params(root / "params.yaml").model_dump(mode="json")
+        raise ParamsError([f"{key}: is missing, but dvc.yaml lists it; {_advice(key, defaults)}" for key in missing])
+
+
+def _listed(stages: Iterable[Mapping[Any, Any]], values: Mapping[Any, Any]) -> Iterator[str]:
+    """The keys in `matrix` and `params` of each stage, with the items of the matrix filled in."""
+    for stage in stages:
+        items = {f"item.{name}": ITEM.sub(r"\1", str(key)) for name, key in (stage.get("matrix") or {}).items()}
+        yield from items.values()
+        for parameter in stage.get("params") or ():
+            name = next(iter(ITEM.findall(str(parameter))), None)
+            choices = _find(values, items[name]) if name in items else [""]
+            yield from (ITEM.sub(str(choice), str(parameter)) for choice in choices or ())
+
+
+def _find(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _has(values: Any, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    holder = _find(values, parent) if parent else values
+    return isinstance(holder, Mapping) and name in holder
+
+
+def _advice(key: str, defaults: Mapping[str, Any]) -> str:
+    parent, _, name = key.rpartition(".")
+    default = json.dumps(_find(defaults, key), ensure_ascii=False)
+    return f"add its default value, `{name}: {default}`" + (f", under `{parent}`" if parent else "")
