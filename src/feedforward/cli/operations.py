@@ -47,11 +47,11 @@ def rollback(
     dataset: DatasetArgument,
     reason: Annotated[str, typer.Option(help="Reason for the rollback, stored in the audit log.")],
     to: Annotated[
-        int | None, typer.Option(min=1, help="Version to roll back to. Default: the previous champion.")
+        int | None, typer.Option(min=1, help="Earlier champion to roll back to. Default: the previous champion.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier version the champion again.
+    """Make an earlier champion the champion again.
 
     Only another rollback, not a promotion, can then make the replaced version the champion again.
     """

@@ -1,5 +1,6 @@
-"""Make an earlier version the champion again, after verifying and probing it as in a promotion.
+"""Make an earlier champion the champion again, after verifying and probing it as in a promotion.
 
+A version that promotion has refused or kept was never champion, and a rollback does not make it champion either.
 The replaced version is marked, so that only another rollback, not a promotion, can make it champion again.
 """
 
@@ -21,7 +22,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
-        ParamsError: unknown dataset, no such version, or an invalid reason. NothingToServe: there is no champion.
+        ParamsError: unknown dataset, `to` has never been champion, or an invalid reason. NothingToServe: there is no
+            champion.
         Refused: the version was changed, predicts wrongly, or does not fit the dataset.
         EvaluationFailed: the verification could not be finished. Busy: a promotion is running.
     """
@@ -55,14 +57,15 @@ def _target(name: str, current: Version, to: int | None, registry: "Registry") -
     champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
     numbers = [number for number in champions if number != current.number]
     if to is not None:
-        target = registry.find(name, to) if to != current.number else None
+        target = registry.find(name, to) if to in numbers else None
         if target is None:
-            problem = "is already the champion" if to == current.number else "is not a version"
-            choices = f"; earlier champions: {', '.join(map(str, numbers))}" if numbers else ""
-            raise ParamsError([f"--to: {to} {problem} of {name}{choices}"])
+            problem = "is already the champion" if to == current.number else "has never been champion"
+            choices = ", ".join(map(str, numbers)) or "none"
+            raise ParamsError([f"--to: version {to} of {name} {problem}; earlier champions: {choices}"])
         return target
     for number in numbers:
         target = registry.find(name, int(number))
         if target is not None and target.tags.get(champion.DECISION) != audit_log.ROLLED_BACK:
             return target
-    raise ParamsError([f"{name}: there is no earlier champion to roll back to; name a version with --to"])
+    rolled_back = f"; name one that was rolled back with --to: {', '.join(map(str, numbers))}" if numbers else ""
+    raise ParamsError([f"{name}: there is no earlier champion to roll back to{rolled_back}"])

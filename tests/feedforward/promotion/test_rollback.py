@@ -86,9 +86,9 @@ def test_invalid_arguments_are_reported(params: Params, small_store: "Store") ->
     promote_versions(params, small_store, 1.0)
     with pytest.raises(ParamsError, match="no earlier champion to roll back to"):
         rollback(params, NAME, None, "worse")
-    with pytest.raises(ParamsError, match="--to: 1 is already the champion of notes"):
+    with pytest.raises(ParamsError, match="--to: version 1 of notes is already the champion; earlier champions: none"):
         rollback(params, NAME, 1, "worse")
-    with pytest.raises(ParamsError, match="--to: 7 is not a version of notes"):
+    with pytest.raises(ParamsError, match="--to: version 7 of notes has never been champion; earlier"):
         rollback(params, NAME, 7, "worse")
     with pytest.raises(ParamsError, match="--reason: must give the reason"):
         rollback(params, NAME, 1, " ")
@@ -96,6 +96,20 @@ def test_invalid_arguments_are_reported(params: Params, small_store: "Store") ->
         rollback(params, NAME, 1, "x" * 110_000)
     with pytest.raises(ParamsError, match="unknown dataset"):
         rollback(params, "nots", 1, "worse")
+
+
+@pytest.mark.proves("A rollback makes only an earlier champion the champion")
+def test_a_version_that_was_refused_or_kept_does_not_become_champion(params: Params, small_store: "Store") -> None:
+    promote_versions(params, small_store, 1.0, 2.0)
+    assert not registered.conclude(params, small_store, 1.5).decision.promoted
+    with pytest.raises(Refused):
+        registered.conclude(params, small_store, 0.0)
+    entries = audit_log.entries(NAME)
+    for number in (3, 4):
+        with pytest.raises(ParamsError, match=f"version {number} of notes has never been champion; earlier.*: 1$"):
+            rollback(params, NAME, number, "better on long texts")
+    assert find_version().number == 2
+    assert audit_log.entries(NAME) == entries
 
 
 ROLLBACK = """

@@ -20,7 +20,7 @@ from small_data import values, write_params
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
-from feedforward.promotion import bundle, candidate, promote, signatures
+from feedforward.promotion import audit_log, bundle, candidate, promote, signatures
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.serving import mlflow_flavor, prediction
@@ -120,6 +120,8 @@ def test_unsigned_versions_and_versions_signed_with_another_key_are_rejected(
 def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, small_store: "Store", key: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     unsigned = registered.version(registry, run, 1.0, evaluated=False)
+    audit_log.append(NAME, audit_log.PROMOTED, "before there was a key", unsigned)
+    registry.set_alias(unsigned, "champion")
     signing = require(key)
     with pytest.raises(Refused, match=UNSIGNED):
         promote.evaluate(signing, NAME, run, unsigned, registry)
