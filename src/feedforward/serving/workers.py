@@ -25,6 +25,7 @@ from feedforward.core.errors import FeedforwardError, ParamsError, run_reporting
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read when prometheus_client is imported
 RESTART = 1.0  # s until a worker that died is replaced
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger(__name__)
 
 Ready = Callable[[], None]
@@ -72,14 +73,21 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
 
     def start(index: int) -> Process:
         def work() -> None:
+            for signal_number in STOP_SIGNALS:  # a replacement inherits the handlers of `_watch`, which do not end it
+                signal.signal(signal_number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             os.close(write_end)
             sys.exit(run_reporting_errors(lambda: worker(sockets[index], ready_events[index].set, read_end)))
 
         process = context.Process(target=work, name=f"worker {index + 1}")
-        process.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # otherwise, one could reach the inherited handlers
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return process
 
-    processes = [start(index) for index in range(len(sockets))]
+    processes: list[Process] = []
     try:
         _watch(processes, ready_events, start, ready)
     finally:
@@ -94,10 +102,11 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
 def _watch(
     processes: list[Process], ready_events: Sequence[Event], start: Callable[[int], Process], ready: Ready
 ) -> None:
-    """Call `ready` once all workers are ready, and until SIGTERM or SIGINT replace each worker that dies."""
+    """Start the workers, call `ready` once all are ready, and until SIGTERM or SIGINT replace each one that dies."""
     received_signals: list[int] = []
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
+    for signal_number in STOP_SIGNALS:
         signal.signal(signal_number, lambda received, _: received_signals.append(received))
+    processes.extend(start(index) for index in range(len(ready_events)))
     announced = False
     while not received_signals:
         connection.wait([process.sentinel for process in processes], 0.1)

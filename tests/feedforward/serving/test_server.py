@@ -43,7 +43,7 @@ def test_allowed_hosts_are_compared_without_case_port_and_brackets() -> None:
     names = ["Example.com:8231", "EXAMPLE.ORG", "[FD00::1]:80", "fd00::2", "my_host"]
     assert server.host_names(names) == {"example.com", "example.org", "fd00::1", "fd00::2", "my_host"}
     for name in ("*", "*.example", "https://ex.org", "ex.org/", "", "ex.org:", "a b", "a,b"):
-        with pytest.raises(ParamsError, match="--allow-host: must be a name"):
+        with pytest.raises(ParamsError, match="--allow-host: must be a host name"):
             server.host_names([name])
 
 
@@ -153,6 +153,40 @@ def test_a_worker_that_fails_to_start_stops_the_service_with_its_message() -> No
     assert "the registry: is damaged" in done.stderr
     assert "ended with exit code 1 before it was ready; its message is above" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.proves("A service of several workers stops on a signal, also after a worker was replaced")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_workers_stop_on_a_signal_also_after_one_was_replaced(stop: signal.Signals) -> None:
+    script = """if True:
+        import os, socket, sys, time
+        from feedforward.core.errors import run_reporting_errors
+        from feedforward.serving import workers
+
+        def work(listening, ready, parent_end):  # has no signal handler yet, like a worker that is still starting
+            ready()
+            os.write(1, b"%d\\n" % os.getpid())
+            time.sleep(600)
+
+        with workers.shared_counters(2):
+            sockets = [socket.socket() for _ in range(2)]
+            announce = lambda: os.write(1, b"ready\\n")
+            sys.exit(run_reporting_errors(lambda: workers.run(sockets, work, announce)))
+    """
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline().strip() for _ in range(3)]
+            pids = [int(line) for line in lines if line != "ready"]
+            assert len(pids) == 2
+            os.kill(pids[0], signal.SIGKILL)
+            replacement = psutil.Process(int(process.stdout.readline()))
+            process.send_signal(stop)
+            assert process.wait(timeout=PATIENCE) == 0
+            assert not replacement.is_running()
+        finally:
+            for child in psutil.Process(process.pid).children() if process.poll() is None else ():
+                child.kill()
 
 
 def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> None:
