@@ -12,6 +12,7 @@ from typing import Any
 
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError, ParamsError
+from feedforward.data.readers import cells
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
@@ -38,6 +39,9 @@ class PyfuncModel:
 
 def _samples(model_input: Any, sample_kind: str) -> list[Any]:
     if hasattr(model_input, "iloc") and sample_kind == "row":
+        if not model_input.columns.is_unique:  # pandas would keep the last of these columns in each record
+            name = model_input.columns[model_input.columns.duplicated()][0]
+            raise InputError("inputs", f"column {name!r} {cells.OCCURS_TWICE}; rename or remove one of them")
         return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
     if hasattr(model_input, "iloc"):  # a pandas table with one column
         if model_input.shape[1] != 1:

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", ".parquet")
+PARQUET = (".parquet",)
+TABLES = (".csv", ".tsv", *PARQUET)
+WITHOUT_HEADER = "column_1"  # name of the only column of a CSV file whose first line looks like data
 BINARY = (b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"%PDF-", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # first bytes
 START = 4096  # bytes at the beginning of a file that show whether it is a text
 MAX_BYTES = 2**26  # of an image, or of a line
@@ -67,8 +69,9 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
     """Yield the texts of a file, possibly gzipped: lines, a column of a table, or a field of JSON lines.
 
-    column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS or the
-    only column is used. The path `-` stands for standard input.
+    column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS is used.
+    A single column may have any name in Parquet; in CSV, that name could be the first text of a file without a header.
+    The path `-` stands for standard input.
 
     Raises:
         InputError: the file cannot be read, is not a text file, or has no such column or field.
@@ -77,7 +80,11 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
         yield from _lines(path, column or TEXT_COLUMNS[0])
     elif _has_suffix(path, TABLES):
         table = _table(path)
-        name = _text_column(str(path), list(table.columns), column)
+        names = list(table.columns)
+        if names != [WITHOUT_HEADER] and not (len(names) == 1 and _has_suffix(path, PARQUET)):
+            remedy = f"rename the column of texts, or write {column or TEXT_COLUMNS[0]} above it if it has no name"
+            names = [_text_column(str(path), names, column, remedy)]
+        [name] = names
         yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
     elif _has_suffix(path, (".json",)):
         raise InputError(str(path), "must be JSON lines; write one text or object per line in a .jsonl file")
@@ -101,11 +108,11 @@ def _table(path: Path) -> "Table":
     return table
 
 
-def _text_column(where: str, names: Sequence[str], column: str) -> str:
-    wanted = [name for name in (column, *TEXT_COLUMNS) if name]
-    name = next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)
+def _text_column(where: str, names: Sequence[str], column: str, remedy: str) -> str:
+    wanted = dict.fromkeys(name for name in (column, *TEXT_COLUMNS) if name)
+    name = next((name for name in wanted if name in names), None)
     if name is None:
-        raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}")
+        raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}; {remedy}")
     return name
 
 
@@ -196,7 +203,7 @@ def _field(where: str, entry: dict[str, Any], column: str) -> Any:
         named = cells.by_name(entry)
     except ValueError as error:
         raise InputError(where, str(error)) from None
-    return named[_text_column(where, [*named, ""], column)]
+    return named[_text_column(where, list(named), column, "rename the field that contains the text")]
 
 
 def in_chunks(served: Servable, named: Iterator[NamedSample]) -> Iterator[tuple[list[str], list[Any]]]:

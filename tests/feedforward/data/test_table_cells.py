@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,8 +23,9 @@ def test_a_few_cells_without_a_number_are_missing(tmp_path: Path, prepare: Prepa
     guess, dataset = prepare(table(tmp_path / "houses.csv", rooms=rooms, size=SIZES, label=LABELS))
     assert guess.entry["reader"]["numeric"] == ["rooms", "size"]
     assert guess.entry["reader"].get("missing", []) == (["unbekannt"] if spelling == "unbekannt" else [])
-    row = encoder(dataset).check({"rooms": spelling, "size": 1}, "row")
-    assert encoder(dataset).encode([row])[0, 0] == 0.0
+    for cell in (spelling, None, math.nan, math.inf, -math.inf):
+        row = encoder(dataset).check({"rooms": cell, "size": 1}, "row")
+        assert encoder(dataset).encode([row])[0, 0] == 0.0
 
 
 @pytest.mark.proves("A missing value has one meaning in CSV, Parquet and JSON, whether its cell is text or a number")

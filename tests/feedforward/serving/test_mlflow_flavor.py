@@ -113,6 +113,9 @@ def test_mlflow_loads_and_serves_a_version_for_rows_of_a_table(small_store: "Sto
     assert answer["warnings"] == ["school=(missing): does not occur in the training data and is ignored"]
     with pytest.raises(InputError, match=r"inputs\.0: expected a column 'school', got hours"):
         model.predict(pd.DataFrame({"hours": [1.0]}))
+    for names in (["hours", "school", "hours"], ["hours", "school", " hours"], ["other", "other", "hours"]):
+        with pytest.raises(InputError, match=r"^inputs.*: column '(hours|other)' occurs twice"):
+            model.predict(pd.DataFrame([[9, "south", 1]], columns=names))
     split = {"columns": ["hours", "school"], "data": [[row["hours"], row["school"]] for row in ROWS]}
     with serving.mlflow_server("grades") as mlflow_server:
         for body in ({"dataframe_records": ROWS}, {"dataframe_split": split}, {"inputs": ROWS}):

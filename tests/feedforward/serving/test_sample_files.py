@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import networks
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feedforward.core.errors import InputError
@@ -58,6 +60,24 @@ def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
         [text.rstrip() for _, text in sample_files.from_table(tmp_path / name)] for name in ("a.txt", "wide.txt")
     )
     assert narrow == wide
+
+
+@pytest.mark.proves("The first text of a file without a header is not taken for the name of the column")
+@pytest.mark.parametrize("first_text", ["great wonderful lovely", "awful bad boring", "7", "größe"])
+def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, first_text: str) -> None:
+    texts = [first_text, "awful bad boring", "superb fine great"]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(texts), encoding="utf-8")
+    if first_text == "7":  # looks like data, so it is no name
+        assert [text for _, text in sample_files.from_table(path)] == texts
+        return
+    with pytest.raises(InputError, match=rf"a\.csv: expected a column text or sample, got {first_text}; .* write text"):
+        list(sample_files.from_table(path))
+    for name, column in (("text", ""), ("sample", ""), ("review", "review"), ("text", "review")):
+        path.write_text("\n".join([name, *texts]), encoding="utf-8")
+        assert [text for _, text in sample_files.from_table(path, column)] == texts
+    pq.write_table(pa.table({"any": texts}), tmp_path / "a.parquet")
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.parquet")] == texts
 
 
 @pytest.mark.parametrize(
