@@ -14,19 +14,21 @@ from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import shown
 
-RESULTS = ("data/baselines", "data/trained", "reports/")
+RESULTS = ("data/baselines", "data/trained", "data/vectorized", "reports/")
+RAW = "data/raw/"  # folders of raw files; they are not in the archive, so they may be missing
 CHARACTERS = 60  # of a value in a message
 REMEDY = "run `feedforward run`, then export again"
 MISSING = object()
 
 
 def check(params: Params, pipeline: str) -> None:
-    """Check that the last run used the current params.yaml, and that its results are unchanged.
+    """Check that the last run was complete and used the current params.yaml, and that its data and results are unchanged.
 
-    Without a dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
+    What a stage read is compared as well as what it wrote, because a stage before it may have run again since. Without
+    a dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
 
     Raises:
-        DataError: they differ. ParamsError: dvc.lock cannot be read.
+        DataError: they differ, or are incomplete. ParamsError: dvc.lock cannot be read.
     """
     root = paths.root()
     if not (root / "dvc.lock").exists():
@@ -40,24 +42,35 @@ def check(params: Params, pipeline: str) -> None:
                 was = "did not have it" if before is MISSING else f"used {_shown(before)}"
                 raise DataError(f"params.yaml: {name} {is_now}, but the last run {was}; {REMEDY}")
         for path, md5 in _recorded_digests(stage):
-            if (root / path).exists() and file_digest(root / path) != md5:
+            if not (root / path).exists():
+                if not path.startswith(RAW):
+                    raise DataError(f"{path}: is missing; {REMEDY}")
+            elif file_digest(root / path) != md5:
                 raise DataError(f"{path}: differs from the last run; {REMEDY}")
 
 
-def _stages(root: Path, params: Params, pipeline: str) -> Iterator[Mapping[Any, Any]]:
-    """What DVC recorded for each stage; without stages that no longer exist, which it also keeps."""
+def _stages(root: Path, params: Params, pipeline: str) -> list[Mapping[Any, Any]]:
+    """What DVC recorded for each stage; without stages that no longer exist, which it also keeps.
+
+    Raises:
+        DataError: a stage has never been run.
+    """
     names = mapping(yaml_reader.read(root / pipeline).get("stages"))
+    recorded: dict[str, list[Mapping[Any, Any]]] = {str(name): [] for name in names}
     for name, stage in dvc_lock.stages(yaml_reader.read(root / "dvc.lock")):
         stage_name, _, item = name.partition("@")
-        if stage_name in names and item in ("", *params.datasets, *params.protocols):
-            yield stage
+        if stage_name in recorded and item in ("", *params.datasets, *params.protocols):
+            recorded[stage_name].append(stage)
+    if missing := [name for name, stages in recorded.items() if not stages]:
+        raise DataError(f"dvc.lock: the last run did not finish (stage {missing[0]} is missing); {REMEDY}")
+    return [stage for stages in recorded.values() for stage in stages]
 
 
 def _recorded_digests(stage: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    """Path and MD5 of each file or folder with results that a stage read or wrote, and of raw files that it wrote."""
-    for key, prefixes in (("deps", RESULTS), ("outs", (*RESULTS, "data/raw"))):
+    """Path and MD5 of each file or folder with data or results that a stage read or wrote."""
+    for key in ("deps", "outs"):
         for path, md5 in dvc_lock.digests(stage, key):
-            if path.startswith(prefixes):
+            if path.startswith((*RESULTS, RAW)):
                 yield path, md5
 
 

@@ -1,5 +1,6 @@
 """An archive contains only results that belong to its params.yaml, as DVC recorded them."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +19,21 @@ PIPELINE = """stages:
     matrix: {dataset: [notes, tones]}
     cmd: mkdir -p data/raw/${item.dataset} && echo 1 > data/raw/${item.dataset}/digests.json
     outs: ["data/raw/${item.dataset}"]
+  vectorize:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/vectorized/${item.dataset} && cp data/made/${item.dataset}/* data/vectorized/${item.dataset}
+    deps: ["data/raw/${item.dataset}", "data/made/${item.dataset}"]
+    outs: ["data/vectorized/${item.dataset}"]
   baselines:
     matrix: {dataset: [notes, tones]}
     cmd: mkdir -p data/baselines && echo '[]' > data/baselines/${item.dataset}.json
     params: [seeds, "datasets.${item.dataset}"]
-    deps: ["data/raw/${item.dataset}"]
+    deps: ["data/vectorized/${item.dataset}"]
     outs: ["data/baselines/${item.dataset}.json"]
   compare:
     cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
     params: [variants, datasets]
-    deps: [data/baselines]
+    deps: [data/baselines, data/vectorized]
     outs: [reports/comparison/table.md, reports/comparison/plots]
 """
 
@@ -41,6 +47,10 @@ def finished(workspace: Path) -> Path:
     """A workspace in which DVC has run all stages."""
     (workspace / "dvc.yaml").write_text(PIPELINE)
     (workspace / ".dvcignore").write_text("*.partial\n")
+    for name in ("notes", "tones"):  # what this pipeline "vectorizes"
+        made = workspace / "data" / "made" / name
+        made.mkdir(parents=True)
+        shutil.copy(paths.vectorized(name) / "manifest.json", made)
     dvc(workspace, "init", "--no-scm")
     dvc(workspace, "repro")
     return workspace
@@ -97,6 +107,7 @@ def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: 
     writing.collect(load_params())
     edited = {
         "data/raw/tones/digests.json": "data/raw/tones",
+        "data/vectorized/tones/manifest.json": "data/vectorized/tones",
         "data/baselines/tones.json": "data/baselines/tones.json",
         "reports/comparison/table.md": "reports/comparison/table.md",
         "reports/comparison/plots/é/a.csv": "reports/comparison/plots",
@@ -111,6 +122,33 @@ def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: 
             write(finished / path, content)
         writing.collect(load_params())
     write(finished / "reports/comparison/table.md", b"edited")
+    dvc(finished, "repro")
+    writing.collect(load_params())
+
+
+@pytest.mark.slow
+def test_a_run_without_all_of_its_results_is_not_exported(finished: Path) -> None:
+    write(finished / "reports/comparison/table.md", None)
+    remedy = "run `feedforward run`, then export again"
+    assert refusal() == f"reports/comparison/table.md: is missing; {remedy}"
+    dvc(finished, "repro")
+    shutil.rmtree(finished / "data/raw/tones")  # the archive has no raw files
+    writing.collect(load_params())
+    lock = yaml_reader.read(finished / "dvc.lock")
+    rest = {name: stage for name, stage in lock["stages"].items() if name != "compare"}
+    YAML().dump({**lock, "stages": rest}, finished / "dvc.lock")  # like a first run that was interrupted
+    assert refusal() == f"dvc.lock: the last run did not finish (stage compare is missing); {remedy}"
+    dvc(finished, "repro")
+    writing.collect(load_params())
+
+
+@pytest.mark.slow
+@pytest.mark.proves("`export` refuses results that were computed from other data than those in the workspace")
+def test_results_of_data_that_were_vectorized_again_are_not_exported(finished: Path) -> None:
+    manifest = finished / "data/made/tones/manifest.json"
+    manifest.write_text(manifest.read_text() + " ")
+    dvc(finished, "repro", "vectorize@tones")  # so that the manifest is as its own stage wrote it
+    assert refusal() == "data/vectorized/tones: differs from the last run; run `feedforward run`, then export again"
     dvc(finished, "repro")
     writing.collect(load_params())
 
