@@ -76,6 +76,12 @@ def flipped(content: bytes, position: int) -> bytes:
     return bytes(broken)
 
 
+def damaged_gzip(line: bytes, position: int) -> bytes:
+    """A gzip of many such lines in which the blocks from a position on are invalid: reading it raises zlib.error."""
+    blocks = gzip.compress(line * 9999, 0)  # with level 0, the lines are copied, in blocks of at most 2**16 bytes
+    return blocks[:position] + b"\xff" * 2**17
+
+
 MANIFEST = {"data_digest": "d", "samples": {"train": 90, "test": 30}, "features": 12, "train": "a", "test": "b"}
 
 
@@ -123,6 +129,10 @@ FILES = (
     DamagedFile("a wrong length", "gzip", lambda: flipped(gzip.compress(_IDX), -1), "expected gzip"),
     DamagedFile("not compressed", "gzip", lambda: _IDX, "expected gzip"),
     DamagedFile("zlib without gzip's header", "gzip", lambda: zlib.compress(_IDX), "expected gzip"),
+    DamagedFile("a gzip damaged at the beginning", "table", lambda: damaged_gzip(b"said,age,mood\n", 10), "cannot be read as a table"),
+    DamagedFile("a gzip damaged after many rows", "table", lambda: damaged_gzip(b"said,age,mood\n", 50_000), "cannot be read as a table"),
+    DamagedFile("a gzip damaged after many lines", "lines", lambda: damaged_gzip(b'{"said": "a", "mood": "pos"}\n', 50_000), "cannot be read as a table"),
+    DamagedFile("a truncated gzip", "lines", lambda: gzip.compress(b'{"said": "a", "mood": "pos"}\n' * 99)[:-9], "cannot be read as a table"),
     DamagedFile("nothing", "parquet", lambda: b"", "cannot be read"),
     DamagedFile("only the magic bytes", "parquet", lambda: b"PAR1PAR1", "cannot be read"),
     DamagedFile("end missing", "parquet", lambda: parquet()[:-20], "cannot be read"),

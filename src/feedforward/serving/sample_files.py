@@ -6,7 +6,6 @@ import gzip
 import io
 import logging
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -151,7 +150,7 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
                         warned = True
                     if text.strip():
                         yield f"{path} line {number}", text
-    except (OSError, EOFError, zlib.error) as error:  # EOFError: truncated gzip
+    except encodings.UNREADABLE as error:
         raise _unreadable(path, error) from None
 
 
@@ -172,7 +171,7 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                 if isinstance(value, dict) and column:
                     value = _field(where, value, column)
                 yield where, value
-    except (OSError, EOFError, zlib.error, UnicodeError) as error:  # EOFError: truncated gzip
+    except (*encodings.UNREADABLE, UnicodeError) as error:
         raise _unreadable(path, error) from None
 
 

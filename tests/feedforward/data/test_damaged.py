@@ -119,6 +119,9 @@ READERS: dict[str, Callable[[Path, bytes, str], None]] = {
     "columns": read_columns,
     "lines": read_columns,
     "table": read_table,
+    "gzipped columns": read_columns,
+    "gzipped lines": read_columns,
+    "gzipped table": read_table,
     "packed table": read_table,
     "picture": read_pictures,
     "npy": read_npy,
@@ -207,6 +210,7 @@ VALID = {
     "profile": damaged.parquet(),
     "keras": damaged._model(),
 }
+VALID |= {f"gzipped {kind}": gzip.compress(VALID[kind]) for kind in ("columns", "lines", "table")}
 
 
 @examples(160)

@@ -3,7 +3,6 @@
 import gzip
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, name_of, text_network
-from feedforward.data.readers import idx
+from feedforward.data.readers import encodings, idx
 
 IMAGE_SUFFIXES, TEXT_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
 MAX_SIDE = 64  # longest side of a scaled image, in pixels
@@ -75,7 +74,7 @@ def _idx_array(path: Path) -> Any:
         if len(content) > MAX_BYTES:
             raise DataError(f"{path}: has more than {MAX_BYTES} bytes when unpacked; add it to params.yaml by hand")
         return idx.parse(content, path)
-    except (OSError, EOFError, zlib.error) as error:
+    except encodings.UNREADABLE as error:
         reason = getattr(error, "strerror", None) or "it is damaged or not gzip"
         raise InputError(str(path), f"cannot be read ({reason})") from None
     except DataError as error:

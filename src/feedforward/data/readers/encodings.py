@@ -2,10 +2,13 @@
 
 import codecs
 import gzip
+import zlib
 from pathlib import Path
 from typing import IO, cast
 
 GZIP = b"\x1f\x8b"  # first bytes of a gzipped file
+# What reading a file can raise, even after some of its content: EOFError if a gzip is truncated, zlib.error if it is damaged
+UNREADABLE = (OSError, EOFError, zlib.error)
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # must come first: it begins with the mark of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
@@ -31,7 +34,7 @@ def open_unpacked(path: Path) -> IO[bytes]:
     """Open a file, and decompress it if it is gzipped, whatever its name.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read. Reading from the result may raise any exception of UNREADABLE.
     """
     with path.open("rb") as file:
         is_packed = file.read(2) == GZIP

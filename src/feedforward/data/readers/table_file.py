@@ -57,7 +57,7 @@ def read(path: Path, requested: Sequence[str] = ()) -> Table:
         if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
             raise DataError(f"{path}: is a JSON array; save one JSON object per line")
         return _csv(path, requested)
-    except (OSError, EOFError, pa.ArrowException, csv.Error, UnicodeError, ValueError) as error:
+    except (*encodings.UNREADABLE, pa.ArrowException, csv.Error, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read as a table ({one_line(reason)})") from None
 
