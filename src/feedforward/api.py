@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
+from feedforward.core.errors import ParamsError
 
 if TYPE_CHECKING:
     import keras
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Protocol = Literal["fair", "lecture"]
+LARGEST_SEED = 2**31 // 1000 - 1  # seeds of layers are 1000 · seed + layer, and TensorFlow's are 32-bit integers
 
 
 def use_workspace(folder: Path | str) -> Path:
@@ -50,10 +52,18 @@ def use_workspace(folder: Path | str) -> Path:
     Without this call, the nearest folder with a params.yaml is used, searching upward from the working directory.
 
     Raises:
-        ParamsError: the folder contains no params.yaml.
+        ParamsError: the folder contains no params.yaml; the workspace stays the same.
     """
-    os.environ["FEEDFORWARD_ROOT"] = str(folder)
-    return paths.root()
+    before = os.environ.get("FEEDFORWARD_ROOT")
+    os.environ["FEEDFORWARD_ROOT"] = str(Path(folder).resolve())
+    try:
+        return paths.root()
+    except ParamsError:
+        if before is None:
+            del os.environ["FEEDFORWARD_ROOT"]
+        else:
+            os.environ["FEEDFORWARD_ROOT"] = before
+        raise
 
 
 # --- data ------------------------------------------------------------------------------------
@@ -108,9 +118,14 @@ def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
 
 
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
-    """Divide the training split as a run with this seed does; return copies of the training and validation samples."""
+    """Divide the training split as a run with this seed does; return copies of the training and validation samples.
+
+    Raises:
+        ParamsError: unknown dataset or invalid seed. DataError: the dataset is not vectorized.
+    """
     from feedforward.data import validation_split
 
+    _check_seeds(seed)
     training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
     return training.to_split(), validation.to_split()
 
@@ -119,7 +134,7 @@ def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str 
     """Read the raw test samples with the given row numbers, as texts or as gray pixels of shape (height, width).
 
     Raises:
-        DataError: a raw file is missing or damaged.
+        ParamsError: unknown dataset, or there is no such row. DataError: a raw file is missing or damaged.
     """
     from feedforward.data.readers import reading
     from feedforward.data.sources import download
@@ -140,9 +155,14 @@ def column_names(params: Params, dataset: str) -> Callable[[int], str]:
 
 
 def build_network(params: Params, dataset: str, variant: str, features: int, seed: int = 0) -> "keras.Model":
-    """Build the Keras model of a variant, with `features` inputs and initial weights drawn from `seed`."""
+    """Build the Keras model of a variant, with `features` inputs and initial weights drawn from `seed`.
+
+    Raises:
+        ParamsError: unknown dataset or variant, or invalid seed.
+    """
     from feedforward.experiments import runner
 
+    _check_seeds(seed)
     runner.prepare(jobs=1)
     from feedforward.training import network
 
@@ -159,11 +179,15 @@ def train(
     """Train and log to MLflow in this process. An empty sequence means all; finished runs are not repeated.
 
     Raises:
-        ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
+        ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized. TrainingError: a loss
+            is not finite.
     """
     from feedforward import tracking
     from feedforward.experiments import parent_runs, plan, reuse, runner
 
+    if protocol not in get_args(Protocol):
+        raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
+    _check_seeds(*seeds)
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
     run_results = reuse.find_finished(packs, store)
@@ -174,6 +198,11 @@ def train(
         run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
     parent_runs.conclude(packs, run_results, params, store)
     return parent_runs.results_of(packs, run_results)
+
+
+def _check_seeds(*seeds: int) -> None:
+    if wrong := [seed for seed in seeds if not 0 <= seed <= LARGEST_SEED]:
+        raise ParamsError([f"seed {wrong[0]}: must be from 0 to {LARGEST_SEED}"])
 
 
 def results(protocol: Protocol = "fair") -> list["RunResult"]:
@@ -245,11 +274,12 @@ def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) ->
 
     Raises:
         NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample is invalid.
+        DataError: the version was changed.
     """
     from feedforward.serving import prediction, sample_files
 
     champion = prediction.champion(dataset)
-    [model] = champion.select(variant).values()
+    model = champion.select_one(variant)
     numbered = ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
     return [
         answer

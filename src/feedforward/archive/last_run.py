@@ -22,7 +22,7 @@ MISSING = object()
 
 
 def check(params: Params, pipeline: str) -> None:
-    """Check that the last run was complete and used the current params.yaml, and that its data and results are unchanged.
+    """Check that the last run was complete and used the current params.yaml, and that data and results are unchanged.
 
     What a stage read is compared as well as what it wrote, because a stage before it may have run again since. Without
     a dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.

@@ -71,13 +71,22 @@ class LoadedVersion:
         Raises:
             ParamsError: there is no such variant.
         """
-        if variant is None:
-            return {model_version.CHAMPION: self.served}
         if variant == "all":
             return {model_version.CHAMPION: self.served, **self.variants}
+        return {variant or model_version.CHAMPION: self.select_one(variant, "all")}
+
+    def select_one(self, variant: str | None, *others: str) -> Servable:
+        """The champion (None) or one variant. others: what the caller accepts besides variants, for the message.
+
+        Raises:
+            ParamsError: there is no such variant.
+        """
+        if variant is None:
+            return self.served
         if variant not in self.variants:
-            raise ParamsError([f"unknown variant {variant!r}: must be one of all, {', '.join(self.variants)}"])
-        return {variant: self.variants[variant]}
+            names = ", ".join([*others, *self.variants]) or "none"
+            raise ParamsError([f"unknown variant {variant!r}: must be one of {names}"])
+        return self.variants[variant]
 
 
 def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> LoadedVersion:

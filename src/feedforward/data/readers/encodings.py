@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, cast
 
 GZIP = b"\x1f\x8b"  # first bytes of a gzipped file
-# What reading a file can raise, even after some of its content: EOFError if a gzip is truncated, zlib.error if it is damaged
+# What reading a file can raise, even after some of its content: EOFError and zlib.error for a truncated or damaged gzip
 UNREADABLE = (OSError, EOFError, zlib.error)
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # must come first: it begins with the mark of UTF-16

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from feedforward.config.schema import IdxPair, IdxReader
 from feedforward.core.errors import DataError
-from feedforward.data.readers.reading import Part, Reading, order
+from feedforward.data.readers.reading import Part, Reading, check_rows, order
 from feedforward.data.splits import Split
 
 UNSIGNED_BYTE = 8  # the idx code of the only element type that is read
@@ -34,6 +34,7 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
     """The test images in the given rows, shape (height, width), or (1, pixels) if the file does not give the shape."""
     images = read_array(files[config.test.features])
+    check_rows(rows, len(images))
     shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
     return [np.asarray(images[row]).reshape(shape) for row in rows]
 

@@ -37,6 +37,8 @@ class ImageEncoder:
     def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
         """Convert an encoded image (bytes, base64 or a data URL), or rows of gray levels 0–255, to a row of pixels.
 
+        Rows are lists, or an array of shape (height, width).
+
         Raises:
             InputError: the sample is not an image, is too large, or is blank.
         """
@@ -94,6 +96,8 @@ def _gray_levels(sample: Any, field: str) -> Levels:
     """Gray levels, from an encoded image or from rows of levels."""
     if isinstance(sample, bytes | str):
         return image_decoding.read(_image_bytes(sample))
+    if isinstance(sample, np.ndarray):
+        sample = sample.tolist()
     if isinstance(sample, list | tuple):
         return _levels_from_rows(sample)
     raise InputError(field, f"must be an image (base64, or rows of gray levels), got {kind_of(sample)}")

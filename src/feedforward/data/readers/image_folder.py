@@ -11,7 +11,15 @@ from feedforward.config.schema import ImageReader
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.readers import image_decoding, image_preprocessing
-from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
+from feedforward.data.readers.reading import (
+    Part,
+    Reading,
+    check_rows,
+    content_digests,
+    draw_test_split,
+    label_of_path,
+    order,
+)
 from feedforward.data.splits import Split
 
 Picture = tuple[str, bytes, int]  # name, content, label
@@ -36,6 +44,7 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: ImageReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
     """The test images in the given rows, shape (height, width), as the network receives them."""
     _, test = _splits(config, files)
+    check_rows(rows, len(test))
     dataset = files[config.file].parent.name
     return [_pixels(test[row], config, dataset).reshape(config.height, config.width) for row in rows]
 

@@ -16,7 +16,15 @@ from feedforward.core import processes
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.readers import column_values, encodings, table_file, tokenizer
-from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
+from feedforward.data.readers.reading import (
+    Part,
+    Reading,
+    check_rows,
+    content_digests,
+    draw_test_split,
+    label_of_path,
+    order,
+)
 from feedforward.data.readers.table import class_numbers, normalized_classes, warn_unlabeled
 from feedforward.data.splits import MultiHot, Split
 
@@ -78,6 +86,7 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
         for row in requested & set(range(start, start + len(chunk.texts))):
             texts[row] = tokenizer.decode(chunk.texts[row - start])
         start += len(chunk.texts)
+    check_rows(rows, start)
     return [texts[row] for row in rows]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import RandomSplitReader, Reader
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, ParamsError
 from feedforward.data.splits import Split
 
 # The module for each `reader.kind`, imported only when needed, because importing pyarrow takes a third of a second.
@@ -127,12 +127,24 @@ def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> l
     """The raw test samples in the given rows, for display: texts, or gray pixels of shape (height, width).
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: a file is missing or damaged. ParamsError: see `check_rows`.
     """
     result: list[str | npt.NDArray[np.uint8]] = importlib.import_module(READERS[config.kind]).samples(
         config, files, rows
     )
     return result
+
+
+def check_rows(rows: Sequence[int], samples: int) -> None:
+    """Check row numbers of a split with this number of samples.
+
+    Raises:
+        ParamsError: there is no such row.
+    """
+    if missing := [row for row in rows if not 0 <= row < samples]:
+        raise ParamsError(
+            [f"row {missing[0]}: must be from 0 to {samples - 1}, because there are {samples} test samples"]
+        )
 
 
 def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:

@@ -17,7 +17,7 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import cells, column_values, columns, table_file
 from feedforward.data.readers.column_values import Texts
 from feedforward.data.readers.columns import Columns
-from feedforward.data.readers.reading import Part, Reading, draw_test_split, order
+from feedforward.data.readers.reading import Part, Reading, check_rows, draw_test_split, order
 from feedforward.data.splits import Split
 
 COLUMNS = "columns.json"
@@ -102,6 +102,7 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
     """The given test rows, each as a line of `column value` pairs."""
     _, test = _splits(config, files)
+    check_rows(rows, len(test.rows))
     return [", ".join(f"{name} {_display(value)}" for name, value in test.rows.raw(row).items()) for row in rows]
 
 

@@ -1,10 +1,19 @@
-"""Test splits that are drawn because the data have none."""
+"""Test splits that are drawn because the data have none, and samples by their row numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import own_data
 import pytest
+from own_tables import Prepare
 
 from feedforward.config.schema import RandomSplitReader
+from feedforward.core import paths
+from feedforward.core.errors import ParamsError
+from feedforward.data import manifest
 from feedforward.data.readers import reading
+from feedforward.data.sources import download
 
 SHARE = RandomSplitReader().test_share
 
@@ -23,3 +32,26 @@ def test_a_sample_changes_its_split_only_in_a_class_that_its_hash_puts_into_one_
         assert all(len(set(is_test[labels[:-4] == labels[row]])) == 1 for row in moved)
         moved_samples += len(moved)
     assert moved_samples, "the exception that docs/datasets.md describes exists"
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [
+        (own_data.idx_folder, "idx"),
+        (own_data.picture_folder, "image_folder"),
+        (own_data.texts, "labeled_text"),
+        (own_data.regression, "table"),
+    ],
+)
+def test_a_row_that_does_not_exist_is_refused(
+    tmp_path: Path, prepare: Prepare, write: Callable[[Path], Path], kind: str
+) -> None:
+    _, dataset = prepare(write(tmp_path / ("own.csv" if kind in ("labeled_text", "table") else "own")))
+    assert dataset.reader.kind == kind
+    files = {key: paths.raw("own") / download.stored_name(key, file) for key, file in dataset.files.items()}
+    count = manifest.load("own")["samples"]["test"]
+    assert len(reading.samples(dataset.reader, files, [count - 1, 0])) == 2
+    for row in (count, -1):
+        with pytest.raises(ParamsError) as caught:
+            reading.samples(dataset.reader, files, [0, row])
+        assert str(caught.value) == f"row {row}: must be from 0 to {count - 1}, because there are {count} test samples"

@@ -1,0 +1,114 @@
+"""The functions of `import feedforward` refuse invalid arguments in one line, and accept what their docstrings name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import registered
+from pictures import stroke
+from raw_files import idx
+
+import feedforward as ff
+from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.core.errors import InputError, ParamsError
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+Image = npt.NDArray[np.uint8]
+
+
+def test_a_workspace_without_params_is_refused_and_changes_nothing(
+    tmp_path: Path, small: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEEDFORWARD_ROOT", raising=False)
+    for root in (None, str(tmp_path)):
+        with pytest.raises(ParamsError, match=r"params\.yaml: not found in .*/empty"):
+            ff.use_workspace("empty")
+        assert os.environ.get("FEEDFORWARD_ROOT") == root
+        assert ff.use_workspace(".") == tmp_path
+    monkeypatch.chdir(empty)
+    assert paths.root() == tmp_path  # a relative folder does not depend on the later working directory
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda params: ff.train(params, protocol="lectur"), "unknown protocol 'lectur': must be one of fair, lecture"),
+        (lambda params: ff.train(params, seeds=[0, -5]), "seed -5: must be from 0 to 2147482"),
+        (lambda params: ff.split_training(params, "notes", -1), "seed -1: must be from 0 to 2147482"),
+        (lambda params: ff.build_network(params, "notes", "l2", 9, 10**7), "seed 10000000: must be from 0 to 2147482"),
+    ],
+    ids=["protocol", "seeds", "split seed", "network seed"],
+)
+def test_an_invalid_argument_is_refused_before_anything_is_trained(
+    small: Params, tmp_path: Path, call: Callable[[Params], Any], message: str
+) -> None:
+    with pytest.raises(ParamsError) as caught:
+        call(small)
+    assert str(caught.value) == message
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorflow")
+def test_the_largest_seed_can_be_trained(small: Params, small_store: "Store") -> None:
+    largest = 2147482
+    variants = ["dropout", "l2"]
+    assert [run.seed for run in ff.train(small, ["notes"], variants, [largest])] == [largest] * len(variants)
+
+
+@pytest.fixture
+def images(small: Params) -> list[Image]:
+    """The raw test images of `tones`: noise around a bright bar."""
+    images = [np.random.default_rng(seed).integers(0, 40, (6, 8), np.uint8) for seed in range(3)]
+    for row, image in enumerate(images):
+        image[row + 1] = 255
+    folder = paths.raw("tones")
+    folder.mkdir(parents=True)
+    (folder / "features").write_bytes(idx(np.stack(images)))
+    return images
+
+
+@pytest.mark.proves("`ff.predict` accepts the images that `ff.raw_samples` returns")
+def test_raw_images_are_predicted_like_rows_of_gray_levels(
+    small: Params, small_store: "Store", images: list[Image]
+) -> None:
+    registered.pictures_champion(small_store)
+    raw = ff.raw_samples(small, "tones", [0, 2])
+    assert [image.tolist() for image in raw if not isinstance(image, str)] == [images[0].tolist(), images[2].tolist()]
+    expected = ff.predict("tones", [images[0].tolist(), images[2].tolist()])
+    assert ff.predict("tones", raw) == ff.predict("tones", np.stack([images[0], images[2]])) == expected
+    assert ff.predict("tones", [np.asarray(stroke(60, 40), np.float64)])
+    invalid: dict[str, Any] = {
+        "must be rows of gray levels": images[0][0],
+        "gray levels must be numbers": images[0][None],
+        "got a value of type set": set(),
+    }
+    for message, sample in invalid.items():
+        with pytest.raises(InputError, match=f"sample 2: .*{message}"):
+            ff.predict("tones", [images[0], sample])
+
+
+@pytest.mark.parametrize("row", [3, -1])
+def test_a_row_that_does_not_exist_is_refused(small: Params, images: list[Image], row: int) -> None:
+    with pytest.raises(ParamsError) as caught:
+        ff.raw_samples(small, "tones", [0, row])
+    assert str(caught.value) == f"row {row}: must be from 0 to 2, because there are 3 test samples"
+
+
+def test_an_unknown_variant_is_refused_with_those_that_can_be_predicted(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0, dropout=2.0, original=1.0)
+    assert [answer["label"] for answer in ff.predict("notes", ["word1"], "dropout")] == ["sad"]
+    for variant in ("all", "dropuot"):
+        with pytest.raises(ParamsError) as caught:
+            ff.predict("notes", ["word1"], variant)
+        assert str(caught.value) == f"unknown variant '{variant}': must be one of dropout, original"
