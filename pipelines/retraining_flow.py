@@ -23,6 +23,7 @@ from feedforward.core import paths
 from feedforward.core.errors import Busy, FeedforwardError
 from feedforward.core.redaction import redact
 from feedforward.data import feedback
+from feedforward.experiments import runner
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
 from feedforward.retraining.policy import Decision, Observations
@@ -176,6 +177,7 @@ def train(params: Params) -> None:
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
     dvc_repro.repro(paths.root())
+    runner.log_comparison(params)
 
 
 @task(task_run_name="promote {name}", cache_policy=NO_CACHE, persist_result=False)

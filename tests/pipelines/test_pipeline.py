@@ -48,6 +48,24 @@ def test_a_second_run_does_nothing(finished_workspace: Path) -> None:
     assert digests(finished_workspace) == before
 
 
+def test_mlflow_shows_the_comparison_that_dvc_restored_from_its_cache(
+    finished_workspace: Path, tmp_path: Path, prefect_server_address: str
+) -> None:
+    copy, server = tmp_path / "restored", {"PREFECT_API_URL": prefect_server_address}
+    shutil.copytree(finished_workspace, copy, symlinks=True)
+    before, report = (copy / "params.yaml").read_text(), copy / "reports" / "comparison" / "table.md"
+    assert "dropout" in before
+    (copy / "params.yaml").write_text(before.replace("dropout:", "fourth:"))
+    done = workspace.run(copy, *workspace.FEEDFORWARD, "run", **server)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fourth" in report.read_text()
+    (copy / "params.yaml").write_text(before)
+    done = workspace.run(copy, *workspace.FEEDFORWARD, "run", **server)
+    assert "Stage 'compare' is cached - skipping run" in done.stdout
+    artifacts = copy / "mlruns" / "artifacts" / NAME
+    assert [path.read_text() for path in artifacts.rglob("table.md")] == [report.read_text()]
+
+
 @pytest.mark.proves("A killed job that is started again gives the same bytes")
 def test_rerun_after_a_kill_between_logging_and_writing_gives_identical_files(
     finished_workspace: Path, tmp_path: Path, prefect_server_address: str

@@ -49,7 +49,7 @@ def run() -> None:
             for source in download.changed_sources(dataset.files, paths.raw(name)).values():
                 message(f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content")
         dvc_repro.repro(paths.root())
-    _show_comparison(paths.root())
+    _conclude(paths.root())
 
 
 def demo() -> None:
@@ -222,17 +222,19 @@ def _demo() -> None:
     root = workspace.prepare(paths.root())
     with processes.only_one(root / ".locks" / "run.lock", "feedforward demo"):
         dvc_repro.repro(root)
-    _show_comparison(root)
+    _conclude(root)
 
 
-def _show_comparison(root: Path) -> None:
+def _conclude(root: Path) -> None:
+    """Show the comparison of the workspace, after attaching it to the experiments if DVC took it from its cache."""
     os.environ["FEEDFORWARD_ROOT"] = str(root)
     from feedforward.analysis import run_result
     from feedforward.config.schema import load_params
     from feedforward.core import paths
-    from feedforward.experiments import baseline_results, comparison
+    from feedforward.experiments import baseline_results, comparison, runner
 
     params = load_params()
+    runner.log_comparison(params)
     protocol = params.protocols[0]
     results = run_result.load(paths.trained(protocol))
     references = baseline_results.load(results, params, protocol)

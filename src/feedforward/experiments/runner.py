@@ -165,8 +165,31 @@ def compare(params: Params) -> None:
             results, params, protocol, None, additions, own_process=True, baseline_results=references
         )
         store = future_store.result()
-    for name in params.datasets:
-        tags = RunTags(
+    for tags in _comparison_tags(params):
+        store.log_folder(tags, "comparison", folder)
+
+
+def log_comparison(params: Params) -> None:
+    """Attach reports/comparison to each dataset's experiment, unless it is attached as it is now.
+
+    DVC restores a report from its cache without running the stage `compare`, which would attach it.
+
+    Raises:
+        TrackingError: the store cannot be opened, or a record cannot be written. DataError: the data are missing.
+    """
+    from feedforward.tracking import logged_folders
+
+    folder = paths.comparison()
+    if missing := [tags for tags in _comparison_tags(params) if not logged_folders.is_logged(tags, folder)]:
+        store = _open_store()
+        for tags in missing:
+            store.log_folder(tags, "comparison", folder)
+
+
+def _comparison_tags(params: Params) -> list[RunTags]:
+    """The tags of the run to which the comparison is attached, for each dataset."""
+    return [
+        RunTags(
             name,
             "all",
             params.protocols[0],
@@ -174,7 +197,8 @@ def compare(params: Params) -> None:
             atomic_files.digest(name),
             manifest_file.load(name)["data_digest"],
         )
-        store.log_folder(tags, "comparison", folder)
+        for name in params.datasets
+    ]
 
 
 def _open_store() -> "Store":

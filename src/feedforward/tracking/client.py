@@ -13,7 +13,16 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, locks, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import database, interrupted_runs, model_folder, names, queries, records, sessions
+from feedforward.tracking import (
+    database,
+    interrupted_runs,
+    logged_folders,
+    model_folder,
+    names,
+    queries,
+    records,
+    sessions,
+)
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import (
@@ -146,13 +155,13 @@ class Store:
                 self.fail(run, "interrupted", killed=True)
 
     def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
-        """Log all files in `folder` as one run; another call with the same tags updates it.
+        """Log all files in `folder` as one run; another call with the same tags updates it. See `logged_folders`.
 
         Raises:
             TrackingError: the record cannot be written.
         """
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
+        run, digest = self.start(tags, name, resume=True), logged_folders.content_digest(folder)
+        self.finish(run, metrics=metrics, tags={logged_folders.DIGEST: digest}, files=logged_folders.files(folder))
 
     def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
         """Update the metrics of a finished run to those in `result`, recomputed from the run's curves and model.

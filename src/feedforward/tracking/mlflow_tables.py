@@ -1,8 +1,8 @@
 """SQL on MLflow's tables: the only module that knows their names and columns (docs/design.md, "Couplings").
 
 MLflow has no public interface for moving a store's artifacts, and importing MLflow takes two seconds, which would delay
-a prediction. Tests compare the values read here with MLflow's own answers, and check that every column with an artifact
-location is listed.
+a prediction, and a `feedforward run` with nothing to do. Tests compare the values read here with MLflow's own answers,
+and check that every column with an artifact location is listed.
 """
 
 import sqlite3
@@ -94,6 +94,21 @@ def has_version_tag(database: Path, key: str, value: str) -> bool:
     with _reading(database) as connection:
         query = "SELECT 1 FROM model_version_tags WHERE key = ? AND value = ?"
         return connection.execute(query, (key, value)).fetchone() is not None
+
+
+def find_tag(database: Path, record_id: str, key: str) -> list[str]:
+    """The values of this tag of the finished runs with the tag `record_id`, at most one per run.
+
+    Raises:
+        sqlite3.Error: the database cannot be read.
+    """
+    with _reading(database) as connection:
+        query = (
+            "SELECT found.value FROM tags AS id JOIN tags AS found USING (run_uuid) JOIN runs USING (run_uuid)"
+            " WHERE id.key = 'record_id' AND id.value = ? AND found.key = ?"
+            " AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"
+        )
+        return [str(value) for (value,) in connection.execute(query, (record_id, key))]
 
 
 @contextmanager
