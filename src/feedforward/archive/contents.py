@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.archive import last_run
-from feedforward.config import yaml_reader
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
@@ -49,8 +48,9 @@ def gather(params: Params) -> dict[str, bytes]:
             f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"
         )
     last_run.check(params, PIPELINE)
-    cleaned = {name: _clean(name, content) for name, content in files.items()}
-    models = dict(file for name in params.datasets for file in _registry_files(name))
+    local = _local_paths(params)
+    cleaned = {name: _clean(name, content, local) for name, content in files.items()}
+    models = dict(file for name in params.datasets for file in _registry_files(name, local))
     versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
     return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
 
@@ -67,11 +67,11 @@ def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(root).as_posix(), path.read_bytes()
 
 
-def _registry_files(dataset: str) -> Iterator[tuple[str, bytes]]:
+def _registry_files(dataset: str, local: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
     """The dataset's entries in the audit log, the verified files of its champion, and the champion's card."""
     if decisions := audit_log.entries(dataset):
         lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in decisions)
-        yield f"models/{dataset}/decisions.jsonl", _clean("decisions.jsonl", lines.encode())
+        yield f"models/{dataset}/decisions.jsonl", _clean("decisions.jsonl", lines.encode(), local)
     champion = model_versions.find(dataset)
     if champion is None:
         return
@@ -99,8 +99,8 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _clean(name: str, content: bytes) -> bytes:
-    """Replace the secrets and local absolute paths in the content of a text file; return other content unchanged."""
+def _clean(name: str, content: bytes, local: Mapping[str, str]) -> bytes:
+    """Replace secrets and the paths in `local` in the content of a text file; return other content unchanged."""
     if not name.endswith(TEXT_SUFFIXES):
         return content
     try:
@@ -109,26 +109,19 @@ def _clean(name: str, content: bytes) -> bytes:
         return content
     parts = text.split("\n") if name.endswith(".jsonl") else [text]
     text = "\n".join(map(redact_json, parts))
-    for path, shown in _local_paths().items():
+    for path, shown in local.items():
         text = re.sub(rf"(?<![\w.~/-]){re.escape(path)}(?![\w-])", shown, text)
     return text.encode()
 
 
-def _local_paths() -> Mapping[str, str]:
-    """Absolute path that a text may contain → its replacement, longest path first."""
+def _local_paths(params: Params) -> Mapping[str, str]:
+    """Absolute path that a text may contain → its replacement, longest path first.
+
+    Only the places of files are paths; a label or a column may also start with a slash.
+    """
     replacements = {str(paths.root()): ".", str(paths.store()): "mlruns", str(Path.home()): "~"}
-    for value in _strings(yaml_reader.read(paths.params())):
-        if value.startswith(("/", "file:/")) and len(Path(value).parts) > 1:
-            replacements[value] = Path(value).name
+    files = [file for dataset in params.datasets.values() for file in dataset.files.values()]
+    for location in (params.shards, *params.mirrors, *(url for file in files for url in file.urls)):
+        if location.startswith(("/", "file:/")) and len(Path(location).parts) > 1:
+            replacements[location] = Path(location).name
     return {path: replacements[path] for path in sorted(replacements, key=len, reverse=True) if len(path) > 1}
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _strings(item)

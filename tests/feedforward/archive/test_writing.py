@@ -8,6 +8,7 @@ from pathlib import Path
 import mlcroissant
 import pytest
 from rocrate.rocrate import ROCrate
+from small_data import values, write_params
 
 from feedforward.archive import contents, writing
 from feedforward.config.schema import load_params
@@ -47,6 +48,19 @@ def test_archive_contains_all_results_and_nothing_private(unpacked: Path, worksp
         for private in (b"swordfish", str(workspace).encode(), b"/srv/mirror"):
             assert private not in content, (name, private)
     assert load_params(unpacked / "params.yaml").mirrors == ("files",)
+
+
+@pytest.mark.proves("Labels in an archive that look like paths are the same as in params.yaml")
+def test_labels_that_look_like_paths_are_not_shortened(workspace: Path) -> None:
+    plain = values(mirrors=["/srv/mirror of mine/files"], shards="/srv/shards")
+    plain["datasets"]["notes"] |= {"labels": ["/a/x", "/b/x"]}
+    plain["datasets"]["notes"]["files"]["texts"]["urls"] = ["file:/srv/texts.tar"]
+    write_params(workspace / "params.yaml", plain)
+    (workspace / "exported.yaml").write_bytes(writing.collect(load_params())["params.yaml"])
+    exported = load_params(workspace / "exported.yaml")
+    assert exported.datasets["notes"].labels == ("/a/x", "/b/x")
+    assert exported.datasets["notes"].files["texts"].urls == ("texts.tar",)
+    assert (exported.mirrors, exported.shards) == (("files",), "shards")
 
 
 def test_keys_and_numbers_of_results_are_not_redacted(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
