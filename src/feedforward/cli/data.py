@@ -71,10 +71,12 @@ def init(
 def fetch(dataset: DatasetArgument) -> None:
     """Fetch a dataset's files again after their source has changed; the next `feedforward run` uses the new files."""
     from feedforward.config.schema import load_params
-    from feedforward.data import preparation
+    from feedforward.data import class_folders, preparation
 
     params = load_params()
     preparation.fetch_again(dataset, params.dataset(dataset), params)
+    for text in class_folders.left_out(dataset, params.dataset(dataset)):
+        message(escaped(one_line(text)))
     message(f"fetched {dataset}; next: `feedforward run`")
 
 

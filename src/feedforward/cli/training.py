@@ -19,7 +19,7 @@ from feedforward.cli.options import (
     check_names,
 )
 from feedforward.cli.output import escaped, message, print_table
-from feedforward.core.errors import FeedforwardError, ParamsError
+from feedforward.core.errors import FeedforwardError, ParamsError, one_line
 
 if TYPE_CHECKING:
     from feedforward.analysis.claims import Verdict
@@ -33,6 +33,7 @@ def run() -> None:
     """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
+    from feedforward.data import class_folders
     from feedforward.data.sources import download
     from pipelines import dvc_repro, locks
 
@@ -47,7 +48,10 @@ def run() -> None:
             return
         for name, dataset in params.datasets.items():
             for source in download.changed_sources(dataset.files, paths.raw(name)).values():
-                message(f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content")
+                text = f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content"
+                message(escaped(one_line(text)))
+            for text in class_folders.left_out(name, dataset):
+                message(escaped(one_line(text)))
         dvc_repro.repro(paths.root())
     _conclude(paths.root())
 

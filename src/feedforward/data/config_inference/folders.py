@@ -1,7 +1,6 @@
 """Infer how to read a folder of idx files, or of class folders with images or texts."""
 
 import gzip
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from feedforward.core.errors import DataError, InputError
+from feedforward.data import class_folders
+from feedforward.data.class_folders import IMAGE_SUFFIXES, TEXT_SUFFIXES, is_visible
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, name_of, text_network
 from feedforward.data.readers import encodings, idx
 
-IMAGE_SUFFIXES, TEXT_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
 MAX_SIDE = 64  # longest side of a scaled image, in pixels
 MAX_BYTES = 2**30  # of an unpacked idx file; the same as the default of `files.*.max_bytes`
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
@@ -104,15 +104,17 @@ def guess_class_folders(path: Path) -> Guess:
         expected = " or ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES))
         raise InputError(str(path), f"its class folders must contain files of type {expected}")
     has_images = images >= texts
-    suffixes_read = sorted(s for s in suffixes if s.lower() in (IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES))
-    by_class = {name: [file for file in files if file.suffix in suffixes_read] for name, files in by_class.items()}
+    read = IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES
+    by_class = {name: [file for file in files if _is_of(file, read)] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
     if len(classes) < 2:
         raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
-    reasons, test_folder = _choose_test(path, test, validation, classes, suffixes_read) if is_split else ([], None)
+    reasons, test_folder = _choose_test(path, test, validation, classes, read) if is_split else ([], None)
     single_file_classes = [] if test_folder else [name for name in classes if len(by_class[name]) == 1]
     test_classes = {folder.name for folder in _subfolders(path / test_folder)} if test_folder else set[str]()
+    other_types = {suffix: count for suffix, count in suffixes.items() if suffix.lower() not in read}
     ignored = {
+        "files of other types": [f"{suffix or 'no suffix'} ({count})" for suffix, count in sorted(other_types.items())],
         f"classes without {'images' if has_images else 'texts'}": sorted({*by_class} - {*classes}),
         "classes with a single file": single_file_classes,
         f"classes of {test_folder} without training samples": sorted(test_classes - {*by_class}),
@@ -122,7 +124,7 @@ def guess_class_folders(path: Path) -> Guess:
     if len(classes) < 2:
         raise InputError(str(path), "must contain at least two classes with at least two files each")
     files = [file for name in classes for file in by_class[name]]
-    return _complete(path, train if is_split else None, test_folder, classes, suffixes_read, has_images, files, reasons)
+    return _complete(path, train if is_split else None, test_folder, classes, has_images, files, reasons)
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -133,18 +135,8 @@ def _subfolders(path: Path) -> list[Path]:
     return [folder for folder in folders if is_visible(folder.name)]
 
 
-def is_visible(name: str) -> bool:
-    """Whether a name is neither hidden nor `__MACOSX`, which macOS adds to archives."""
-    return not name.startswith(".") and name != "__MACOSX"
-
-
 def _files(folder: Path) -> list[Path]:
-    """The files in a folder and its subfolders, including links to files."""
-    files = []
-    for top, folders, names in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = sorted(filter(is_visible, folders))
-        files += [Path(top) / name for name in sorted(names) if is_visible(name) and (Path(top) / name).is_file()]
-    return files
+    return class_folders.files_in(folder, onerror=_raise_unreadable)
 
 
 def _raise_unreadable(error: OSError) -> None:
@@ -152,13 +144,17 @@ def _raise_unreadable(error: OSError) -> None:
         raise InputError(str(error.filename), f"cannot be read ({error.strerror})")
 
 
+def _is_of(file: Path, suffixes: Sequence[str]) -> bool:
+    return file.suffix.lower() in suffixes
+
+
 def _choose_test(
-    path: Path, test: str | None, validation: str | None, classes: Sequence[str], suffixes_read: Sequence[str]
+    path: Path, test: str | None, validation: str | None, classes: Sequence[str], suffixes: Sequence[str]
 ) -> tuple[list[str], str | None]:
     """Reasons for the choice of the test folder, and its name (None if no folder is suitable)."""
     reasons = []
     for name in filter(None, (test, validation)):
-        empty_classes = [c for c in classes if not any(f.suffix in suffixes_read for f in _files(path / name / c))]
+        empty_classes = [c for c in classes if not any(_is_of(f, suffixes) for f in _files(path / name / c))]
         if not empty_classes:
             other = [f"{validation} is left out: validation samples come from train"] if validation and test else []
             return [f"the folder {name} is the test split", *other], name
@@ -171,22 +167,23 @@ def _complete(
     train: str | None,
     test: str | None,
     classes: Sequence[str],
-    suffixes_read: Sequence[str],
     has_images: bool,
     files: Sequence[Path],
     reasons: Sequence[str],
 ) -> Guess:
     test_folders = [path / test / name for name in classes] if test else []
-    test_files = [file for folder in test_folders for file in _files(folder) if file.suffix in suffixes_read]
+    read = IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES
+    test_files = [file for folder in test_folders for file in _files(folder) if _is_of(file, read)]
     folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *test_files)})
+    suffixes = sorted({file.suffix for file in (*files, *test_files)})  # as spelled, because those of test may differ
     key = name_of(path)
-    source = {"archive": "folder", "folders": folders, "suffix": list(suffixes_read), "urls": [str(path)]}
+    source = {"archive": "folder", "folders": folders, "suffix": suffixes, "urls": [str(path)]}
     reader: dict[str, Any] = {"kind": "image_folder" if has_images else "labeled_text", "file": key}
     reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
     plural = "images" if has_images else "texts"
     count = len(files) + len(test_files)
     lines = [
-        f"{len(classes)} class folders contain {count} {plural} ({', '.join(suffixes_read)}): `kind: {reader['kind']}`",
+        f"{len(classes)} class folders contain {count} {plural} ({', '.join(suffixes)}): `kind: {reader['kind']}`",
         *reasons,
     ]
     nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])

@@ -65,7 +65,7 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
     """
     recorded, changed = _read_digests(folder), {}
     for key, file in files.items():
-        location = next((path for path in map(_resolve, file.urls) if _is_local(path) and Path(path).exists()), None)
+        location = local_source(file)
         if location is None or file.sha256 is not None or key not in recorded:
             continue
         try:
@@ -76,6 +76,11 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
         except (Unreachable, DataError, EOFError):
             changed[key] = location
     return changed
+
+
+def local_source(file: SourceFile) -> str | None:
+    """The first of the file's `urls` that is an existing local path, as an absolute path; None if there is none."""
+    return next((path for path in map(_resolve, file.urls) if _is_local(path) and Path(path).exists()), None)
 
 
 def find_unavailable(
