@@ -95,7 +95,11 @@ def close_parent(
         metrics={**_means(runs), "seeds": float(len(runs)), **(metrics or {})},
         curves=_mean_curves(runs),
         params=run_contents.names(pack, member) | member.parameters,
-        tags={"mlflow.note.content": _description(runs), **_color(parent, params), **(tags or {})},
+        tags={
+            "mlflow.note.content": _description(runs) + _origin(members, results),
+            **_color(parent, params),
+            **(tags or {}),
+        },
         files=run_contents.pictures(runs, dataset) | run_contents.calibration_picture(runs, dataset),
         inputs=run_contents.inputs(pack),
     )
@@ -131,6 +135,13 @@ def _color(parent: Run, params: Params) -> dict[str, str]:
     if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
         return {}
     return {"mlflow.runColor": PALETTE[list(params.variants).index(parent.tags["variant"]) % len(PALETTE)]}
+
+
+def _origin(members: Sequence[tuple[Pack, Member]], results: Mapping[str, RunResult]) -> str:
+    """Where to find runs that were trained under another name, because they stay nested under the run of that name."""
+    names = {results[member.fingerprint].variant for _, member in members} - {members[0][1].variant}
+    quoted = ", ".join(f"`{name}`" for name in sorted(names))
+    return f" Reused seeds are nested under the variant or trial as which they were trained: {quoted}." if names else ""
 
 
 def _description(runs: Sequence[RunResult]) -> str:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths
@@ -14,18 +14,14 @@ from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
-from feedforward.experiments import plan
 from feedforward.models import keras_archive, network_files
-from feedforward.promotion import audit_log, bundle, champion, signatures
+from feedforward.promotion import audit_log, bundle, champion, current_runs, signatures
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
-
-
-IDENTITY = ("dataset", "variant", "seed")  # logged among the parameters of a run, which they identify, not configure
 
 
 def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> LoggedRun:
@@ -37,51 +33,31 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     """
     runs = registry.find_runs(name, role="final")
     if not runs:
-        raise DataError(f"{name}: has no finished final run; run `feedforward run` or `feedforward train {name}`")
+        # With results, but a new store, `feedforward run` has nothing to do.
+        is_vectorized = (paths.vectorized(name) / "manifest.json").is_file()
+        remedy = f"feedforward train {name}" if is_vectorized else "feedforward run"
+        raise DataError(f"{name}: has no finished final run in the tracking store; run `{remedy}`")
     if run_id is None:
-        current = next((run for run in runs if outdated_reason(params, name, run) is None), None)
+        current = next((run for run in runs if current_runs.variants_of(params, name, run)), None)
         if current is None:
-            raise DataError(f"{name}: {outdated_reason(params, name, runs[0])}; run `feedforward train {name}`")
+            problem = current_runs.outdated_reason(params, name, runs[0])
+            raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
         return current
     matches = [run for run in runs if run.run_id.startswith(run_id)]
     if len(matches) != 1:
         examples = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
         raise ParamsError([f"--run: must name one final run of {name}, such as {examples}; got {run_id}"])
-    if problem := outdated_reason(params, name, matches[0]):
-        raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
+    if problem := current_runs.outdated_reason(params, name, matches[0]):
+        raise DataError(f"{name}: {problem}; without --run, the latest current run is promoted")
     return matches[0]
-
-
-def outdated_reason(params: Params, name: str, run: LoggedRun) -> str | None:
-    """How the run's data or parameters differ from the current ones; None if they do not. Code is not compared."""
-    digest = manifest_file.load(name)["data_digest"]
-    title = f"run {run.run_id[:8]} ({run.name})"
-    if run.tags.get("data_digest") != digest:
-        return f"{title} was trained on different data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
-    expected = _planned_parameters(params, name, run)
-    if expected is None:
-        return f"{title} is no longer configured in params.yaml"
-    planned = {key: str(value) for key, value in expected.items()}
-    logged = {key: value for key, value in run.params.items() if key not in IDENTITY}
-    keys = [key for key in {**planned, **logged} if planned.get(key) != logged.get(key)]
-    return f"{title} was trained with different parameters ({', '.join(keys)})" if keys else None
-
-
-def _planned_parameters(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | None:
-    """The parameters that the run would be trained with now; None if it would not be trained."""
-    variant, protocol, role = (run.tags.get(key, "") for key in ("variant", "protocol", "role"))
-    if variant not in params.variants or protocol not in ("fair", "lecture"):
-        return None
-    packs = plan.plan(params, protocol, [name], [variant], [int(run.tags.get("seed", 0))])
-    return next((member.parameters for pack in packs if pack.role == role for member in pack.members), None)
 
 
 def register(
     params: Params, name: str, run: LoggedRun, registry: "Registry", calibration: Mapping[str, float]
 ) -> Version:
-    """Return the run's version, with the network and a replica of each variant; register it if it is new.
+    """Return the version of a current final run, with its network and a replica of each variant; register a new one.
 
-    calibration: the metrics from `evaluation.final_calibration`.
+    The version has the names that the variants have now. calibration: the metrics from `evaluation.final_calibration`.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -89,8 +65,8 @@ def register(
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
-        temperature = calibration.get("temperature", 1.0)
-        digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, temperature)
+        final, temperature = dataset.training.final.variant, calibration.get("temperature", 1.0)
+        digest = package(name, dataset, run, final, registry, encoder, folder / model_version.SERVED, temperature)
         for version in registry.versions(name, run.run_id):
             if version.tags.get(model_version.DIGEST) == digest and not _must_be_replaced(version):
                 return version
@@ -98,9 +74,11 @@ def register(
         for variant, replica in replicas(params, name, run, registry).items():
             target = folders[f"{model_version.VARIANTS}/{variant}"] = folder / "variants" / variant
             temperature = temperature_of(replica, registry)
-            digests[variant] = package(name, dataset, replica, registry, encoder, target, temperature, keras=False)
-        tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
-        tags |= {model_version.DIGEST: digest, "title": dataset.title}
+            digests[variant] = package(
+                name, dataset, replica, variant, registry, encoder, target, temperature, keras=False
+            )
+        tags = {key: run.tags[key] for key in ("seed", "protocol", "data_digest", "weights_digest")}
+        tags |= {model_version.DIGEST: digest, "title": dataset.title, "variant": final}
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibration)} if calibration else {}
         tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
@@ -130,6 +108,7 @@ def package(
     name: str,
     dataset: Dataset,
     run: LoggedRun,
+    variant: str,
     registry: "Registry",
     encoder: Encoder,
     folder: Path,
@@ -138,7 +117,7 @@ def package(
 ) -> str:
     """Write a bundle with a run's network and preprocessing to `folder`; return the digest of its manifest.
 
-    temperature: stored in the description. keras: whether to include model.keras.
+    variant: its current name. temperature: stored in the description. keras: whether to include model.keras.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -159,7 +138,7 @@ def package(
         dataset=name,
         title=dataset.title,
         labels=dataset.labels,
-        variant=run.tags["variant"],
+        variant=variant,
         seed=int(run.tags["seed"]),
         epochs=int(run.params["epochs"]),
         samples=validation_split.share_size(
@@ -200,14 +179,14 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
     """Find a replica of each variant in params.yaml: with the run's seed or, if there is none, with the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
-    current = [replica for replica in runs if outdated_reason(params, name, replica) is None]
+    current = [(replica, current_runs.variants_of(params, name, replica)) for replica in runs]
 
     def order(replica: LoggedRun) -> tuple[bool, int]:
         return replica.tags["seed"] != run.tags["seed"], int(replica.tags["seed"])
 
     chosen = {}
     for variant in params.variants:
-        candidates = [replica for replica in current if replica.tags["variant"] == variant]
+        candidates = [replica for replica, variants in current if variant in variants]
         if candidates:
             chosen[variant] = min(candidates, key=order)
     return chosen
@@ -216,11 +195,12 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
     """Look up the validation cross-entropy that the replica with the run's seed had after as many epochs as the run.
 
-    The replica measured it on the validation split of that seed. None if there is no such replica or epoch.
+    run: a current final run. The replica measured it on the validation split of that seed. None if there is no such
+    replica or epoch.
     """
-    tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
+    tags = {key: run.tags[key] for key in ("protocol", "seed")}
     for replica in registry.find_runs(name, role="replica", **tags):
-        if outdated_reason(params, name, replica) is None:
+        if params.datasets[name].training.final.variant in current_runs.variants_of(params, name, replica):
             curve = registry.curve(replica, "val_cross_entropy")
             last = int(run.params["epochs"])
             return curve[last - 1] if len(curve) >= last else None
@@ -228,10 +208,10 @@ def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: 
 
 
 def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
-    """Collect the metrics of the run's variant and protocol: one mapping per seed, from the seed's latest final run.
+    """Collect the metrics of the current final runs of the run's protocol: one mapping per seed, from its latest run.
 
-    Runs with other data or parameters are left out.
+    Only one variant has current final runs.
     """
-    runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
-    current = [final for final in reversed(runs) if outdated_reason(params, name, final) is None]
+    runs = registry.find_runs(name, role="final", protocol=run.tags["protocol"])
+    current = [final for final in reversed(runs) if current_runs.variants_of(params, name, final)]
     return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -209,7 +209,7 @@ def _add_card(
         sample_kind=served.encoder.sample_kind,
         description=served.description,
         data=manifest_file.load(name),
-        params=run.params,
+        params=run.params | {"variant": served.description.variant},  # its name may have changed
         test_metrics=candidates.final_metrics(params, name, run, registry),
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
         metrics=version.metrics(),

@@ -151,6 +151,21 @@ def test_variant_run_has_means_and_intervals_over_its_replicas(small_store: "Sto
 
 
 @pytest.mark.slow
+def test_run_of_a_renamed_variant_says_where_its_seeds_are(small_store: "Store") -> None:
+    chosen = params(variants={"plain": {}, "original": {"l2": 0.5}, "l2": {"l2": 0.1}})
+    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["plain"]) if pack.role == "replica"]
+    results = {
+        pack.fingerprints[0]: replica_run("notes", earlier_name, pack.seed, 20, SHAPES["original"])
+        for pack, earlier_name in zip(packs, ["original", "plain"], strict=True)
+    }
+    parent_runs.conclude(packs, results, chosen, small_store)
+    (parent,) = stored_runs("notes", role="variant")
+    assert parent.data.metrics["seeds"] == 2
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.endswith(" Reused seeds are nested under the variant or trial as which they were trained: `original`.")
+
+
+@pytest.mark.slow
 def test_parent_of_final_runs_has_means_and_intervals(small_store: "Store") -> None:
     chosen = params()
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "final"]

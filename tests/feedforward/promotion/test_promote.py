@@ -19,7 +19,7 @@ from small_data import params as small_params
 from threads import at_once
 
 from feedforward import tracking
-from feedforward.config.schema import Params, Variant, load_params
+from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import validation_split
@@ -27,7 +27,6 @@ from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner, training_run
 from feedforward.promotion import (
     bundle,
-    candidate,
     champion,
     evaluation,
     history,
@@ -284,18 +283,6 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
     assert conclude(params, small_store, 2.0).decision.promoted
     assert [line["decision"] for line in audit_entries()] == ["promoted", "kept", "changed", "promoted"]
     assert audit_entries()[2]["champion"] == 2
-
-
-def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> None:
-    run = registered.final_run(small_store, params, seed=1)
-    assert candidate.outdated_reason(params, NAME, run) is None
-    changed = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
-    assert "different parameters (l2)" in str(candidate.outdated_reason(changed, NAME, run))
-    without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
-    assert "no longer configured in params.yaml" in str(candidate.outdated_reason(without_variant, NAME, run))
-    decaying = dataclasses.replace(run, params={**run.params, "decay_kind": "exponential"})
-    assert "different parameters (decay_kind)" in str(candidate.outdated_reason(params, NAME, decaying))
-    assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
 
 
 def test_a_run_whose_seed_was_edited_is_left_out(params: Params, small_store: "Store") -> None:
