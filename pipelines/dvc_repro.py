@@ -46,7 +46,8 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     for line in repair(root):
         print(line, file=sys.stderr)
     _work_without_git(root)
-    process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root)
+    variables = os.environ | {"FEEDFORWARD_ROOT": str(root)}  # for the demo, not the user's
+    process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root, env=variables)
     try:
         code = process.wait()
     except KeyboardInterrupt as interrupt:

@@ -5,12 +5,13 @@ import os
 from pathlib import Path
 
 from feedforward.core import environment as process_environment
-from feedforward.core import paths
+from feedforward.core import path_variables, paths
 
 
 def apply() -> None:
     """Turn off telemetry, quiet the logs, keep state inside this checkout. Variables that are already set are kept."""
     process_environment.prepare()
+    path_variables.resolve()
     root = paths.root()
     for name, value in {
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory

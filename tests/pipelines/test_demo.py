@@ -68,8 +68,8 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == interruption.MESSAGE
 
-    # the first job started its own server
-    done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address)
+    # the first job started its own server; the variable names the checkout, but the stages must use the demo
+    done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address, FEEDFORWARD_ROOT=".")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import workspaces
 from ruamel.yaml import YAML
 from waiting import until
 
@@ -150,6 +151,33 @@ def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path
         assert done.stderr.startswith(line)
         assert bool(line) == bool(done.stderr), done.stderr
     assert (tmp_path / "one").read_text() == "1\n"
+
+
+@pytest.mark.proves("A relative FEEDFORWARD_ROOT or FEEDFORWARD_STORE means the same for a command and for its stages")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("start", "workspace", "expected"),
+    [("upper", "upper/inner", "upper/inner"), ("upper/inner/sub", "", "upper/inner"), ("", "upper/inner", "other")],
+    ids=["from above", "from a subfolder", "another workspace, such as the demo"],
+)
+def test_stages_use_the_workspace_and_the_store_of_the_command(
+    tmp_path: Path, start: str, workspace: str, expected: str
+) -> None:
+    show = "from feedforward.core import paths; print(paths.root(), paths.store(), sep=chr(10))"
+    for root in (tmp_path / "upper" / "inner", tmp_path / "other"):
+        (root / "sub").mkdir(parents=True)
+        (root / "params.yaml").touch()
+        (root / "dvc.yaml").write_text(f"stages:\n  one:\n    cmd: python -c '{show}' > one\n    outs: [one]\n")
+        subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    folder = tmp_path / start
+    chosen = {"FEEDFORWARD_ROOT": os.path.relpath(tmp_path / workspace, folder)} if workspace else {}
+    settings = {name: value for name, value in os.environ.items() if name not in workspaces.VARIABLES}
+    settings.pop("FEEDFORWARD_ROOT", None)
+    settings |= chosen | {"FEEDFORWARD_STORE": "store"}
+    root = tmp_path / expected
+    repro = f"from pathlib import Path; from pipelines import dvc_repro; dvc_repro.repro(Path({str(root)!r}))"
+    subprocess.run([sys.executable, "-c", repro], cwd=folder, env=settings, check=True, stdout=subprocess.DEVNULL)
+    assert (root / "one").read_text() == f"{root}\n{folder / 'store'}\n"
 
 
 @pytest.mark.slow

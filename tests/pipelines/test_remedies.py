@@ -72,6 +72,17 @@ def test_remedies_of_predict_produce_a_champion(champion_workspace: Workspace) -
     assert champion_workspace.run(PREDICT).stdout.strip()
 
 
+@pytest.mark.proves("With a new tracking store, the remedies train what it lacks, and give the same champion again")
+def test_remedies_of_predict_with_a_new_store_produce_the_same_champion(
+    champion_workspace: Workspace, tmp_path: Path
+) -> None:
+    copy = champion_workspace.copy(tmp_path / "copy")
+    shutil.rmtree(copy.folder / "mlruns")
+    assert copy.run("feedforward run").returncode == 0  # its results are up to date
+    assert copy.follow(PREDICT) == [TRAIN, f"feedforward promote {NAME}"]
+    assert copy.run(PREDICT).stdout == champion_workspace.run(PREDICT).stdout
+
+
 def truncate(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()  # may be a link into the DVC cache

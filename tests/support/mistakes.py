@@ -206,7 +206,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("promote",), 2, "feedforward promote: Missing argument 'DATASET'"),
     (("promote", "nots"), 2, "unknown dataset 'nots': must be one of tones, notes; did you mean notes?"),
     (("promote", "notes", "tones"), 2, "Got unexpected extra argument(s) (tones)"),
-    (("promote", "notes"), 1, "notes: has no finished final run; run `feedforward run` or `feedforward train notes`"),
+    (("promote", "notes"), 1, "notes: has no finished final run in the tracking store; run `feedforward train notes`"),
     (("promote", "notes", "--run", "zzz"), 1, "notes: has no finished final run"),
     (("predict",), 2, "feedforward predict: Missing argument 'DATASET'"),
     (("predict", "nots", "a"), 2, "unknown dataset 'nots'"),

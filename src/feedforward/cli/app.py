@@ -9,7 +9,7 @@ import typer
 
 from feedforward.cli import archive, comparison, data, operations, pages, serving, sweep, training, versions
 from feedforward.cli.output import escaped, message
-from feedforward.core import environment, logs
+from feedforward.core import environment, logs, path_variables
 from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 app = typer.Typer(
@@ -104,6 +104,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # printing to a Latin-1 terminal must not raise
             stream.reconfigure(errors="backslashreplace")
     try:
+        path_variables.resolve()
         with interruption.first_signal_only():
             code = app(prog_name="feedforward", standalone_mode=False)  # even if started under another name
     except FeedforwardError as error:

@@ -65,7 +65,7 @@ class Names:
         """
         uri = settings.tracking_uri()
         if uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file():
-            raise DataError(f"{paths.store()}: there are no runs yet; run `feedforward run`")
+            raise DataError(f"{paths.store()}: there are no runs yet; run `feedforward train`")
         tracking.open_store()
         from feedforward.tracking.registry import Registry
 

@@ -99,7 +99,7 @@ def _reporting_errors(database: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise TrackingError(
-            f"{database}: cannot be read ({error}); restore a backup, or move it away and run `feedforward run`"
+            f"{database}: cannot be read ({error}); restore a backup, or move it away and run `feedforward train`"
         ) from None
 
 

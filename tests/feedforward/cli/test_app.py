@@ -93,6 +93,19 @@ def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
     assert "/dev/null" in shell.stderr
 
 
+def test_a_command_uses_a_relative_store_of_the_current_folder_in_all_its_processes(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path / "params.yaml", values())
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    monkeypatch.setenv("FEEDFORWARD_ROOT", "..")
+    monkeypatch.setenv("FEEDFORWARD_STORE", "store")
+    assert shell.run("params") == 0
+    assert os.environ["FEEDFORWARD_STORE"] == str(tmp_path / "sub" / "store")  # inherited by child processes
+    assert Path(os.environ["FEEDFORWARD_ROOT"]).resolve() == tmp_path
+
+
 @pytest.mark.slow
 def test_installed_program_exits_with_the_exit_code_of_the_error(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(seeds=0, colour="red"))
