@@ -57,7 +57,7 @@ def _result(compare: Any, one: Losses, other: Losses) -> tuple[float, float, flo
         numbers = float(mean), float(low), float(high)
     except (TypeError, ValueError):
         raise Wrong(f"compare returns {result!r}; (mean, low, high, verdict) is expected.") from None
-    if verdict not in VERDICTS:
+    if not isinstance(verdict, str) or verdict not in VERDICTS:
         raise Wrong(f"The verdict is {verdict!r}; it must be one of {', '.join(VERDICTS)}.")
     return (*numbers, verdict)
 
@@ -66,7 +66,7 @@ def _hint(received: Any, one: Losses, other: Losses) -> str:
     (mean, low, high), n = _paired(one, other), len(one)
     if np.allclose(received, (-mean, -high, -low), atol=1e-6):
         return "The sign is reversed: the difference is one − other."
-    if abs(received[0] - mean) > 1e-6:
+    if not abs(received[0] - mean) <= 1e-6:  # also NaN
         return f"The first value must be the mean difference over all {n} seeds; got {received[0]:.4f}."
     for hint, half in _mistakes(one, other):
         if np.allclose(received[1:], [mean - half, mean + half], atol=1e-6):

@@ -25,7 +25,7 @@ def _check(build: Any) -> str:
         if not dense:
             raise Wrong(f"{call_text} returns {type(model).__name__} without a Dense layer; a Keras model is expected.")
         _check_units(call_text, [layer.units for layer in dense], hidden, outputs)
-        _check_activations(call_text, [layer.activation.__name__ for layer in dense], activation, last)
+        _check_activations(call_text, [_name(layer.activation) for layer in dense], activation, last)
         _check_columns(call_text, dense[0], columns)
     return f"{len(CASES)} networks of different shapes are correct."
 
@@ -50,6 +50,11 @@ def _check_activations(call_text: str, received: list[str], activation: str, las
         raise Wrong(f"{call_text}: the activation of a hidden layer is {wrong[0]}; does it follow the argument?")
     if output != last:
         raise Wrong(f"{call_text}: the activation of the last layer is {output}; does it follow the argument?")
+
+
+def _name(activation: Any) -> str:
+    """The name of an activation, which is a function or, for instance, a layer."""
+    return getattr(activation, "__name__", None) or type(activation).__name__
 
 
 def _check_columns(call_text: str, first: Any, columns: int) -> None:

@@ -21,11 +21,16 @@ class Wrong(Exception):
 
 
 def run_check(check: Callable[[], str]) -> Outcome:
-    """Run a check, which either returns what it checked, if the task is solved, or raises Wrong with a hint."""
+    """Run a check, which either returns what it checked, if the task is solved, or raises Wrong with a hint.
+
+    Any other exception also means that the answer is wrong: an answer can be any object, and no check foresees all.
+    """
     try:
         return Outcome(True, check())
     except Wrong as hint:
         return Outcome(False, str(hint))
+    except Exception as error:
+        return Outcome(False, f"The answer has an unexpected form: checking it raised {type(error).__name__}: {error}")
 
 
 def call(function: Any, *arguments: Any, call_text: str) -> Any:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feedforward.analysis import intervals
+from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, Variant, check
 from feedforward.homework.outcome import Outcome, Wrong, run_check
-
-if TYPE_CHECKING:
-    from feedforward.analysis.run_result import RunResult
 
 BASELINE = "original"
 STATISTIC = "best_val_cross_entropy"  # lower is better
@@ -30,7 +28,7 @@ def with_variants(params: Params, variants: Mapping[str, Mapping[str, Any]]) -> 
     return check({**values, "variants": {BASELINE: baseline, **variants}}, "variants")
 
 
-def check_sweep(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Sequence[RunResult]") -> Outcome:
+def check_sweep(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: Sequence[RunResult]) -> Outcome:
     """Check a sweep. tried: the variants, as for `with_variants`. runs: the runs of these variants and of the baseline.
 
     chosen: name of the variant that is claimed to beat the baseline. confirming: the runs that support the claim.
@@ -38,14 +36,17 @@ def check_sweep(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming
     return run_check(lambda: _check(tried, runs, chosen, confirming))
 
 
-def _check(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Sequence[RunResult]") -> str:
-    if not isinstance(tried, Mapping) or ... in (runs, chosen, confirming):
+def _check(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: Sequence[RunResult]) -> str:
+    if not isinstance(tried, Mapping) or any(part is ... for part in (runs, chosen, confirming)):
         raise Wrong("Fill in `tried`, `runs`, `chosen` and `confirming`.")
+    for name, value in (("runs", runs), ("confirming", confirming)):
+        if not isinstance(value, list | tuple) or not all(isinstance(run, RunResult) for run in value):
+            raise Wrong(f"`{name}` must be a list of runs, as `ff.train` returns it; got {type(value).__name__}.")
     if len(tried) < MIN_VALUES:
         raise Wrong(f"{len(tried)} values were tried; a sweep needs at least {MIN_VALUES} to show a trend.")
     losses = _losses(runs)
     _check_runs(losses, [BASELINE, *tried], "the sweep")
-    if chosen not in tried:
+    if not isinstance(chosen, str) or chosen not in tried:
         raise Wrong(f"{chosen!r} is not one of the variants that were tried: {', '.join(tried)}.")
     _check_choice(losses, list(tried), chosen)
     new_losses = _losses(confirming)
@@ -58,7 +59,7 @@ def _check(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Se
     return _judge(new_losses, chosen)
 
 
-def _losses(runs: "Iterable[RunResult]") -> dict[str, dict[int, float]]:
+def _losses(runs: Iterable[RunResult]) -> dict[str, dict[int, float]]:
     """The statistic of each replica, by variant and seed."""
     losses: dict[str, dict[int, float]] = {}
     for run in runs:

@@ -50,9 +50,9 @@ def _check(choices: Any) -> str:
 
 def _hint(task: str, choice: Any) -> str:
     about = f"{task} ({KINDS[task]}): "
-    if not isinstance(choice, tuple | list) or len(choice) != 2 or ... in choice:
+    if not isinstance(choice, tuple | list) or len(choice) != 2 or any(part is ... for part in choice):
         return f"{about}not chosen yet; (activation, loss) is expected."
-    activation = "linear" if choice[0] in (None, "none", "linear") else str(choice[0])
+    activation = "linear" if str(choice[0]) in ("None", "none") else str(choice[0])
     if activation not in RANGES:
         return f"{about}{activation!r} is not one of the activations {', '.join(RANGES)}."
     if str(choice[1]) not in LOSSES:

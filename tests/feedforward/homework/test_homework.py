@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from scipy import stats
@@ -142,6 +143,21 @@ def test_hints_about_missing_functions(function: Any, expected: str) -> None:
         assert expected in hint(check(function))
 
 
+class Strange:
+    """An answer that no check foresees."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_an_answer_that_no_check_foresees_gets_a_hint() -> None:
+    for check in (ff.homework.check_network, ff.homework.check_overfit_epoch, ff.homework.check_comparison):
+        assert hint(check(lambda *_: Strange()))
+    assert hint(ff.homework.check_network(lambda *_: Strange())) == (
+        "The answer has an unexpected form: checking it raised RuntimeError: layers"
+    )
+
+
 CORRECT_CHOICES = {
     "binary": ("sigmoid", "binary_crossentropy"),
     "multiclass": ("softmax", "sparse_categorical_crossentropy"),
@@ -169,6 +185,9 @@ CORRECT_CHOICES = {
         ("unit_regression", (None, "mse"), "the target lies between 0 and 1"),
         ("unit_regression", ("sigmoid", "log_loss"), "not one of the losses"),
         ("unit_regression", ("logistic", "mse"), "not one of the activations"),
+        ("binary", (np.array([1, 2]), "mse"), "not one of the activations"),
+        ("binary", ("sigmoid", np.array([1, 2])), "not one of the losses"),
+        ("binary", np.array(["sigmoid", "mse"]), "(activation, loss) is expected"),
     ],
 )
 def test_hints_about_incorrect_activations_and_losses(task: str, choice: Any, expected: str) -> None:
@@ -177,7 +196,7 @@ def test_hints_about_incorrect_activations_and_losses(task: str, choice: Any, ex
     assert text.startswith(task)
     assert expected in text
     correct = CORRECT_CHOICES[task][0]
-    assert correct == choice[0] or correct not in text or "not one of" in text  # the hint does not give the answer
+    assert "not one of" in text or correct == choice[0] or correct not in text  # the hint does not give the answer
 
 
 def test_hints_about_an_incomplete_table() -> None:
@@ -204,6 +223,11 @@ def test_hints_about_an_incorrect_overfit_epoch(expected: str) -> None:
     assert expected in hint(ff.homework.check_overfit_epoch(WRONG_FUNCTIONS[expected]))
     correct_function: FindEpoch = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
     assert ff.homework.check_overfit_epoch(correct_function).solved
+
+
+@pytest.mark.parametrize("epoch", ["3", math.nan, math.inf, [3], (1, 2), {}, np.array([1, 2]), 1j, True], ids=repr)
+def test_an_epoch_of_another_type_gets_a_hint(epoch: Any) -> None:
+    assert hint(ff.homework.check_overfit_epoch(lambda _: epoch)) == f"An epoch is a whole number, got {epoch!r}."
 
 
 def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[float, float, float, str]:
@@ -248,6 +272,12 @@ def test_hints_about_a_malformed_comparison() -> None:
     assert ff.homework.check_comparison(compare).solved
     assert "sign is reversed" in hint(ff.homework.check_comparison(lambda one, other: compare(other, one)))
     assert "(mean, low, high, verdict) is expected" in hint(ff.homework.check_comparison(lambda *_: 0.5))
+    for verdict in (np.array(["lower", "higher"]), ["lower"], None):
+        text = hint(ff.homework.check_comparison(lambda *_, verdict=verdict: (0.1, 0.1, 0.1, verdict)))
+        assert text.startswith("The verdict is ")
+    assert "must be the mean difference" in hint(
+        ff.homework.check_comparison(lambda one, other: compare(one, other, mean=math.nan))
+    )
 
 
 def runs(losses: dict[str, list[float]], first_seed: int = 0) -> list[RunResult]:
@@ -268,6 +298,11 @@ CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0
     ("changes", "expected"),
     [
         ({"tried": ...}, "Fill in"),
+        ({"swept": None}, "`runs` must be a list of runs, as `ff.train` returns it; got NoneType"),
+        ({"swept": [1]}, "`runs` must be a list of runs"),
+        ({"confirming": np.array([1, 2])}, "`confirming` must be a list of runs"),
+        ({"chosen": ["a"]}, "not one of the variants that were tried"),
+        ({"chosen": np.array(["a", "b"])}, "not one of the variants that were tried"),
         ({"tried": {"a": {}}}, "a sweep needs at least 3"),
         ({"swept": runs({"original": SWEPT["original"]})}, "There are no runs of a in the sweep"),
         ({"swept": runs(SWEPT | {"a": [0.3]})}, "ran with different seeds"),
