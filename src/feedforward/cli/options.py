@@ -1,6 +1,6 @@
 """Arguments and options that several commands share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,12 @@ def dataset_names(incomplete: str) -> Iterator[str]:
 def variant_names(incomplete: str) -> Iterator[str]:
     """Variants in params.yaml whose names start with `incomplete`, for shell completion; none if it is invalid."""
     return _names("variants", incomplete)
+
+
+def served_names(incomplete: str) -> Iterator[str]:
+    """Like `variant_names`, and `all`, which selects the champion and its variants."""
+    yield from ["all"] if "all".startswith(incomplete) else []
+    yield from variant_names(incomplete)
 
 
 def check_names(params: "Params", datasets: Iterable[str], variants: Iterable[str]) -> None:
@@ -40,7 +46,8 @@ def _names(section: str, incomplete: str) -> Iterator[str]:
         names = yaml_reader.read(paths.params()).get(section)
     except ParamsError:
         return
-    yield from (name for name in names or () if str(name).startswith(incomplete))
+    if isinstance(names, Mapping):
+        yield from (name for name in map(str, names) if name.startswith(incomplete))
 
 
 DatasetArgument = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedforward.cli.options import DatasetArgument, JsonOption
+from feedforward.cli.options import DatasetArgument, JsonOption, served_names
 from feedforward.core.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ def predict(
         typer.Option(help="File of samples: .txt (one text per line), .csv or .jsonl; - for standard input."),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Variant to use instead of the champion; `all`: show all variants side by side.")
+        str | None,
+        typer.Option(
+            help="Variant to use instead of the champion; `all`: show all variants side by side.",
+            autocompletion=served_names,
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -172,7 +176,8 @@ def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file
                         print(json.dumps({"sample": sample, "variant": name, **answer}, ensure_ascii=False))
                     else:
                         shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
-                        table.writerow([sample, name, prediction.in_words(answer), *shares])
+                        predicted = answer.get("value", prediction.in_words(answer))  # a value with all of its digits
+                        table.writerow([sample, name, predicted, *shares])
             advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")
     if not samples:
         raise InputError(str(file), "contains no samples")

@@ -92,6 +92,29 @@ def test_numbers_with_decimal_points_and_commas_in_one_column_are_reported(tmp_p
     assert "column size is left out: some numbers have a decimal point, others a decimal comma; use " in str(reasons)
 
 
+@pytest.mark.parametrize("datasets", ["", "datasets:\n  # first\n", "datasets: {}\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_new_lines_of_params_yaml_end_like_the_others(tmp_path: Path, newline: str, datasets: str) -> None:
+    (tmp_path / "own.csv").write_text("size,label\n" + "1,a\n2,b\n" * 30)
+    file, text = tmp_path / "params.yaml", f"# top\n{HEAD}{datasets}# end"
+    file.write_bytes(text.replace("\n", newline).encode())
+    config_inference.write(config_inference.guess(tmp_path / "own.csv").entry, "own", file)
+    written = file.read_bytes().decode()
+    assert written.count("\n") == written.count(newline)
+    assert set(text.replace("datasets: {}\n", "").split("\n")) <= set(written.split(newline))
+    assert load_params(file).datasets["own"].reader.kind == "table"
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "ä" * 110, "x" + "-" * 150])
+def test_a_table_with_a_long_name_gets_a_valid_key(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.csv").write_text("size,label\n" + "1,a\n2,b\n" * 30)
+    (tmp_path / "params.yaml").write_text(HEAD)
+    guess = config_inference.guess(tmp_path / f"{name}.csv")
+    params = config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
+    [key] = params.datasets["own"].files
+    assert key.endswith(".csv")
+
+
 def test_params_yaml_remains_a_symbolic_link_to_a_file_with_the_same_permissions(tmp_path: Path) -> None:
     (tmp_path / "real.yaml").write_text(HEAD)
     (tmp_path / "real.yaml").chmod(0o640)

@@ -24,8 +24,10 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.data.readers import tokenizer
+from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot
 from feedforward.models import network_files
@@ -33,6 +35,7 @@ from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import prediction, sample_files
 from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -315,6 +318,24 @@ def test_predict_imports_no_heavy_library(small: Params, small_store: "Store") -
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_values_of_a_file_are_written_with_all_of_their_digits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = networks.network([1, 4, 1], ["tanh", "linear"])
+    description = Description(
+        *("made", "Made", ("price",), "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), "regression"),
+        target=(5_043_175.98, 40.0),
+    )
+    model = Servable(description, RowEncoder(Columns((("hours", 5.0, 2.0),), ())), network, "x", 1)
+    champion = prediction.LoadedVersion(Version("made", 1, "r", "", {}), model)
+    path = tmp_path / "rows.csv"
+    path.write_text("hours,place\n7.5,a\n1,b\n")
+    expected = [answer["value"] for answer in prediction.answers(model, [{"hours": 7.5}, {"hours": 1.0}])]
+    serving._predict_file(champion, {"champion": model}, path, as_json=False)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [float(row["price"]) for row in rows] == expected
 
 
 def test_probabilities_are_in_the_order_of_the_labels() -> None:

@@ -122,7 +122,7 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump({"datasets": {_quote(name): _to_flow_style(entry)}}, text)
-    joined = _insert(file.read_text(encoding="utf-8"), text.getvalue())
+    joined = _insert(file.read_bytes().decode(), text.getvalue())
     _check_parsers(joined, params, file)
     _check_limits(joined, file)
     target = file.resolve()  # if `file` is a link, it remains one
@@ -176,12 +176,18 @@ def _check_limits(text: str, file: Path) -> None:
 
 
 def _insert(text: str, block: str) -> str:
-    """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml."""
-    lines = [f"{line}\n" for line in text.splitlines()]
+    """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml.
+
+    The other lines stay as they are, and the new ones end as they do: Windows editors write a carriage return, too.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = list(StringIO(text, newline=""))  # each with its end
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += newline
     key_lines = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
     start = next((number for number in key_lines if lines[number].startswith("datasets:")), None)
     if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # such as `datasets: {}`
-        return "".join(line for number, line in enumerate(lines) if number != start) + block
+        return "".join(line for number, line in enumerate(lines) if number != start) + block.replace("\n", newline)
     end = next((number for number in key_lines if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
         end -= 1
@@ -189,7 +195,7 @@ def _insert(text: str, block: str) -> str:
     entry = textwrap.indent(
         textwrap.dedent(block.partition("\n")[2]), first[: len(first) - len(first.lstrip())] or "  "
     )
-    return "".join([*lines[:end], entry, *lines[end:]])
+    return "".join([*lines[:end], entry.replace("\n", newline), *lines[end:]])
 
 
 def _quote(text: str) -> str:

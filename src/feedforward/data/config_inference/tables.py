@@ -44,9 +44,9 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     targets, target_reasons = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
     task, classes, left_out, task_reasons = _task(targets, columns)
     reasons += [*target_reasons, *task_reasons]
-    key = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)
-    key = key if key[0].isalnum() else f"x{key}"
-    files = {key[-120:]: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
+    key = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-120:]
+    key = key if key[0].isalnum() else f"x{key}"  # also if a long name is cut off before such a character
+    files = {key: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
     return _entry(path, files, columns, targets, (task, classes), left_out, reasons, decimal)
 
 
