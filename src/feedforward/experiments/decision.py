@@ -3,6 +3,7 @@
 Verdicts are valid at every number of seeds (analysis.sequential), so seeds may be added until all claims are decided.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import ParamsError
+from feedforward.data import manifest as manifest_file
+from feedforward.experiments import plan
 from feedforward.reports import tables
 
 PROTOCOL = "fair"
 TABLE, FIGURE = "verdicts.md", "intervals.png"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,51 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
     return [verdict for verdict in claims.judge(results, params, PROTOCOL) if verdict.dataset == dataset]
 
 
-def load_saved(dataset: str) -> tuple[str, bytes] | None:
-    """Load the table (Markdown) and the plot (PNG) that `write` wrote last; None if it wrote none for this dataset."""
+def load_saved(params: Params, dataset: str) -> tuple[str, bytes] | None:
+    """Load the table (Markdown) and the plot (PNG) that `write` wrote last; None if it wrote none for this dataset.
+
+    Also None, after a warning, if the claims, the parameters of the runs or the data are not those of now.
+
+    Raises:
+        DataError: the data are not vectorized.
+    """
     folder = paths.decision(dataset)
     if not (folder / TABLE).is_file():
         return None
+    if _recorded_basis(folder) != _basis(params, dataset):
+        log.warning(
+            "%s: the saved decision is left out, because claims, parameters or data have changed since; run"
+            " `feedforward decide %s`",
+            folder,
+            dataset,
+        )
+        return None
     _, table = (folder / TABLE).read_text(encoding="utf-8").split("\n\n", 1)
     return table.rpartition("\n\n")[0] + "\n\n", (folder / FIGURE).read_bytes()
+
+
+def _basis(params: Params, dataset: str) -> str:
+    """SHA-256 (hex) of what the verdicts are about: claims, margins, the parameters of the compared runs, the data."""
+    config = params.dataset(dataset)
+    compared = {name for claim in config.claims for name in (claim.left, claim.right) if name is not None}
+    packs = plan.plan(params, PROTOCOL, [dataset], sorted(compared), [0]) if compared else []
+    runs = sorted((m.variant, pack.role, atomic_files.digest(m.parameters)) for pack in packs for m in pack.members)
+    return atomic_files.digest(
+        {
+            "claims": [claim.model_dump(mode="json") for claim in config.claims],
+            "margins": {str(statistic): margin for statistic, margin in config.margins.items()},
+            "runs": runs,
+            "data": manifest_file.load_current(dataset, config)["data_digest"],
+        }
+    )
+
+
+def _recorded_basis(folder: Path) -> str | None:
+    """The basis of the saved verdicts; None if there is none, as in files of old versions."""
+    try:
+        return str(atomic_files.read_json(folder / "verdicts.json")["basis"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
@@ -79,7 +121,12 @@ def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str
         for verdict in verdicts
     ]
     text = f"# {title}\n\n{tables.markdown(header, rows)}\n{reason}\n\n![intervals]({FIGURE})\n"
-    plain = {"dataset": dataset, "reason": reason, "verdicts": [tables.verdict_json(verdict) for verdict in verdicts]}
+    plain = {
+        "dataset": dataset,
+        "reason": reason,
+        "basis": _basis(params, dataset),
+        "verdicts": [tables.verdict_json(verdict) for verdict in verdicts],
+    }
     with atomic_files.writing_folder(paths.decision(dataset), "decide") as folder:
         atomic_files.write_text(folder / TABLE, text, "decide.file")
         atomic_files.write_json(folder / "verdicts.json", plain, "decide.file")

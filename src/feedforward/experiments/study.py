@@ -92,7 +92,7 @@ def write(
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
     images = folder / "images"
-    decisions = [part for findings in fair for part in _decision(findings.name, images)]
+    decisions = [part for findings in fair for part in _decision(params, findings.name, images)]
     parts = [_introduction(fair, machine, command), *_outcomes(fair, bool(decisions))]
     for findings in fair:
         parts += _section(findings, images)
@@ -238,9 +238,9 @@ def _components_section(findings: Findings, runs_by_source: RunsBySource, images
     return [f"### {findings.name}\n\n", figure, tables.markdown(("variant", "statistic", *runs), rows), "\n"]
 
 
-def _decision(dataset: str, images: Path) -> list[str]:
-    """The section on the last `feedforward decide`; empty if there was none."""
-    if (saved := decision.load_saved(dataset)) is None:
+def _decision(params: Params, dataset: str, images: Path) -> list[str]:
+    """The section on the last `feedforward decide`; empty if there was none, or if it was about something else."""
+    if (saved := decision.load_saved(params, dataset)) is None:
         return []
     table, picture = saved
     text = "Intervals of the claims by number of seeds"

@@ -16,7 +16,7 @@ from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core import paths, processes
+from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import decision
 from feedforward.tracking import open_store
@@ -41,6 +41,14 @@ def with_claims(*claims: dict[str, Any]) -> Params:
     plain = values()
     plain["datasets"]["notes"]["claims"] = list(claims)
     return Params.model_validate_json(json.dumps(plain))
+
+
+def write_decision(params: Params) -> Path:
+    """Write the verdicts from two seeds, and return the folder."""
+    runs = [
+        replica_run("notes", name, seed, 8, Shape(0.4, 1.0, 0.001)) for name in ("l2", "original") for seed in (0, 1)
+    ]
+    return decision.write(decision.judge(runs, params, "notes"), params, "notes", "It ended.")
 
 
 def seeds_per_round() -> int:
@@ -87,7 +95,7 @@ def test_verdicts_are_written_as_markdown_json_and_figure() -> None:
     assert [verdict["outcome"] for verdict in content["verdicts"]] == ["supported", "undecided", "undecided"]
     assert len(content["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
     assert (folder / "intervals.png").read_bytes().startswith(b"\x89PNG")
-    saved = decision.load_saved("notes")
+    saved = decision.load_saved(params, "notes")
     assert saved is not None
     table, figure = saved
     assert table.startswith("| claim |")
@@ -97,7 +105,47 @@ def test_verdicts_are_written_as_markdown_json_and_figure() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_saved_decision_is_none_if_the_command_never_ran() -> None:
-    assert decision.load_saved("notes") is None
+    assert decision.load_saved(with_claims(*CLAIMS), "notes") is None
+
+
+@pytest.mark.usefixtures("small")
+def test_saved_decision_about_other_claims_parameters_or_data_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    params = with_claims(*CLAIMS)
+    folder = write_decision(params)
+
+    def changed(**changes: Any) -> Params:
+        plain = params.model_dump(mode="json")
+        plain["datasets"]["notes"]["training"] |= changes
+        return Params.model_validate_json(json.dumps(plain))
+
+    assert decision.load_saved(params, "notes") is not None
+    assert decision.load_saved(changed(lecture=None), "notes") is not None  # decides nothing
+    assert not caplog.records
+    for other in (
+        with_claims({**CLAIMS[0], "text": "other words"}, *CLAIMS[1:]),
+        with_claims({**CLAIMS[0], "direction": "higher"}, *CLAIMS[1:]),
+        with_claims(*CLAIMS[:2]),
+        changed(epochs=9),
+        changed(final={"variant": "original", "epochs": 9}),
+    ):
+        caplog.clear()
+        assert decision.load_saved(other, "notes") is None
+        [record] = caplog.records
+        assert record.getMessage().startswith(f"{folder}: the saved decision is left out, because claims, parameters")
+        assert record.getMessage().endswith("; run `feedforward decide notes`")
+    manifest = paths.vectorized("notes") / "manifest.json"
+    atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "0" * 64})
+    assert decision.load_saved(params, "notes") is None
+
+
+@pytest.mark.usefixtures("small")
+def test_saved_decision_of_an_older_version_is_left_out() -> None:
+    params = with_claims(*CLAIMS)
+    path = write_decision(params) / "verdicts.json"
+    content = atomic_files.read_json(path)
+    del content["basis"]
+    atomic_files.write_json(path, content)
+    assert decision.load_saved(params, "notes") is None
 
 
 @pytest.mark.usefixtures("small")

@@ -1,5 +1,6 @@
 """The page of the study, tested with synthetic runs, and its flow, tested on small data."""
 
+import json
 import re
 import subprocess
 import sys
@@ -14,8 +15,7 @@ from synthetic_runs import SHAPES, replica_run, synthetic_runs
 from feedforward.analysis.findings import find
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
-from feedforward.core import paths
-from feedforward.experiments import plan, study
+from feedforward.experiments import decision, plan, study
 from feedforward.tracking import open_store
 
 COMMAND = "feedforward study --seeds 6"
@@ -74,14 +74,18 @@ def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, pa
 
 @pytest.mark.usefixtures("small")
 def test_last_decision_has_a_section_with_a_figure(tmp_path: Path) -> None:
-    assert study._decision("notes", tmp_path) == []
-    folder = paths.decision("notes")
-    folder.mkdir(parents=True)
+    plain = values()
+    claim = {"text": "a", "statistic": "best_epoch", "left": "l2", "direction": "lower", "right": "original"}
+    plain["datasets"]["notes"]["claims"] = [claim]
+    params = Params.model_validate_json(json.dumps(plain))
+    assert study._decision(params, "notes", tmp_path) == []
+    runs = [replica_run("notes", name, seed, 6, SHAPES["original"]) for name in ("l2", "original") for seed in (0, 1)]
+    folder = decision.write(decision.judge(runs, params, "notes"), params, "notes", "It ended.")
     (folder / "verdicts.md").write_text(
         "# Notes\n\n| claim |\n| --- |\n| a |\n\nTime is up.\n\n![intervals](intervals.png)\n"
     )
     (folder / "intervals.png").write_bytes(b"\x89PNG")
-    text = "".join(study._decision("notes", tmp_path))
+    text = "".join(study._decision(params, "notes", tmp_path))
     assert text.startswith("### notes\n\n| claim |\n| --- |\n| a |\n\nTime is up.\n\n![")
     assert text.endswith("(images/study-notes-decision.png)\n\n")
     assert (tmp_path / "study-notes-decision.png").read_bytes() == b"\x89PNG"
