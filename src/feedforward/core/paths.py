@@ -90,12 +90,12 @@ def backtest(dataset: str) -> Path:
 
 
 def sweep(dataset: str, fields: str) -> Path:
-    """Folder with the figure and the table of the last sweep. fields: names of the swept fields, joined by hyphens."""
+    """Folder with the figure and the table of the last sweep. fields: names of the swept fields, joined by "+"."""
     return root() / "reports" / "sweeps" / f"{dataset}-{fields}"
 
 
 def dvc_cache() -> Path:
-    """Folder of the cached files of the DVC project, which is the workspace or its nearest parent with a `.dvc`."""
+    """Default folder of DVC's cached files, in the workspace or its nearest parent with a `.dvc`; see `dvc_cache`."""
     start = root()
     project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
     return project / ".dvc" / "cache" / "files" / "md5"

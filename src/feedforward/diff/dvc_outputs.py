@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.config import yaml_reader
-from feedforward.core import dvc_lock, paths
+from feedforward.core import dvc_cache, dvc_lock
 from feedforward.core.errors import DataError
 from feedforward.diff.repository import Repository
 
@@ -44,7 +44,7 @@ def find_cached(digest: str, path: str) -> Path:
     Raises:
         DataError: the cache does not have the file.
     """
-    file = paths.dvc_cache() / digest[:2] / digest[2:]
+    file = dvc_cache.folder() / digest[:2] / digest[2:]
     if not file.is_file():
         raise DataError(f"{path}: is not in DVC's cache; run `dvc fetch --all-commits` to get it from a remote")
     return file

@@ -24,7 +24,8 @@ BIAS_NOTE = "The best of many trials, chosen on the validation split, looks bett
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
     """Write the files under reports/sweeps, attach them to the sweep's run and close the run; return the folder."""
     sweep = outcome.sweep
-    folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
+    # a dataset's name may contain hyphens but a field's may not, so this folder belongs to no other sweep
+    folder = paths.sweep(sweep.dataset, "+".join(axis.field for axis in sweep.axes))
     files = {
         "index.html": sweep_page.render(_page(outcome)).encode(),
         "sweep.png": _figure(outcome),

@@ -13,7 +13,8 @@ from typing import Any
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths, provenance
+from feedforward.core import atomic_files, dvc_cache, paths, provenance
+from feedforward.core.errors import DataError, ParamsError
 from feedforward.experiments import plan, runner
 
 
@@ -87,27 +88,39 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     """Rehash the cache; train runs with the first `seeds` seeds again and compare their results with those on record.
 
     Raises:
-        ParamsError: a name is unknown.
-        DataError: there are no results to compare with.
+        ParamsError: a name is unknown, or no run is selected.
+        DataError: there are no results to compare with, or the cache is empty.
     """
     protocol = params.protocols[0]
     path = paths.trained(protocol)
     recorded = {_key(run): run for run in run_result.load(path)}
-    objects, damaged = rehash(paths.dvc_cache())
-    runs = _train_again(params, protocol, datasets, variants, seeds)
+    packs = plan.plan(params, protocol, datasets, variants, range(min(seeds, params.seeds)))
+    if not packs:
+        key = "training.lecture" if protocol == "lecture" else "training.variants"
+        raise ParamsError(
+            [
+                f"verify: `{key}` of each selected dataset excludes the selected variants, so no run would be trained"
+                " again; name others"
+            ]
+        )
+    cache = dvc_cache.folder()
+    objects, damaged = rehash(cache)
+    if not objects:
+        raise DataError(f"{cache}: no file of DVC's cache to check; run `dvc repro`, which fills the cache")
+    runs = _train_again(packs, params)
     differences = [difference for run in runs if (difference := _compare(recorded.get(_key(run)), run))]
     return Report(objects, damaged, len(runs), differences, run_result.cpu_kind(path), provenance.cpu_digest())
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
     """Count the objects in a DVC cache, and list the paths of those whose MD5 does not match their name."""
-    damaged, objects = [], 0
+    damaged, objects, settings = [], 0, cache.parent.parent.parent  # the last is `.dvc`, unless the cache was moved
     for path in _objects(cache):
         objects += 1
         with path.open("rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         if md5 != path.parent.name + path.name.removesuffix(".dir"):
-            damaged.append(str(path.relative_to(cache.parents[3])))
+            damaged.append(str(path.relative_to(settings.parent) if settings.name == ".dvc" else path))
     return objects, damaged
 
 
@@ -116,12 +129,9 @@ def _objects(cache: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{30}(\.dir)?", path.name))
 
 
-def _train_again(
-    params: Params, protocol: str, datasets: Sequence[str], variants: Sequence[str], seeds: int
-) -> list[RunResult]:
+def _train_again(packs: Sequence[plan.Pack], params: Params) -> list[RunResult]:
     from feedforward import tracking
 
-    packs = plan.plan(params, protocol, datasets, variants, range(min(seeds, params.seeds)))
     with tempfile.TemporaryDirectory() as folder, _environment(FEEDFORWARD_STORE=folder, MLFLOW_TRACKING_URI=None):
         store = tracking.open_store()
         runner.prepare(1)

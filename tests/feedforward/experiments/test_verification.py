@@ -2,17 +2,18 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from small_data import params
+from small_data import params, values
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core import paths, provenance
+from feedforward.core import dvc_cache, paths, provenance
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.experiments import plan, runner, verification
 from feedforward.experiments.verification import Difference, Report
@@ -96,6 +97,25 @@ def test_repeated_training_gives_the_same_runs_and_writes_nothing(
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     assert os.environ["FEEDFORWARD_STORE"] == str(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_cache_in_another_folder_is_verified(small: Params, tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {tmp_path / 'elsewhere'}\n")
+    path = add_object(tmp_path / "elsewhere" / "files" / "md5", b"features")
+    path.write_bytes(b"damaged")
+    assert verification.rehash(dvc_cache.folder()) == (1, [str(path)])
+
+
+def test_an_empty_cache_and_no_run_to_train_are_errors(small: Params, tmp_path: Path) -> None:
+    run_result.save(paths.trained("fair"), [], "cpu")
+    with pytest.raises(DataError, match=r"files/md5: no file of DVC's cache to check; run `dvc repro`"):
+        verification.verify(small, *SELECTION, seeds=1)
+    plain = values()
+    plain["datasets"]["notes"]["training"]["variants"] = ["original", "l2"]
+    without_dropout = Params.model_validate_json(json.dumps(plain))
+    with pytest.raises(ParamsError, match=r"verify: `training\.variants` of each .* name others"):
+        verification.verify(without_dropout, *SELECTION, seeds=1)
 
 
 @pytest.mark.slow
