@@ -45,6 +45,11 @@ class Findings:
         return max((entry.n for estimates in self.summary.values() for entry in estimates.values()), default=0)
 
     @property
+    def draws_split(self) -> bool:
+        """Whether the split varies over the seeds of the variants."""
+        return any(run.draws_split for run in self.runs)
+
+    @property
     def overlap(self) -> float | None:
         """n_val / n_train, if the seeds drew the splits; otherwise None. See intervals.estimate."""
         return statistics.overlap(self.runs)

@@ -20,8 +20,17 @@ import numpy as np
 from scipy import special  # gives the same digits as scipy.stats and imports 1.1 s faster
 
 CONFIDENCE = 0.95
-THIS_DATA = "95 % interval for the mean over training runs on this data (weights, batch order and split vary)"
 NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
+
+
+def varied(by_split: bool = True) -> str:
+    """What varies over seeds, in words. by_split: whether the seed draws the split (RunResult.draws_split)."""
+    return f"{'weights, batch order and split' if by_split else 'weights and batch order'} vary"
+
+
+def this_data(by_split: bool = True) -> str:
+    """Description of the intervals for this data; see `varied`."""
+    return f"95 % interval for the mean over training runs on this data ({varied(by_split)})"
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ class RunResult:
         return score_of(self.curves)
 
     @property
+    def draws_split(self) -> bool:
+        """Whether the seed draws the split: protocol `lecture` has one for all seeds, and final runs have none."""
+        return self.protocol == "fair" and self.role == "replica"
+
+    @property
     def overlap(self) -> float | None:
         """n_val / n_train, used in intervals for new data; None if unknown or if the seed did not draw the split.
 

@@ -146,12 +146,12 @@ def _origin(members: Sequence[tuple[Pack, Member]], results: Mapping[str, RunRes
 
 def _description(runs: Sequence[RunResult]) -> str:
     """Explanation of the metrics of a variant, in Markdown."""
-    from feedforward.analysis.intervals import THIS_DATA  # importing SciPy takes a second
+    from feedforward.analysis.intervals import this_data  # importing SciPy takes a second
 
     text = f"Means over {len(runs)} seeds"
     if len(runs) == 1:
         return f"{text[:-1]}; an interval needs two seeds."
     return (
-        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA}, Student's t."
+        f"{text}. `interval/…_low` and `interval/…_high`: {this_data(runs[0].draws_split)}, Student's t."
         " Losses are in nats, epochs count from 1, accuracies are shares."
     )

@@ -46,7 +46,8 @@ compared on the same validation samples. On the slides, some variants are traine
 on the test samples instead. Their curves then differ from the others not only because of the variant: they are trained
 on more samples and evaluated on different ones, which causes part of any difference. And once test samples have been
 used to choose between models, they no longer show how the chosen model performs on new samples. These are the same
-statistics and claims under protocol `lecture`:
+statistics and claims under protocol `lecture`. Its split is the same for all seeds, so only weights and batch order
+vary:
 
 """
 COMPONENTS = """## What varies, and by how much
@@ -114,9 +115,9 @@ def _introduction(fair: Sequence[Findings], machine: str, command: str) -> str:
         seeds=_seeds(fair),
         command=command,
         machine=machine,
-        explained=tables.EXPLANATION,
+        explained=tables.explanation(),
         interval=tables.INTERVAL,
-        population=tables.POPULATION,
+        population=tables.population(),
     )
 
 

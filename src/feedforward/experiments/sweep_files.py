@@ -24,8 +24,7 @@ BIAS_NOTE = "The best of many trials, chosen on the validation split, looks bett
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
     """Write the files under reports/sweeps, attach them to the sweep's run and close the run; return the folder."""
     sweep = outcome.sweep
-    # a dataset's name may contain hyphens but a field's may not, so this folder belongs to no other sweep
-    folder = paths.sweep(sweep.dataset, "+".join(axis.field for axis in sweep.axes))
+    folder = folder_of(sweep.dataset, [axis.field for axis in sweep.axes])
     files = {
         "index.html": sweep_page.render(_page(outcome)).encode(),
         "sweep.png": _figure(outcome),
@@ -46,6 +45,14 @@ def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
         files=files,
     )
     return folder
+
+
+def folder_of(dataset: str, fields: Sequence[str]) -> Path:
+    """The folder of the last sweep over these fields of the dataset, and of no other sweep.
+
+    The names of datasets may contain hyphens, but those of fields do not, so the last hyphen separates them.
+    """
+    return paths.sweep(dataset, "+".join(fields))
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:

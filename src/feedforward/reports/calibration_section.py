@@ -11,7 +11,7 @@ from feedforward.analysis import calibrations
 from feedforward.analysis.calibrations import VariantCalibration
 from feedforward.analysis.curves import Band, mean_band
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import THIS_DATA, Estimate
+from feedforward.analysis.intervals import Estimate, this_data
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset
 from feedforward.reports import html_page, probability_charts, svg_charts, tables
@@ -57,7 +57,7 @@ def render(findings: Findings) -> Markup:
             "share removed",
         ),
         rows=[_row(entry) for entry in variants],
-        this_data=THIS_DATA,
+        this_data=this_data(findings.draws_split),
     )
     return Markup(html)  # noqa: S704  made by a template that escapes its values
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
+from feedforward.analysis.intervals import NEW_DATA, this_data
 from feedforward.reports import (
     baseline_section,
     calibration_section,
@@ -80,6 +80,7 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
     sections = [_section(entry, lecture.get(entry.name), additions) for entry in findings]
     most = chart_data.MOST_NUMBERS // max(1, len(findings))
     protocols = [contents.protocols(entry, lecture[entry.name]) for entry in findings if entry.name in lecture]
+    by_split = any(entry.draws_split for entry in findings)
     data = [
         chart_data.dataset(entry, additions.references.get(entry.name, ()), most)
         for entry in findings
@@ -92,10 +93,11 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
         sections=sections,
         protocols=[entry for entry in protocols if entry["rows"]],
         additions=additions,
-        this_data=THIS_DATA,
+        this_data=this_data(by_split),
+        this_data_final=this_data(by_split=False),
         new_data=NEW_DATA,
         rule=RULE,
-        explained=tables.EXPLANATION,
+        explained=tables.explanation(by_split),
     )
     return html_page.with_policy(page)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from feedforward.analysis import single_runs, statistics
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import CONFIDENCE, THIS_DATA, t_quantile
+from feedforward.analysis.intervals import CONFIDENCE, t_quantile, this_data
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.single_runs import SingleRuns
 from feedforward.analysis.statistics import STATISTICS
@@ -57,7 +57,7 @@ def render(stories: Sequence[Story], command: str) -> str:
         ),
         script=html_page.script("charts.js", "lecture.js"),
         command=command,
-        this_data=THIS_DATA,
+        this_data=this_data(),
         wrong=single_runs.RULE,
     )
     return html_page.with_policy(page)

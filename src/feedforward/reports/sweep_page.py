@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from feedforward.analysis.intervals import THIS_DATA, Estimate
+from feedforward.analysis.intervals import Estimate, this_data
 from feedforward.analysis.selection import Better, ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports import html_page, sweep_charts, tables
@@ -101,7 +101,7 @@ def render(content: Content) -> str:
         importance=_importance(content),
         unexplained=f"{100 * max(0.0, 1 - sum(content.importance.values())):.0f} %",
         field_charts=_field_charts(content),
-        population=THIS_DATA,
+        population=this_data(),
     )
 
 

@@ -11,7 +11,7 @@ from feedforward.analysis.claims import OUTCOMES, Verdict
 from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, THIS_DATA, Estimate
+from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Estimate, this_data, varied
 from feedforward.analysis.sequential import MOST_SEEDS
 from feedforward.analysis.statistics import STATISTICS, Summary
 
@@ -35,16 +35,25 @@ HEADLINE = next(iter(SHORT_LABELS))  # tables also show its median, interquartil
 REPLICA, FINAL = ([name for name in SHORT_LABELS if STATISTICS[name].role == role] for role in ("replica", "final"))
 PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
 INTERVAL = f"mean [{PERCENT} t interval over seeds]"
-POPULATION = f"Each interval is a {THIS_DATA}."
 EXPLANATION = (
     "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
     f"claims about its dataset: with at least {PERCENT} probability, all these intervals hold at every number of "
     "seeds, so you may add seeds and check as often as you like. A claim is supported or contradicted when its "
     "interval lies entirely on one side of the border of the claimed region; the verdict is “no difference that "
     "matters” if the interval lies within the margin set in params.yaml; otherwise, the claim is undecided. "
-    "Verdicts are about this data (weights, batch order and split vary); “for new data” is the verdict from the "
-    "interval for new data of this kind, corrected for overlapping splits."
+    "Verdicts are about this data ({varied}); “for new data” is the verdict from the interval for new data of this "
+    "kind, corrected for overlapping splits."
 )
+
+
+def explanation(by_split: bool = True) -> str:
+    """How claims are judged. by_split: whether the split varies over the seeds (Findings.draws_split)."""
+    return EXPLANATION.replace("{varied}", varied(by_split))
+
+
+def population(by_split: bool = True) -> str:
+    """What the intervals are about. by_split: as for `explanation`."""
+    return f"Each interval is a {this_data(by_split)}."
 
 
 def rounded(value: float | None) -> float | None:
@@ -262,10 +271,11 @@ def heading(findings: Findings) -> str:
     return f"{findings.name}: {findings.dataset.title}{sample}"
 
 
-def summary_markdown(findings: Iterable[Findings]) -> str:
+def summary_markdown(findings: Sequence[Findings]) -> str:
     """For each dataset, a section with a table of all statistics and one of the headline statistic."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; an interval needs at least two seeds.\n"]
-    parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
+    by_split = any(entry.draws_split for entry in findings)
+    parts += [textwrap.fill(f"{population(by_split)} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for entry in findings:
         parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHORT_LABELS))]
         if entry.variants:

@@ -147,6 +147,23 @@ def test_both_protocols_are_shown_if_both_were_run(
     assert digests(tmp_path / "both").keys() == digests(folder).keys()
 
 
+def test_report_on_the_lecture_protocol_does_not_say_that_the_split_varies(params: Params, tmp_path: Path) -> None:
+    runs = [run for run in synthetic_runs(params, range(3), "lecture") if run.role == "replica"]
+    written = comparison.compare(runs, params, "lecture", tmp_path / "slides")
+    console = Console(width=500, file=io.StringIO(), record=True)
+    console.print(comparison.render_table(runs, params, "lecture"))
+    texts = [(written / name).read_text() for name in ("index.html", "table.md")] + [console.export_text()]
+    for text in texts:
+        assert "(weights and batch order vary)" in " ".join(text.split())
+        assert "split vary" not in " ".join(text.split())
+
+
+def test_intervals_of_final_models_do_not_say_that_the_split_varies(folder: Path) -> None:
+    page = (folder / "index.html").read_text()
+    final = page[page.index("The final model, ") :]
+    assert "(weights and batch order vary)" in final[: final.index("</p>")]
+
+
 def test_results_that_do_not_fit_the_params_or_protocol_are_rejected(results: list[RunResult], params: Params) -> None:
     fewer = params.model_copy(update={"variants": dict(list(params.variants.items())[:1])})
     with pytest.raises(DataError, match=r"run `dvc repro train`$"):

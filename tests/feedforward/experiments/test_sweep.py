@@ -20,7 +20,7 @@ from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward import tracking
 from feedforward.config.schema import Params, load_params
-from feedforward.experiments import sweep_confirmation
+from feedforward.experiments import search_space, sweep_confirmation, sweep_files
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.search_space import Axis, Point
 from feedforward.experiments.sweep import Sweep, name_of, start
@@ -83,6 +83,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
             (run.params["l2"], run.params["dropout_rate"])
         }
     (folder,) = (tmp_path / "reports" / "sweeps").iterdir()
+    assert folder == sweep_files.folder_of("notes", ["dropout_rate", "l2"])
     assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "sweep.json").read_text()) == outcome
     assert (folder / "table.md").read_text().count("dropout_rate=0.5 l2=0.01") >= 1
@@ -235,6 +236,14 @@ def test_verdict_names_the_best_trial_and_those_not_distinguished_from_it() -> N
         "with one seed, the order of the trials is not significant"
         in synthetic_outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
     )
+
+
+@pytest.mark.usefixtures("small")
+def test_no_two_sweeps_share_a_folder() -> None:
+    sweeps = [("toy-size", ["l2"]), ("toy", ["size", "l2"]), ("toy", ["l2"]), ("toy-l2", ["l2"]), ("toy", ["l2", "l2"])]
+    assert len({sweep_files.folder_of(*sweep) for sweep in sweeps}) == len(sweeps)
+    known = search_space.fields("notes", "original")
+    assert not [field for field in known if "-" in field or "+" in field]
 
 
 def test_sweep_figure_for_one_two_and_more_fields() -> None:

@@ -16,7 +16,7 @@ from synthetic_runs import Shape, replica_run, synthetic_runs
 
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import find
-from feedforward.analysis.intervals import NEW_DATA, THIS_DATA, Estimate
+from feedforward.analysis.intervals import NEW_DATA, Estimate, this_data
 from feedforward.config.schema import Params, load_params
 from feedforward.reports import chart_data, comparison_page
 from feedforward.reports.comparison_page import Additions, HardSample
@@ -258,7 +258,7 @@ def test_template_contains_no_dataset_or_variant_names(params: Params) -> None:
 
 def test_page_names_both_populations_of_the_intervals(page: str) -> None:
     text = ParsedPage(page).text
-    assert text.count(THIS_DATA) >= 5
+    assert text.count(this_data()) >= 5
     assert NEW_DATA in text
 
 
