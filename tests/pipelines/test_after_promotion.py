@@ -55,7 +55,12 @@ class Project:
             datasets={NAME: dataset},
             serving=SERVING,
             promotion={"holdout_models": 1, "shadow": {"requests": 20, "agreement": 0.3}},
-            retraining={"use_feedback": True, "minimum_new_samples": LABELED, "schedule": {"cron": None}},
+            retraining={
+                "use_feedback": True,
+                "review": False,
+                "minimum_new_samples": LABELED,
+                "schedule": {"cron": None},
+            },
         )
 
     def change_params(self, **values: Any) -> None:

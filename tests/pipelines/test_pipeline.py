@@ -1,10 +1,12 @@
 """The whole pipeline with DVC on small data, from files to reports: killed, rerun, and started twice at once."""
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from waiting import until
 
 from faults import workspace
 from faults.workspace import DVC, NAME, Completed, digests
-from feedforward.core import processes
+from feedforward.core import append_only_log, processes
+from feedforward.data import feedback_decisions
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -114,6 +117,37 @@ def test_error_of_a_second_job_names_the_running_process(finished_workspace: Pat
     with processes.only_one(finished_workspace / ".locks" / f"vectorize-{NAME}.lock", "a test"):
         done = vectorize(finished_workspace)
     workspace.one_line(done, 75, f"process {os.getpid()} (a test) is running here")
+
+
+@pytest.mark.proves("A sample that is rejected, or not accepted when this is required, leaves the training data")
+def test_decisions_about_samples_take_effect_without_a_retraining(tmp_path: Path) -> None:
+    folder = workspace.prepare(tmp_path / "decisions")
+
+    def collected(*command: str) -> int:
+        done = workspace.run(folder, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        done = repro(folder, f"vectorize@{NAME}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        manifest = json.loads((folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
+        return int(manifest.get("collected", 0))
+
+    assert collected(*DVC, "--version") == 0
+    for k in range(3):
+        text = f"A rather fine film, number {k}, with a good story and good actors in it."
+        entry = {"text": text, "label": "positive", "digest": hashlib.sha256(text.encode()).hexdigest()}
+        append_only_log.append(folder / "data" / "incoming" / f"{NAME}.jsonl", entry)
+    assert collected(*DVC, "--version") == 0  # samples that arrive are the retraining's to take
+    workspace.change_params(folder, {"retraining": {"use_feedback": True, "review": False}})
+    assert collected(*DVC, "--version") == 3
+    accepted, rejected, _ = map(feedback_decisions.sample_id, feedback_entries(folder))
+    assert collected(*workspace.FEEDFORWARD, "feedback", NAME, "--reject", rejected) == 2
+    workspace.change_params(folder, {"retraining": {"use_feedback": True, "review": True}})
+    assert collected(*workspace.FEEDFORWARD, "feedback", NAME, "--accept", accepted) == 1
+    assert "up to date" in repro(folder, f"vectorize@{NAME}").stdout
+
+
+def feedback_entries(folder: Path) -> Iterator[dict[str, object]]:
+    return append_only_log.read(folder / "data" / "incoming" / f"{NAME}.jsonl")
 
 
 @pytest.mark.parametrize(

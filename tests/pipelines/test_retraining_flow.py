@@ -123,6 +123,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     params["datasets"][NAME]["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
     params["retraining"] = {
         "use_feedback": True,
+        "review": False,
         "minimum_new_samples": LABELED,
         "schedule": {"cron": "* * * * *"},  # every minute
         "notify": "custom-webhook/ops",

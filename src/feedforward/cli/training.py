@@ -33,7 +33,7 @@ def run() -> None:
     """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
-    from feedforward.data import class_folders
+    from feedforward.data import class_folders, feedback
     from feedforward.data.sources import download
     from pipelines import dvc_repro, locks
 
@@ -52,6 +52,9 @@ def run() -> None:
                 message(escaped(one_line(text)))
             for text in class_folders.left_out(name, dataset):
                 message(escaped(one_line(text)))
+            if params.retraining.use_feedback:
+                with feedback.locked(name):  # `dvc checkout` may have restored samples that have since been rejected
+                    feedback.withdraw(name, params.retraining.review)
         dvc_repro.repro(paths.root())
     _conclude(paths.root())
 

@@ -4,13 +4,15 @@ The service appends samples to `paths.incoming`. `take` adds the valid ones that
 `retraining.review`, that somebody has accepted) to `paths.collected`, which DVC tracks and `vectorize` reads. A sample
 is valid if its label is known and its digest correct, it is within the bounds that the dataset's expectations set for
 each sample, nobody has given it a different label, and it is in neither split, so no test sample is used for training.
+A decision that rules out a sample of the snapshot removes it at once (`withdraw`), so DVC sees that the file changed.
 """
 
 import base64
 import binascii
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
-from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.core import append_only_log, atomic_files, locks, paths
 from feedforward.core.errors import DataError
 from feedforward.data import feedback_decisions
 from feedforward.data import manifest as manifest_file
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from feedforward.data.readers.text_encoder import TextEncoder
 
 FIRST_LINE = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
+WITHDRAWN = "withdrawn"  # key of the line in which `withdraw` lists samples that it removed; `take` removes the line
 TWO_LABELS = "given two labels"
 STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry that the snapshot keeps
 
@@ -46,9 +49,7 @@ class Sample:
 
     def is_wanted(self, review: bool) -> bool:
         """Whether the sample should be used for training. review: whether somebody must have accepted it."""
-        if self.decision is None:
-            return not review
-        return self.decision.verdict == ACCEPTED
+        return feedback_decisions.is_wanted(self.decision, review)
 
 
 class Counts:
@@ -69,7 +70,7 @@ class Intake:
     """How the snapshot should change. new: samples to add. refused: reason → number of samples that are not added.
 
     waiting: number of valid samples that are not added because nobody has accepted them yet. withdrawn: IDs of samples
-    to remove, because training no longer wants them.
+    to remove, because training no longer wants them, and of those that `withdraw` has removed.
     """
 
     new: list[dict[str, Any]]
@@ -95,17 +96,79 @@ def read(name: str) -> list[dict[str, Any]]:
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
     """Add new, valid samples to the snapshot, and remove those that are no longer wanted; return the number added.
 
-    The snapshot is created if it does not exist. Without `collect`, or before the dataset is vectorized, an existing
-    snapshot does not change. review: only samples that somebody has accepted are wanted.
+    The snapshot is created if it does not exist. Without `collect`, an existing snapshot does not change; before the
+    dataset is vectorized, nothing is added. review: only samples that somebody has accepted are wanted.
+
+    Raises:
+        DataError: a sample of the snapshot was changed. Busy: a review of this dataset does not end.
     """
-    intake, snapshot = Intake([], {}), read(name)
-    if collect and (paths.vectorized(name) / "manifest.json").is_file():
-        intake = examine(name, dataset, review)
-        snapshot = [entry for entry in snapshot if sample_id(entry) not in intake.withdrawn]
-    if intake.new or intake.withdrawn or not paths.collected(name).is_file():
-        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [FIRST_LINE, *snapshot, *intake.new])
-        atomic_files.write_text(paths.collected(name), lines, "collect")
+    if not collect:
+        if not paths.collected(name).is_file():
+            _write(name, [])
+        return 0
+    with locked(name):
+        if (paths.vectorized(name) / "manifest.json").is_file():
+            intake = examine(name, dataset, review)
+        else:
+            intake = Intake([], {}, withdrawn=_removed(name) | _unwanted(name, review))
+        if intake.new or intake.withdrawn or not paths.collected(name).is_file():
+            kept = [entry for entry in read(name) if sample_id(entry) not in intake.withdrawn]
+            _write(name, [*kept, *intake.new])
     return len(intake.new)
+
+
+def withdraw(name: str, review: bool = False) -> None:
+    """Remove from the snapshot the samples that decisions rule out. The caller holds `locked(name)`.
+
+    A line about them remains, so that the file differs from everything that `take` writes. Otherwise, if this happened
+    after `vectorize` had read the samples but before DVC recorded what the stage had read, DVC would take the old data
+    for those of the new snapshot.
+    """
+    if unwanted := _unwanted(name, review):
+        kept = [entry for entry in read(name) if sample_id(entry) not in unwanted]
+        _write(name, [*kept, {WITHDRAWN: sorted(unwanted | _removed(name))}])
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Keep other processes from changing the snapshot, and from deciding on its samples, during the block.
+
+    Raises:
+        Busy: another process held the lock for locks.SHORT seconds.
+    """
+    lock = paths.reviews(name).with_name(f".{name}.snapshot.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locks.holding(lock):
+        yield
+
+
+def _write(name: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [FIRST_LINE, *entries])
+    atomic_files.write_text(paths.collected(name), lines, "collect")
+
+
+def _removed(name: str) -> frozenset[str]:
+    """IDs of the samples that `withdraw` has removed since the last `take`."""
+    lines = (entry.get(WITHDRAWN) for entry in append_only_log.read(paths.collected(name)))
+    return frozenset(str(id_) for ids in lines if isinstance(ids, list) for id_ in ids)
+
+
+def _unwanted(name: str, review: bool) -> frozenset[str]:
+    """IDs of the samples of the snapshot that decisions rule out: this label, or all but another label."""
+    snapshot = {sample_id(entry): entry for entry in read(name)}
+    decisions = feedback_decisions.read(name) if snapshot else {}
+    labels = _labels(snapshot | _incoming(name), decisions) if decisions else {}
+
+    def is_unwanted(id_: str, entry: Mapping[str, Any]) -> bool:
+        candidates, is_decided = labels.get(str(entry["digest"]), (set(), False))
+        other_label = is_decided and candidates != {str(entry["label"])}
+        return other_label or not feedback_decisions.is_wanted(decisions.get(id_), review)
+
+    return frozenset(id_ for id_, entry in snapshot.items() if is_unwanted(id_, entry))
+
+
+def _incoming(name: str) -> dict[str, dict[str, Any]]:
+    return {sample_id(entry): entry for entry in append_only_log.read(paths.incoming(name))}
 
 
 def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
@@ -125,7 +188,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
             new.append({key: sample.entry[key] for key in STORED_FIELDS if key in sample.entry})
         else:
             waiting += 1
-    return Intake(new, dict(sorted(refused.items())), waiting, frozenset(withdrawn))
+    return Intake(new, dict(sorted(refused.items())), waiting, _removed(name) | withdrawn)
 
 
 def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
@@ -134,7 +197,7 @@ def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[S
     counts: a cache, for callers that call this function repeatedly.
     """
     snapshot = read(name)
-    entries = {sample_id(entry): entry for entry in [*snapshot, *append_only_log.read(paths.incoming(name))]}
+    entries = {sample_id(entry): entry for entry in snapshot} | _incoming(name)
     if not entries:
         return []
     used, decisions = {sample_id(entry) for entry in snapshot}, feedback_decisions.read(name)

@@ -38,6 +38,15 @@ def sample_id(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(f"{entry.get('digest')}\n{entry.get('label')}".encode()).hexdigest()[:ID_DIGITS]
 
 
+def is_wanted(decision: Decision | None, review: bool) -> bool:
+    """Whether training may use a sample about which this was decided. review: whether somebody must have accepted it.
+
+    >>> is_wanted(None, review=False), is_wanted(None, review=True)
+    (True, False)
+    """
+    return not review if decision is None else decision.verdict == ACCEPTED
+
+
 def read(name: str) -> dict[str, Decision]:
     """The last decision about each sample of a dataset, by sample ID."""
     decisions = {}

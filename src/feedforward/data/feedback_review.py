@@ -57,14 +57,14 @@ def review(
     reason: str = "",
     counts: Counts | None = None,
 ) -> ReviewResult:
-    """Record decisions to accept or reject samples.
+    """Record decisions to accept or reject samples, and remove from the snapshot those that are no longer wanted.
 
     accept, reject: sample IDs or unique prefixes. accept_all: also accept every valid sample that is waiting.
 
     Raises:
         ParamsError: an ID is unknown or ambiguous, both accepted and rejected, or belongs to a sample that training
             cannot use, or the reason is invalid; nothing is recorded.
-        DataError: the dataset has not been vectorized.
+        DataError: the dataset has not been vectorized. Busy: the samples are locked for too long.
     """
     reason = reasons.clean(reason)
     all_samples = samples(name, dataset, counts)
@@ -76,10 +76,12 @@ def review(
     if problems := [*_contradictions(accepted, rejected)]:
         raise ParamsError(problems)
     counts_by_verdict: dict[str, int] = {}
-    for verdict, chosen in ((ACCEPTED, accepted), (REJECTED, rejected)):
-        new = {s.id: s.entry for s in chosen if s.decision is None or s.decision.verdict != verdict}
-        feedback_decisions.append(name, new.values(), verdict, via, reason)
-        counts_by_verdict[verdict] = len(new)
+    with feedback.locked(name):
+        for verdict, chosen in ((ACCEPTED, accepted), (REJECTED, rejected)):
+            new = {s.id: s.entry for s in chosen if s.decision is None or s.decision.verdict != verdict}
+            feedback_decisions.append(name, new.values(), verdict, via, reason)
+            counts_by_verdict[verdict] = len(new)
+        feedback.withdraw(name)
     decided = {sample.id for sample in (*accepted, *rejected)}
     waiting = sum(state_of(sample) == "waiting" and sample.id not in decided for sample in all_samples)
     return ReviewResult(**counts_by_verdict, waiting=waiting)

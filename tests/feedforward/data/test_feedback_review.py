@@ -1,9 +1,11 @@
 """Samples that people accept or reject: which samples are trained on, and that no decision is lost."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,11 @@ def states() -> dict[str, str]:
 def id_of(text: str, label: str) -> str:
     samples = feedback_review.samples(NAME, reviews())
     [match] = [s.id for s in samples if (s.entry["text"], s.entry["label"]) == (text, label)]
+    return match
+
+
+def sample_of(id_: str) -> feedback.Sample:
+    [match] = [sample for sample in feedback_review.samples(NAME, reviews()) if sample.id == id_]
     return match
 
 
@@ -74,7 +81,8 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
     assert len(Split.load(paths.vectorized(NAME) / "train")) == 5
     rejected_id = id_of("good fun", "positive")
     feedback_review.review(NAME, reviews(), reject=[rejected_id])
-    assert feedback.examine(NAME, reviews()).withdrawn == {rejected_id}
+    assert collected_texts() == ["so so good"]  # at once, so that DVC sees the change
+    assert feedback.examine(NAME, reviews()).withdrawn == {rejected_id}  # a reason to train again
     feedback.take(NAME, reviews(), collect=True)
     assert collected_texts() == ["so so good"]
     preparation.vectorize(NAME, reviews(), collect=True)
@@ -82,6 +90,49 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
     assert feedback.examine(NAME, reviews()).withdrawn == frozenset()
     # once a review is required, samples that nobody has accepted are withdrawn
     assert feedback.examine(NAME, reviews(), review=True).withdrawn == {id_of("so so good", "positive")}
+
+
+def test_a_rejection_differs_from_every_finished_snapshot(root: Path) -> None:
+    # DVC records the content of the snapshot after `vectorize` has ended. If somebody rejects a sample that the stage
+    # has read, this content must not be that of the next snapshot; otherwise, the sample would stay in the data.
+    store_correction(NAME, "positive", "good fun")
+    feedback.take(NAME, reviews(), collect=True)
+    finished = [paths.collected(NAME).read_bytes()]
+    feedback_review.review(NAME, reviews(), reject=[id_of("good fun", "positive")])
+    recorded = paths.collected(NAME).read_bytes()
+    assert b"good fun" not in recorded
+    feedback.take(NAME, reviews(), collect=True)
+    finished.append(paths.collected(NAME).read_bytes())
+    assert recorded not in finished
+
+
+def test_accepting_another_label_removes_a_sample_at_once(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    feedback.take(NAME, reviews(), collect=True)
+    store_correction(NAME, "negative", "good fun")
+    assert collected_texts() == ["good fun"]
+    feedback_review.review(NAME, reviews(), accept=[id_of("good fun", "negative")])
+    assert collected_texts() == []
+
+
+def test_decisions_apply_to_a_snapshot_before_its_dataset_is_vectorized(root: Path) -> None:
+    for text in ("good fun", "so so good"):
+        store_correction(NAME, "positive", text)
+    feedback.take(NAME, reviews(), collect=True)
+    feedback_review.review(NAME, reviews(), accept=[id_of("good fun", "positive")])
+    shutil.rmtree(paths.vectorized(NAME))
+    feedback.take(NAME, reviews(), collect=True, review=True)
+    assert collected_texts() == ["good fun"]
+
+
+def test_a_sample_is_not_added_while_somebody_rejects_it(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    rejected_id = id_of("good fun", "positive")
+    with ThreadPoolExecutor(1) as other, feedback.locked(NAME):
+        taken = other.submit(feedback.take, NAME, reviews(), collect=True)
+        feedback_decisions.append(NAME, [sample_of(rejected_id).entry], "rejected", "command", "")
+    assert taken.result() == 0
+    assert collected_texts() == []
 
 
 def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> None:
