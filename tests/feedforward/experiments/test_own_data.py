@@ -126,7 +126,7 @@ def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) ->
 
 def test_first_fetch_records_digests(prepared: Params) -> None:
     recorded = json.loads((paths.raw("diabetes") / "digests.json").read_text())
-    assert len(recorded["diabetes.csv"]) == 64
+    assert len(recorded["diabetes.csv"]["sha256"]) == 64
 
 
 def test_derived_expectations_are_written_and_met(prepared: Params) -> None:

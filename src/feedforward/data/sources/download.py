@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from feedforward.config.schema import DIGESTS, SourceFile
 from feedforward.core import atomic_files, paths
@@ -25,6 +26,13 @@ from feedforward.data.sources.progress_bar import Bar
 MIRROR = "FEEDFORWARD_MIRROR"
 
 log = logging.getLogger(__name__)
+
+
+class _Fetched(NamedTuple):
+    """What is recorded about a file. entry: digest of its entry then; None in records of releases up to 0.2."""
+
+    sha256: str
+    entry: str | None = None
 
 
 def stored_name(key: str, file: SourceFile) -> str:
@@ -42,20 +50,27 @@ def fetch(
     """Fetch every file that `folder` does not already contain unchanged, and record the digests of all files there.
 
     A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched, unless
-    `accept_changes` is set. Such new content replaces the old only when all files have arrived.
+    `accept_changes` is set. If its entry has changed since then, it is fetched again, so that new URLs or a new number
+    of files are not ignored. New content replaces the old only when all files have arrived.
 
     Raises:
         SourceError: no source provides a file with the expected content.
     """
-    recorded = {} if accept_changes else _read_digests(folder)
-    digests = {}
+    recorded = {} if accept_changes else _read_fetched(folder)
+    fetched = {}
     with contextlib.ExitStack() as arrived, Bar() as bar:
         for key, file in files.items():
-            target, expected = folder / stored_name(key, file), file.sha256 or recorded.get(key)
+            target, entry, before = folder / stored_name(key, file), _entry_digest(file), recorded.get(key)
+            expected = file.sha256 or (before.sha256 if before and before.entry in (None, entry) else None)
             if expected is None or archives.content_digest(target, file) != expected:
                 expected = _fetch_file(key, file, expected, target, mirrors, policy or RetryPolicy(), bar, arrived)
-            digests[key] = expected
-    atomic_files.write_json(folder / DIGESTS, digests, "fetch")
+            if before and not file.sha256 and before.sha256 != expected:
+                raise SourceError(
+                    f"{key}: its entry in params.yaml has changed, and so has its content: expected SHA-256"
+                    f" {before.sha256}, received {expected}; `feedforward fetch {folder.name}` accepts changed data"
+                )
+            fetched[key] = _Fetched(expected, entry)._asdict()
+    atomic_files.write_json(folder / DIGESTS, fetched, "fetch")
 
 
 def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
@@ -63,7 +78,7 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
 
     Files with a `sha256` in params.yaml, which cannot change, are skipped, as are missing and not yet fetched files.
     """
-    recorded, changed = _read_digests(folder), {}
+    recorded, changed = _read_fetched(folder), {}
     for key, file in files.items():
         location = local_source(file)
         if location is None or file.sha256 is not None or key not in recorded:
@@ -71,7 +86,7 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
         try:
             defaults = (RetryPolicy(), Bar())
             received = _members(location, file, *defaults) if file.archive == "folder" else read(location, *defaults)
-            if archives.source_digest(received, file) != recorded[key]:
+            if archives.source_digest(received, file) != recorded[key].sha256:
                 changed[key] = location
         except (Unreachable, DataError, EOFError):
             changed[key] = location
@@ -105,12 +120,19 @@ def find_unavailable(
     ]
 
 
-def _read_digests(folder: Path) -> dict[str, str]:
+def _read_fetched(folder: Path) -> dict[str, _Fetched]:
     try:
         recorded = atomic_files.read_json(folder / DIGESTS)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {
+            key: _Fetched(value) if isinstance(value, str) else _Fetched(**value) for key, value in recorded.items()
+        }
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError):
         return {}
-    return recorded if isinstance(recorded, dict) else {}
+
+
+def _entry_digest(file: SourceFile) -> str:
+    """A digest of what determines the content: all but `sha256` and the limit. A digest, as URLs may hold passwords."""
+    return atomic_files.digest(file.model_dump(mode="json", exclude={"sha256", "max_bytes"}))
 
 
 def _locations(key: str, file: SourceFile, expected: str | None, mirrors: Sequence[str]) -> Iterator[str]:

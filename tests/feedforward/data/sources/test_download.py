@@ -58,11 +58,15 @@ def put_numbers(folder, content=PACKED):
     return folder
 
 
+def recorded_digests(raw):
+    return {key: record["sha256"] for key, record in json.loads((raw / "digests.json").read_text()).items()}
+
+
 def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
     put_numbers(root / "mirror")
     raw = fetch(numbers_file(), root, ["mirror"])
     assert (raw / "numbers").read_bytes() == CONTENT
-    assert json.loads((raw / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
+    assert recorded_digests(raw) == {KEY: sha256(CONTENT)}
     assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "numbers"]
 
 
@@ -267,12 +271,55 @@ def test_files_without_a_digest_must_match_their_first_fetch(root):
     assert (fetch(files, root) / "own.csv").read_text() == "second"
 
 
-def test_a_damaged_file_of_digests_is_ignored(root):
+def test_a_changed_url_of_a_file_without_a_digest_is_not_ignored(root):
+    with serving({"/v1.csv": [complete(b"first")], "/copy.csv": [complete(b"first")]}) as server:
+        raw = fetch({"own.csv": SourceFile(urls=(f"{server.url}/v1.csv",))}, root)
+        fetch({"own.csv": SourceFile(urls=(f"{server.url}/copy.csv",))}, root)
+        assert server.requested == ["/v1.csv", "/copy.csv"]
+        before = (raw / "digests.json").read_text()
+    (root / "mirror" / "own.csv").write_text("first")
+    with serving({"/v2.csv": [complete(b"second")]}) as server:
+        changed = {"own.csv": SourceFile(urls=(f"{server.url}/v2.csv",))}
+        with pytest.raises(SourceError, match=r"^own\.csv: its entry .* `feedforward fetch raw` accepts changed data$"):
+            fetch(changed, root, ["mirror"])
+        assert ((raw / "own.csv").read_text(), (raw / "digests.json").read_text()) == ("first", before)
+        download.fetch(changed, raw, ["mirror"], accept_changes=True)
+        assert (raw / "own.csv").read_text() == "second"
+        fetch(changed, root)
+        assert server.requested == ["/v2.csv"] * 2
+
+
+@pytest.mark.parametrize("was_pinned", [True, False])
+def test_a_changed_number_of_files_is_checked(root, was_pinned):
+    for number in range(3):
+        (root / "own" / "yes").mkdir(parents=True, exist_ok=True)
+        (root / "own" / "yes" / f"{number}.txt").write_text(str(number))
+    values = {"urls": ("own",), "archive": "folder", "folders": ("yes",)}
+    raw = fetch({"own": SourceFile(**values)}, root)
+    if was_pinned:
+        fetch({"own": SourceFile(**values, sha256=recorded_digests(raw)["own"])}, root)
+    with pytest.raises(SourceError, match="expected 500 members"):
+        fetch({"own": SourceFile(**values, file_count=500)}, root)
+    fetch({"own": SourceFile(**values, file_count=3)}, root)
+
+
+def test_digests_recorded_by_earlier_releases_remain_valid(root):
+    (root / "own.csv").write_text("first")
+    files = {"own.csv": SourceFile(urls=("own.csv",))}
+    raw = fetch(files, root)
+    (raw / "digests.json").write_text(json.dumps(recorded_digests(raw)))
+    (root / "own.csv").write_text("second")
+    assert (fetch(files, root) / "own.csv").read_text() == "first"
+    assert recorded_digests(raw) == {"own.csv": sha256(b"first")}
+
+
+@pytest.mark.parametrize("content", [b"\xff{", b"[]", b'{"numbers.gz": {"sha": "0"}}', b'{"numbers.gz": 1}'])
+def test_a_damaged_file_of_digests_is_ignored(root, content):
     put_numbers(root / "mirror")
     (root / "raw").mkdir()
-    (root / "raw" / "digests.json").write_bytes(b"\xff{")
+    (root / "raw" / "digests.json").write_bytes(content)
     fetch(numbers_file(), root, ["mirror"])
-    assert json.loads((root / "raw" / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
+    assert recorded_digests(root / "raw") == {KEY: sha256(CONTENT)}
 
 
 def test_digest_of_an_archive_is_computed_from_its_members(root):
