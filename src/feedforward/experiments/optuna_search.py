@@ -5,6 +5,7 @@ stored state: when it is restarted, it proposes the same points, and the fingerp
 recognized.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -25,13 +26,17 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=INDEPENDENT_TRIALS)
         self._study = optuna.create_study(sampler=sampler, direction=DIRECTIONS[better])
+        self._axes = {axis.field: axis for axis in axes}
         self._distributions = {axis.field: _distribution(axis) for axis in axes}
         self._pending_trials: list[Any] = []
 
     def ask(self, count: int) -> list[Point]:
         """The next `count` points to try."""
         self._pending_trials = [self._study.ask(self._distributions) for _ in range(count)]
-        return [{field: _rounded(value) for field, value in trial.params.items()} for trial in self._pending_trials]
+        return [
+            {field: _rounded(value, self._axes[field]) for field, value in trial.params.items()}
+            for trial in self._pending_trials
+        ]
 
     def tell(self, results: Sequence[float | None]) -> None:
         """Report the result of each point that `ask` returned last, in the same order; None if the trial failed."""
@@ -55,9 +60,19 @@ def _distribution(axis: Axis) -> Any:
     return distributions.FloatDistribution(float(low), float(high), log=axis.is_log)
 
 
-def _rounded(value: Value) -> Value:
-    """Round to four significant digits, for readability."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _rounded(value: Value, axis: Axis) -> Value:
+    """Round to four significant digits, for readability; to more if the range is narrow, and never beyond its ends.
+
+    >>> _rounded(0.123456, Axis("dropout_rate", (0.1, 0.5), is_range=True))
+    0.1235
+    >>> _rounded(0.12345678, Axis("dropout_rate", (0.123, 0.124), is_range=True))
+    0.123457
+    """
+    low, high = axis.values[0], axis.values[-1]
+    if not axis.is_range or isinstance(value, str | int) or isinstance(low, str) or isinstance(high, str):
+        return value
+    leading = math.floor(math.log10(max(abs(low), abs(high)) / (high - low)))  # digits that both ends share
+    return float(min(max(float(f"{value:.{4 + max(0, leading)}g}"), low), high))
 
 
 def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Local sources that change after the fetch are detected and can be fetched again; `init` on folders of pictures."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
     rows = [len(np.load(paths.vectorized("own") / part / "labels.npy")) for part in ("train", "test")]
     assert sum(rows) == 24
     assert params.datasets["own"].labels == ("bar", "beam")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
+def test_an_added_file_with_a_name_that_cannot_be_stored_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell, name: bytes
+) -> None:
+    source = write_pictures(tmp_path / "flowers")
+    params = initialize(tmp_path, source, monkeypatch)
+    preparation.fetch("own", params.datasets["own"], params)
+    added = source / "bar" / os.fsdecode(name)
+    added.write_bytes((source / "bar" / "0.png").read_bytes())
+    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
+    assert shell.run("fetch", "own") == 1
+    assert "rename it, then run `feedforward fetch`" in shell.stderr
+    added.rename(source / "bar" / "renamed.png")
+    assert shell.run("fetch", "own") == 0
 
 
 @pytest.mark.parametrize(

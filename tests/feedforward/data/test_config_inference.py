@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,59 @@ def test_class_folders_that_cannot_be_used_are_left_out_and_reported(tmp_path: P
         write(f"few/{folder}", 1)
     with pytest.raises(InputError, match="few: must contain at least two classes with at least two files each"):
         config_inference.guess(tmp_path / "few")
+
+
+def write_texts(folder: Path, count: int = 5) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number}.txt").write_text(f"{folder.name} number {number}".encode("ascii", "replace").decode())
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (b"pos/caf\xe9.txt", "its name is not valid UTF-8"),
+        (b"pos/deep\xe9/0.txt", "its name is not valid UTF-8"),
+        (b"caf\xe9/0.txt", "its name is not valid UTF-8"),
+        (b"pos/a\nb.txt", "its name contains a line break or NUL"),
+        (b"a\nb/0.txt", "its name contains a line break or NUL"),
+        (b"train-images-idx3-ubyte", None),  # init reads texts, so it ignores this file
+        (b"pos/Icon\n", None),
+    ],
+)
+def test_names_that_cannot_be_stored_are_refused_before_params_yaml_is_changed(
+    tmp_path: Path, name: bytes, problem: str | None
+) -> None:
+    for folder in ("neg", "pos"):
+        write_texts(tmp_path / "set" / folder)
+    file = tmp_path / "set" / os.fsdecode(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("one")
+    (file.parent / "1.txt").write_text("two")
+    if problem is None:
+        assert config_inference.guess(tmp_path / "set").entry["labels"] == ["neg", "pos"]
+        return
+    with pytest.raises(InputError, match=f"{problem}; rename it, then run init again") as caught:
+        config_inference.guess(tmp_path / "set")
+    str(caught.value).encode()
+
+
+def test_the_name_of_a_table_or_folder_must_be_valid_unicode(tmp_path: Path) -> None:
+    table = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    table.write_text("a,label\n" + "1,x\n2,y\n" * 20)
+    write_texts(tmp_path / os.fsdecode(b"s\xe9t") / "neg")
+    write_texts(tmp_path / os.fsdecode(b"s\xe9t") / "pos")
+    for path in (table, tmp_path / os.fsdecode(b"s\xe9t")):
+        with pytest.raises(InputError, match="its name is not valid UTF-8; rename it, then run init again"):
+            config_inference.guess(path)
+
+
+def test_a_left_out_class_with_an_undecodable_name_is_reported_readably(tmp_path: Path) -> None:
+    for folder in ("neg", "pos"):
+        write_texts(tmp_path / "set" / folder)
+    write_texts(tmp_path / "set" / os.fsdecode(b"caf\xe9"), count=1)
+    [reason] = [line for line in config_inference.guess(tmp_path / "set").reasons if "single file" in line]
+    reason.encode()
 
 
 def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

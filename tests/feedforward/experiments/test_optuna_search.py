@@ -42,6 +42,16 @@ def test_search_continues_after_a_failed_trial() -> None:
     assert len(search.ask(1)) == 1
 
 
+@pytest.mark.parametrize(
+    "ends", [(0.123411, 0.123414), (0.99996, 0.99999), (1e-5, 0.1), (0.0, 0.5), (0.00012344, 0.0123), (0, 1)]
+)
+def test_points_stay_in_the_range_and_differ(ends: tuple[float, float]) -> None:
+    points = [float(point["dropout_rate"]) for point in Search([Axis("dropout_rate", ends, True)]).ask(10)]
+    assert all(ends[0] <= point <= ends[1] for point in points)
+    assert len(set(points)) == 10
+    assert max(len(repr(point)) for point in points) <= 11  # readable
+
+
 @pytest.mark.slow
 def test_maximizing_tries_the_same_points_as_minimizing_the_negative() -> None:
     searches = Search(AXES), Search(AXES, "higher")

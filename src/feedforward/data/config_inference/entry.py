@@ -3,7 +3,7 @@
 import re
 import stat
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from feedforward.config.schema import Params, check
 from feedforward.core import atomic_files, processes
 from feedforward.core.errors import InputError, ParamsError, one_line
 from feedforward.data.config_inference.column_roles import Column
+from feedforward.data.sources import archives
 
 FLOW_WIDTH = 90  # maximum characters of a mapping that is written on one line
 UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # read as text without quotes by every YAML parser
@@ -28,6 +29,17 @@ class Guess:
     entry: dict[str, Any]
     reasons: list[str]
     columns: list[Column] = field(default_factory=list)
+
+
+def check_names(files: Iterable[Path]) -> None:
+    """Check that files and the folders that contain them have names that can be stored.
+
+    Raises:
+        InputError: a name cannot be stored.
+    """
+    for file in files:
+        if problem := archives.name_problem(str(file)):
+            raise InputError(ascii(str(file))[1:-1], f"{problem}; rename it, then run init again")
 
 
 def name_of(path: Path) -> str:

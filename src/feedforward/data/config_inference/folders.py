@@ -12,7 +12,14 @@ import numpy as np
 from feedforward.core.errors import DataError, InputError
 from feedforward.data import class_folders
 from feedforward.data.class_folders import IMAGE_SUFFIXES, TEXT_SUFFIXES, is_visible
-from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, name_of, text_network
+from feedforward.data.config_inference.entry import (
+    Guess,
+    check_names,
+    complete_guess,
+    dense_network,
+    name_of,
+    text_network,
+)
 from feedforward.data.readers import encodings, idx
 
 MAX_SIDE = 64  # longest side of a scaled image, in pixels
@@ -31,7 +38,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     """The guessed entry for four idx files; None if the folder does not contain them.
 
     Raises:
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or has an invalid name.
     """
     matches = {name: match for name in names if (match := IDX.fullmatch(name)) and not name.startswith(".")}
     keys = {
@@ -40,6 +47,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     }
     if set(keys) != {(split, part) for split in ("train", "test") for part in ("features", "labels")}:
         return None
+    check_names(path / name for name in keys.values())
     contents = {key: _idx_array(path / name) for key, name in keys.items()}
     for split in ("train", "test"):
         if len(contents[split, "features"]) != len(contents[split, "labels"]):
@@ -88,7 +96,7 @@ def guess_class_folders(path: Path) -> Guess:
     """The guessed entry for class folders.
 
     Raises:
-        InputError: there are no class folders, or an image cannot be read (the message names it).
+        InputError: there are no class folders, or a file cannot be read or has an invalid name (the message names it).
     """
     parts = {folder.name.lower(): folder.name for folder in _subfolders(path)}
     train, test, validation = (
@@ -174,6 +182,7 @@ def _complete(
     test_folders = [path / test / name for name in classes] if test else []
     read = IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES
     test_files = [file for folder in test_folders for file in _files(folder) if _is_of(file, read)]
+    check_names([*files, *test_files])
     folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *test_files)})
     suffixes = sorted({file.suffix for file in (*files, *test_files)})  # as spelled, because those of test may differ
     key = name_of(path)

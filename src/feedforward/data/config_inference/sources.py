@@ -6,7 +6,7 @@ from pathlib import Path
 
 from feedforward.core.errors import InputError
 from feedforward.data.config_inference import folders, tables
-from feedforward.data.config_inference.entry import Guess
+from feedforward.data.config_inference.entry import Guess, check_names
 
 TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".jsonl", ".ndjson")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".xls", ".xlsx")
@@ -22,6 +22,7 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
         raise InputError(str(path), "init inspects only local data: download it first, or add its URL to files.*.urls")
     if not path.exists():
         raise InputError(str(path), "no such file or folder")
+    check_names([path])
     if path.is_dir():
         return _guess_folder(path)
     suffix = path.name.lower().removesuffix(".gz")

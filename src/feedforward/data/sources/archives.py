@@ -54,6 +54,9 @@ def source_digest(received: Iterable[Any], file: SourceFile) -> str:
     """SHA-256 (hex) of the current content of a source, without storing it; see `write_content`.
 
     received: the bytes of a file in chunks, or the names and contents of a folder's members.
+
+    Raises:
+        DataError, EOFError: see `write_content`.
     """
     if file.archive in ("none", "gzip"):
         sha256 = hashlib.sha256()
@@ -62,7 +65,7 @@ def source_digest(received: Iterable[Any], file: SourceFile) -> str:
         return sha256.hexdigest()
     if file.archive == "tar":
         received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))
-    digests = {str(path): hashlib.sha256(content).hexdigest() for path, content in received}
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in _checked(received, file)}
     return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _sort_paths(digests, file))).hexdigest()
 
 
@@ -122,12 +125,12 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
     """Write the members as Parquet, in the order described in SourceFile; return their digest.
 
     Raises:
-        DataError: a member occurs twice, or there are more or fewer than `file` requires.
+        DataError: a member occurs twice or has an invalid name, or there are more or fewer than `file` requires.
     """
     members: dict[str, tuple[int, int, str]] = {}
     # Members arrive in any order and must be sorted, so they are buffered, in an unnamed file to save memory
     with tempfile.TemporaryFile(dir=Path(target.name).parent) as buffer:
-        for path, content in received:
+        for path, content in _checked(received, file):
             if path in members:
                 raise DataError(f"{file.archive}: member {path!a} occurs twice")
             if len(members) == file.file_count:
@@ -165,8 +168,30 @@ def is_wanted(path: str, file: SourceFile) -> bool:
         and name.endswith(file.suffix)
         and not name.startswith(".")  # hidden files, such as those that macOS adds
         and name
-        and not {"\0", "\n"} & {*path}
+        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # no tool packs such names unless it is made to
     )
+
+
+def name_problem(path: str) -> str | None:
+    """Why content with this name cannot be stored; None if it can.
+
+    >>> name_problem("pos/caf\\udce9.txt")
+    'its name is not valid UTF-8'
+    """
+    if {"\0", "\n"} & {*path}:  # both separate the fields from which the digest is computed
+        return "its name contains a line break or NUL"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8"
+    return None
+
+
+def _checked(received: Iterable[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
+    for path, content in received:
+        if problem := name_problem(path):
+            raise DataError(f"{file.archive}: member {path!a}: {problem}; rename it, then run `feedforward fetch`")
+        yield path, content
 
 
 def _line(path: str, digest: str) -> bytes:
