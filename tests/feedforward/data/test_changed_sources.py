@@ -132,6 +132,19 @@ def test_an_added_file_with_a_name_that_cannot_be_stored_is_reported(
     assert shell.run("fetch", "own") == 0
 
 
+@pytest.mark.parametrize("is_folder", [True, False], ids=["folder", "table"])
+def test_a_path_with_colons_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool) -> None:
+    folder = tmp_path / "a::b"
+    folder.mkdir()
+    if is_folder:
+        source = write_pictures(folder / "c::d")
+    else:
+        source = own_tables.table(folder / "c::d.csv", size=own_tables.SIZES, label=own_tables.LABELS)
+    params = initialize(tmp_path, source, monkeypatch)
+    preparation.fetch("own", params.datasets["own"], params)
+    assert download.changed_sources(params.datasets["own"].files, paths.raw("own")) == {}
+
+
 @pytest.mark.parametrize(
     ("layout", "test", "message"),
     [

@@ -20,7 +20,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, SourceError
 from feedforward.core.redaction import redact
 from feedforward.data.sources import archives
-from feedforward.data.sources.locations import RetryPolicy, Unreachable, read, read_folder
+from feedforward.data.sources.locations import RetryPolicy, Unreachable, is_local, read, read_folder
 from feedforward.data.sources.progress_bar import Bar
 
 MIRROR = "FEEDFORWARD_MIRROR"
@@ -95,7 +95,7 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
 
 def local_source(file: SourceFile) -> str | None:
     """The first of the file's `urls` that is an existing local path, as an absolute path; None if there is none."""
-    return next((path for path in map(_resolve, file.urls) if _is_local(path) and Path(path).exists()), None)
+    return next((path for path in map(_resolve, file.urls) if is_local(path) and Path(path).exists()), None)
 
 
 def find_unavailable(
@@ -140,22 +140,18 @@ def _locations(key: str, file: SourceFile, expected: str | None, mirrors: Sequen
 
     Relative paths in params.yaml start at the workspace, a relative $FEEDFORWARD_MIRROR at the current folder.
     """
-    own = [url for url in file.urls if expected is None or _is_local(url)]
+    own = [url for url in file.urls if expected is None or is_local(url)]
     yield from map(_resolve, own)
     first = os.environ.get(MIRROR)
-    for mirror in [str(Path.cwd() / first) if first and _is_local(first) else first, *map(_resolve, mirrors)]:
+    for mirror in [str(Path.cwd() / first) if first and is_local(first) else first, *map(_resolve, mirrors)]:
         if mirror:
-            head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
+            head, mark, query = mirror.partition("?") if not is_local(mirror) else (mirror, "", "")
             yield f"{head.rstrip('/')}/{key}{mark}{query}"
     yield from (url for url in file.urls if url not in own)
 
 
-def _is_local(location: str) -> bool:
-    return "://" not in location and "::" not in location
-
-
 def _resolve(location: str) -> str:
-    if not _is_local(location):
+    if not is_local(location):
         return location
     return os.path.realpath(paths.root() / os.path.expanduser(location))  # noqa: PTH111  # unlike pathlib, never raises
 
@@ -179,7 +175,7 @@ def _fetch_file(
         try:
             digest = _with_retries(
                 functools.partial(_fetch_once, location, file, expected, target, policy, bar, arrived),
-                0 if _is_local(location) else policy.retries,
+                0 if is_local(location) else policy.retries,
                 policy.pause_s,
             )
         except (Unreachable, DataError, EOFError) as error:

@@ -1,5 +1,6 @@
 """Stream files from a folder, an HTTP server, S3, or any other fsspec location, with a time limit on every wait."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,13 +30,20 @@ class Unreachable(Exception):
         self.final = final
 
 
+def is_local(location: str) -> bool:
+    """Whether a location is a path. Others start with a protocol.
+
+    >>> is_local("/data/a::b.csv"), is_local("s3://bucket/a.csv"), is_local("zip::s3://bucket/a.zip")
+    (True, False, False)
+    """
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)", location) is None
+
+
 def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
     """Yield the bytes of a source as they arrive; an error of any kind is raised as Unreachable."""
-    import fsspec
-
     try:
         options, open_options = _options(location, policy)
-        system, path = fsspec.core.url_to_fs(location, **options)
+        system, path = _file_system(location, options)
         with system.open(path, "rb", **open_options) as stream:
             size = getattr(stream, "size", None) or getattr(getattr(stream, "r", None), "content_length", None)
             bar.start(location.partition("?")[0].rpartition("/")[2], size)
@@ -62,13 +70,11 @@ def read_folder(
     Raises:
         Unreachable: a folder does not exist, or this kind of source cannot list folders.
     """
-    import fsspec
-
     if location.startswith(("http://", "https://")):
         raise Unreachable("a folder cannot be listed over HTTP; pack it as a tar archive", final=True)
     try:
         options, _ = _options(location, policy)
-        system, path = fsspec.core.url_to_fs(location, **options)
+        system, path = _file_system(location, options)
         bar.start(location.rpartition("/")[2], None)
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
@@ -79,6 +85,16 @@ def read_folder(
                     yield name, content
     except Exception as error:  # every backend of fsspec raises its own exceptions
         raise _to_unreachable(error, policy) from None
+
+
+def _file_system(location: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """The file system of a location, and the path there."""
+    import fsspec
+
+    if is_local(location):  # fsspec would split a path at `::`
+        return fsspec.filesystem("file"), location
+    system, path = fsspec.core.url_to_fs(location, **options)
+    return system, path
 
 
 def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -132,6 +132,11 @@ def test_a_mirror_may_be_a_url(root, monkeypatch, base):
     assert server.requested[0].endswith("?token=hidden") == ("?" in base)
 
 
+def test_a_folder_with_colons_may_be_a_mirror(root, monkeypatch):
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", str(put_numbers(root / "a::b")))
+    assert (fetch(numbers_file(), root) / "numbers").read_bytes() == CONTENT
+
+
 def test_any_fsspec_file_system_may_be_a_mirror(root, monkeypatch):
     import fsspec
 
