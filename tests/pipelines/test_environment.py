@@ -75,3 +75,32 @@ def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path:
         assert (folder / done.stdout.strip()).is_relative_to(folder / ".dvc-state")
         assert (folder / done.stdout.strip()).is_dir()
     assert not list((tmp_path / "home").iterdir())
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_temporary_copy_works_with_the_documented_variable(tmp_path: Path) -> None:
+    assert 'DVC_SITE_CACHE_DIR="$PWD/.dvc-state"' in (ROOT / "README.md").read_text()
+    (tmp_path / "home").mkdir()
+    variables = {
+        "HOME": str(tmp_path / "home"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    def run(*command: str, **more: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=variables | more, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("git", "init", "--quiet")
+    run("git", "config", "user.email", "a@example.org")
+    run("git", "config", "user.name", "a")
+    run("dvc", "init", "--quiet")
+    (tmp_path / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
+    (tmp_path / ".gitignore").write_text(".dvc-state/\nhome/\n/out\n")
+    (tmp_path / "params.yaml").write_text("x: 1\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: cp params.yaml out, params: [x], outs: [out]}}\n")
+    run("dvc", "repro")
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "a")
+    done = run("dvc", "exp", "run", "--temp", "-S", "x=2", DVC_SITE_CACHE_DIR=str(tmp_path / ".dvc-state"))
+    assert "Ran experiment" in done
