@@ -127,7 +127,7 @@ def test_an_added_file_with_a_name_that_cannot_be_stored_is_reported(
     added.write_bytes((source / "bar" / "0.png").read_bytes())
     assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
     assert shell.run("fetch", "own") == 1
-    assert "rename it, then run `feedforward fetch`" in shell.stderr
+    assert "rename it in the source, then fetch again" in shell.stderr
     added.rename(source / "bar" / "renamed.png")
     assert shell.run("fetch", "own") == 0
 

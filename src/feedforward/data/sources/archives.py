@@ -190,7 +190,7 @@ def name_problem(path: str) -> str | None:
 def _checked(received: Iterable[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
     for path, content in received:
         if problem := name_problem(path):
-            raise DataError(f"{file.archive}: member {path!a}: {problem}; rename it, then run `feedforward fetch`")
+            raise DataError(f"{file.archive}: member {path!a}: {problem}; rename it in the source, then fetch again")
         yield path, content
 
 
