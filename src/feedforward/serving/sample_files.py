@@ -1,4 +1,4 @@
-"""Samples to predict, read from files. Each has a name for messages, such as `reviews.csv row 3`."""
+"""Samples to predict, read from files. Each has a name for messages, such as `reviews.csv line 3`."""
 
 import codecs
 import contextlib
@@ -61,8 +61,8 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
         return
     table = _table(path)
     names = list(table.columns)
-    for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True), start=1):
-        yield f"{path} row {number}", dict(zip(names, row, strict=True))
+    for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True)):
+        yield f"{path} {table.position(number)}", dict(zip(names, row, strict=True))
 
 
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
@@ -84,7 +84,7 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
             remedy = f"rename the column of texts, or write {column or TEXT_COLUMNS[0]} above it if it has no name"
             names = [_text_column(str(path), names, column, remedy)]
         [name] = names
-        yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
+        yield from ((f"{path} {table.position(k)}", text) for k, text in enumerate(table.columns[name].to_pylist()))
     elif _has_suffix(path, (".json",)):
         raise InputError(str(path), "must be JSON lines; write one text or object per line in a .jsonl file")
     else:

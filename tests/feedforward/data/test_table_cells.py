@@ -215,6 +215,28 @@ def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -
         config_inference.guess(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("targets", "column", "message"),
+    [
+        (("label",), "rooms", "column 'rooms', line 8: not a number: 'many'"),
+        (("label",), "label", "column 'label' must contain one of cheap, dear, got 'many' in line 8"),
+        (("flat", "new"), "new", "column 'new' must be 0 or 1, got 'many' in line 8"),
+    ],
+    ids=["number", "class", "multilabel"],
+)
+def test_error_for_a_cell_names_the_line_of_the_file(
+    tmp_path: Path, prepare: Prepare, targets: tuple[str, ...], column: str, message: str
+) -> None:
+    flags = {"flat": [str(k % 2) for k in range(60)], "new": [str(k // 2 % 2) for k in range(60)]}
+    columns = {"rooms": ROOMS, **(flags if targets != ("label",) else {"label": LABELS})}
+    _, dataset = prepare(table(tmp_path / "a.csv", **columns), *targets)
+    columns[column] = ["many" if k == 4 else cell for k, cell in enumerate(columns[column])]
+    path = table(tmp_path / "b.csv", **columns)
+    path.write_text(path.read_text().replace("\n", "\n\n", 2))  # blank lines 2 and 4
+    with pytest.raises(DataError, match=message):
+        reading.read(dataset.reader, {next(iter(dataset.files)): path})
+
+
 def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
     columns = {
         "price": pa.array([float(size) for size in SIZES]).cast(pa.decimal128(12, 3)),

@@ -62,6 +62,32 @@ def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
     assert narrow == wide
 
 
+ROWS = [("a b", "x"), ("c\nd", "y"), ("e", "z")]
+
+
+@pytest.mark.proves("Predictions and messages name the line of the file, also after lines that are skipped")
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ('text,id\na b,x\n"c\nd",y\ne,z\n', [2, 3, 5]),
+        ('text,id\n\na b,x\n,\ntext,id\n"c\nd",y\n# a comment\n\ne,z\ntotal,3\n', [3, 6, 10]),
+        ('sep=;\ntext;id\na b;x\n"c\nd";y\ne;z\n', [3, 4, 6]),
+        ('text,id\r\n\r\na b,x\r\n"c\nd",y\r\ne,z\r\n', [3, 4, 6]),
+        ('{"text": "a b", "id": "x"}\n\n{"text": "c\\nd", "id": "y"}\n{"text": "e", "id": "z"}\n', [1, 3, 4]),
+    ],
+    ids=["quoted newline", "skipped lines", "separator", "CRLF", "JSON lines"],
+)
+def test_rows_are_named_by_the_line_of_the_file(tmp_path: Path, content: str, lines: list[int]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content.encode())
+    names = [f"{path} line {line}" for line in lines]
+    assert list(sample_files.from_table(path)) == list(zip(names, [text for text, _ in ROWS], strict=True))
+    expected = [{"text": text, "id": number} for text, number in ROWS]
+    assert list(sample_files.from_rows(path)) == list(zip(names, expected, strict=True))
+    pq.write_table(pa.Table.from_pylist(expected), path)
+    assert [name for name, _ in sample_files.from_rows(path)] == [f"{path} row {k}" for k in (1, 2, 3)]
+
+
 @pytest.mark.proves("The first text of a file without a header is not taken for the name of the column")
 @pytest.mark.parametrize("first_text", ["great wonderful lovely", "awful bad boring", "7", "größe"])
 def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, first_text: str) -> None:
@@ -92,7 +118,7 @@ def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, f
         ("a.jsonl", b"[" * 100_000, "is not JSON"),
         ("a.jsonl", b'{"text": "x", "text": "y"}\n', "line 1: key 'text' occurs twice in an object"),
         ("a.jsonl", b'{"text": NaN}', "must be text, got a number"),
-        ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
+        ("a.csv", b"text\n\n...\n", "line 3: must hold at least one word"),
     ],
 )
 def test_error_for_an_unreadable_file_names_the_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:

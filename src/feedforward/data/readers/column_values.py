@@ -1,6 +1,6 @@
 """Convert table columns to numbers or categories by the rules of `cells`, fast enough for a million rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,19 @@ def is_plain_number(column: pa.Array, decimal: Decimal) -> pa.BooleanArray:
     return pc.match_substring_regex(column, PLAIN_NUMBER[decimal])
 
 
-def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.NDArray[np.float64]:
+def _row_number(row: int) -> str:
+    return f"row {row + 1}"
+
+
+def numbers(
+    column: pa.Array, decimal: Decimal, missing: Sequence[str], position: Callable[[int], str] = _row_number
+) -> npt.NDArray[np.float64]:
     """Convert a column to numbers; NaN where missing or infinite.
 
+    position: where a row, counted from 0, is in the file.
+
     Raises:
-        ValueError: a cell is not a number; the message names the row, counted from 1.
+        ValueError: a cell is not a number; the message begins with its position.
     """
     if not pa.types.is_large_string(column.type):
         values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
@@ -42,7 +50,7 @@ def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.N
         try:
             values[row] = cells.number(cell, decimal, missing)
         except ValueError as error:
-            raise ValueError(f"row {row + 1}: {error}") from None
+            raise ValueError(f"{position(row)}: {error}") from None
     return _without_missing(values, decimal, missing)
 
 

@@ -132,16 +132,16 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     assert config.text is not None
     assert config.label is not None
     table = table_file.read(path, (config.text, config.label))
-    position = f"{path}: column {config.label!r}"
+    where = f"{path}: column {config.label!r}"
     if not table.rows:
         raise DataError(f"{path}: contains no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=config.missing)
-    labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", position))
-    numbers = class_numbers(labels, normalized_classes(config.classes), position)[labeled_rows]
+    labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", where))
+    numbers = class_numbers(labels, normalized_classes(config.classes), where, table.position)[labeled_rows]
     texts = table.columns[config.text].take(labeled_rows)
     for start in range(0, len(labeled_rows), CHUNK):
         chunk = texts.slice(start, CHUNK).to_pylist()
-        names = [f"row {row + 1}" for row in labeled_rows[start : start + CHUNK]]
+        names = [table.position(row) for row in labeled_rows[start : start + CHUNK]]
         yield Chunk(names, [str(text).encode() for text in chunk], numbers[start : start + CHUNK])
 
 

@@ -141,7 +141,7 @@ def load(config: TableReader, path: Path) -> Rows:
 
     def numbers(name: str) -> npt.NDArray[np.float64]:
         try:
-            return column_values.numbers(table.columns[name], config.decimal, config.missing)
+            return column_values.numbers(table.columns[name], config.decimal, config.missing, table.position)
         except ValueError as error:
             raise DataError(
                 f"{path}: column {name!r}, {error}; add the spelling to `reader.missing` or the column to"
@@ -151,7 +151,7 @@ def load(config: TableReader, path: Path) -> Rows:
     def texts(name: str) -> Texts:
         return column_values.categories(table.columns[name], config.decimal, config.missing)
 
-    labels, has_label = _labels(config, path, numbers, texts)
+    labels, has_label = _labels(config, path, numbers, texts, table.position)
     rows = Rows({name: numbers(name) for name in config.numeric}, {n: texts(n) for n in config.categorical}, labels)
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
@@ -161,6 +161,7 @@ def _labels(
     path: Path,
     numbers: Callable[[str], npt.NDArray[np.float64]],
     texts: Callable[[str], Texts],
+    position: Callable[[int], str],
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
     """The labels of all rows, and which rows have one; for the other rows, the label is meaningless."""
     if config.classes is None and len(config.target) == 1:
@@ -171,14 +172,14 @@ def _labels(
     warn_unlabeled(has_label, f"{path}: column {', '.join(map(repr, config.target))}")
     if config.classes is not None:
         classes = normalized_classes(config.classes, config.decimal)
-        return class_numbers(label_columns[0], classes, f"{path}: column {config.target[0]!r}"), has_label
+        return class_numbers(label_columns[0], classes, f"{path}: column {config.target[0]!r}", position), has_label
     codes = dict.fromkeys(YES, 1) | dict.fromkeys(NO, 0) | {"": 0}
     multi_hot = np.zeros((len(has_label), len(config.target)), np.uint8)
     for column, (name, values) in enumerate(zip(config.target, label_columns, strict=True)):
         lower = [value.lower() for value in values]
         odd = next((row for row, value in enumerate(lower) if value not in codes), None)
         if odd is not None:
-            raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in row {odd + 1}")
+            raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in {position(odd)}")
         multi_hot[:, column] = [codes[value] for value in lower]
     return multi_hot, has_label
 
@@ -214,8 +215,12 @@ def normalized_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> 
     return [cells.category(name, decimal) or name for name in classes]
 
 
-def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], position: str) -> npt.NDArray[np.generic]:
+def class_numbers(
+    values: Sequence[str] | Texts, classes: Sequence[str], where: str, position: Callable[[int], str]
+) -> npt.NDArray[np.generic]:
     """The class number of each value, uint8 or wider; 0 where the value is empty.
+
+    where, position: file and column, and where a row, counted from 0, is in the file, for the message.
 
     Raises:
         DataError: a value is not one of the classes.
@@ -226,7 +231,7 @@ def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], positio
     if odd is not None:
         known = ", ".join(classes)[:200]
         raise DataError(
-            f"{position} must contain one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
+            f"{where} must contain one of {known}, got {values[odd][:40]!r} in {position(odd)}; see reader.classes"
         )
     dtype = np.min_scalar_type(len(classes) - 1)
     return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(dtype)

@@ -5,6 +5,7 @@ cannot detect dialects. DuckDB detected the separator and the header in 32 of 34
 duplicate columns, converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and takes 25 MB.
 """
 
+import array
 import csv
 import functools
 import io
@@ -33,11 +34,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Table:
-    """A table. columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read."""
+    """A table.
+
+    columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read. lines: number of the
+    first line of each row, counted from 1; empty for Parquet.
+    """
 
     columns: dict[str, pa.Array]
     rows: int
     notes: list[str] = field(default_factory=list)
+    lines: Sequence[int] = ()
+
+    def position(self, row: int) -> str:
+        """Where a row is in the file, for messages: `line 3`, or in Parquet `row 2`. row: counted from 0."""
+        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
 
 def read(path: Path, requested: Sequence[str] = ()) -> Table:
@@ -127,7 +137,7 @@ def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
 
 def _json_lines(path: Path, requested: Sequence[str]) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in requested}
-    rows = 0
+    rows, row_lines = 0, array.array("q")
     encoding, notes = _examine(path, csv_dialect.detect_encoding)
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
         for number, line in enumerate(lines, start=1):
@@ -150,9 +160,12 @@ def _json_lines(path: Path, requested: Sequence[str]) -> Table:
             for name, values in columns.items():
                 values.append(json_text(fields.get(name)))
             rows += 1
+            row_lines.append(number)
     if requested and rows:
         _select(path, [name for name, values in columns.items() if any(values)] or list(requested), requested)
-    return Table({name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows, notes)
+    return Table(
+        {name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows, notes, row_lines
+    )
 
 
 def json_text(value: Any) -> str:
@@ -184,7 +197,7 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
     columns, ignored = _drop_empty(columns, [] if requested else dialect.unnamed)
     notes = [*dialect.notes, *rows.notes()]
     notes += [f"empty columns without a name that are ignored: {ignored}"] if ignored else []
-    return Table(columns, rows.count, notes)
+    return Table(columns, len(rows.lines), notes, rows.lines)
 
 
 def _drop_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tuple[dict[str, pa.Array], int]:
@@ -196,12 +209,13 @@ class _Rows:
     """The rows below the header, as wide as the header, without blank lines, comments, repeated headers and totals."""
 
     def __init__(self, path: Path, dialect: Dialect, file: Any) -> None:
-        self.path, self.dialect, self.count = path, dialect, 0
-        self._reader = csv.reader(file, **dialect.options())
+        self.path, self.dialect = path, dialect
+        self.lines = array.array("q")  # number of the first line of each row that was yielded
+        self._reader, self._line = csv.reader(file, **dialect.options()), 0
         self._skipped, self._short, self._empty = 0, 0, 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        names, previous = self.dialect.names, None
+        names, previous, line = self.dialect.names, None, 0
         width = len(names)
         try:
             for number, row in enumerate(csv_dialect.rows(self._counting_empty())):
@@ -216,9 +230,9 @@ class _Rows:
                         continue
                     row = fitted
                 if previous is not None:
-                    self.count += 1
+                    self.lines.append(line)
                     yield previous
-                previous = row
+                previous, line = row, self._line
         except csv.Error as error:
             raise DataError(
                 f"{self.path}: line {self._reader.line_num}: quotes are not closed or not doubled ({error});"
@@ -228,12 +242,17 @@ class _Rows:
             if cells.text(next(filter(None, previous), "")).lower().rstrip(":") in TOTALS:
                 self._skipped += 1
             else:
-                self.count += 1
+                self.lines.append(line)
                 yield previous
 
     def _counting_empty(self) -> Iterator[list[str]]:
-        """Yield all rows; count those that have separators or quotes but no content, because the caller skips them."""
+        """Yield all rows; count those that have separators or quotes but no content, because the caller skips them.
+
+        `_line` is the number of the row's first line; `line_num` is that of its last one.
+        """
+        next_line = 1
         for row in self._reader:
+            self._line, next_line = next_line, self._reader.line_num + 1
             self._empty += bool(row) and not any(map(str.strip, row))
             yield row
 
