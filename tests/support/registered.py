@@ -12,7 +12,7 @@ import networks
 import numpy as np
 from small_data import HELD_OUT, TRAIN, WORDS, params, values
 
-from feedforward.config.schema import Params
+from feedforward.config.schema import Dataset, Params
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.columns import Columns
@@ -24,7 +24,7 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Layer, Network
-from feedforward.promotion import bundle, promote
+from feedforward.promotion import bundle, holdout_split, promote
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import LoggedRun, RunTags, model_versions
 from feedforward.tracking.model_version import Version
@@ -97,12 +97,14 @@ def version(
     evaluated: bool = True,
     variants: Mapping[str, float] | None = None,
     model: bytes | None = None,
+    dataset: Dataset | None = None,
     **metrics: float,
 ) -> Version:
     """Register a version whose network and holdout model have this strength.
 
     evaluated: False omits the holdout model and the evaluation. variants: the strength of each variant. model: the
-    .keras file. metrics: changes to METRICS.
+    .keras file. dataset: settings of `notes` that determine the samples which are new to the holdout model. metrics:
+    changes to METRICS.
     """
     content = files(strength)
     description = Description(
@@ -134,7 +136,9 @@ def version(
             return new_version
         holdout_description = dataclasses.replace(description, samples=TRAIN - HELD_OUT)
         seed = str(description.seed)
-        holdout_digest = bundle.write(folder / seed, content, holdout_description, ENCODER)
+        split = holdout_split.of_today(NAME, dataset or params().datasets[NAME])
+        samples = {bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
+        holdout_digest = bundle.write(folder / seed, content | samples, holdout_description, ENCODER)
         tags = {
             "holdout_models": atomic_files.canonical_json([[description.seed, holdout_digest]]),
             "evaluation": atomic_files.canonical_json({**METRICS, **metrics}),
@@ -157,7 +161,15 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 def conclude(params: Params, store: "Store", strength: float, **metrics: float) -> promote.Outcome:
     """Register a version with a network of this strength, and decide on its promotion."""
     registry, run = Registry(), final_run(store, params)
-    return promote.conclude(params, NAME, run, version(registry, run, strength, **metrics), registry)
+    new_version = version(registry, run, strength, dataset=params.datasets[NAME], **metrics)
+    return promote.conclude(params, NAME, run, new_version, registry)
+
+
+def with_validation(params: Params, take: str, samples: int) -> Params:
+    """The params with another fixed validation split of `notes`."""
+    plain = params.model_dump(mode="json")
+    plain["datasets"][NAME]["training"]["validation"] = {"take": take, "samples": samples}
+    return Params.model_validate_json(json.dumps(plain))
 
 
 def audit_entries() -> list[dict[str, object]]:

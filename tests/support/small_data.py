@@ -1,5 +1,6 @@
 """Two small synthetic datasets: a dense one with three classes and a multi-hot one with two."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from feedforward.config.schema import Params
@@ -156,3 +159,11 @@ def write_vectorized(root: Path) -> None:
             "features": train.features.shape[1],
         }
         atomic_files.write_json(folder / "manifest.json", manifest)
+        write_profile(folder, train.labels, test.labels)
+
+
+def write_profile(folder: Path, train: npt.NDArray[Any], test: npt.NDArray[Any]) -> None:
+    """Write a profile with the splits and with a digest of each sample."""
+    parts = ["train"] * len(train) + ["test"] * len(test)
+    digests = [hashlib.sha256(f"{folder.name} {k}".encode()).hexdigest() for k in range(len(parts))]
+    pq.write_table(pa.table({"split": parts, "digest": digests}), folder / "profile.parquet")

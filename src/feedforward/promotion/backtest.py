@@ -12,14 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, NothingToServe, TrackingError
-from feedforward.data import feedback, feedback_decisions, validation_split
+from feedforward.data import feedback, feedback_decisions
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers.text_encoder import TextEncoder
-from feedforward.promotion import bundle, candidate, compatibility, evaluation, history, model_card, policy
+from feedforward.promotion import (
+    bundle,
+    candidate,
+    compatibility,
+    evaluation,
+    history,
+    holdout_split,
+    model_card,
+    policy,
+)
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
 from feedforward.reports import backtest_figure
@@ -27,9 +37,6 @@ from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
 VALIDATION, FEEDBACK = "validation split", "accepted samples from users"
-OTHER_DATA = (
-    "was not trained on the current data, so current validation samples may have been among its training samples"
-)
 NOTES = {
     VALIDATION: "The gate chose the champion on this split, so differences in its favor are optimistic.",
     FEEDBACK: "Users mostly correct wrong predictions, so the version that made them is at a disadvantage here.",
@@ -70,7 +77,8 @@ class Comparison:
 class Backtest:
     """The results of a backtest.
 
-    skipped: version → why it was not measured. remarks: one line per version that was trained on different data.
+    skipped: version → why it was not measured. remarks: one line per version for which validation samples are left out,
+    because its holdout models were trained on them.
 
     confidence: level of each loss interval, and simultaneous level of all difference intervals for one set of samples.
     """
@@ -114,15 +122,13 @@ def run(params: Params, name: str, last: int) -> Backtest:
             skipped[number] = str(error)
     current = next(loaded for loaded in versions if loaded.version.number == champion.number)
     confidence = params.promotion.confidence
-    evidence = {VALIDATION: _validation_evidence(name, dataset, versions, current, skipped)}
+    remarks: list[str] = []
+    evidence = {VALIDATION: _validation_evidence(name, dataset, versions, current, skipped, remarks)}
     evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions)
     comparisons = tuple(
         _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
     )
-    digest = manifest_file.load(name)["data_digest"]
-    outdated = [loaded.version for loaded in versions if loaded.served.description.data_digest != digest]
-    remarks = tuple(f"{version.name}: {OTHER_DATA}" for version in outdated if version.number not in skipped)
-    backtest = Backtest(name, champion.number, confidence, comparisons, skipped, remarks)
+    backtest = Backtest(name, champion.number, confidence, comparisons, skipped, tuple(remarks))
     _write(backtest, dataset)
     return backtest
 
@@ -156,26 +162,51 @@ Measurements = list[tuple[_LoadedVersion, Evidence]]
 
 
 def _validation_evidence(
-    name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, skipped: dict[int, str]
+    name: str,
+    dataset: Dataset,
+    versions: Sequence[_LoadedVersion],
+    current: _LoadedVersion,
+    skipped: dict[int, str],
+    remarks: list[str],
 ) -> Measurements:
-    """Evidence from the holdout models; a version for which the features cannot be translated is added to `skipped`."""
-    _, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), dataset)
-    validation, target = held_out.to_split(), manifest_file.load(name).get("target")
+    """Evidence from the holdout models, on the validation samples that are new to them; empty if the champion has few.
+
+    Other versions that cannot be compared are added to `skipped`, and samples that are left out to `remarks`.
+    """
+    split, target = holdout_split.of_today(name, dataset), manifest_file.load(name).get("target")
     description = dataclasses.replace(
         current.served.description, target=(target["mean"], target["scale"]) if target else None
     )
     reference = dataclasses.replace(
         current.served, encoder=candidate.encoder_of(name, dataset), description=description
     )
+    champion_unseen, total = split.unseen(current.holdout), len(split.held_out)
+    if policy.too_few(int(champion_unseen.sum()), total):
+        remarks.append(_seen(current, champion_unseen) + "; no version is compared on this split")
+        return []
     measured: Measurements = []
     for loaded in versions:
+        unseen = split.unseen(loaded.holdout)
         try:
-            measured.append((loaded, evaluation.evidence(loaded.holdout, reference, validation)))
+            if policy.too_few(int((unseen & champion_unseen).sum()), total):
+                raise DataError(_seen(loaded, unseen & champion_unseen))
+            evidence = evaluation.evidence(loaded.holdout, reference, split.validation, unseen)
         except DataError as error:
             if loaded is current:
                 raise
-            skipped[loaded.version.number] = f"{loaded.version.name}: {error}"
+            skipped[loaded.version.number] = str(error)
+            continue
+        measured.append((loaded, evidence))
+        if not unseen.all():
+            remarks.append(_seen(loaded, unseen))
     return measured
+
+
+def _seen(loaded: _LoadedVersion, unseen: npt.NDArray[np.bool_]) -> str:
+    return (
+        f"{loaded.version.name}: {unseen.sum()} of {len(unseen)} validation samples are new to its holdout models;"
+        " the others are left out"
+    )
 
 
 def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_LoadedVersion]) -> Measurements:
@@ -226,12 +257,11 @@ def _with_interval(values: tuple[float, float, float], evidence: Evidence) -> In
 
 def _accuracy(evidence: Evidence) -> Interval | None:
     """The first network's accuracy, with Wilson's 95 % interval if each sample has one class; None for regression."""
-    if not evidence.correct.size:
+    correct = evidence.correct[policy.unseen(evidence)]
+    if not correct.size:
         return None
-    share = float(np.mean(evidence.correct))
-    return (
-        (share, *model_card.wilson(share, len(evidence.correct))) if evidence.correct.ndim == 1 else (share, None, None)
-    )
+    share = float(np.mean(correct))
+    return (share, *model_card.wilson(share, len(correct))) if correct.ndim == 1 else (share, None, None)
 
 
 # --- report ----------------------------------------------------------------------------------

@@ -8,6 +8,8 @@
     vocabulary.txt     if the features are words
     columns.json       if the features are columns of a table
     model.keras        the same network in Keras's format; not in bundles of variants' replicas and of holdout models
+    training_samples.bin
+                       only in bundles of holdout models: the short digests of the samples that it was trained on
 
 No file is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
@@ -28,6 +30,7 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
+from feedforward.data.sample_digests import ShortDigests
 from feedforward.data.splits import Features
 from feedforward.models import network_files
 from feedforward.models.calibration import LIMITS
@@ -35,6 +38,8 @@ from feedforward.models.numpy_network import Network
 from feedforward.promotion import signatures
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
+TRAINING_SAMPLES = "training_samples.bin"
+SHORT_DIGEST = np.dtype(">u4")  # an entry of TRAINING_SAMPLES
 FORMAT = 2  # of the description; in format 1, only model.keras contained the weights
 MAX_MANIFEST_BYTES = 2**16
 MAX_BYTES = 2**30  # of all files together
@@ -80,7 +85,8 @@ class Description:
 class Servable:
     """A verified bundle in memory. digest: SHA-256 (hex) of its manifest. bytes: size of its files without model.keras.
 
-    network: with the temperature of the description, so its probabilities are calibrated.
+    network: with the temperature of the description, so its probabilities are calibrated. training_samples: the
+    sorted short digests of the samples that a holdout model was trained on; None if the bundle does not contain them.
     """
 
     description: Description
@@ -88,6 +94,7 @@ class Servable:
     network: Network
     digest: str
     bytes: int
+    training_samples: ShortDigests | None = None
 
     def predict(self, features: Features) -> npt.NDArray[np.float64]:
         """Predictions of shape (samples, labels): probabilities, or values in the target's units."""
@@ -100,7 +107,7 @@ class Servable:
 def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder) -> str:
     """Write a bundle to the new `folder`; return the SHA-256 (hex) of its manifest.
 
-    files: network.json and weights.npz, and optionally model.keras.
+    files: network.json and weights.npz, and optionally model.keras or training_samples.bin.
 
     Raises:
         DataError: the network, labels, encoder and recorded weights are incompatible.
@@ -136,7 +143,21 @@ def read(folder: Path, digest: str) -> Servable:
     _check_consistency(network, description, encoder)
     network = replace(network, temperature=description.temperature)
     size = sum(len(content) for name, content in files.items() if name != MODEL)
-    return Servable(description, encoder, network, digest, size)
+    return Servable(description, encoder, network, digest, size, _training_samples(folder, files))
+
+
+def to_content(training_samples: ShortDigests) -> bytes:
+    """The content of TRAINING_SAMPLES."""
+    return training_samples.astype(SHORT_DIGEST).tobytes()
+
+
+def _training_samples(folder: Path, files: Mapping[str, bytes]) -> ShortDigests | None:
+    content = files.get(TRAINING_SAMPLES)
+    if content is None:
+        return None
+    if len(content) % SHORT_DIGEST.itemsize:
+        raise DataError(f"{folder / TRAINING_SAMPLES}: is not a list of digests; promote the run again")
+    return np.frombuffer(content, SHORT_DIGEST).astype(np.uint32)
 
 
 def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feedforward.config.schema import Params
 from feedforward.config.tasks import TASKS
@@ -22,11 +23,11 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.models import metrics
-from feedforward.promotion import bundle, candidate, evaluation_process
+from feedforward.promotion import bundle, candidate, evaluation_process, holdout_split
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
 from feedforward.tracking import LoggedRun, model_version, model_versions
-from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, Version
+from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, HoldoutModel, Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
@@ -39,27 +40,42 @@ class EvaluationFailed(FeedforwardError):
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """Evaluate a version unless it has been evaluated; store its metrics (as a tag) and holdout models; return it.
+    """Evaluate a version unless its evaluation is current; store its metrics (as a tag) and holdout models; return it.
+
+    An evaluation is current if its holdout models are intact, have the seeds that params.yaml asks for, and were
+    trained on the training samples of today's split.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
-    if version.is_evaluated:
+    seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
+    if version.is_evaluated and _is_current(params, version, seeds):
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         measured = _run_in_process("evaluate", version.name, name, version.number, folder)
-        seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
-        digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
-        for seed in seeds:
-            registry.add(version, folder / str(seed), f"{HOLDOUT_MODELS}/{seed}")
+        digests = [atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST) for seed in seeds]
+        models = [HoldoutModel(seed, digest, digests[0][:12]) for seed, digest in zip(seeds, digests, strict=True)]
+        for model in models:
+            registry.add(version, folder / str(model.seed), model.folder)
     recorded = candidate.recorded_cross_entropy(params, name, run, registry)
     if recorded is not None:
         measured["recorded_cross_entropy"] = recorded
-    tags = {METRICS: atomic_files.canonical_json(measured), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
+    tags = {METRICS: atomic_files.canonical_json(measured), HOLDOUT_MODELS: atomic_files.canonical_json(models)}
     registry.tag(version, tags)
     return dataclasses.replace(version, tags={**version.tags, **tags})
+
+
+def _is_current(params: Params, version: Version, seeds: Sequence[int]) -> bool:
+    if [model.seed for model in version.holdout_models()] != seeds:
+        return False
+    split = holdout_split.of_today(version.dataset, params.dataset(version.dataset))
+    try:
+        models = holdout_models(version)
+    except DataError:
+        return False
+    return all(map(split.was_trained_on, models))
 
 
 def verify(name: str, version: Version) -> None:
@@ -130,13 +146,17 @@ def holdout_models(version: Version) -> list[Servable]:
     if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
     return [
-        bundle.read(model_versions.folder(version, f"{HOLDOUT_MODELS}/{seed}"), digest)
-        for seed, digest in version.holdout_models()
+        bundle.read(model_versions.folder(version, model.folder), model.digest) for model in version.holdout_models()
     ]
 
 
-def evidence(models: Sequence[Servable], reference: Servable, samples: Split) -> Evidence:
-    """Measure models with one common encoder on samples that are encoded and scaled as for `reference`."""
+def evidence(
+    models: Sequence[Servable], reference: Servable, samples: Split, unseen: npt.NDArray[np.bool_] | None = None
+) -> Evidence:
+    """Measure models with one common encoder on samples that are encoded and scaled as for `reference`.
+
+    unseen: whether each sample is new to the models; None if all are.
+    """
     features = encoders.translate(samples.features, reference.encoder, models[0].encoder)
     split = Split(features, samples.labels)
     mean, scale = reference.description.target or (0.0, 1.0)
@@ -145,6 +165,7 @@ def evidence(models: Sequence[Servable], reference: Servable, samples: Split) ->
     results = [evaluation_process.losses_and_correct(model.network, split, units) for model in models]
     r2 = None
     if metrics.is_value(split.labels):
-        predicted = models[0].predict(features)[:, 0]
-        r2 = metrics.r2(np.asarray(split.labels, np.float64) * scale + mean, predicted)
-    return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2)
+        new = np.ones(len(split), np.bool_) if unseen is None else unseen
+        predicted = models[0].predict(features)[new, 0]
+        r2 = metrics.r2(np.asarray(split.labels, np.float64)[new] * scale + mean, predicted)
+    return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2, unseen)

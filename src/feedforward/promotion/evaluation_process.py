@@ -26,14 +26,14 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError, TrackingError
 from feedforward.data import manifest as manifest_file
-from feedforward.data import validation_split
 from feedforward.data.readers import encoders
-from feedforward.data.splits import Features, MultiHot, Split, Subset
+from feedforward.data.splits import Features, MultiHot, Split
 from feedforward.experiments import runner
 from feedforward.models import calibration, keras_archive, metrics, network_files
 from feedforward.models.numpy_network import Network
-from feedforward.promotion import bundle, candidate, compatibility, temperature
+from feedforward.promotion import bundle, candidate, compatibility, holdout_split, temperature
 from feedforward.promotion.bundle import Servable
+from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
@@ -50,12 +50,11 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
     """
     _, served, model = _load(name, number)
-    training, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), params.dataset(name))
-    validation = held_out.to_split()
-    measured = {"probe_difference": probe(without_temperature(served), model, validation.features)}
-    measured |= measure(served, validation)
+    split = holdout_split.of_today(name, params.dataset(name))
+    measured = {"probe_difference": probe(without_temperature(served), model, split.validation.features)}
+    measured |= measure(served, split.validation)
     for seed in candidate.holdout_seeds(params, served.description.seed):
-        train_holdout_model(served, params, training, validation, seed, target / str(seed))
+        train_holdout_model(served, params, split, seed, target / str(seed))
     return measured
 
 
@@ -162,9 +161,7 @@ def losses_and_correct(
     return metrics.losses(network, logits, split.labels), metrics.correct(network, logits, split.labels)
 
 
-def train_holdout_model(
-    served: Servable, params: Params, training: Subset, validation: Split, seed: int, target: Path
-) -> None:
+def train_holdout_model(served: Servable, params: Params, split: HoldoutSplit, seed: int, target: Path) -> None:
     """Train the final model of a seed again, on the training split alone, and write a bundle with it to `target`.
 
     The temperature is fitted on the validation samples. As a single parameter, it lowers the mean loss of n samples
@@ -174,22 +171,23 @@ def train_holdout_model(
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
-    description = served.description
+    description, validation = served.description, split.validation
     dataset, variant = params.dataset(description.dataset), {description.variant: params.variant(description.variant)}
-    trained = training_run.train_final(dataset, variant, training, seed)
+    trained = training_run.train_final(dataset, variant, split.training, seed)
     network, fitted_temperature = trainer.as_arrays(trained.model), 1.0
     if not metrics.is_value(validation.labels):
         fitted_temperature = calibration.measure(network.logits(validation.features), validation.labels).temperature
     description = dataclasses.replace(
         description,
         seed=seed,
-        samples=len(training),
+        samples=len(split.training),
         weights_digest=trained.weights_digest,
         run_id="",
         fingerprint="",
         temperature=fitted_temperature,
     )
-    bundle.write(target, network_files.to_files(network), description, served.encoder)
+    files = {**network_files.to_files(network), bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
+    bundle.write(target, files, description, served.encoder)
 
 
 def _rows(features: Features, start: int, stop: int) -> Features:

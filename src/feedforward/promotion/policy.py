@@ -16,23 +16,26 @@ from scipy import special
 from feedforward.config.schema import Promotion, ShadowRule
 
 INFINITY_THRESHOLD = 1e300  # larger values count as infinite, because MLflow stores infinity as 1.797e308
+MINIMUM_SAMPLES = 30  # for a comparison from which samples are left out; below, Student's t is a poor approximation
 NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Results of holdout models of one recipe on the validation split, which none of them was trained on.
+    """Results of holdout models of one recipe on the validation split.
 
     losses: float64 of shape (models, samples), the cross-entropy of each sample in nats (for regression, the squared
     error in variances of the target). The first model has the seed of the final model; the others show the effect of
     the seed. correct: bool, whether the first model predicts correctly, of shape (samples,) for one class, (samples,
     labels) for several labels, and (samples, 0) for a value. r2: R² of the first model if it predicts a value, else
-    None.
+    None. unseen: bool of shape (samples,), whether each sample is new to the models; None if all are. Only these
+    samples count in comparisons.
     """
 
     losses: npt.NDArray[np.float64]
     correct: npt.NDArray[np.bool_]
     r2: float | None = None
+    unseen: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Gain:
 class Decision:
     """The decision on a challenger. reason: one line. class_accuracy: one value per label, in the order of the labels.
 
-    waiting: whether the challenger is better, but the shadow has not compared enough requests yet.
+    waiting: whether the challenger is better, but the shadow has not compared enough requests yet. comparable: whether
+    the two could be compared, if there is a champion.
     """
 
     promoted: bool
@@ -66,6 +70,7 @@ class Decision:
     gain: Gain | None
     class_accuracy: tuple[float, ...]
     waiting: bool = False
+    comparable: bool = True
 
 
 def decide(
@@ -88,8 +93,14 @@ def decide(
         return Decision(
             True, "it meets all acceptance criteria, and there is no champion to compare with", None, accuracy
         )
+    samples, total = int(unseen(challenger.evidence, champion).sum()), len(labels)
+    if too_few(samples, total):
+        reason = f"only {samples} of {total} validation samples are new to the champion's holdout models"
+        return Decision(False, reason, None, accuracy, comparable=False)
     difference = gain(challenger.evidence, champion, rule.confidence)
     reason = f"gain in validation cross-entropy {difference.mean:.4f} [{difference.low:.4f}, {difference.high:.4f}]"
+    if samples < total:
+        reason += f" on the {samples} of {total} validation samples that are new to the champion's holdout models"
     if difference.low >= rule.minimum_gain and difference.mean > 0:
         return Decision(True, reason, difference, accuracy)
     return Decision(False, f"{reason}, whose lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
@@ -151,6 +162,8 @@ def class_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.intege
 def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     """The mean paired difference of the losses, the champion's minus the challenger's, and its confidence interval.
 
+    Samples that a model of either was trained on are left out.
+
     The interval accounts for the choice of validation samples and for the seeds of both recipes, so a lucky seed does
     not count as an improvement. As seeds are few, the degrees of freedom follow Welch and Satterthwaite.
 
@@ -160,17 +173,34 @@ def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     samples = challenger.losses.shape[1]
     if samples != champion.losses.shape[1]:
         raise ValueError(f"losses of {samples} and of {champion.losses.shape[1]} samples cannot be paired")
-    differences = champion.losses.mean(axis=0) - challenger.losses.mean(axis=0)
-    parts = [_variance(differences), *(_variance(models.losses.mean(axis=1)) for models in (challenger, champion))]
+    counted = unseen(challenger, champion)
+    new, old = challenger.losses[:, counted], champion.losses[:, counted]
+    differences = old.mean(axis=0) - new.mean(axis=0)
+    parts = [_variance(differences), *(_variance(losses.mean(axis=1)) for losses in (new, old))]
     mean, half = float(differences.mean()), _half_width(parts, confidence)
     return Gain(mean, mean - half, mean + half)
 
 
 def expected_loss(evidence: Evidence, confidence: float) -> tuple[float, float, float]:
     """Mean loss of a recipe and its confidence interval (low, high), over samples and seeds as in `gain`."""
-    parts = [_variance(evidence.losses.mean(axis=0)), _variance(evidence.losses.mean(axis=1))]
-    mean, half = float(evidence.losses.mean()), _half_width(parts, confidence)
+    losses = evidence.losses[:, unseen(evidence)]
+    parts = [_variance(losses.mean(axis=0)), _variance(losses.mean(axis=1))]
+    mean, half = float(losses.mean()), _half_width(parts, confidence)
     return mean, mean - half, mean + half
+
+
+def unseen(*evidence: Evidence) -> npt.NDArray[np.bool_]:
+    """Whether each sample is new to all models: bool, shape (samples,)."""
+    result = np.ones(evidence[0].losses.shape[1], np.bool_)
+    for models in evidence:
+        if models.unseen is not None:
+            result &= models.unseen
+    return result
+
+
+def too_few(samples: int, total: int) -> bool:
+    """Whether so many of `total` samples are left out that the others do not suffice for a comparison."""
+    return samples < min(total, MINIMUM_SAMPLES)
 
 
 def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:

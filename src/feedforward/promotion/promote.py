@@ -16,13 +16,20 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
-from feedforward.data import validation_split
 from feedforward.data.readers import encoders
-from feedforward.data.splits import Split
-from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence
+from feedforward.promotion import (
+    audit_log,
+    bundle,
+    compatibility,
+    evaluation,
+    holdout_split,
+    model_card,
+    shadow_evidence,
+)
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
+from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.promotion.policy import Candidate, Decision, Evidence, confirm_with_shadow, decide
 from feedforward.tracking import LoggedRun, model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
@@ -143,24 +150,29 @@ def _verdict(decision: Decision) -> str:
         return audit_log.PROMOTED
     if decision.waiting:
         return audit_log.WAITING
-    return audit_log.KEPT if decision.gain is not None else audit_log.REFUSED
+    return audit_log.KEPT if decision.gain is not None or not decision.comparable else audit_log.REFUSED
 
 
 def _decide(
     params: Params, name: str, run: LoggedRun, version: Version, champion: Version | None
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
-    dataset = params.datasets[name]
-    _, held_out = validation_split.hold_out(manifest_file.load_split(name, "train"), dataset)
-    validation = held_out.to_split()
+    dataset, split = params.datasets[name], holdout_split.of_today(name, params.datasets[name])
+    validation = split.validation
     models = evaluation.holdout_models(version)
     metrics = version.metrics()
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
-    champion_evidence, problem = _champion_evidence(params, name, champion, models[0], validation)
+    champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split)
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
+    if not decision.comparable:
+        remedy = (
+            "let `training.validation` hold out samples on which they were not trained, or delete the alias"
+            f" `{model_version.CHAMPION}` in MLflow to decide without a comparison"
+        )
+        decision = dataclasses.replace(decision, reason=f"{decision.reason}; {remedy}")
     shadow = params.promotion.shadow
     if decision.promoted and champion is not None and champion_evidence is not None and shadow is not None:
         compared = shadow_evidence.find(name, champion, version)
@@ -171,7 +183,7 @@ def _decide(
 
 
 def _champion_evidence(
-    params: Params, name: str, champion: Version | None, reference: bundle.Servable, validation: Split
+    params: Params, name: str, champion: Version | None, reference: bundle.Servable, split: HoldoutSplit
 ) -> tuple[Evidence | None, str]:
     """The champion's evidence, or None and the reason, which is empty if there is no champion."""
     if champion is None:
@@ -187,7 +199,8 @@ def _champion_evidence(
                 None,
                 f"{champion.name} uses word pairs, which the data no longer contain, so it cannot be compared",
             )
-        return evaluation.evidence(evaluation.holdout_models(champion), reference, validation), ""
+        models = evaluation.holdout_models(champion)
+        return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
     except DataError as error:
         return None, f"the champion can no longer be served: {error}"
 

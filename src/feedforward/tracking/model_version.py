@@ -1,7 +1,7 @@
 """A version of a registered model as a plain value; does not import MLflow."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
@@ -14,11 +14,28 @@ DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
 CALIBRATION = "calibration"  # tag: temperature of the served network and its effect on held-out samples, JSON
 METRICS = "evaluation"  # tag: metrics of the evaluation, as JSON
 VARIANTS = "variants"  # tag: variant → SHA-256 of its manifest, as JSON; the variant's folder is VARIANTS/NAME
-HOLDOUT_MODELS = "holdout_models"  # folder, and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
+HOLDOUT_MODELS = "holdout_models"  # folder, and tag: a list of HoldoutModel, the model's own seed first
 
 T = TypeVar("T")
+
+
+class HoldoutModel(NamedTuple):
+    """A holdout model of a version. digest: SHA-256 of its manifest. evaluation: the folder of all models of one
+    evaluation, so that a new evaluation leaves the earlier models as they are; empty in versions of release 0.2.
+    """
+
+    seed: Seed
+    digest: Sha256
+    evaluation: Annotated[str, Field(pattern=r"^([0-9a-f]{12})?$")] = ""
+
+    @property
+    def folder(self) -> str:
+        """The folder of the model among the version's artifacts."""
+        return "/".join(filter(None, (HOLDOUT_MODELS, self.evaluation, str(self.seed))))
+
+
 _DIGESTS = TypeAdapter(dict[Name, Sha256])
-_SEEDS_AND_DIGESTS = TypeAdapter(Annotated[list[tuple[Seed, Sha256]], Field(min_length=1)])
+_HOLDOUT_MODELS = TypeAdapter(Annotated[list[HoldoutModel], Field(min_length=1)])
 _NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, int | FiniteFloat])
 
 
@@ -48,9 +65,9 @@ class Version:
         """SHA-256 of the manifest of each variant; empty if the version has none."""
         return self._read(VARIANTS, _DIGESTS) if VARIANTS in self.tags else {}
 
-    def holdout_models(self) -> list[tuple[int, str]]:
-        """Seed and SHA-256 of the manifest of each holdout model; the first has the version's own seed."""
-        return self._read(HOLDOUT_MODELS, _SEEDS_AND_DIGESTS)
+    def holdout_models(self) -> list[HoldoutModel]:
+        """The holdout models; the first has the version's own seed."""
+        return self._read(HOLDOUT_MODELS, _HOLDOUT_MODELS)
 
     def metrics(self) -> dict[str, float]:
         """The metrics of the evaluation."""

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import registered
 from registered import NAME
@@ -34,8 +32,6 @@ STRENGTHS = (0.5, 2.0, 1.0)
 @pytest.fixture
 def champions(params: Params, small_store: "Store") -> list[Version]:
     """Three versions that were champion one after the other; the last one still is."""
-    folder = paths.vectorized(NAME)
-    pq.write_table(pa.table({"digest": ["0" * 64]}), folder / "profile.parquet")
     registry, run = Registry(), registered.final_run(small_store, params)
     versions = []
     for strength in STRENGTHS:
@@ -53,9 +49,9 @@ def give(text: str, label: str) -> None:
     append_only_log.append(paths.incoming(NAME), {"label": label, "digest": digest, "text": text, "version": 1})
 
 
-def losses(strength: float) -> np.ndarray:
-    """Return the losses of the network with this strength on the validation samples."""
-    held_out = split(NAME).rows(0, HELD_OUT)
+def losses(strength: float, samples: int = HELD_OUT) -> np.ndarray:
+    """Return the losses of the network with this strength on the first samples, which are held out."""
+    held_out = split(NAME).rows(0, samples)
     network = registered.network(strength)
     return metrics.losses(network, network.logits(held_out.features), held_out.labels)
 
@@ -137,12 +133,36 @@ def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     assert "validation split, 24" in small_shell.stdout
 
 
-def test_versions_trained_on_other_data_have_a_remark(params: Params, champions: list[Version]) -> None:
-    manifest = paths.vectorized(NAME) / "manifest.json"
-    atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "f" * 64})
-    remarks = backtest.run(params, NAME, last=5).remarks
-    assert len(remarks) == 3
-    assert "was not trained on the current data" in remarks[0]
+def test_validation_samples_that_holdout_models_were_trained_on_are_left_out(
+    params: Params, champions: list[Version]
+) -> None:
+    larger = registered.with_validation(params, "first", 60)
+    result = backtest.run(larger, NAME, last=5)
+    assert result.comparisons == ()
+    assert result.remarks == (
+        "notes version 3: 24 of 60 validation samples are new to its holdout models; the others are left out;"
+        " no version is compared on this split",
+    )
+
+
+@pytest.mark.parametrize("samples", [40, 60])
+def test_versions_are_measured_on_the_samples_that_are_new_to_them(
+    params: Params, small_store: "Store", samples: int
+) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    largest = registered.with_validation(params, "first", 60)
+    for strength, number in ((1.0, samples), (2.0, 60)):
+        dataset = registered.with_validation(params, "first", number).datasets[NAME]
+        version = registered.version(registry, run, strength, dataset=dataset)
+        audit_log.append(NAME, audit_log.PROMOTED, "a test", version, registry.find(NAME, "champion"))
+        registry.set_alias(version, "champion")
+    result = backtest.run(largest, NAME, last=5)
+    [comparison] = result.comparisons
+    assert comparison.scores[0].loss[0] == pytest.approx(losses(1.0, samples).mean())
+    assert comparison.scores[0].difference is not None
+    assert comparison.scores[0].difference[0] == pytest.approx((losses(1.0, samples) - losses(2.0, samples)).mean())
+    assert comparison.scores[1].loss[0] == pytest.approx(losses(2.0, 60).mean())
+    assert [f"{samples} of 60" in remark for remark in result.remarks] == ([True] if samples < 60 else [])
 
 
 def test_invalid_arguments_are_reported(params: Params, small_store: "Store", tmp_path: Path) -> None:

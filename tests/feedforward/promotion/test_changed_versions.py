@@ -12,12 +12,12 @@ from registered import NAME, audit_entries, conclude, find_version
 from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
-from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner
 from feedforward.promotion import (
     bundle,
     compatibility,
     evaluation_process,
+    holdout_split,
     promote,
 )
 from feedforward.promotion.evaluation import EvaluationFailed
@@ -100,7 +100,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
         NAME,
         find_version(),
         served,
-        Split.load(paths.vectorized(NAME) / "train"),
+        holdout_split.of_today(NAME, dataset),
     )
     assert evidence is None
     assert problem.startswith("notes version 1 is not a champion of this dataset: ")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import registered
 from registered import NAME, audit_entries, conclude, find_version
-from small_data import TRAIN, values, write_params
+from small_data import HELD_OUT, TRAIN, split, values, write_params
 from small_data import params as small_params
 from threads import at_once
 
@@ -25,17 +25,19 @@ from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import validation_split
 from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner, training_run
+from feedforward.models import metrics
 from feedforward.promotion import (
     bundle,
     champion,
     evaluation,
     history,
+    holdout_split,
     promote,
 )
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.retraining import policy
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, names
 from feedforward.tracking.registry import Registry
 from pipelines import retraining_flow
 
@@ -64,8 +66,8 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert messages[0].startswith("notes version 1 is run ")
 
     champion = find_version()
-    metrics = json.loads(champion.tags["evaluation"])
-    assert metrics["probe_difference"] < 1e-5
+    measured = json.loads(champion.tags["evaluation"])
+    assert measured["probe_difference"] < 1e-5
     models = evaluation.holdout_models(champion)
     assert [model.description.seed for model in models] == [int(champion.tags["seed"]), 1 - int(champion.tags["seed"])]
     holdout_model = next(model for model in models if model.description.seed == 0)
@@ -76,7 +78,7 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert holdout_model.description.weights_digest == trained_again.weights_digest
     assert holdout_model.description.samples == len(training)
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=champion.tags["seed"])
-    assert metrics["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
+    assert measured["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
     assert set(json.loads(champion.tags["variants"])) == {"original", "smaller"}
     for variant, digest in json.loads(champion.tags["variants"]).items():
         description = bundle.read(model_versions.folder(champion, f"variants/{variant}"), digest).description
@@ -106,6 +108,26 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     changed = small_params(variants={**values()["variants"], "original": {"l2": 0.1}})
     with pytest.raises(DataError, match=r"trained with different parameters \(l2\)"):
         promote.promote(changed, NAME)
+
+
+def test_holdout_models_are_trained_again_for_another_split_or_number(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    write_params(paths.params(), values(promotion={"holdout_models": 1}))
+    [pack] = [pack for pack in plan.plan(load_params(), "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, load_params(), small_store)
+    assert promote.promote(load_params(), NAME).decision.promoted
+    first = find_version()
+    promote.promote(load_params(), NAME)
+    assert find_version().holdout_models() == first.holdout_models()
+
+    changed = registered.with_validation(load_params(), "last", HELD_OUT)
+    write_params(paths.params(), changed.model_dump(mode="json") | {"promotion": {"holdout_models": 2}})
+    promote.promote(load_params(), NAME)
+    assert len(find_version().holdout_models()) == 2
+    models = evaluation.holdout_models(find_version())
+    assert holdout_split.of_today(NAME, load_params().datasets[NAME]).unseen(models).all()
+    evaluation.holdout_models(first)  # a process that still uses them can read them
 
 
 def test_untrained_and_demo_datasets_are_not_promoted(params: Params, small_store: "Store") -> None:
@@ -141,8 +163,39 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     assert third.tags["reason"] == worse.decision.reason == audit_entries()[2]["reason"]
 
 
+@pytest.mark.proves("Versions are compared only on samples that the holdout models of neither were trained on")
+def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_can_be_compared(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(params, small_store, 1.0)
+    moved = registered.with_validation(params, "last", HELD_OUT)
+    kept = conclude(moved, small_store, 2.0)
+    assert (kept.decision.promoted, kept.decision.gain, find_version().number) == (False, None, 1)
+    assert "only 0 of 24 validation samples are new to the champion's holdout models; let" in kept.decision.reason
+    assert audit_entries()[-1]["decision"] == find_version(2).tags["decision"] == "kept"
+    # both remedies work: the former split, and no champion
+    Registry()._client.delete_registered_model_alias(names.registered_model(NAME), "champion")
+    assert conclude(moved, small_store, 0.5).decision.promoted
+    Registry().set_alias(find_version(1), "champion")
+    assert conclude(params, small_store, 2.0).decision.promoted
+
+
+def test_versions_are_compared_on_the_validation_samples_that_are_new_to_both(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(registered.with_validation(params, "first", 40), small_store, 1.0)
+    decision = conclude(registered.with_validation(params, "first", 60), small_store, 2.0).decision
+    samples = split(NAME).rows(0, 40)
+    losses = [
+        metrics.losses(n, n.logits(samples.features), samples.labels) for n in map(registered.network, (1.0, 2.0))
+    ]
+    assert decision.gain is not None
+    assert decision.gain.mean == pytest.approx((losses[0] - losses[1]).mean())
+    assert " on the 40 of 60 validation samples that are new to the champion's holdout models" in decision.reason
+
+
 @pytest.mark.parametrize(
-    ("strength", "metrics", "message"),
+    ("strength", "changes", "message"),
     [
         (0.0, {}, "accuracy on glad must be at least 0.75"),
         (-1.0, {}, "accuracy on sad must be at least 0.75, got 0"),
@@ -151,10 +204,10 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     ],
 )
 def test_invalid_challengers_are_rejected(
-    params: Params, small_store: "Store", strength: float, metrics: dict[str, float], message: str
+    params: Params, small_store: "Store", strength: float, changes: dict[str, float], message: str
 ) -> None:
     with pytest.raises(Refused, match=message):
-        conclude(params, small_store, strength, **metrics)
+        conclude(params, small_store, strength, **changes)
     assert model_versions.find(NAME) is None
     assert [line["decision"] for line in audit_entries()] == ["refused"]
 

@@ -17,8 +17,11 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data import request_windows
 from feedforward.data.readers import tokenizer
 from feedforward.data.splits import Split
+from feedforward.promotion import bundle
 from feedforward.retraining import policy
+from feedforward.serving.request_drift import process
 from feedforward.serving.request_drift.reservoir import RequestReservoir
+from feedforward.tracking import model_versions
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -73,6 +76,24 @@ def replace_training_split_by_texts() -> list[str]:
     manifest = manifest_file.load(NAME) | {"train": replacement.digest()}
     atomic_files.write_json(folder.with_name("manifest.json"), manifest)
     return texts
+
+
+@pytest.mark.slow
+def test_outputs_are_compared_only_with_those_for_validation_samples_that_are_new_to_the_holdout_model(
+    small: Params, small_store: "Store"
+) -> None:
+    registered.write_vocabulary()
+    run = registered.final_run(small_store, small)
+    forty = registered.with_validation(small, "first", 40).datasets[NAME]
+    version = registered.version(Registry(), run, 1.0, dataset=forty)
+    served = bundle.read(model_versions.folder(version, "served"), version.tags["digest"])
+
+    def compared(take: str, samples: int) -> int | None:
+        dataset = registered.with_validation(small, take, samples).datasets[NAME]
+        outputs = process._outputs(version, served, multihot(7, 2), dataset)
+        return None if outputs is None else len(outputs[0])
+
+    assert [compared("first", 40), compared("first", 60), compared("last", 40)] == [40, 40, None]
 
 
 @pytest.mark.slow

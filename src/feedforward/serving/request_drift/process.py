@@ -17,13 +17,13 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, one_line, run_reporting_errors
-from feedforward.data import drift, request_windows, validation_split
+from feedforward.data import drift, request_windows
 from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distance
 from feedforward.data.readers import encoders, reading
 from feedforward.data.request_windows import Window
-from feedforward.data.splits import Features, Split
-from feedforward.promotion import bundle, candidate, evaluation
+from feedforward.data.splits import Features
+from feedforward.promotion import bundle, candidate, evaluation, holdout_split, policy
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -48,7 +48,7 @@ def compare(params: Params, name: str) -> dict[str, Any]:
     by_kind = drift.measure_requests(
         train.features,
         features,
-        _outputs(version, served, window.features, train, dataset),
+        _outputs(version, served, window.features, dataset),
         served.description.labels,
         params.retraining.drift,
         reading.column_names(dataset.reader, paths.vectorized(name)),
@@ -61,15 +61,21 @@ def compare(params: Params, name: str) -> dict[str, Any]:
 
 
 def _outputs(
-    version: Version, served: Servable, requests: Features, train: Split, dataset: Dataset
+    version: Version, served: Servable, requests: Features, dataset: Dataset
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """The holdout model's outputs for validation samples and for the requests; None if there is no holdout model."""
+    """The holdout model's outputs for validation samples that are new to it, and for the requests.
+
+    None if there is no holdout model, or if too few validation samples are new to it.
+    """
     if not version.is_evaluated:
         return None
-    model = evaluation.holdout_models(version)[0]
+    model, split = evaluation.holdout_models(version)[0], holdout_split.of_today(version.dataset, dataset)
+    unseen = split.unseen([model])
+    if policy.too_few(int(unseen.sum()), len(unseen)):
+        return None
     training_encoder = candidate.encoder_of(version.dataset, dataset)
-    _, held_out = validation_split.hold_out(train, dataset)
-    validation = encoders.translate(held_out.to_split().features, training_encoder, model.encoder)
+    samples = split.validation.take(np.flatnonzero(unseen)).features
+    validation = encoders.translate(samples, training_encoder, model.encoder)
     return model.predict(validation), model.predict(encoders.translate(requests, served.encoder, model.encoder))
 
 

@@ -1,0 +1,78 @@
+"""The split of holdout models: which of today's validation samples a model has not been trained on.
+
+Holdout models are trained when a version is evaluated. If data or `training.validation` change later, samples that they
+were trained on can become validation samples. Therefore, each bundle of a holdout model contains the short digests of
+its training samples.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Dataset
+from feedforward.data import manifest as manifest_file
+from feedforward.data import sample_digests, validation_split
+from feedforward.data.sample_digests import ShortDigests
+from feedforward.data.splits import Split, Subset
+from feedforward.promotion.bundle import Servable
+
+
+@dataclass(frozen=True)
+class HoldoutSplit:
+    """Today's fixed split of a dataset into training samples and the validation samples that are held out."""
+
+    dataset: str
+    training: Subset
+    held_out: Subset
+
+    @functools.cached_property
+    def validation(self) -> Split:
+        """The validation samples as a split of their own."""
+        return self.held_out.to_split()
+
+    @functools.cached_property
+    def training_samples(self) -> ShortDigests:
+        """The short digests of the training samples, sorted, without duplicates.
+
+        Raises:
+            DataError: the profile of the vectorized data cannot be read.
+        """
+        return np.unique(self._digests(self.training))
+
+    def was_trained_on(self, model: Servable) -> bool:
+        """Whether the model was trained on the training samples of this split, and records it."""
+        return model.training_samples is not None and np.array_equal(model.training_samples, self.training_samples)
+
+    def unseen(self, models: Sequence[Servable]) -> npt.NDArray[np.bool_]:
+        """Whether each validation sample is new to all these models: bool, shape (validation samples,).
+
+        A validation sample that also occurs among today's training samples counts as new, because every model of this
+        split has seen it. If a model does not record its training samples, no sample counts as new.
+
+        Raises:
+            DataError: the profile of the vectorized data cannot be read.
+        """
+        unseen = np.ones(len(self.held_out), np.bool_)
+        for model in models:
+            if model.training_samples is None:
+                return np.zeros(len(self.held_out), np.bool_)
+            if not self.was_trained_on(model):
+                digests = self._digests(self.held_out)
+                unseen &= ~np.isin(digests, model.training_samples) | np.isin(digests, self.training_samples)
+        return unseen
+
+    def _digests(self, samples: Subset) -> ShortDigests:
+        digests = sample_digests.of_training_split(self.dataset, len(samples.split))
+        return digests if samples.rows is None else digests[samples.rows]
+
+
+def of_today(name: str, dataset: Dataset) -> HoldoutSplit:
+    """The split according to the vectorized data and `training.validation`.
+
+    Raises:
+        DataError: the data are missing or damaged, or no samples would be left for training.
+    """
+    return HoldoutSplit(name, *validation_split.hold_out(manifest_file.load_split(name, "train"), dataset))
