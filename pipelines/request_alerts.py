@@ -21,7 +21,7 @@ from prefect.states import Completed
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.redaction import redact
-from feedforward.data import request_windows
+from feedforward.promotion import drift_windows
 from pipelines import environment
 from pipelines.log_notification import LogNotification
 
@@ -43,12 +43,14 @@ def watch() -> State[Any]:
 def alert(params: Params) -> list[str]:
     """For each dataset, send an event if the latest window drifted and has not been reported; return a line per event.
 
+    Windows of requests to another registry's versions are ignored.
+
     If the process is killed between sending and recording, the event is sent twice; it is never omitted.
     """
     lines = []
     reported = _last_reported()
     for name in params.datasets:
-        window = next(iter(request_windows.load_distances(name)[-1:]), None)
+        window = next(iter(drift_windows.load(name)[-1:]), None)
         if window is None or not window["drifted"] or reported.get(name) == window["time"]:
             continue
         line = redact(f"{name}: the requests to version {window['version']} have drifted: {window['farthest']}")

@@ -27,10 +27,20 @@ print(request_alerts.watch(return_state=True).name)
 """
 
 
-def record_window(folder: Path, hour: int, drifted: int) -> None:
-    """Record a window as the service does. drifted: how many distances exceed their bounds."""
-    times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{hour - 1:02}:00:00+00:00"}
-    entry = {**times, "version": 1, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
+REGISTER = """
+from feedforward.tracking import names, settings
+settings.apply()
+from mlflow import MlflowClient
+client, name = MlflowClient(), names.registered_model("notes")
+client.create_registered_model(name)
+client.create_model_version(name, "mlruns/nothing", tags={"digest": "d1"})
+"""
+
+
+def record_window(folder: Path, hour: int, drifted: int, digest: str = "d1") -> None:
+    """Record a window as the service does. drifted: how many distances exceed their bounds. digest: of the version."""
+    times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{max(hour - 1, 0):02}:00:00+00:00"}
+    entry = {**times, "version": 1, "digest": digest, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
     entry["farthest"] = "word7 (0.61, bound 0.2)" if drifted else None
     path = folder / "data" / "requests" / "notes.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +61,9 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
         assert len(ask(server.api, "automations")) == 1, "a second deploy must replace the automation"
         assert run(WATCH) == ["Quiet"], "there is no window yet"
+        run(REGISTER)
+        record_window(tmp_path, 0, drifted=3, digest="d2")
+        assert run(WATCH) == ["Quiet"], "the window is about another project's version 1"
         record_window(tmp_path, 1, drifted=0)
         assert run(WATCH) == ["Quiet"]
         record_window(tmp_path, 2, drifted=3)

@@ -184,11 +184,11 @@ def find_version(number_or_alias: int | str = "champion") -> Version:
     return registered_version
 
 
-def pictures_champion(store: "Store") -> Version:
-    """Register a version of `tones` for images of 28 × 28 pixels, with random weights, and make it champion."""
-    network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
-    encoder = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
-    return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, encoder)
+def pictures_champion(store: "Store", height: int = 28, width: int = 28, evaluated: bool = False) -> Version:
+    """Register a version of `tones` for images of this size, with random weights, and make it champion."""
+    network = networks.network([height * width, 8, 3], ["relu", "softmax"], scale=1 / 255)
+    encoder = ImageEncoder(ImageGeometry(height, width, 20, (height / 2, width / 2)))
+    return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, encoder, evaluated)
 
 
 GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
@@ -225,7 +225,13 @@ def grades_champion(store: "Store") -> Version:
 
 
 def _champion(
-    store: "Store", name: str, title: str, labels: tuple[str, ...], network: Network, encoder: Encoder
+    store: "Store",
+    name: str,
+    title: str,
+    labels: tuple[str, ...],
+    network: Network,
+    encoder: Encoder,
+    evaluated: bool = False,
 ) -> Version:
     run = store.start(RunTags(name, "original", "fair", "final", "f", "d", 0), "original final 0")
     store.finish(run, metrics={"test_accuracy": 0.9})
@@ -237,5 +243,14 @@ def _champion(
         folder = Path(temporary) / "served"
         digest = bundle.write(folder, network_files.to_files(network), description, encoder)
         new_version = registry.register(name, final.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
+        if evaluated:
+            split = holdout_split.of_today(name, params().datasets[name])
+            files = network_files.to_files(network) | {
+                bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)
+            }
+            digest = bundle.write(folder.with_name("0"), files, description, encoder)
+            registry.add(new_version, folder.with_name("0"), "holdout_models/0")
+            tags = {"holdout_models": [[0, digest]], "evaluation": METRICS}
+            registry.tag(new_version, {key: atomic_files.canonical_json(value) for key, value in tags.items()})
     registry.set_alias(new_version, "champion")
     return new_version

@@ -101,9 +101,9 @@ def append_distances(dataset: str, entry: Mapping[str, Any]) -> None:
 def load_distances(dataset: str) -> list[dict[str, Any]]:
     """The distances of the latest windows, oldest first.
 
-    Keys of an entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (kind of distance → `name`, `value`,
-    `bound`, `p` and `drift` (whether it counts as drift) of the largest distance); `drifted` (number of distances that
-    count as drift); `farthest` (a line of text about the largest of these, or null).
+    Keys of an entry: `time`, `began`, `version`, `digest`, `asked`, `samples`; `distances` (kind of distance → `name`,
+    `value`, `bound`, `p` and `drift` (whether it counts as drift) of the largest distance); `drifted` (number of
+    distances that count as drift); `farthest` (a line of text about the largest of these, or null).
 
     Raises:
         DataError: the file is too large or damaged.
@@ -111,7 +111,7 @@ def load_distances(dataset: str) -> list[dict[str, Any]]:
     path = paths.request_drift(dataset)
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: has more than {MAX_BYTES} bytes; remove it")
-    entries = [entry for entry in append_only_log.read(path) if "distances" in entry][-MAX_WINDOWS:]
+    entries = [entry for entry in append_only_log.read(path) if {"distances", "digest"} <= entry.keys()][-MAX_WINDOWS:]
     try:
         for entry in entries:
             _check_entry(entry)
@@ -124,7 +124,7 @@ def _check_entry(entry: Mapping[str, Any]) -> None:
     """Raise an exception unless the entry has the keys that `load_distances` lists, with values of valid types."""
     moments = [datetime.fromisoformat(entry[key]) for key in ("time", "began")]
     numbers = [entry[key] for key in ("version", "asked", "samples", "drifted")]
-    texts = [entry["farthest"] or ""]
+    texts = [entry["farthest"] or "", entry["digest"]]
     for distance in entry["distances"].values():
         numbers += [distance[key] for key in ("value", "bound", "p", "drift")]
         texts.append(distance["name"])

@@ -19,6 +19,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, NothingToServe, TrackingError
 from feedforward.data import feedback, feedback_decisions
 from feedforward.data import manifest as manifest_file
+from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.promotion import (
     bundle,
@@ -111,11 +112,12 @@ def run(params: Params, name: str, last: int) -> Backtest:
     champion = model_versions.find(name)
     if champion is None:
         raise NothingToServe(f"{name}: there is no champion to compare with; run `feedforward promote {name}`")
+    encoder = candidate.encoder_of(name, dataset)
     skipped: dict[int, str] = {}
     versions = []
     for number, since in _champions(name, champion.number, last).items():
         try:
-            versions.append(_load(name, dataset, number, since))
+            versions.append(_load(name, dataset, encoder, number, since))
         except (DataError, TrackingError) as error:
             if number == champion.number:
                 raise
@@ -123,8 +125,8 @@ def run(params: Params, name: str, last: int) -> Backtest:
     current = next(loaded for loaded in versions if loaded.version.number == champion.number)
     confidence = params.promotion.confidence
     remarks: list[str] = []
-    evidence = {VALIDATION: _validation_evidence(name, dataset, versions, current, skipped, remarks)}
-    evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions)
+    evidence = {VALIDATION: _validation_evidence(name, dataset, encoder, versions, current, skipped, remarks)}
+    evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions, current, remarks)
     comparisons = tuple(
         _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
     )
@@ -140,11 +142,12 @@ def _champions(name: str, champion: int, last: int) -> dict[int, str]:
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
 
 
-def _load(name: str, dataset: Dataset, number: int, since: str) -> _LoadedVersion:
-    """Load a version and its networks.
+def _load(name: str, dataset: Dataset, encoder: Encoder, number: int, since: str) -> _LoadedVersion:
+    """Load a version and its networks. encoder: today's.
 
     Raises:
-        DataError: the version was changed, is gone, is not signed, was never evaluated, or does not fit the dataset.
+        DataError: the version was changed, is gone, is not signed, was never evaluated, or does not fit the
+            dataset or its data.
     """
     version = model_versions.find(name, number)
     if version is None:
@@ -152,6 +155,8 @@ def _load(name: str, dataset: Dataset, number: int, since: str) -> _LoadedVersio
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
     if problem := compatibility.mismatch(served, dataset):
+        raise DataError(f"{version.name}: {problem}")
+    if problem := compatibility.incomparable(served, encoder):
         raise DataError(f"{version.name}: {problem}")
     return _LoadedVersion(version, since, served, evaluation.holdout_models(version))
 
@@ -164,6 +169,7 @@ Measurements = list[tuple[_LoadedVersion, Evidence]]
 def _validation_evidence(
     name: str,
     dataset: Dataset,
+    encoder: Encoder,
     versions: Sequence[_LoadedVersion],
     current: _LoadedVersion,
     skipped: dict[int, str],
@@ -177,9 +183,7 @@ def _validation_evidence(
     description = dataclasses.replace(
         current.served.description, target=(target["mean"], target["scale"]) if target else None
     )
-    reference = dataclasses.replace(
-        current.served, encoder=candidate.encoder_of(name, dataset), description=description
-    )
+    reference = dataclasses.replace(current.served, encoder=encoder, description=description)
     champion_unseen, total = split.unseen(current.holdout), len(split.held_out)
     if policy.too_few(int(champion_unseen.sum()), total):
         remarks.append(_seen(current, champion_unseen) + "; no version is compared on this split")
@@ -209,8 +213,13 @@ def _seen(loaded: _LoadedVersion, unseen: npt.NDArray[np.bool_]) -> str:
     )
 
 
-def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_LoadedVersion]) -> Measurements:
-    """Evidence from the served networks on accepted samples that no training run has used; empty if there are none."""
+def _feedback_evidence(
+    name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, remarks: list[str]
+) -> Measurements:
+    """Evidence from the served networks on accepted samples that no training run has used; empty if there are none.
+
+    Versions that cannot be measured on these samples are added to `remarks`; empty if the champion is among them.
+    """
     entries = [
         sample.entry
         for sample in feedback.samples(name, dataset)
@@ -223,8 +232,11 @@ def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_LoadedVe
     for loaded in versions if entries else ():
         encoder = loaded.served.encoder
         part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
-        measured.append((loaded, evaluation.evidence([loaded.served], loaded.served, part.split)))
-    return measured
+        try:
+            measured.append((loaded, evaluation.evidence([loaded.served], loaded.served, part.split)))
+        except DataError as error:
+            remarks.append(f"{loaded.version.name}: cannot be measured on {FEEDBACK} ({error})")
+    return measured if any(loaded is current for loaded, _ in measured) else []
 
 
 def _compare(title: str, measured: Measurements, current: _LoadedVersion, confidence: float) -> Comparison:

@@ -5,6 +5,7 @@ neither compared with challengers nor served.
 """
 
 from feedforward.config.schema import Dataset, TableReader
+from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
@@ -30,6 +31,16 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
         columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:
             return f"it reads the columns {_shorten(columns)}, params.yaml says {_shorten(expected)}"
+    return None
+
+
+def incomparable(served: Servable, encoder: Encoder) -> str | None:
+    """Why the model cannot be measured on samples that `encoder` has encoded; None if it can."""
+    if encoders.lacks_pairs(encoder, served.encoder):
+        return "it uses word pairs, which the data no longer contain"
+    own, current = encoders.image_size(served.encoder), encoders.image_size(encoder)
+    if own and current and own != current:
+        return f"it takes images of {own[0]} × {own[1]} pixels, the data have {current[0]} × {current[1]}"
     return None
 
 

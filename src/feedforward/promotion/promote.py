@@ -16,7 +16,6 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers import encoders
 from feedforward.promotion import (
     audit_log,
     bundle,
@@ -194,11 +193,8 @@ def _champion_evidence(
         )
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
-        if encoders.lacks_pairs(reference.encoder, served.encoder):
-            return (
-                None,
-                f"{champion.name} uses word pairs, which the data no longer contain, so it cannot be compared",
-            )
+        if problem := compatibility.incomparable(served, reference.encoder):
+            return None, f"{champion.name} cannot be compared: {problem}"
         models = evaluation.holdout_models(champion)
         return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
     except DataError as error:

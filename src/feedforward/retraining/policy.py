@@ -15,11 +15,11 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params, Retraining
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, one_line
-from feedforward.data import drift, feedback, request_windows
+from feedforward.data import drift, feedback
 from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distances
 from feedforward.data.readers import reading
-from feedforward.promotion import audit_log, candidate, champion, shadow_evidence
+from feedforward.promotion import audit_log, candidate, champion, drift_windows, shadow_evidence
 from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
@@ -109,7 +109,7 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
 
 def request_drift(name: str) -> str | None:
     """What drifted in the latest window of requests to the current champion; None if nothing did."""
-    last = next(iter(request_windows.load_distances(name)[-1:]), None)
+    last = next(iter(drift_windows.load(name)[-1:]), None)
     if last is None or not last["drifted"]:
         return None
     current = model_versions.find(name)

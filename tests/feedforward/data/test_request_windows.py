@@ -55,8 +55,8 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
 
 DISTANCE = {"name": "word1", "value": 0.1, "bound": 0.2, "p": 0.5, "drift": False}
 ENTRY = {
-    "time": "2026-11-29T00:01:00+00:00", "began": "2026-11-29T00:00:00+00:00", "version": 1, "asked": 5, "samples": 5,
-    "drifted": 0, "farthest": None, "distances": {"features": DISTANCE},
+    "time": "2026-11-29T00:01:00+00:00", "began": "2026-11-29T00:00:00+00:00", "version": 1, "digest": "d", "asked": 5,
+    "samples": 5, "drifted": 0, "farthest": None, "distances": {"features": DISTANCE},
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ ENTRY = {
         {"began": "2026-11-29T00:00:00"},
         {"asked": "5"},
         {"farthest": 1},
+        {"digest": 1},
         {"distances": [1]},
         {"distances": {"features": {**DISTANCE, "value": float("nan")}}},
         {"distances": {"features": {"value": 0.1}}},

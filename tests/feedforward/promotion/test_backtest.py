@@ -1,5 +1,6 @@
 """A backtest of registered champions: metrics that can be computed by hand, and versions that are skipped."""
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import registered
 from registered import NAME
 from shell import Shell
-from small_data import HELD_OUT, split
+from small_data import HELD_OUT, PIXELS, split
 
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, atomic_files, paths
@@ -163,6 +164,24 @@ def test_versions_are_measured_on_the_samples_that_are_new_to_them(
     assert comparison.scores[0].difference[0] == pytest.approx((losses(1.0, samples) - losses(2.0, samples)).mean())
     assert comparison.scores[1].loss[0] == pytest.approx(losses(2.0, 60).mean())
     assert [f"{samples} of 60" in remark for remark in result.remarks] == ([True] if samples < 60 else [])
+
+
+@pytest.mark.proves("A backtest skips a champion for images of another size, and says so")
+def test_a_champion_for_images_of_another_size_is_skipped(params: Params, small_store: "Store") -> None:
+    for version in (
+        registered.pictures_champion(small_store),
+        registered.pictures_champion(small_store, 1, PIXELS, evaluated=True),
+    ):
+        audit_log.append("tones", audit_log.PROMOTED, "a test", version)
+    pixels = bytes(range(PIXELS))
+    entry = {"label": "dark", "digest": hashlib.sha256(pixels).hexdigest(), "pixels": base64.b64encode(pixels).decode()}
+    append_only_log.append(paths.incoming("tones"), {**entry, "version": 2})
+    dataset = params.datasets["tones"]
+    feedback_review.review("tones", dataset, accept=[sample.id for sample in feedback_review.samples("tones", dataset)])
+    result = backtest.run(params, "tones", last=5)
+    assert result.skipped == {1: "tones version 1: it takes images of 28 × 28 pixels, the data have 1 × 12"}
+    assert [c.title for c in result.comparisons] == [VALIDATION, FEEDBACK]
+    assert [[score.version for score in c.scores] for c in result.comparisons] == [[2], [2]]
 
 
 def test_invalid_arguments_are_reported(params: Params, small_store: "Store", tmp_path: Path) -> None:

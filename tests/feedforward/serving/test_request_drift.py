@@ -8,16 +8,17 @@ import pytest
 import registered
 from live_service import GLAD, SERVING, LiveService
 from registered import NAME
-from small_data import dense, multihot
+from small_data import dense, multihot, values, write_params
 from waiting import until
 
+from feedforward import tracking
 from feedforward.config.schema import Drift, Params
 from feedforward.core import atomic_files, paths
 from feedforward.data import manifest as manifest_file
 from feedforward.data import request_windows
 from feedforward.data.readers import tokenizer
 from feedforward.data.splits import Split
-from feedforward.promotion import bundle
+from feedforward.promotion import bundle, drift_windows
 from feedforward.retraining import policy
 from feedforward.serving.request_drift import process
 from feedforward.serving.request_drift.reservoir import RequestReservoir
@@ -140,6 +141,13 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     with_feedback = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})
     with_labels = policy.decide(with_feedback, {NAME: policy.Observations(new=3, requests=line)}, [], forced=False)
     assert f"{NAME}: request drift: {line}" in with_labels.reasons
+    write_params(paths.params(), values(project="other"))  # the registry of another project, with its own version 1
+    registered.version(Registry(), registered.final_run(tracking.open_store(), params), 2.0)
+    Registry().set_alias(registered.find_version(1), "champion")
+    assert policy.request_drift(NAME) is None
+    assert drift_windows.load(NAME) == []
+    write_params(paths.params(), values())
+    assert policy.request_drift(NAME) == line
     new_version = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
     registry.set_alias(new_version, "champion")
     assert policy.request_drift(NAME) is None, "the window belongs to another champion"

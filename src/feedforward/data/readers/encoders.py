@@ -127,12 +127,18 @@ def lacks_pairs(source: Encoder, target: Encoder) -> bool:
     return target.vocabulary.pairs is not None and source.vocabulary.pairs is None
 
 
+def image_size(encoder: Encoder) -> tuple[int, int] | None:
+    """Height and width of the images, in pixels; None if the encoder does not take images."""
+    return (encoder.geometry.height, encoder.geometry.width) if isinstance(encoder, ImageEncoder) else None
+
+
 def translate(features: Features, source: Encoder, target: Encoder) -> Features:
     """Convert features from the encoder `source` to those that `target` would have produced from the same samples.
 
     Texts: each word moves to its column in the vocabulary of `target`, or counts as dropped if it has none; word pairs
     without a column there are left out. Words that only the vocabulary of `target` contains stay dropped. Table rows:
-    they are encoded again with the means, deviations and categories of `target`.
+    they are encoded again with the means, deviations and categories of `target`. Images: features are pixels, which
+    stay as they are; both encoders must have the same size.
 
     Raises:
         DataError: the encoders take different kinds of samples, or `target` needs a column that `source` lacks.
@@ -144,6 +150,8 @@ def translate(features: Features, source: Encoder, target: Encoder) -> Features:
         missing_columns = {n for n, *_ in (*target.measured.numeric, *target.measured.categorical)} - {*numbers, *texts}
         if not missing_columns:
             return target.measured.encode(numbers, texts, len(features))
+    if isinstance(source, ImageEncoder) and type(source) is type(target) and image_size(source) == image_size(target):
+        return features
     if not (isinstance(source, TextEncoder) and isinstance(target, TextEncoder) and isinstance(features, MultiHot)):
         raise DataError("features from different preprocessing cannot be compared; promote a run on the same data")
     column_of = np.full(source.columns, tokenizer.DROPPED)

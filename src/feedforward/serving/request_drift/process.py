@@ -87,8 +87,8 @@ def _entry(
         kind: {"name": one_line(d.name), "value": d.value, "bound": d.bound, "p": d.p, "drift": d in drifted}
         for kind, d in largest.items()
     }
-    entry = {"time": window.ended, "began": window.began, "version": window.version, "asked": window.asked}
-    entry |= {"samples": samples, "distances": rows, "drifted": len(drifted), "farthest": None}
+    entry = {"time": window.ended, "began": window.began, "version": window.version, "digest": window.digest}
+    entry |= {"asked": window.asked, "samples": samples, "distances": rows, "drifted": len(drifted), "farthest": None}
     if drifted:
         first = drifted[0]
         more = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""

@@ -11,7 +11,7 @@ from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError
 from feedforward.data import request_windows
 from feedforward.data.splits import Features
-from feedforward.promotion import shadow_evidence
+from feedforward.promotion import drift_windows, shadow_evidence
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.request_drift.reservoir import RequestReservoir
@@ -86,7 +86,7 @@ class RequestDrift:
 
     def _read_entries(self, name: str) -> None:
         try:
-            entries = request_windows.load_distances(name)
+            entries = drift_windows.load(name)
         except FeedforwardError as error:
             self.problems[name] = str(error)
             return

@@ -1,6 +1,7 @@
 """Encoders turn raw samples from users into features, and are stored and restored with their model."""
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -18,7 +19,7 @@ from feedforward.config.schema import IdxPair, IdxReader, TextReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import encoders, tokenizer
-from feedforward.data.readers.image_encoder import ImageEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
@@ -184,6 +185,16 @@ def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: s
         encoders.translate(batch, encoder, words_only).indices,  # type: ignore[union-attr]
         words_only.encode([text]).indices,
     )
+
+
+def test_pixels_are_the_same_for_encoders_of_one_size() -> None:
+    pixels = np.zeros((2, IMAGE_ENCODER.columns), np.uint8)
+    geometry = IMAGE_ENCODER.geometry
+    shifted = ImageEncoder(dataclasses.replace(geometry, center=(1.0, 1.0)))
+    assert encoders.translate(pixels, IMAGE_ENCODER, shifted) is pixels
+    for other in (ImageEncoder(dataclasses.replace(geometry, height=2)), ScaledEncoder(geometry)):
+        with pytest.raises(DataError, match="features from different preprocessing cannot be compared"):
+            encoders.translate(pixels, IMAGE_ENCODER, other)
 
 
 def test_features_are_translated_into_another_vocabulary() -> None:
