@@ -28,10 +28,11 @@ print(request_alerts.watch(return_state=True).name)
 
 
 REGISTER = """
-from feedforward.tracking import names, settings
-settings.apply()
-from mlflow import MlflowClient
-client, name = MlflowClient(), names.registered_model("notes")
+from feedforward import tracking
+from feedforward.tracking import names
+from feedforward.tracking.registry import Registry
+tracking.open_store()
+client, name = Registry()._client, names.registered_model("notes")
 client.create_registered_model(name)
 client.create_model_version(name, "mlruns/nothing", tags={"digest": "d1"})
 """

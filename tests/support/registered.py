@@ -235,7 +235,7 @@ def _champion(
 ) -> Version:
     run = store.start(RunTags(name, "original", "fair", "final", "f", "d", 0), "original final 0")
     store.finish(run, metrics={"test_accuracy": 0.9})
-    [final] = store.find_runs(name, role="final")
+    final = store.find_runs(name, role="final")[0]
     weights = network.weights_digest()
     description = Description(name, title, labels, "original", 0, 2, 90, final.run_id, "f", "d", weights)
     registry = Registry()
