@@ -12,6 +12,7 @@ from feedforward.core import paths
 from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, history, promote
 from feedforward.promotion.rollback import rollback
+from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -31,7 +32,8 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     assert (first.decision.promoted, first.champion) == (True, 1)
     second = promote.promote(params, NAME, runs[-1].run_id)
     assert second.version.number == 2
-    other = {1: 2, 2: 1}[registered.find_version().number]
-    assert rollback(params, NAME, other, "tried").number == other
+    number = registered.find_version().number
+    Registry().set_alias(registered.find_version({1: 2, 2: 1}[number]), "champion")
+    assert rollback(params, NAME, number, "tried").number == number
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None
