@@ -29,7 +29,7 @@ def fill_disk(context: Context) -> str:
         small_data.write_workspace(root)
         registered.write_vocabulary()
         registered.champion(tracking.open_store(), load_params())
-        paths.incoming(registered.NAME).parent.mkdir(parents=True)
+        paths.incoming(registered.NAME).parent.mkdir(parents=True, exist_ok=True)
         script = f'mount -t tmpfs -o size=64k none "$1" && exec {sys.executable} -m faults.inbox'
         command = [*UNSHARE, "sh", "-c", script, "sh", str(paths.incoming(registered.NAME).parent)]
         done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)

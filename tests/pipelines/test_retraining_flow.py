@@ -144,7 +144,7 @@ def store_samples(folder: Path) -> None:
         text = f"A rather fine film, number {k}, with a good story and good actors in it."
         entry = {"text": text, "label": "positive", "digest": hashlib.sha256(text.encode()).hexdigest()}
         lines.append(json.dumps(entry) + "\n")
-    (folder / "data" / "incoming").mkdir(parents=True)
+    (folder / "data" / "incoming").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "incoming" / f"{NAME}.jsonl").write_text("".join(lines))
 
 
