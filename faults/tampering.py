@@ -306,7 +306,9 @@ def _sign_again(folder: Path, signer: Path) -> None:
         params = small_data.write_params(folder.parent / "params.yaml", small_data.values(promotion={"key": key}))
         with environment({"FEEDFORWARD_ROOT": str(params.parent)}):
             names = [*atomic_files.read_json(folder / MANIFEST), MANIFEST]
-            signature = signatures.sign(folder.name, {name: atomic_files.file_digest(folder / name) for name in names})
+            signature = signatures.sign(
+                model_version.SERVED, {name: atomic_files.file_digest(folder / name) for name in names}
+            )
     assert signature is not None
     (folder / signatures.FILE).write_bytes(signature)
 

@@ -188,14 +188,9 @@ def promote(params: Params, name: str) -> str:
         FeedforwardError: the gate could not decide.
     """
     try:
-        outcome = gate.promote(params, name)
+        return gate.promote(params, name).sentence
     except gate.Refused as error:
         return str(error)
-    version, decision = outcome.version.number, outcome.decision
-    if not decision.promoted and outcome.champion == version:
-        return f"version {version}: {decision.reason}"
-    state = "is now the champion" if decision.promoted else f"does not replace version {outcome.champion}"
-    return f"version {version} {state}: {decision.reason}"
 
 
 def _notify(params: Params, text: str) -> None:

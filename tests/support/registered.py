@@ -122,14 +122,19 @@ def version(
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, description, ENCODER)
+        digest = bundle.write(
+            folder / "served", content | {bundle.MODEL: model or keras_model()}, description, ENCODER, "served"
+        )
         folders, variant_digests = {"served": folder / "served"}, {}
         for name, variant_strength in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name
             variant_description = dataclasses.replace(
                 description, variant=name, weights_digest=network(variant_strength).weights_digest()
             )
-            variant_digests[name] = bundle.write(folder / name, files(variant_strength), variant_description, ENCODER)
+            content_of_variant = files(variant_strength)
+            variant_digests[name] = bundle.write(
+                folder / name, content_of_variant, variant_description, ENCODER, f"variants/{name}"
+            )
         tags = {"digest": digest, "variants": atomic_files.canonical_json(variant_digests)}
         new_version = registry.register(NAME, run.run_id, folders, tags)
         if not evaluated:
@@ -137,8 +142,9 @@ def version(
         holdout_description = dataclasses.replace(description, samples=TRAIN - HELD_OUT)
         seed = str(description.seed)
         split = holdout_split.of_today(NAME, dataset or params().datasets[NAME])
-        samples = {bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
-        holdout_digest = bundle.write(folder / seed, content | samples, holdout_description, ENCODER)
+        holdout_files = content | {bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
+        role = f"holdout_models/{seed}"
+        holdout_digest = bundle.write(folder / seed, holdout_files, holdout_description, ENCODER, role)
         tags = {
             "holdout_models": atomic_files.canonical_json([[description.seed, holdout_digest]]),
             "evaluation": atomic_files.canonical_json({**METRICS, **metrics}),
@@ -241,14 +247,14 @@ def _champion(
     registry = Registry()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
-        digest = bundle.write(folder, network_files.to_files(network), description, encoder)
+        digest = bundle.write(folder, network_files.to_files(network), description, encoder, "served")
         new_version = registry.register(name, final.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
         if evaluated:
             split = holdout_split.of_today(name, params().datasets[name])
             files = network_files.to_files(network) | {
                 bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)
             }
-            digest = bundle.write(folder.with_name("0"), files, description, encoder)
+            digest = bundle.write(folder.with_name("0"), files, description, encoder, "holdout_models/0")
             registry.add(new_version, folder.with_name("0"), "holdout_models/0")
             tags = {"holdout_models": [[0, digest]], "evaluation": METRICS}
             registry.tag(new_version, {key: atomic_files.canonical_json(value) for key, value in tags.items()})

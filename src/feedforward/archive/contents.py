@@ -24,7 +24,7 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact_json
-from feedforward.promotion import audit_log, bundle
+from feedforward.promotion import audit_log, version_bundles
 from feedforward.tracking import model_version, model_versions
 
 PIPELINE = "dvc.yaml"
@@ -75,8 +75,8 @@ def _registry_files(dataset: str, local: Mapping[str, str]) -> Iterator[tuple[st
     champion = model_versions.find(dataset)
     if champion is None:
         return
+    version_bundles.read_verified(champion, model_version.SERVED, champion.tags[model_version.DIGEST])
     folder = model_versions.folder(champion, model_version.SERVED)
-    bundle.read_verified(folder, champion.tags[model_version.DIGEST])
     for path in [*sorted(folder.iterdir()), *_card_files(champion)]:
         yield f"models/{dataset}/{champion.number}/{path.name}", path.read_bytes()
 

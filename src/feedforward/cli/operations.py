@@ -34,13 +34,11 @@ def promote(
     from feedforward.promotion import promote as promotion
 
     outcome = promotion.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr))
-    decision = outcome.decision
     if as_json:
         summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
-        print(json.dumps({**summary, **dataclasses.asdict(decision)}, indent=2))
+        print(json.dumps({**summary, **dataclasses.asdict(outcome.decision)}, indent=2))
         return
-    state = "is now the champion" if decision.promoted else f"does not replace version {outcome.champion}"
-    print(f"{outcome.version.name} {state}: {decision.reason}")
+    print(f"{dataset} {outcome.sentence}")
 
 
 def rollback(

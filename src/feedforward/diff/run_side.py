@@ -17,9 +17,9 @@ from feedforward.diff import sides
 from feedforward.diff.predictions import shorten
 from feedforward.diff.sides import Answers, Figure, Model, Side
 from feedforward.models import network_files
-from feedforward.promotion import bundle, candidate, champion
+from feedforward.promotion import candidate, champion, version_bundles
 from feedforward.promotion.bundle import Servable
-from feedforward.tracking import LoggedRun, model_version, model_versions
+from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.experiment_pages import bounds
 from feedforward.tracking.model_version import METRICS, Version
 
@@ -119,8 +119,7 @@ def _answers_of_version(version: Version, params: Params) -> Answers:
     dataset, manifest = params.dataset(name), manifest_file.load(name)
     if model_version.DIGEST not in version.tags:
         raise DataError(f"predictions of {name}: {version.name} was not created by a promotion")
-    folder = model_versions.folder(version, model_version.SERVED)
-    servable = bundle.read(folder, version.tags[model_version.DIGEST])
+    servable = version_bundles.served(version)
     test = manifest_file.load_split(name, "test")
     return _workspace_answers(
         name, dataset, manifest, test, servable.predict(_features(test, servable, manifest, dataset))

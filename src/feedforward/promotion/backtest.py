@@ -22,7 +22,6 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.promotion import (
-    bundle,
     candidate,
     compatibility,
     evaluation,
@@ -30,11 +29,12 @@ from feedforward.promotion import (
     holdout_split,
     model_card,
     policy,
+    version_bundles,
 )
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
 from feedforward.reports import backtest_figure
-from feedforward.tracking import model_version, model_versions, settings
+from feedforward.tracking import model_versions, settings
 from feedforward.tracking.model_version import Version
 
 VALIDATION, FEEDBACK = "validation split", "accepted samples from users"
@@ -152,8 +152,7 @@ def _load(name: str, dataset: Dataset, encoder: Encoder, number: int, since: str
     version = model_versions.find(name, number)
     if version is None:
         raise DataError(f"{name} version {number}: is no longer registered")
-    folder = model_versions.folder(version, model_version.SERVED)
-    served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
+    served = version_bundles.served(version)
     if problem := compatibility.mismatch(served, dataset):
         raise DataError(f"{version.name}: {problem}")
     if problem := compatibility.incomparable(served, encoder):

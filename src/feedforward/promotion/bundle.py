@@ -36,6 +36,7 @@ from feedforward.models import network_files
 from feedforward.models.calibration import LIMITS
 from feedforward.models.numpy_network import Network
 from feedforward.promotion import signatures
+from feedforward.tracking.model_version import SERVED
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
 TRAINING_SAMPLES = "training_samples.bin"
@@ -104,10 +105,11 @@ class Servable:
         return self.network.outputs(features) * scale + mean
 
 
-def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder) -> str:
+def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder, role: str) -> str:
     """Write a bundle to the new `folder`; return the SHA-256 (hex) of its manifest.
 
-    files: network.json and weights.npz, and optionally model.keras or training_samples.bin.
+    files: network.json and weights.npz, and optionally model.keras or training_samples.bin. role: what the bundle is in
+    its version; it is signed, so that no bundle can take the place of another one.
 
     Raises:
         DataError: the network, labels, encoder and recorded weights are incompatible.
@@ -122,7 +124,7 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
         for name, content in contents.items()
     }
     contents[MANIFEST] = (atomic_files.canonical_json(manifest, indent=2) + "\n").encode()
-    if signature := signatures.sign(folder.name, _digests(contents)):
+    if signature := signatures.sign(role, _digests(contents)):
         contents[signatures.FILE] = signature
     with atomic_files.writing_folder(folder, "package") as temporary:
         for name, content in contents.items():
@@ -130,14 +132,24 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
     return hashlib.sha256(contents[MANIFEST]).hexdigest()
 
 
-def read(folder: Path, digest: str) -> Servable:
+def read(folder: Path, digest: str, role: str = SERVED) -> Servable:
     """Verify and read the bundle in `folder`; `digest` is the SHA-256 that its manifest must have.
+
+    role: see `write`.
 
     Raises:
         DataError: a file or the signature is missing, changed or invalid, or a file was added. No code from the folder
             is run.
     """
-    files = read_verified(folder, digest)
+    return parse(folder, read_verified(folder, digest, role), digest)
+
+
+def parse(folder: Path, files: Mapping[str, bytes], digest: str) -> Servable:
+    """Parse the files that `read_verified` returned; `folder` is for messages.
+
+    Raises:
+        DataError: the files are not a bundle of this release, or do not match each other.
+    """
     description, settings = _description(folder / DESCRIPTION, files)
     encoder, network = encoders.load(settings, files), network_files.read(files, str(folder))
     _check_consistency(network, description, encoder)
@@ -173,8 +185,10 @@ def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, d
         raise DataError(f"{path}: cannot be read ({error}); train and promote again") from None
 
 
-def read_verified(folder: Path, digest: str) -> dict[str, bytes]:
+def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, bytes]:
     """Check all digests and the signature of a bundle; return the content of each file in its manifest, by name.
+
+    role: see `write`.
 
     Raises:
         DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
@@ -199,7 +213,7 @@ def read_verified(folder: Path, digest: str) -> dict[str, bytes]:
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
-        _check_signature(folder, {**files, MANIFEST: manifest}, key)
+        _check_signature(folder, {**files, MANIFEST: manifest}, role, key)
     return files
 
 
@@ -214,13 +228,13 @@ def _manifest_entries(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]
     return entries
 
 
-def _check_signature(folder: Path, contents: Mapping[str, bytes], key: str) -> None:
+def _check_signature(folder: Path, contents: Mapping[str, bytes], role: str, key: str) -> None:
     path = folder / signatures.FILE
     if not path.exists():
         raise DataError(
             f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
         )
-    signatures.check(folder, _read_file(path, signatures.MAX_BYTES), _digests(contents), key)
+    signatures.check(path, _read_file(path, signatures.MAX_BYTES), role, _digests(contents), key)
 
 
 def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:

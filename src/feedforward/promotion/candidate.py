@@ -15,9 +15,9 @@ from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
 from feedforward.models import keras_archive, network_files
-from feedforward.promotion import audit_log, bundle, champion, current_runs, signatures
+from feedforward.promotion import audit_log, bundle, champion, current_runs, version_bundles
 from feedforward.promotion.bundle import Description
-from feedforward.tracking import LoggedRun, model_version, model_versions
+from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -66,16 +66,18 @@ def register(
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
         final, temperature = dataset.training.final.variant, calibration.get("temperature", 1.0)
-        digest = package(name, dataset, run, final, registry, encoder, folder / model_version.SERVED, temperature)
+        role = model_version.SERVED
+        digest = package(name, dataset, run, final, registry, encoder, folder, role, temperature)
         for version in registry.versions(name, run.run_id):
             if version.tags.get(model_version.DIGEST) == digest and not _must_be_replaced(version):
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
-            target = folders[f"{model_version.VARIANTS}/{variant}"] = folder / "variants" / variant
+            role = f"{model_version.VARIANTS}/{variant}"
+            folders[role] = folder / role
             temperature = temperature_of(replica, registry)
             digests[variant] = package(
-                name, dataset, replica, variant, registry, encoder, target, temperature, keras=False
+                name, dataset, replica, variant, registry, encoder, folder, role, temperature, keras=False
             )
         tags = {key: run.tags[key] for key in ("seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title, "variant": final}
@@ -85,14 +87,14 @@ def register(
 
 
 def _must_be_replaced(version: Version) -> bool:
-    """Whether the run must be registered again, because this version's bundle is unsigned or fails verification.
+    """Whether the run must be registered again, because a file of this version is damaged or not signed.
 
     A version that is older than the key, for example, has no signature. A rolled-back version is never replaced.
     """
-    if signatures.required() is None or version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
+    if version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
         return False
     try:
-        bundle.read_verified(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
+        version_bundles.check(version)
     except DataError:
         return True
     return False
@@ -112,12 +114,14 @@ def package(
     registry: "Registry",
     encoder: Encoder,
     folder: Path,
+    role: str,
     temperature: float,
     keras: bool = True,
 ) -> str:
-    """Write a bundle with a run's network and preprocessing to `folder`; return the digest of its manifest.
+    """Write a bundle with a run's network and preprocessing to `folder`/`role`; return the digest of its manifest.
 
-    variant: its current name. temperature: stored in the description. keras: whether to include model.keras.
+    variant: its current name. role: see `bundle.write`. temperature: stored in the description. keras: whether to
+    include model.keras.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -152,7 +156,7 @@ def package(
         target=(target["mean"], target["scale"]) if target else None,
         temperature=temperature,
     )
-    return bundle.write(folder, files, description, encoder)
+    return bundle.write(folder / role, files, description, encoder, role)
 
 
 def holdout_seeds(params: Params, seed: int) -> list[int]:

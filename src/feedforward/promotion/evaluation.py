@@ -23,10 +23,10 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.models import metrics
-from feedforward.promotion import bundle, candidate, evaluation_process, holdout_split
+from feedforward.promotion import bundle, candidate, evaluation_process, holdout_split, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
-from feedforward.tracking import LoggedRun, model_version, model_versions
+from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, HoldoutModel, Version
 
 if TYPE_CHECKING:
@@ -145,9 +145,7 @@ def holdout_models(version: Version) -> list[Servable]:
     """
     if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
-    return [
-        bundle.read(model_versions.folder(version, model.folder), model.digest) for model in version.holdout_models()
-    ]
+    return [version_bundles.holdout_model(version, model) for model in version.holdout_models()]
 
 
 def evidence(

@@ -31,7 +31,7 @@ from feedforward.data.splits import Features, MultiHot, Split
 from feedforward.experiments import runner
 from feedforward.models import calibration, keras_archive, metrics, network_files
 from feedforward.models.numpy_network import Network
-from feedforward.promotion import bundle, candidate, compatibility, holdout_split, temperature
+from feedforward.promotion import bundle, candidate, compatibility, holdout_split, temperature, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.tracking import model_version, model_versions
@@ -85,10 +85,9 @@ def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
     version = model_versions.find(name, number)
     if version is None:
         raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
-    folder = model_versions.folder(version, model_version.SERVED)
-    served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
-    model = bundle.read_verified(folder, served.digest).get(bundle.MODEL, b"")
-    keras_archive.check(model, str(folder / bundle.MODEL))
+    served = version_bundles.served(version)
+    model = version_bundles.read_verified(version, model_version.SERVED, served.digest).get(bundle.MODEL, b"")
+    keras_archive.check(model, str(model_versions.folder(version, model_version.SERVED) / bundle.MODEL))
     runner.prepare(1)
     return version, served, model
 
@@ -187,7 +186,7 @@ def train_holdout_model(served: Servable, params: Params, split: HoldoutSplit, s
         temperature=fitted_temperature,
     )
     files = {**network_files.to_files(network), bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
-    bundle.write(target, files, description, served.encoder)
+    bundle.write(target, files, description, served.encoder, f"{model_version.HOLDOUT_MODELS}/{seed}")
 
 
 def _rows(features: Features, start: int, stop: int) -> Features:

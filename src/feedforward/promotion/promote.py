@@ -24,13 +24,14 @@ from feedforward.promotion import (
     holdout_split,
     model_card,
     shadow_evidence,
+    version_bundles,
 )
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.promotion.policy import Candidate, Decision, Evidence, confirm_with_shadow, decide
-from feedforward.tracking import LoggedRun, model_version, model_versions, settings
+from feedforward.tracking import LoggedRun, model_version, settings
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ class Outcome:
     version: Version
     decision: Decision
     champion: int | None
+
+    @property
+    def sentence(self) -> str:
+        """What became of the version, and why."""
+        state = f" does not replace version {self.champion}"
+        if self.decision.promoted:
+            state = " is now the champion"
+        elif self.champion in (None, self.version.number):
+            state = ""
+        return f"version {self.version.number}{state}: {self.decision.reason}"
 
 
 def promote(params: Params, name: str, run_id: str | None = None, say: Say = ignore_progress) -> Outcome:
@@ -122,7 +133,7 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
     """Decide on an evaluated version under the lock, and make it champion if it is accepted.
 
     Raises:
-        Refused: the version does not meet the acceptance criteria.
+        Refused: the version does not meet the acceptance criteria. EvaluationFailed: see `_champion_evidence`.
     """
     with champions.decision_lock(name):
         champion = champions.reconcile(name, registry)
@@ -163,7 +174,9 @@ def _decide(
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
-    champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split)
+    champion_evidence, problem = None, _damage(version, champion)
+    if not problem:
+        champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split)
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
     if not decision.comparable:
@@ -181,24 +194,44 @@ def _decide(
     return candidate, decision
 
 
+def _damage(version: Version, champion: Version | None) -> str:
+    """What is wrong with the champion's files, if `version` is the same model, registered again to replace them."""
+    if champion is None or champion.tags.get(model_version.DIGEST) != version.tags.get(model_version.DIGEST):
+        return ""
+    try:
+        version_bundles.check(champion)
+    except DataError as error:
+        return f"{champion.name} is the same model, but a file of it cannot be used: {error}"
+    return ""
+
+
 def _champion_evidence(
     params: Params, name: str, champion: Version | None, reference: bundle.Servable, split: HoldoutSplit
 ) -> tuple[Evidence | None, str]:
-    """The champion's evidence, or None and the reason, which is empty if there is no champion."""
+    """The champion's evidence, or None and the reason, which is empty if there is no champion.
+
+    Raises:
+        EvaluationFailed: the champion can be served, but a model for the comparison cannot be read.
+    """
     if champion is None:
         return None, ""
     try:
-        served = bundle.read(
-            model_versions.folder(champion, model_version.SERVED), champion.tags.get(model_version.DIGEST, "")
-        )
+        served = version_bundles.served(champion)
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
         if problem := compatibility.incomparable(served, reference.encoder):
             return None, f"{champion.name} cannot be compared: {problem}"
-        models = evaluation.holdout_models(champion)
-        return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
     except DataError as error:
         return None, f"the champion can no longer be served: {error}"
+    try:
+        models = evaluation.holdout_models(champion)
+    except DataError as error:
+        remedy = (
+            f"`feedforward promote {name} --run {champion.run_id[:8]}` registers it again; without the alias"
+            f" `{model_version.CHAMPION}` in MLflow, nothing is compared"
+        )
+        raise EvaluationFailed(f"{champion.name} cannot be compared: {error}: {remedy}") from None
+    return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
 
 
 def _add_card(
@@ -211,7 +244,7 @@ def _add_card(
     decision: Decision,
 ) -> None:
     """Write the version's model card, and also set it as the version's description in the registry."""
-    served = bundle.read(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
+    served = version_bundles.served(version)
     losses, correct = candidate.evidence.losses, candidate.evidence.correct
     facts = model_card.Facts(
         name=version.name,

@@ -53,8 +53,10 @@ def _key_in(path: Path, *_: int) -> str | None:
     return check_params(file_values.read_cached(path), path.name).promotion.key
 
 
-def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
-    """The content of FILE for a folder `name` whose files have these SHA-256 digests; None without `promotion.key`.
+def sign(role: str, digests: Mapping[str, str]) -> bytes | None:
+    """The content of FILE for a folder whose files have these SHA-256 digests; None without `promotion.key`.
+
+    role: what the folder is in its version, such as `served` or `variants/l2`.
 
     Raises:
         ParamsError: the private key is missing, is readable by other users, or does not match `promotion.key`.
@@ -70,13 +72,13 @@ def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
         raise ParamsError(
             [f"promotion.key: is not the public key of {private_path()}; `feedforward keys` prints that key"]
         )
-    payload = _statement(name, digests)
+    payload = _statement(role, digests)
     signature = key.sign(_encoded(payload), ec.ECDSA(hashes.SHA256()))
     return (atomic_files.canonical_json(_bundle(payload, signature, key.public_key()), indent=2) + "\n").encode()
 
 
-def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) -> None:
-    """Check that `content`, read from FILE in `folder`, is a signature of these digests by the owner of `key`.
+def check(path: Path, content: bytes, role: str, digests: Mapping[str, str], key: str) -> None:
+    """Check that `content`, read from `path`, is a signature of these digests in this role by the owner of `key`.
 
     The statement in `content` is not parsed: the signature must be valid for the statement expected for these files.
 
@@ -91,10 +93,10 @@ def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) ->
     try:
         [entry] = json.loads(content)["dsseEnvelope"]["signatures"]
         signature = base64.b64decode(entry["sig"], validate=True)
-        public.verify(signature, _encoded(_statement(folder.name, digests)), ec.ECDSA(hashes.SHA256()))
+        public.verify(signature, _encoded(_statement(role, digests)), ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
         raise DataError(
-            f"{folder / FILE}: is not a valid signature of these files for promotion.key in params.yaml;"
+            f"{path}: is not a valid signature of these files for promotion.key in params.yaml;"
             " do not use the version, promote the run again"
         ) from None
 
@@ -207,14 +209,18 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
 # --- format ----------------------------------------------------------------------------------
 
 
-def _statement(name: str, digests: Mapping[str, str]) -> bytes:
-    """The in-toto statement. Its subject's digest is the SHA-256 of all files' digests, in the order of their names."""
+def _statement(role: str, digests: Mapping[str, str]) -> bytes:
+    """The in-toto statement. Its subject's digest is the SHA-256 of all files' digests, in the order of their names.
+
+    The subject's name differs from what was signed before roles were: the folder's name alone, which is `served` also
+    for a variant of that name. Such signatures are invalid now.
+    """
     resources = [{"algorithm": "sha256", "digest": digests[file], "name": file} for file in sorted(digests)]
     combined = hashlib.sha256(b"".join(bytes.fromhex(digests[file]) for file in sorted(digests))).hexdigest()
     serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [FILE]}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": name, "digest": {"sha256": combined}}],
+        "subject": [{"name": f"version/{role}", "digest": {"sha256": combined}}],
         "predicateType": "https://model_signing/signature/v1.0",
         "predicate": {"serialization": serialization, "resources": resources},
     }

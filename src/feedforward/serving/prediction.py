@@ -17,7 +17,7 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Features, MultiHot
 from feedforward.models import attribution
 from feedforward.models.numpy_network import Network
-from feedforward.promotion import bundle, compatibility
+from feedforward.promotion import compatibility, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -59,7 +59,7 @@ class LoadedVersion:
         return {name: self._variant(name, digest) for name, digest in self.version.variants().items()}
 
     def _variant(self, name: str, digest: str) -> Servable:
-        variant = bundle.read(model_versions.folder(self.version, f"{model_version.VARIANTS}/{name}"), digest)
+        variant = version_bundles.variant(self.version, name, digest)
         if variant.encoder != self.served.encoder or variant.description.labels != self.served.description.labels:
             problem = f"variant {name} does not match the champion (samples or labels); do not use this version"
             raise DataError(f"{self.version.name}: {problem}")
@@ -104,8 +104,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
         raise NothingToServe(f"{name}: there is no champion yet; run `feedforward promote {name}`")
     if model_version.DIGEST not in version.tags:
         raise DataError(f"{version.name}: is not the result of a promotion; run `feedforward promote {name}`")
-    folder = model_versions.folder(version, model_version.SERVED)
-    served = bundle.read(folder, version.tags[model_version.DIGEST])
+    served = version_bundles.served(version)
     if served.description.dataset != name:  # a signature does not tie a version to its dataset
         raise DataError(
             f"{version.name}: is a model for {served.description.dataset}; run `feedforward promote {name}`"

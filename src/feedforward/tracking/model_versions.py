@@ -2,16 +2,17 @@
 
 Importing MLflow takes two seconds, so predictions read the database directly (mlflow_tables), and so does a service
 that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept, in a folder
-that belongs to the server's address and the name of the registered model.
+that belongs to the server's address and the name of the registered model. A copy that was damaged is downloaded again.
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -21,6 +22,8 @@ from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, names, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
+
+log = logging.getLogger(__name__)
 
 
 def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
@@ -109,27 +112,48 @@ def folder(version: Version, name: str) -> Path:
     Raises:
         DataError: there is no such folder. TrackingError: the store does not answer.
     """
-    subfolder = f"data/{name}" if name == SERVED else name
-    parts = urlsplit(version.location)
-    if parts.scheme in ("", "file"):
-        path = _path_in_this_store(Path(url2pathname(parts.path))) / subfolder
-    else:
-        # numbers start again if the registered model is deleted, so the location is part of the name
-        path = _copies(version.dataset) / f"{version.number}-{_short_digest(version.location)}" / name
-        if not path.is_dir():
-            _download(f"{version.location}/{subfolder}", path)
+    path, uri = _path_and_uri(version, name)
+    if uri and not path.is_dir():
+        _download(uri, path, Path.is_dir)
     if not path.is_dir():
         raise DataError(f"{version.name}: {path} is missing; promote the run again")
     return path
 
 
-def _download(uri: str, target: Path) -> None:
+def repair_copy(version: Version, name: str, is_intact: Callable[[Path], bool]) -> bool:
+    """If the version's folder `name` is a downloaded copy, download it again; return whether it is a copy.
+
+    is_intact: whether another process has repaired the copy in the meantime.
+
+    Raises:
+        TrackingError: the store does not answer; the damaged copy is kept.
+    """
+    path, uri = _path_and_uri(version, name)
+    if not uri:
+        return False
+    log.warning("%s: the copy is damaged; downloading it again", path)
+    _download(uri, path, is_intact)
+    return True
+
+
+def _path_and_uri(version: Version, name: str) -> tuple[Path, str]:
+    """The path of the version's folder `name`, and the URI to download it from; empty if it is in this store."""
+    subfolder = f"data/{name}" if name == SERVED else name
+    parts = urlsplit(version.location)
+    if parts.scheme in ("", "file"):
+        return _path_in_this_store(Path(url2pathname(parts.path))) / subfolder, ""
+    # numbers start again if the registered model is deleted, so the location is part of the name
+    path = _copies(version.dataset) / f"{version.number}-{_short_digest(version.location)}" / name
+    return path, f"{version.location}/{subfolder}"
+
+
+def _download(uri: str, target: Path, is_complete: Callable[[Path], bool]) -> None:
     """Download a folder of artifacts to `target`, one process at a time."""
     from feedforward.tracking.registry import download
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with locks.holding(target.with_name(f".{target.name}.lock"), locks.LONG):
-        if target.is_dir():  # another process was faster
+        if is_complete(target):  # another process was faster
             return
         with tempfile.TemporaryDirectory() as temporary:
             downloaded = download(uri, Path(temporary))

@@ -102,7 +102,7 @@ def train_and_bundle(params: Params, workspace: Path) -> Servable:
         (target["mean"], target["scale"]) if target else None,
     )  # fmt: skip
     encoder = candidate.encoder_of("own", dataset)
-    digest = bundle.write(workspace / "served", network_files.to_files(network), description, encoder)
+    digest = bundle.write(workspace / "served", network_files.to_files(network), description, encoder, "served")
     return bundle.read(workspace / "served", digest)
 
 

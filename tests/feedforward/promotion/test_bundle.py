@@ -48,7 +48,7 @@ def description(files: Mapping[str, bytes] = FILES, **changes: object) -> Descri
 def folder(tmp_path: Path) -> tuple[Path, str]:
     """The folder of a bundle, and the bundle's digest."""
     target = tmp_path / "served"
-    return target, bundle.write(target, FILES | KERAS, description(), ENCODER)
+    return target, bundle.write(target, FILES | KERAS, description(), ENCODER, "served")
 
 
 def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
@@ -63,7 +63,7 @@ def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
 
 
 def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: Path) -> None:
-    digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), ENCODER)
+    digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), ENCODER, "served")
     servable = bundle.read(tmp_path / "served", digest)
     features, network = ENCODER.encode(["good film", "bad"]), network_files.read(FILES)
     np.testing.assert_array_equal(servable.network.logits(features), network.logits(features))
@@ -74,11 +74,11 @@ def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: P
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
 def test_a_temperature_out_of_range_is_rejected(tmp_path: Path, temperature: object) -> None:
     with pytest.raises(DataError, match=r"temperature must be between 0\.018 and 55"):
-        bundle.write(tmp_path / "served", FILES, description(temperature=temperature), ENCODER)
+        bundle.write(tmp_path / "served", FILES, description(temperature=temperature), ENCODER, "served")
 
 
 def test_a_bundle_without_a_temperature_is_read(tmp_path: Path) -> None:
-    bundle.write(tmp_path / "served", FILES, description(), ENCODER)
+    bundle.write(tmp_path / "served", FILES, description(), ENCODER, "served")
     path, manifest = tmp_path / "served" / bundle.DESCRIPTION, tmp_path / "served" / bundle.MANIFEST
     stored_description = json.loads(path.read_text())
     del stored_description["temperature"]
@@ -92,7 +92,7 @@ def test_a_bundle_without_a_temperature_is_read(tmp_path: Path) -> None:
 
 
 def test_equal_bundles_have_the_same_digest(tmp_path: Path) -> None:
-    digests = {bundle.write(tmp_path / str(k), FILES, description(), ENCODER) for k in range(2)}
+    digests = {bundle.write(tmp_path / str(k), FILES, description(), ENCODER, "served") for k in range(2)}
     assert len(digests) == 1
 
 
@@ -119,7 +119,7 @@ def replace_by_another_bundle(target: Path) -> None:
     for path in target.iterdir():
         path.unlink()
     target.rmdir()
-    bundle.write(target, other, description(other), ENCODER)
+    bundle.write(target, other, description(other), ENCODER, "served")
 
 
 def replace_weights_and_manifest(target: Path) -> None:
@@ -171,9 +171,9 @@ def test_an_invalid_manifest_is_rejected(folder: tuple[Path, str], manifest: byt
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
 def test_a_bundle_whose_parts_do_not_match_is_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(DataError, match="do not match"):
-        bundle.write(tmp_path / "s", FILES, description(**changes), ENCODER)
+        bundle.write(tmp_path / "s", FILES, description(**changes), ENCODER, "served")
     with pytest.raises(DataError, match="do not match"):
-        bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(ImageGeometry(3, 3, None, (1, 1))))
+        bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(ImageGeometry(3, 3, None, (1, 1))), "served")
     assert not (tmp_path / "s").exists()
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import registered
 from registered import NAME, audit_entries, conclude, find_version
+from shell import Shell
+from small_data import values, write_params
 
-from feedforward.config.schema import Params
+from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
 from feedforward.experiments import plan, runner
@@ -19,6 +21,7 @@ from feedforward.promotion import (
     evaluation_process,
     holdout_split,
     promote,
+    version_bundles,
 )
 from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
@@ -123,6 +126,18 @@ def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_
     assert model_versions.find(NAME) is None
 
 
+def test_a_champion_with_a_damaged_holdout_model_is_not_replaced_without_a_comparison(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(params, small_store, 3.0)
+    flip_bit(model_versions.folder(find_version(), "holdout_models/0") / "weights.npz")
+    with pytest.raises(
+        EvaluationFailed, match=r"notes version 1 cannot be compared: .*`feedforward promote notes --run "
+    ):
+        conclude(params, small_store, 1.0)
+    assert find_version().number == 1
+
+
 @pytest.mark.parametrize(
     ("tag", "value"),
     [
@@ -155,3 +170,27 @@ def test_the_logged_model_must_have_the_weights_that_the_run_recorded(
         weights.with_name(name).write_bytes(content)
     with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
         promote.promote(params, NAME)
+
+
+@pytest.mark.proves("Promoting the run again, as the message says, replaces a champion with a damaged file")
+def test_promoting_the_run_again_replaces_a_damaged_champion(
+    params: Params, small_store: "Store", small_shell: Shell, tensorflow: None
+) -> None:
+    write_params(paths.params(), values(promotion={"holdout_models": 2, "class_accuracy": 0.0}))
+    params = load_params()
+    for pack in plan.plan(params, "fair", [NAME], ["original"], [0]):
+        runner.train_pack(pack, params, small_store)
+    assert small_shell.run("promote", NAME) == 0
+    for number, kind in enumerate(("served", "variants/original", "holdout_models"), start=2):
+        role = find_version().holdout_models()[0].folder if kind == "holdout_models" else kind
+        flip_bit(model_versions.folder(find_version(), role) / "weights.npz")
+        with pytest.raises(DataError, match=rf"{role}/weights\.npz: has changed .* promote the run again"):
+            version_bundles.check(find_version())
+        assert small_shell.run("promote", NAME) == 0
+        assert f"notes version {number} is now the champion: " in small_shell.stdout
+        assert f"(notes version {number - 1} is the same model, but " in small_shell.stdout
+        assert find_version().number == number
+        assert small_shell.run("predict", NAME, "word1", "--variant", "all") == 0
+        version_bundles.check(find_version())
+    assert small_shell.run("promote", NAME) == 0
+    assert small_shell.stdout == "notes version 4: it is already the champion\n"

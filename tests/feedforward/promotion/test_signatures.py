@@ -20,7 +20,7 @@ from small_data import values, write_params
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
-from feedforward.promotion import audit_log, bundle, candidate, promote, signatures
+from feedforward.promotion import audit_log, bundle, candidate, promote, signatures, version_bundles
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.serving import mlflow_flavor, prediction
@@ -145,6 +145,30 @@ def test_a_variant_in_place_of_the_champion_is_rejected(params: Params, small_st
         bundle.read(folder, atomic_files.file_digest(variant / bundle.MANIFEST))
 
 
+@pytest.mark.proves("With `promotion.key`, a signed variant is refused as the champion, whatever the variant is called")
+def test_a_variant_called_served_in_place_of_the_champion_is_rejected(
+    params: Params, small_store: "Store", key: str
+) -> None:
+    require(key)
+    version = registered.version(
+        Registry(), registered.final_run(small_store, params), 1.0, variants={"served": 2.0, "0": 2.0}
+    )
+    Registry().set_alias(version, "champion")
+    for source, target in {"variants/served": "served", "variants/0": "holdout_models/0"}.items():
+        folder = model_versions.folder(version, target)
+        shutil.rmtree(folder)
+        shutil.copytree(model_versions.folder(version, source), folder)
+        digest = atomic_files.file_digest(folder / bundle.MANIFEST)
+        with pytest.raises(DataError, match=FOREIGN):
+            version_bundles.read(version, target, digest)
+    forged = atomic_files.file_digest(served(version) / bundle.MANIFEST)
+    Registry().tag(version, {model_version.DIGEST: forged})
+    with pytest.raises(DataError, match=FOREIGN):
+        prediction.champion(NAME)
+    with pytest.raises(DataError, match=FOREIGN):
+        mlflow_flavor._load_pyfunc(str(served(version)))
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[" * 9000, b'{"dsseEnvelope": {"signatures": [{"sig": "?"}]}}', bytes(2**17)]
 )
@@ -166,12 +190,15 @@ def test_signature_lists_all_files_in_the_openssf_format(tmp_path: Path, params:
     assert content is not None
     envelope = json.loads(content)["dsseEnvelope"]
     statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert statement["subject"][0]["name"] == "version/served"  # a folder's name alone was signed before roles were
     assert statement["predicateType"] == "https://model_signing/signature/v1.0"
     assert [entry["name"] for entry in statement["predicate"]["resources"]] == ["a", "b"]
-    signatures.check(tmp_path / "served", content, digests, key)
-    for folder, changed in (("other", digests), ("served", {**digests, "a": "3" * 64}), ("served", {"a": "1" * 64})):
+    path = tmp_path / signatures.FILE
+    signatures.check(path, content, "served", digests, key)
+    changes = {**digests, "a": "3" * 64}, {"a": "1" * 64}
+    for role, changed in (("variants/served", digests), *(("served", changed) for changed in changes)):
         with pytest.raises(DataError, match=FOREIGN):
-            signatures.check(tmp_path / folder, content, changed, key)
+            signatures.check(path, content, role, changed, key)
 
 
 def test_invalid_keys_are_reported(

@@ -23,7 +23,7 @@ from feedforward.data.drift import Distance
 from feedforward.data.readers import encoders, reading
 from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features
-from feedforward.promotion import bundle, candidate, evaluation, holdout_split, policy
+from feedforward.promotion import candidate, evaluation, holdout_split, policy, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -42,7 +42,7 @@ def compare(params: Params, name: str) -> dict[str, Any]:
     version = model_versions.find(name, window.version)
     if version is None or version.tags.get(model_version.DIGEST) != window.digest:
         raise DataError(f"{paths.requests(name)}: was recorded for a version that is no longer registered; remove it")
-    served = bundle.read(model_versions.folder(version, model_version.SERVED), window.digest)
+    served = version_bundles.served(version)
     train, training_encoder = manifest_file.load_split(name, "train"), candidate.encoder_of(name, dataset)
     features = encoders.translate(window.features, served.encoder, training_encoder)
     by_kind = drift.measure_requests(
