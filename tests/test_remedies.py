@@ -78,7 +78,7 @@ def check_command(command: str) -> None:
             subcommand.make_context(name, options, parent=context)
     elif program == "dvc":
         subcommand_name, *stage_names = arguments
-        assert subcommand_name in ("checkout", "fetch", "repro", "status", "pull", "push"), subcommand_name
+        assert subcommand_name in ("checkout", "config", "fetch", "repro", "status", "pull", "push"), subcommand_name
         assert {stage for stage in stage_names if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, stage_names
     elif program == "make":
         assert set(arguments) <= targets(), arguments
