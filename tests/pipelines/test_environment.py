@@ -79,7 +79,7 @@ def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path:
 
 @pytest.mark.slow
 def test_an_experiment_in_a_temporary_copy_works_with_the_documented_variable(tmp_path: Path) -> None:
-    assert 'DVC_SITE_CACHE_DIR="$PWD/.dvc-state"' in (ROOT / "README.md").read_text()
+    assert 'DVC_SITE_CACHE_DIR="$PWD/.dvc-state"' in (ROOT / "docs" / "operations.md").read_text()
     (tmp_path / "home").mkdir()
     variables = {
         "HOME": str(tmp_path / "home"),
