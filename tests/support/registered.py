@@ -183,6 +183,13 @@ def audit_entries() -> list[dict[str, object]]:
     return list(append_only_log.read(paths.audit()))
 
 
+def flip_bit(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def find_version(number_or_alias: int | str = "champion") -> Version:
     """Return a version of `notes` as it is registered now; by default, the champion."""
     registered_version = model_versions.find(NAME, number_or_alias)

@@ -1,13 +1,12 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from registered import NAME, audit_entries, conclude, find_version
+from registered import NAME, audit_entries, conclude, find_version, flip_bit
 from shell import Shell
 from small_data import values, write_params
 
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def refusal_of(version: Version, params: Params) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from registered import NAME, find_version
+from registered import NAME, find_version, flip_bit
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError
@@ -32,12 +32,6 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(version_bundles.served(version).digest)
 """
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def champion(store: "Store", params: Params, strength: float = 3.0) -> Version:
