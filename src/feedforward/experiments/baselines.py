@@ -6,7 +6,6 @@ variant. One model of each kind is fitted on all training samples and tested onc
 """
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,8 +63,9 @@ def measure(params: Params, name: str) -> list[RunResult]:
             return by_baseline
 
         with ThreadPoolExecutor(processes.cores(), initializer=one_thread) as pool:
+            final = pool.submit(_fit_on_all_samples, data)  # takes longest, so it starts first
             by_seed = list(pool.map(validate_seed, range(params.seeds)))
-        tested = _test(data, by_seed)
+            tested = _test(data, by_seed, *final.result())
         advance(1, "test")
     return [min(results, key=_criterion) for by_baseline in by_seed for results in by_baseline.values()] + tested
 
@@ -92,17 +92,28 @@ def _measure(data: _Data, baseline: Baseline, network: Network, validation: Spli
     return values
 
 
-def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
-    """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
+def _fit_on_all_samples(data: _Data) -> tuple[dict[str, list[Network]], int]:
+    """For each baseline, the network of each of its settings; and the number of training samples."""
     all_samples = validation_split.draw_share(Subset(data.split), data.dataset, seed=0).to_split()
-    training_data, results = problem(all_samples, data.dataset), []
+    training_data = problem(all_samples, data.dataset)
+    return {baseline.name: list(baseline.fit(training_data)) for baseline in data.baselines}, len(all_samples)
+
+
+def _test(
+    data: _Data,
+    by_seed: Sequence[Mapping[str, Sequence[RunResult]]],
+    networks: Mapping[str, Sequence[Network]],
+    samples: int,
+) -> list[RunResult]:
+    """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
+    results = []
     for baseline in data.baselines:
         by_setting = zip(*(by_baseline[baseline.name] for by_baseline in by_seed), strict=True)
         totals = [sum(map(_criterion, runs)) for runs in by_setting]
-        network = next(itertools.islice(baseline.fit(training_data), totals.index(min(totals)), None))
+        network = networks[baseline.name][totals.index(min(totals))]
         test_metrics = evaluation.evaluate_on_test(data.name, network).metrics
         test_metrics = {key: value for key, value in test_metrics.items() if baseline.has_loss or "loss" not in key}
-        counts = {"train": len(all_samples), "test": int(manifest_file.load(data.name)["samples"]["test"])}
+        counts = {"train": samples, "test": int(manifest_file.load(data.name)["samples"]["test"])}
         results.append(_result(data, baseline, 0, "final", test_metrics, network, counts))
     return results
 
