@@ -38,11 +38,17 @@ def _listed(stages: Iterable[Mapping[Any, Any]], values: Mapping[Any, Any]) -> I
         yield from items.values()
         for parameter in stage.get("params") or ():
             name = next(iter(ITEM.findall(str(parameter))), None)
-            choices = _find(values, items[name]) if name in items else [""]
-            yield from (ITEM.sub(str(choice), str(parameter)) for choice in choices or ())
+            choices = find(values, items[name]) if name in items else [""]
+            yield from (with_item(parameter, choice) for choice in choices or ())
 
 
-def _find(values: Any, key: str) -> Any:
+def with_item(text: Any, item: Any) -> str:
+    """An entry of dvc.yaml with the item of the stage's matrix filled in."""
+    return ITEM.sub(lambda _: str(item), str(text))
+
+
+def find(values: Any, key: str) -> Any:
+    """The value at a key such as `a.b.c`; None if there is none."""
     for name in key.split("."):
         values = values.get(name) if isinstance(values, Mapping) else None
     return values
@@ -50,11 +56,11 @@ def _find(values: Any, key: str) -> Any:
 
 def _has(values: Any, key: str) -> bool:
     parent, _, name = key.rpartition(".")
-    holder = _find(values, parent) if parent else values
+    holder = find(values, parent) if parent else values
     return isinstance(holder, Mapping) and name in holder
 
 
 def _advice(key: str, defaults: Mapping[str, Any]) -> str:
     parent, _, name = key.rpartition(".")
-    default = json.dumps(_find(defaults, key), ensure_ascii=False)
+    default = json.dumps(find(defaults, key), ensure_ascii=False)
     return f"add its default value, `{name}: {default}`" + (f", under `{parent}`" if parent else "")

@@ -1,5 +1,6 @@
 """The stages of dvc.yaml: `python -m pipelines.stages STAGE [ARGUMENT]`."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from feedforward.core import paths, processes
 from feedforward.core.errors import ValidationFailed, run_reporting_errors
 from feedforward.data import preparation
 from feedforward.experiments import runner
-from pipelines import dask_text, environment, interruption, locks, prefect_server
+from pipelines import dask_text, environment, interruption, locks, prefect_server, stage_inputs
 
 
 def fetch(params: Params, name: str) -> None:
@@ -72,11 +73,12 @@ def main(stage: str, argument: str = "") -> int:
 
     def run() -> None:
         environment.apply()
+        inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
-        params = load_params()
-        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
-            STAGES[stage](params, argument)
+            inputs = stage_inputs.unchanged(stage, argument)
+        with inputs, processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
+            STAGES[stage](load_params(), argument)
 
     return interruption.reporting_interruption(lambda: run_reporting_errors(run, title))
 

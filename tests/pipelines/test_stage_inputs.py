@@ -1,0 +1,85 @@
+"""Edits of parameters, code or data while a stage is running: DVC must not record its results for the new inputs."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import workspaces
+from waiting import until
+
+from faults import workspace
+from faults.workspace import DVC, NAME
+from feedforward.core.errors import DataError
+from pipelines import stage_inputs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with the pipeline of this repository, one file of code and one of data."""
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    for path in ("src/feedforward/models/layers.py", f"data/vectorized/{NAME}/labels.npy"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("1")
+    return workspaces.create(tmp_path, monkeypatch, json.dumps(workspace.tiny_params()))
+
+
+def edit(name: str, text: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (edit("params.yaml", json.dumps(workspace.tiny_params() | {"seeds": 7})), r"params\.yaml \(seeds\)"),
+        (edit("src/feedforward/models/layers.py", "x = 2"), r"src/feedforward/models/layers\.py"),
+        (edit("src/feedforward/models/more.py", ""), r"src/feedforward/models/more\.py"),
+        (lambda root: shutil.rmtree(root / "data" / "vectorized"), rf"data/vectorized/{NAME}/labels\.npy"),
+    ],
+)
+def test_an_input_that_changes_during_a_stage_is_named(
+    inputs: Path, change: Callable[[Path], object], named: str
+) -> None:
+    with (
+        pytest.raises(DataError, match=rf"^{named}: changed while this stage was running, .*run the command again$"),
+        stage_inputs.unchanged("train", "fair"),
+    ):
+        change(inputs)
+
+
+def test_changes_that_do_not_concern_a_stage_are_ignored(inputs: Path) -> None:
+    with stage_inputs.unchanged("baselines", NAME):
+        edit("params.yaml", json.dumps(workspace.tiny_params() | {"pack_units": 7}))(inputs)
+        edit("src/feedforward/models/layers.pyc", "compiled")(inputs)
+        (inputs / "data" / "vectorized" / "other").mkdir()
+        edit("data/vectorized/other/labels.npy", "2")(inputs)
+    assert (inputs / "data" / "vectorized" / "other" / "labels.npy").exists()
+
+
+@pytest.mark.proves("Results are not recorded for inputs that were edited while a stage was running")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_edit_during_training_is_not_recorded_with_the_results_of_the_old_parameters(
+    tmp_path: Path, prefect_server_address: str
+) -> None:
+    folder, server = workspace.prepare(tmp_path / "edited"), {"PREFECT_API_URL": prefect_server_address}
+    job = workspace.start(folder, *DVC, "repro", **server)
+    until(lambda: list((folder / ".locks").glob("train-*.holder")), 120)
+    workspace.change_params(folder, {"seeds": 2})
+    assert job.wait() != 0
+    assert "train" not in json.dumps(sorted(recorded(folder)))
+    done = workspace.run(folder, *DVC, "repro", **server)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seeds = {run["seed"] for run in json.loads((folder / "data" / "trained" / "fair.json").read_text())["runs"]}
+    assert max(seeds) == 1
+    assert any(name.startswith("train") for name in recorded(folder))
+
+
+def recorded(folder: Path) -> set[str]:
+    """The stages in dvc.lock."""
+    from feedforward.config import yaml_reader
+
+    return set(yaml_reader.read(folder / "dvc.lock")["stages"])
