@@ -164,11 +164,13 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
     return find_version()
 
 
-def conclude(params: Params, store: "Store", strength: float, **metrics: float) -> promote.Outcome:
+def conclude(
+    params: Params, store: "Store", strength: float, skip_comparison: str | None = None, **metrics: float
+) -> promote.Outcome:
     """Register a version with a network of this strength, and decide on its promotion."""
     registry, run = Registry(), final_run(store, params)
     new_version = version(registry, run, strength, dataset=params.datasets[NAME], **metrics)
-    return promote.conclude(params, NAME, run, new_version, registry)
+    return promote.conclude(params, NAME, run, new_version, registry, skip_comparison)
 
 
 def with_validation(params: Params, take: str, samples: int) -> Params:

@@ -27,13 +27,21 @@ def promote(
     run: Annotated[
         str | None, typer.Option(help="ID of the final run, or a prefix of it. Default: the latest final run.")
     ] = None,
+    skip_comparison: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Replace a champion that cannot be compared with the challenger; REASON is stored in the audit log."
+            " If the two can be compared, the comparison decides.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a final run, and make its model the champion if it passes all checks and beats the current champion."""
     from feedforward.config.schema import load_params
     from feedforward.promotion import promote as promotion
 
-    outcome = promotion.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr))
+    outcome = promotion.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr), skip_comparison)
     if as_json:
         summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
         print(json.dumps({**summary, **dataclasses.asdict(outcome.decision)}, indent=2))

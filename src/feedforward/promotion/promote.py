@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.promotion import (
@@ -67,17 +67,22 @@ class Outcome:
         return f"version {self.version.number}{state}: {self.decision.reason}"
 
 
-def promote(params: Params, name: str, run_id: str | None = None, say: Say = ignore_progress) -> Outcome:
+def promote(
+    params: Params, name: str, run_id: str | None = None, say: Say = ignore_progress, skip_comparison: str | None = None
+) -> Outcome:
     """Evaluate a final run (default: the latest) and make it champion if the promotion rule is met.
 
-    Only runs with the current data and parameters qualify.
+    Only runs with the current data and parameters qualify. skip_comparison: the reason for which a champion that
+    cannot be compared with the challenger is replaced without a comparison; None: it is not replaced.
 
     Raises:
-        ParamsError: unknown dataset or run. DataError: no run qualifies.
+        ParamsError: unknown dataset or run, or an invalid reason. DataError: no run qualifies.
         Refused: the acceptance criteria are not met, or the dataset is a demo. Busy: another promotion is running.
         EvaluationFailed: the evaluation could not be finished.
     """
     settings.apply()
+    if skip_comparison is not None:
+        skip_comparison = reasons.clean(skip_comparison, "--skip-comparison", required=True)
     if params.dataset(name).demo:
         reason = "models of demo data are never promoted"
         audit_log.append(name, audit_log.REFUSED, reason)
@@ -95,7 +100,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = ign
         registry.set_alias(version, model_version.CHALLENGER)
     say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
     version = evaluate(params, name, run, version, registry)
-    return conclude(params, name, run, version, registry)
+    return conclude(params, name, run, version, registry, skip_comparison)
 
 
 def keep_rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
@@ -129,8 +134,17 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         raise Refused(f"{version.name}: refused: {reason}") from None
 
 
-def conclude(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Outcome:
+def conclude(
+    params: Params,
+    name: str,
+    run: LoggedRun,
+    version: Version,
+    registry: "Registry",
+    skip_comparison: str | None = None,
+) -> Outcome:
     """Decide on an evaluated version under the lock, and make it champion if it is accepted.
+
+    skip_comparison: as in `promote`.
 
     Raises:
         Refused: the version does not meet the acceptance criteria. EvaluationFailed: see `_champion_evidence`.
@@ -141,7 +155,7 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
             decision = Decision(False, "it is already the champion", None, ())
             audit_log.append(name, audit_log.KEPT, decision.reason, version, champion)
             return Outcome(version, decision, champion.number)
-        candidate, decision = _decide(params, name, run, version, champion)
+        candidate, decision = _decide(params, name, run, version, champion, skip_comparison)
         verdict = _verdict(decision)
         _add_card(params, name, run, version, registry, candidate, decision)
         entry = audit_log.append(name, verdict, decision.reason, version, champion, decision.gain)
@@ -164,7 +178,7 @@ def _verdict(decision: Decision) -> str:
 
 
 def _decide(
-    params: Params, name: str, run: LoggedRun, version: Version, champion: Version | None
+    params: Params, name: str, run: LoggedRun, version: Version, champion: Version | None, skip_comparison: str | None
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
     dataset, split = params.datasets[name], holdout_split.of_today(name, params.datasets[name])
@@ -176,15 +190,19 @@ def _decide(
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
     champion_evidence, problem = None, _damage(version, champion)
     if not problem:
-        champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split)
+        champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split, skip_comparison)
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
     if not decision.comparable:
-        remedy = (
-            "let `training.validation` hold out samples on which they were not trained, or delete the alias"
-            f" `{model_version.CHAMPION}` in MLflow to decide without a comparison"
+        note = (
+            "let `training.validation` hold out samples on which they were not trained, or run `feedforward promote"
+            f" {name} --skip-comparison REASON`"
         )
-        decision = dataclasses.replace(decision, reason=f"{decision.reason}; {remedy}")
+        if skip_comparison is not None:
+            note = f"replaced without a comparison: {skip_comparison}"
+        decision = dataclasses.replace(
+            decision, promoted=skip_comparison is not None, reason=f"{decision.reason}; {note}"
+        )
     shadow = params.promotion.shadow
     if decision.promoted and champion is not None and champion_evidence is not None and shadow is not None:
         compared = shadow_evidence.find(name, champion, version)
@@ -206,12 +224,18 @@ def _damage(version: Version, champion: Version | None) -> str:
 
 
 def _champion_evidence(
-    params: Params, name: str, champion: Version | None, reference: bundle.Servable, split: HoldoutSplit
+    params: Params,
+    name: str,
+    champion: Version | None,
+    reference: bundle.Servable,
+    split: HoldoutSplit,
+    skip_comparison: str | None,
 ) -> tuple[Evidence | None, str]:
     """The champion's evidence, or None and the reason, which is empty if there is no champion.
 
     Raises:
-        EvaluationFailed: the champion can be served, but a model for the comparison cannot be read.
+        EvaluationFailed: the champion can be served, but a model for the comparison cannot be read, and the comparison
+            may not be skipped.
     """
     if champion is None:
         return None, ""
@@ -226,11 +250,14 @@ def _champion_evidence(
     try:
         models = evaluation.holdout_models(champion)
     except DataError as error:
+        problem = f"{champion.name} cannot be compared: {error}"
+        if skip_comparison is not None:
+            return None, f"{problem}; replaced without a comparison: {skip_comparison}"
         remedy = (
-            f"`feedforward promote {name} --run {champion.run_id[:8]}` registers it again; without the alias"
-            f" `{model_version.CHAMPION}` in MLflow, nothing is compared"
+            f"`feedforward promote {name} --run {champion.run_id[:8]}` registers it again; `feedforward promote {name}"
+            " --skip-comparison REASON` replaces it without a comparison"
         )
-        raise EvaluationFailed(f"{champion.name} cannot be compared: {error}: {remedy}") from None
+        raise EvaluationFailed(f"{problem}: {remedy}") from None
     return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
 
 

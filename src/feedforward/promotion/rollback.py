@@ -29,9 +29,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     """
     settings.apply()
     params.dataset(name)
-    reason = reasons.clean(reason)
-    if not reason:
-        raise ParamsError(["--reason: must give the reason for the rollback, got an empty text"])
+    reason = reasons.clean(reason, required=True)
     from feedforward.tracking.registry import Registry
 
     registry = Registry()

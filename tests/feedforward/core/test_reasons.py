@@ -19,3 +19,9 @@ def test_a_reason_is_one_line_without_secrets(monkeypatch: pytest.MonkeyPatch) -
 def test_a_reason_that_a_store_would_refuse_is_refused_first(reason: str, problem: str) -> None:
     with pytest.raises(ParamsError, match=problem):
         reasons.clean(reason)
+
+
+def test_a_required_reason_may_not_be_empty() -> None:
+    assert reasons.clean(" \n") == ""
+    with pytest.raises(ParamsError, match="--skip-comparison: must give a reason, got an empty text"):
+        reasons.clean(" \n", "--skip-comparison", required=True)

@@ -97,6 +97,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
         find_version(),
         served,
         holdout_split.of_today(NAME, dataset),
+        None,
     )
     assert evidence is None
     assert problem.startswith("notes version 1 is not a champion of this dataset: ")
@@ -129,6 +130,8 @@ def test_a_champion_with_a_damaged_holdout_model_is_not_replaced_without_a_compa
     ):
         conclude(params, small_store, 1.0)
     assert find_version().number == 1
+    assert conclude(params, small_store, 1.0, skip_comparison="disk failure").decision.promoted
+    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: disk failure)")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from feedforward.promotion import (
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.retraining import policy
-from feedforward.tracking import model_versions, names
+from feedforward.tracking import model_versions
 from feedforward.tracking.registry import Registry
 from pipelines import retraining_flow
 
@@ -173,11 +173,19 @@ def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_
     assert (kept.decision.promoted, kept.decision.gain, find_version().number) == (False, None, 1)
     assert "only 0 of 24 validation samples are new to the champion's holdout models; let" in kept.decision.reason
     assert audit_entries()[-1]["decision"] == find_version(2).tags["decision"] == "kept"
-    # both remedies work: the former split, and no champion
-    Registry()._client.delete_registered_model_alias(names.registered_model(NAME), "champion")
-    assert conclude(moved, small_store, 0.5).decision.promoted
+    # both remedies work: no comparison, and the former split
+    replaced = conclude(moved, small_store, 0.5, skip_comparison="new split")
+    assert (replaced.decision.promoted, find_version().number) == (True, 3)
+    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: new split")
     Registry().set_alias(find_version(1), "champion")
     assert conclude(params, small_store, 2.0).decision.promoted
+
+
+def test_a_comparison_that_is_possible_cannot_be_skipped(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 2.0)
+    worse = conclude(params, small_store, 1.0, skip_comparison="it is newer")
+    assert (worse.decision.promoted, find_version().number) == (False, 1)
+    assert worse.decision.gain is not None
 
 
 def test_versions_are_compared_on_the_validation_samples_that_are_new_to_both(

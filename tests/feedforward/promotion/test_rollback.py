@@ -90,7 +90,7 @@ def test_invalid_arguments_are_reported(params: Params, small_store: "Store") ->
         rollback(params, NAME, 1, "worse")
     with pytest.raises(ParamsError, match="--to: version 7 of notes has never been champion; earlier"):
         rollback(params, NAME, 7, "worse")
-    with pytest.raises(ParamsError, match="--reason: must give the reason"):
+    with pytest.raises(ParamsError, match="--reason: must give a reason, got an empty text"):
         rollback(params, NAME, 1, " ")
     with pytest.raises(ParamsError, match="--reason: must have at most 1000 characters, got 110000"):
         rollback(params, NAME, 1, "x" * 110_000)
