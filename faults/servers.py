@@ -16,13 +16,14 @@ from faults import workspace
 from faults.context import Context
 from faults.workspace import FEEDFORWARD
 
-MAX_DELAY = 15.0  # s by which a job may be delayed when the server stops answering
+MAX_DELAY = 15.0  # seconds by which a job may take longer when the server stops answering
 TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
+# role, variant, seed; `finals` and `variant` are parent runs, which have no seed
 ALL_RUNS = ["final original 0", "finals original None", "replica original 0", "variant original None"]
 
 
 def stop_server(context: Context) -> str:
-    """Row 13: stop the server during training; the job must finish in time, and `sync` must send the other records."""
+    """Row 13: stop the server during training; the job must end in time, and `sync` must send the rest."""
     undisturbed, _ = _train(context, "undisturbed", None)
     observations = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
@@ -34,7 +35,7 @@ def stop_server(context: Context) -> str:
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
-    """Train, and send the signal to the server once it has a run; return the seconds and the first output of `sync`."""
+    """Train, and send the signal to the server once it has a run; return the duration and `sync`'s first output."""
     sent = ""
     with context.baseline.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")

@@ -1,6 +1,6 @@
 """Artifacts shown on a flow run's page in Prefect's UI: summaries, links to results, and progress bars.
 
-Secrets are redacted from all text, because Prefect stores it in its database.
+Secrets are redacted from Markdown and error messages, because Prefect stores them in its database.
 """
 
 from collections import Counter
@@ -66,12 +66,20 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping
     report = paths.comparison() / "index.html"
     comparisons = [f"- [Variants of {name} in MLflow]({address})" for name, address in views.items()]
     return "\n".join(
-        [*lines, "", "## Links", "", *comparisons, *links({"Comparison, after the `compare` stage": report}), ""]
+        [
+            *lines,
+            "",
+            "## Links",
+            "",
+            *comparisons,
+            *links({"Comparison (available after the `compare` stage)": report}),
+            "",
+        ]
     )
 
 
 def links(files: Mapping[str, Path]) -> list[str]:
-    """Markdown list items: the path of each file, by title, and how to open MLflow.
+    """Markdown list items: the title and path of each file, and how to open MLflow.
 
     A page loaded over HTTP cannot link to local files, so their paths are shown as text to copy.
     """

@@ -65,6 +65,14 @@ def all_runs() -> list[Any]:
     return list(mlflow_client.search_runs(ids, max_results=5000))
 
 
+def stored_runs(dataset: str, **tags: str) -> list[Any]:
+    """Return the runs of a dataset's experiment that have these tags, read with MLflow's client."""
+    mlflow_client = client()
+    experiment_id = mlflow_client.get_experiment_by_name(dataset).experiment_id
+    condition = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    return list(mlflow_client.search_runs([experiment_id], condition))
+
+
 def history(run_id: str, key: str) -> list[tuple[int, float]]:
     """Return the points of a metric as (step, value)."""
     return sorted((point.step, point.value) for point in client().get_metric_history(run_id, key))

@@ -1,4 +1,7 @@
-"""Whether the store has a folder as it is now; MLflow is not imported if the store is the local database."""
+"""Whether the current contents of a folder are in the store.
+
+If the store is the local database, MLflow is not imported.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -12,7 +15,7 @@ DIGEST = "content_digest"  # tag of a run that logged a folder
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """The files that are logged, by their path below the folder; not hidden ones, such as DVC's `.gitignore`."""
+    """The files that are logged, by their path below the folder. Hidden ones, such as DVC's `.gitignore`, are not."""
     paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     hidden = {name for name in paths if any(part.startswith(".") for part in name.parts)}
     return {name.as_posix(): path for name, path in paths.items() if name not in hidden}
@@ -24,7 +27,7 @@ def content_digest(folder: Path) -> str:
 
 
 def is_logged(tags: RunTags, folder: Path) -> bool:
-    """Whether the finished run with these tags has the folder's files as they are now; False if no store answers.
+    """Whether a finished run with these tags has the folder's current files; False if the store does not answer.
 
     Raises:
         TrackingError: the address of the store is invalid.
@@ -36,7 +39,7 @@ def is_logged(tags: RunTags, folder: Path) -> bool:
             return digest in mlflow_tables.find_tag(Path(uri.removeprefix(settings.SQLITE)), record_id, DIGEST)
         except sqlite3.Error:  # no database yet, or not one of MLflow's
             return False
-    settings.apply()  # sets the time-outs of MLflow's client
+    settings.apply()  # sets the timeouts of MLflow's client
     from feedforward.tracking.registry import Registry
 
     try:

@@ -1,7 +1,7 @@
-"""Determine which processes still log runs: each process holds a lock in its store's folder as long as it lives.
+"""Determine which processes are still logging runs: each process holds a lock in its store's folder while it lives.
 
-The lock works across containers that share a checkout, where process IDs and host names mean nothing. Runs from other
-checkouts on the same kernel are checked by process ID.
+The lock works across containers that share a checkout, where process IDs and host names mean nothing. Runs of processes
+that logged to another folder are checked by process ID, if they are of the same host.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from feedforward.core import atomic_files, locks, paths, provenance
 
-MAX_AGE = 86400.0  # s after which the lock file of an ended session is removed
+MAX_AGE = 86400.0  # s; an ended session's lock file is removed if it is older
 _sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fork is another process) and folder
 
 
@@ -89,13 +89,13 @@ def _is_held(lock: Path) -> bool:
 
 
 def _is_running(process: str) -> bool:
-    """Whether the process that a `process` tag names is still running; a zombie does not count."""
+    """Whether the process named by a `process` tag is still running; a zombie does not count."""
     import psutil
 
     pid, _, started = process.partition("@")
     try:
         candidate = psutil.Process(int(pid))
-        is_same = abs(candidate.create_time() - float(started)) < 2  # the clock may have been set meanwhile
+        is_same = abs(candidate.create_time() - float(started)) < 2  # the clock may have been adjusted meanwhile
         return is_same and candidate.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False

@@ -1,7 +1,7 @@
 """Collect system metrics while a block runs: CPU, memory, disk, network and, if there are any, GPUs.
 
 The metrics have the names that MLflow uses for system metrics, so MLflow's pages show them. MLflow's own sampler is not
-used, because it sends each sample to the store immediately, and would wait if the store does not answer.
+used, because it sends each sample to the store immediately, and would block if the store did not answer.
 """
 
 import contextlib

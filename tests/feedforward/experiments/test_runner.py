@@ -1,8 +1,6 @@
 """Runs trained on small data, logged to a real store, and read back with a plain MLflow client."""
 
 import dataclasses
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 from small_data import TEST, params
-from synthetic_runs import SHAPES, final_run, replica_run, synthetic_runs
+from synthetic_runs import SHAPES, final_run, replica_run
 from threads import at_once
+from tracked_runs import client, stored_runs
 
-from feedforward.analysis import run_result
 from feedforward.config.schema import Optimizer, Params
 from feedforward.core import paths
 from feedforward.core.code_digest import closure, code_digest
@@ -30,24 +28,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 TAGS = ["dataset", "variant", "seed", "protocol", "role", "fingerprint", "data_digest"]
-
-
-def client() -> Any:
-    from feedforward.tracking import settings
-
-    settings.apply()
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{os.environ['FEEDFORWARD_ROOT']}/mlruns/mlflow.db")
-
-
-def stored_runs(dataset: str, **tags: str) -> list[Any]:
-    """Return the runs of a dataset's experiment that have these tags, read with a plain MLflow client."""
-    mlflow = client()
-    experiment_id = mlflow.get_experiment_by_name(dataset).experiment_id
-    return list(
-        mlflow.search_runs([experiment_id], " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items()))
-    )
 
 
 def curve(run: Any, name: str) -> list[float]:
@@ -392,42 +372,3 @@ def test_damaged_data_are_rejected_before_a_run_is_created(small_store: "Store")
     with pytest.raises(DataError, match=r"labels\.npy: cannot be read .*; run `dvc repro vectorize`"):
         runner.train_pack(pack, chosen, small_store)
     assert client().get_experiment_by_name("notes") is None
-
-
-# --- compare -----------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "Store") -> None:
-    chosen = params()
-    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(3)), "cpu")
-    runner.compare(chosen)
-    assert (paths.comparison() / "table.md").exists()
-    for dataset in chosen.datasets:
-        (run,) = stored_runs(dataset, role="comparison")
-        assert {"table.md", "metrics.json", "figures", "index.html"} <= files(run)
-
-
-@pytest.mark.slow
-def test_a_comparison_that_dvc_restored_is_attached_again(small_store: "Store", tmp_path: Path) -> None:
-    chosen = params()
-    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(3)), "cpu")
-    runner.compare(chosen)
-    shutil.copytree(paths.comparison(), tmp_path / "dvc-cache")
-    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(2)), "cpu")
-    runner.compare(chosen)
-    shutil.rmtree(paths.comparison())
-    shutil.copytree(tmp_path / "dvc-cache", paths.comparison())
-    (paths.comparison() / ".gitignore").write_text("/figures\n")  # DVC writes it next to the files that it restores
-
-    def attached() -> list[str]:
-        (run,) = stored_runs("notes", role="comparison")
-        return [Path(client().download_artifacts(run.info.run_id, "metrics.json")).read_text(), run.info.end_time]
-
-    current = (paths.comparison() / "metrics.json").read_text()
-    assert attached()[0] != current
-    runner.log_comparison(chosen)
-    assert attached()[0] == current
-    before = attached()
-    runner.log_comparison(chosen)
-    assert attached() == before  # nothing was sent

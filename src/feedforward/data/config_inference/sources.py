@@ -1,4 +1,4 @@
-"""Detect which kind of data a path contains."""
+"""Detect what kind of data a file or folder contains."""
 
 import re
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".xls", ".xlsx")
 
 
 def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
-    """Infer the entry for the data at `path`. targets: columns to predict, if known.
+    """Infer the dataset's entry in params.yaml. path: the data. targets: columns to predict, if known.
 
     Raises:
-        InputError: no reader can read the data; one line with the reason.
+        InputError: the data are not local, do not exist, or cannot be read by any reader.
     """
     if re.match(r"https?:/", str(path)) or re.search(r"/https?:/", str(path)):
         raise InputError(str(path), "init inspects only local data: download it first, or add its URL to files.*.urls")
@@ -32,7 +32,9 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
         raise InputError(
             str(path), "is an archive or workbook: unpack it, or save the sheet as CSV, then run init on the result"
         )
-    raise InputError(str(path), f"expected a folder of idx files or class folders, or a file ({', '.join(TABLES)})")
+    raise InputError(
+        str(path), f"expected a file ({', '.join(TABLES)}), or a folder with idx files or with one folder per class"
+    )
 
 
 def _guess_folder(path: Path) -> Guess:
@@ -48,7 +50,7 @@ def _guess_folder(path: Path) -> Guess:
     if tabular and not is_text and not any((path / name).is_dir() for name in names):
         raise InputError(
             str(path),
-            f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add any test table"
-            " to files and reader.test_file",
+            f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add the test table, if"
+            " there is one, to files and reader.test_file",
         )
     return folders.guess_class_folders(path)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Gray = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 takes a quarter of the time
+Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 is resized in a quarter of the time
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
-MAX_SIDE = 2**16  # JPEG's limit; resizing 1 × 16M pixels would take seconds
-STRIP = 64  # rows of a transparent image that are converted at a time
+MAX_SIDE = 2**16  # about JPEG's limit; resizing 1 × 16M pixels would take seconds
+STRIP = 64  # number of rows of a transparent image that are converted at a time
 ORIENTATION = 0x0112  # EXIF
 MAGIC, HEADER = b"\x89PNG\r\n\x1a\n", b"IHDR"  # of a PNG file
 
@@ -26,7 +26,8 @@ def pixel_count(content: bytes) -> int:
     """The number of pixels in an encoded image, according to its header.
 
     Raises:
-        ValueError: the content is not an image in a known format, its header is damaged, or it is too large.
+        ValueError: the content is not an image in a known format, or its header is damaged; also if it exceeds
+            MAX_PIXELS or MAX_SIDE and is not a PNG file, whose limits are left to `read`.
     """
     if content.startswith(MAGIC) and content.find(HEADER) == 12 and content.count(HEADER) == 1 and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)  # the same as Pillow reads, in a fiftieth of the time
@@ -36,10 +37,12 @@ def pixel_count(content: bytes) -> int:
 
 
 def read(content: bytes) -> Levels:
-    """Gray levels 0–255, shape (height, width). Transparent pixels become white behind dark content, otherwise black.
+    """Gray levels 0–255, shape (height, width).
+
+    Transparent pixels become white if what is visible is dark, otherwise black.
 
     Raises:
-        ValueError: the content is not an image in a known format, damaged, or exceeds MAX_PIXELS or MAX_SIDE.
+        ValueError: the content is not an image in a known format, is damaged, or exceeds MAX_PIXELS or MAX_SIDE.
     """
     with _open(content) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -73,7 +76,7 @@ def _content_kind(content: bytes) -> str:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """The (height, width) of an image, after rotation according to EXIF; reads only the header.
+    """The (height, width) of an image, with EXIF orientation applied; reads only the header of an image.
 
     Raises:
         ValueError: the file is not an image.
@@ -94,9 +97,9 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def _to_gray(picture: Image.Image) -> Levels:
-    if picture.mode.startswith(("I", "F")):  # more than 8 bits, which Pillow would clip; all images have the same scale
-        brightest = 1.0 if picture.mode.startswith("F") else 65535.0
-        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
+    if picture.mode.startswith(("I", "F")):  # more than 8 bits, which Pillow would clip
+        white = 1.0 if picture.mode.startswith("F") else 65535.0  # of the format, not of the image: all have one scale
+        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / white), 0, 255), np.float32)
     if picture.has_transparency_data and picture.mode != "RGBA":
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
@@ -105,7 +108,7 @@ def _to_gray(picture: Image.Image) -> Levels:
 
 
 def _on_background(picture: Image.Image) -> Gray:
-    """Gray levels of an RGBA image on white or black, in strips, because floats take four times the memory."""
+    """Gray levels of an RGBA image on white or black. To save memory, channels are converted to floats in strips."""
     gray, alpha = np.empty((2, picture.height, picture.width), np.float32)
     for top in range(0, picture.height, STRIP):
         rows = slice(top, min(top + STRIP, picture.height))

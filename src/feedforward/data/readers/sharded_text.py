@@ -47,7 +47,7 @@ class ShardMap(Protocol):
 def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: ShardMap, scratch: Path) -> Reading:
     """Read both splits like `labeled_text.read`, using shards in `store`.
 
-    scratch: a folder for unnamed temporary files, which hold the encoded rows instead of memory.
+    scratch: a folder for unnamed temporary files, so that the encoded rows are on disk and not in memory.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
@@ -70,10 +70,10 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
-def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
+def _on_disk(folder: Path, size: int) -> npt.NDArray[np.uint16]:
     # The file lives as long as the mapping, and is gone if the process is killed
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.uint16, "w+", shape=(indices,))
+        return np.memmap(file, np.uint16, "w+", shape=(size,))
 
 
 # --- write ---------------------------------------------------------------------------------------
@@ -156,9 +156,9 @@ def count(shard: str, ngrams: int) -> pa.Table:
     return tokenizer.count(_load(shard).texts, ngrams)
 
 
-def encode(shard: str, vocabulary: str, columns: int) -> labeled_text.EncodedChunk:
-    """Encode a shard. vocabulary, columns: URL and number of columns that `_publish` returned."""
-    encoded = labeled_text.encode(_load(shard), _vocabulary(vocabulary, columns))
+def encode(shard: str, vocabulary_url: str, columns: int) -> labeled_text.EncodedChunk:
+    """Encode a shard. columns: the number of columns. Both are what `_publish` returned."""
+    encoded = labeled_text.encode(_load(shard), _vocabulary(vocabulary_url, columns))
     atomic_files.crash_point("shard.encoded")
     return encoded
 

@@ -22,7 +22,7 @@ class Limits:
 
     body_bytes: int
     bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES together, until their requests are answered
-    head_bytes: int = 2**16  # request line and headers; also the limit for the framing of a chunked body
+    head_bytes: int = 2**16  # request line and headers; the framing of a chunked body may take twice as much
     headers: int = 100  # each takes at least 150 bytes of memory, however short it is
     connections: int = 800
     idle: float = 60.0  # until the first byte of a request
@@ -80,7 +80,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Request | ErrorResponse] = []
         self._refused = False
-        self._received = 0  # bytes of this request, except those that arrived together with the end of the previous one
+        self._received = 0  # bytes of this request, except those that came together with the end of the previous one
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = list[bytes](), 0
 
@@ -155,7 +155,7 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """Add the completed request to the result of `feed`."""
-        if self._refused or self._parser.should_upgrade():  # `feed` parses it again without the `Upgrade` header
+        if self._refused or self._parser.should_upgrade():  # then `feed` parses it again, without `Upgrade`
             return
         body = b"".join(self._parts)
         self._ready.append(
@@ -166,7 +166,10 @@ class RequestReader:
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head without its `Upgrade` header, which RFC 9110 allows ignoring: httptools would not read the body."""
+        """The head without its `Upgrade` header, with which httptools does not parse the body.
+
+        RFC 9110 permits a server to ignore the header.
+        """
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
         headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
         return line + b"".join(headers) + b"\r\n"
@@ -186,9 +189,9 @@ class RequestReader:
             return ErrorResponse(501, "CONNECT is not supported")
         names = [name for name, _ in self._headers]
         if not self._target.startswith(b"/") or b"#" in self._target:
-            return ErrorResponse(400, "the request target must be a path that starts with /")
+            return ErrorResponse(400, "the request target must be a path that starts with / and has no #")
         if names.count(b"host") != 1 and (b"host" in names or self._version == "1.1"):
-            return ErrorResponse(400, f"Host: must be sent once, got {names.count(b'host')} times", "Host")
+            return ErrorResponse(400, f"Host: must be sent exactly once, was sent {names.count(b'host')} times", "Host")
         codings = [value for name, value in self._headers if name == b"transfer-encoding"]
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
             return ErrorResponse(501, "Transfer-Encoding: must be chunked", "Transfer-Encoding")
@@ -199,7 +202,7 @@ class RequestReader:
         if self.state == "head" and self._received > self.limits.head_bytes:
             self._refuse(self._head_too_large())
         elif self.state == "body" and self._received > self.limits.body_bytes + 2 * self.limits.head_bytes:
-            self._refuse(ErrorResponse(413, "body: chunk sizes, extensions and trailers have too many bytes", "body"))
+            self._refuse(ErrorResponse(413, "body: chunk sizes, extensions and trailers are too long", "body"))
 
     def _head_too_large(self) -> ErrorResponse:
         limits = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
