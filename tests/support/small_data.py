@@ -107,6 +107,17 @@ def params(**changes: Any) -> Params:
     return Params.model_validate_json(json.dumps(values(**changes)))
 
 
+def params_with(path: str, value: Any) -> Params:
+    """Return the small params with a different value at `path`, which contains the keys, separated by slashes."""
+    plain = json.loads(json.dumps(values()))  # a deep copy, because both datasets share some values
+    entry = plain
+    *parents, last = path.split("/")
+    for key in parents:
+        entry = entry.setdefault(key, {})
+    entry[last] = value
+    return Params.model_validate_json(json.dumps(plain))
+
+
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
     """Return rows like those of texts: some words are frequent, most are rare, and some rows are empty."""
     probability = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_data import HELD_OUT, TRAIN, params, values
+from small_data import HELD_OUT, TRAIN, params, params_with, values
 
 from feedforward.config.schema import Params
 from feedforward.core import provenance
@@ -168,17 +168,6 @@ def test_fingerprints_are_unique() -> None:
         for fingerprint in fingerprints(plan(protocol=protocol)).values()
     ]
     assert len(set(all_fingerprints)) == len(all_fingerprints)
-
-
-def params_with(path: str, value: Any) -> Params:
-    """The small params with a different value at `path`, which contains the keys, separated by slashes."""
-    plain = json.loads(json.dumps(values()))  # a deep copy, because both datasets share some values
-    entry = plain
-    *parents, last = path.split("/")
-    for key in parents:
-        entry = entry.setdefault(key, {})
-    entry[last] = value
-    return Params.model_validate_json(json.dumps(plain))
 
 
 REPLICAS_AND_FINALS = {("replica", v) for v in values()["variants"]} | {("final", "original")}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from small_data import HELD_OUT, TRAIN
+from small_data import HELD_OUT, TRAIN, params_with
 from small_data import params as small_params
 from synthetic_runs import Shape, final_run, replica_run
 
@@ -113,19 +113,38 @@ def test_repeated_points_are_equal_trials_and_planned_once() -> None:
     assert len(planned) == len(set(planned)) == 2 * 2
 
 
-@pytest.mark.proves("Results of a sweep are not shown for the same sweep with other epochs or another validation split")
+L2, SIZE = Axis("l2", (0.0, 0.1)), Axis("size", ("small", "large"))
+
+
+@pytest.mark.proves(
+    "Results of a sweep are not shown for the same sweep with other parameters, or with other units of a size"
+)
 @pytest.mark.usefixtures("small_store")
-@pytest.mark.parametrize("changes_epochs", [True, False], ids=["epochs", "validation"])
-def test_a_sweep_with_another_training_section_has_runs_of_its_own(changes_epochs: bool) -> None:
-    params = small_params()
-    training = params.datasets["notes"].training
-    validation = training.validation.model_copy(update={"samples": training.validation.samples - 1})
-    changed = training.model_copy(update={"epochs": 77} if changes_epochs else {"validation": validation})
-    dataset = params.datasets["notes"].model_copy(update={"training": changed})
-    other = params.model_copy(update={"datasets": {**params.datasets, "notes": dataset}})
-    axes = [Axis("l2", (0.0, 0.1))]
-    first, second = (Sweep(each, "notes", "original", axes, seeds=2).tags("sweep", "x") for each in (params, other))
-    assert first.fingerprint != second.fingerprint
+@pytest.mark.parametrize(
+    ("path", "value", "axis", "is_another"),
+    [
+        ("datasets/notes/training/epochs", 77, L2, True),
+        ("datasets/notes/training/validation/samples", HELD_OUT - 1, L2, True),
+        ("datasets/notes/network/sizes/large", [8, 8], SIZE, True),
+        ("datasets/notes/network/sizes/large", [8, 8], L2, False),
+        ("datasets/notes/network/sizes/deep", [8, 8, 8], SIZE, False),
+        ("datasets/notes/title", "Other texts", SIZE, False),
+    ],
+)
+def test_a_sweep_whose_runs_have_other_parameters_is_another_sweep(
+    path: str, value: Any, axis: Axis, is_another: bool
+) -> None:
+    before, after = (
+        Sweep(params, "notes", "original", [axis], seeds=2) for params in (small_params(), params_with(path, value))
+    )
+    assert (runs_of(before) != runs_of(after)) == is_another
+    assert (before.tags("sweep_test", "x") != after.tags("sweep_test", "x")) == is_another
+
+
+def runs_of(sweep: Sweep) -> set[str]:
+    """Return the fingerprints of the runs of all trials."""
+    _, packs = plan_trials(sweep, list(search_space.grid(sweep.axes)), range(sweep.seeds))
+    return {fingerprint for pack, _ in packs for fingerprint in pack.fingerprints}
 
 
 @pytest.mark.slow
