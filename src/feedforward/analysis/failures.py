@@ -1,8 +1,10 @@
 """Count and list the seeds that failed to learn, because a mean hides them.
 
-The rule: let *gain* be the validation loss of the best constant prediction minus a run's lowest validation loss. A run
-**never learned** if its gain is less than three quarters of the gain of the best seed of the same variant. If the gain
-of that best seed is itself less than 1 % of the constant prediction's loss, no seed of the variant learned.
+The rule: a run's *share* is the part of a constant prediction's loss that it removes, 1 - lowest loss / constant loss.
+It is computed for the training samples and for the validation samples, whose constant loss differs between seeds as
+their splits do. A run **never learned** if both shares are less than three quarters of those of the best seed of the
+same variant; a run that is worse only on its validation samples may have drawn a harder split. If the best share on
+either kind of sample is less than 1 %, no seed of the variant learned.
 """
 
 import math
@@ -13,11 +15,11 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset
 
 SHARE_OF_BEST = 0.75
-LEAST_GAIN = 0.01  # as a share of the constant prediction's loss
+LEAST_SHARE = 0.01
 RULE = (
-    "A seed counts as “never learned” if its lowest validation loss improves on the loss of the best constant "
-    "prediction by less than three quarters of the improvement of the best seed of the same variant; if even the best "
-    "seed improves by less than 1 %, all seeds of the variant count."
+    "A seed counts as “never learned” if the share of the best constant prediction’s loss that it removes is less than "
+    "three quarters of that of the best seed of the same variant, on the training samples as well as on the validation "
+    "samples; if even the best seed removes less than 1 % on either, all seeds of the variant count."
 )
 
 
@@ -48,7 +50,7 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
         failed = _failed_runs(replicas, dataset)
         if failed:
             seeds = tuple(sorted(run.seed for run in failed))
-            failures.append(Failures(variant, seeds, len(replicas), _cause(failed, dataset)))
+            failures.append(Failures(variant, seeds, len(replicas), _cause(failed, replicas, dataset)))
     return failures
 
 
@@ -67,19 +69,39 @@ def constant_loss(run: RunResult, dataset: Dataset) -> float:
 
 
 def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
-    gains = [constant_loss(run, dataset) - run.metrics["best_val_cross_entropy"] for run in replicas]
-    best = max(gains)
-    if best < LEAST_GAIN * constant_loss(replicas[0], dataset):
+    constants = [constant_loss(run, dataset) for run in replicas]
+    typical = sum(constants) / len(constants)  # stands for that of the training samples, of which splits have more
+    on_training = [_share(_training_loss(run), typical) for run in replicas]
+    on_validation = [
+        _share(run.metrics["best_val_cross_entropy"], constant)
+        for run, constant in zip(replicas, constants, strict=True)
+    ]
+    best = max(on_training), max(on_validation)
+    if min(best) < LEAST_SHARE:
         return list(replicas)
-    return [run for run, gain in zip(replicas, gains, strict=True) if gain < SHARE_OF_BEST * best]
+    shares = zip(replicas, on_training, on_validation, strict=True)
+    return [run for run, *own in shares if all(a < SHARE_OF_BEST * b for a, b in zip(own, best, strict=True))]
 
 
-def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """`dead units` if all failed runs have some; otherwise a note if all their training losses stayed high as well."""
-    if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
+def _share(loss: float, constant: float) -> float:
+    return 1 - loss / constant if constant else 0.0
+
+
+def _training_loss(run: RunResult) -> float:
+    return min(run.curves["cross_entropy"])
+
+
+def _cause(failed: Sequence[RunResult], replicas: Sequence[RunResult], dataset: Dataset) -> str:
+    """`dead units` if all failed runs have more than any that learned; else whether all training losses stayed high.
+
+    Where no run learned, nothing tells how many dead units a run can do without.
+    """
+    dead = [run.metrics.get("dead_units", 0.0) for run in failed]
+    seeds = {run.seed for run in failed}
+    harmless = [run.metrics.get("dead_units", 0.0) for run in replicas if run.seed not in seeds]
+    if harmless and min(dead) > max(harmless):
         return "dead units"
-    lowest_losses = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]
     constant = constant_loss(failed[0], dataset)
-    if all(loss > (1 - SHARE_OF_BEST) * constant for loss in lowest_losses):
-        return "the training loss stayed high as well, as with dead units"
+    if all(_training_loss(run) > (1 - SHARE_OF_BEST) * constant for run in failed):
+        return "the training loss stayed high as well"
     return ""

@@ -29,14 +29,54 @@ def test_seeds_with_a_high_training_loss_never_learned(dataset: Dataset) -> None
     ]
     [entry] = failures.find(runs, dataset)
     assert (entry.seeds, entry.n) == ((1, 3), 5)
-    assert str(entry) == (
-        "2 of 5 seeds never learned: the training loss stayed high as well, as with dead units (seeds 1, 3)"
-    )
+    assert str(entry) == "2 of 5 seeds never learned: the training loss stayed high as well (seeds 1, 3)"
 
 
 def test_message_names_dead_units_if_they_were_counted(dataset: Dataset) -> None:
-    [entry] = failures.find([run(0, 0.28, dead_units=0.0), run(1, 0.6, dead_units=0.5)], dataset)
+    [entry] = failures.find([run(0, 0.28, dead_units=1.0), run(1, 0.6, 0.6, dead_units=3.0)], dataset)
     assert str(entry) == "1 of 2 seeds never learned: dead units (seed 1)"
+
+
+def test_dead_units_that_a_run_can_do_without_are_no_cause(dataset: Dataset) -> None:
+    [entry] = failures.find([run(0, 0.28, dead_units=1.0), run(1, 0.6, 0.6, dead_units=1.0)], dataset)
+    assert str(entry) == "1 of 2 seeds never learned: the training loss stayed high as well (seed 1)"
+
+
+# lowest validation loss, lowest training loss and constant validation loss of five seeds that all learned
+LEARNED = {
+    "a regression, whose targets differ in variance between splits": [
+        (0.0147, 0.0135, 0.886), (0.0180, 0.0097, 1.239), (0.0126, 0.0101, 0.840), (0.0094, 0.0118, 0.973),
+        (0.0088, 0.0174, 0.678),
+    ],
+    "64 validation samples, of which seed 0 drew hard ones": [
+        (0.4457, 0.3224, 0.6855), (0.3171, 0.3426, 0.6855), (0.3005, 0.3444, 0.6855), (0.3656, 0.3322, 0.6855),
+        (0.3871, 0.3295, 0.6855),
+    ],
+    "multiple labels, one of which is rare": [
+        (0.0890, 0.1074, 0.2813), (0.1315, 0.1037, 0.6004), (0.1357, 0.1079, 0.6081), (0.0962, 0.1056, 0.5886),
+        (0.1088, 0.0883, 0.5987),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("losses", LEARNED.values(), ids=LEARNED)
+def test_seeds_whose_validation_split_is_harder_are_not_failures(
+    losses: list[tuple[float, float, float]], dataset: Dataset
+) -> None:
+    runs = [run(seed, a, b, constant_val_cross_entropy=constant) for seed, (a, b, constant) in enumerate(losses)]
+    assert failures.find(runs, dataset) == []
+
+
+def test_no_seed_learned_if_none_learned_even_the_training_samples(dataset: Dataset) -> None:
+    """A loss that is lower than the constant prediction's on a few validation samples is luck."""
+    [entry] = failures.find([run(0, 0.640, 0.6915), run(1, 0.692, 0.6949)], dataset)
+    assert entry.seeds == (0, 1)
+
+
+def test_a_dead_network_never_learned_whatever_its_split(dataset: Dataset) -> None:
+    runs = [run(seed, 0.3, 0.1, constant_val_cross_entropy=0.6) for seed in range(4)]
+    [entry] = failures.find([*runs, run(4, 0.4, 0.69, constant_val_cross_entropy=0.4)], dataset)
+    assert entry.seeds == (4,)
 
 
 def test_seeds_that_are_merely_worse_are_not_failures(dataset: Dataset) -> None:

@@ -264,7 +264,11 @@ def test_page_names_both_populations_of_the_intervals(page: str) -> None:
 
 def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> None:
     runs = [
-        dataclasses.replace(run, metrics=run.metrics | {"best_val_cross_entropy": 0.55})
+        dataclasses.replace(
+            run,
+            curves=run.curves | {"cross_entropy": [0.6] * len(run.curves["loss"])},
+            metrics=run.metrics | {"best_val_cross_entropy": 0.55},
+        )
         if (run.dataset, run.variant, run.role) == ("imdb", "smaller", "replica") and run.seed in (1, 3)
         else run
         for run in synthetic_runs(params, range(5))
