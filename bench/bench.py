@@ -215,8 +215,9 @@ def targets_table(report: dict[str, Any]) -> list[list[str]]:
 
 
 def _ratio(resource: dict[str, Any]) -> str:
+    """The ratio and, after several rounds, its range."""
     low, high = resource["ratios"]
-    return f"{resource['ratio']:.2f} ({low:.2f}-{high:.2f})"
+    return f"{resource['ratio']:.2f}" + (f" ({low:.2f}-{high:.2f})" if low < high else "")
 
 
 def text(report: dict[str, Any]) -> str:

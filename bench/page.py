@@ -33,9 +33,10 @@ def _rounds(number: int) -> str:
 
 
 def _bench(report: Mapping[str, Any]) -> list[str]:
+    spread = "; their range over the rounds is in parentheses" if report["rounds"] > 1 else ""
     text = (
         f"{_rounds(report['rounds'])}; every measurement runs in a fresh process. Ratios are relative to the plain"
-        " script; their range over the rounds is in parentheses."
+        f" script{spread}."
     )
     return [
         *_section("The whole pipeline", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
