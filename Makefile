@@ -12,6 +12,10 @@ BIN := $(VENV)/bin
 # stamp files of the installed requirements
 STAMP := $(VENV)/.$(REQUIREMENTS)
 DEV_STAMP := $(VENV)/.dev
+# An environment contains absolute paths: a moved or copied checkout needs a new one.
+ifneq ($(shell cat $(VENV)/.checkout 2>/dev/null || echo "$(CURDIR)"),$(CURDIR))
+$(shell touch $(VENV)/.installing; rm -f $(STAMP) $(DEV_STAMP))
+endif
 CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
 
 export PATH := $(abspath $(BIN)):$(PATH)

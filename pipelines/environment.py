@@ -6,13 +6,19 @@ from pathlib import Path
 
 from feedforward.core import environment as process_environment
 from feedforward.core import path_variables, paths
+from pipelines import running_code
 
 
 def apply() -> None:
-    """Turn off telemetry, quiet the logs, keep state inside this checkout. Variables that are already set are kept."""
+    """Turn off telemetry, quiet the logs, keep state inside this checkout. Variables that are already set are kept.
+
+    Raises:
+        ParamsError: there is no workspace, or the code that is running is that of another checkout.
+    """
     process_environment.prepare()
     path_variables.resolve()
     root = paths.root()
+    running_code.check(root)
     for name, value in {
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory
         "DO_NOT_TRACK": "1",

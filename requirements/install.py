@@ -3,7 +3,8 @@
 Uses only the standard library, because it runs before anything is installed. It tries an installed uv, then a uv that
 it downloads from the package index, then pip. Each file from the index must match a locked hash. The stamp file
 VENV/.NAME is written last, so that make repeats an interrupted installation. The repeated installation starts with a
-new environment, because a partly installed package looks complete.
+new environment, because a partly installed package looks complete. VENV/.checkout names the checkout whose code the
+environment runs; in a moved or copied checkout, make installs a new environment.
 """
 
 import os
@@ -84,6 +85,7 @@ def install(name: str, venv: Path) -> None:
     succeeds(venv / "bin" / "python", "-c", "import feedforward.training.kernels", stderr=subprocess.DEVNULL)
     for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
         succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)
+    (venv / ".checkout").write_text(str(HERE.parent))
     (venv / ".installing").unlink()
     (venv / f".{name}").touch()
 

@@ -1,6 +1,7 @@
 """The environment variables for DVC, Prefect and other tools are set unless the user has already set them."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from feedforward.core.errors import ParamsError
 from pipelines import environment
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,21 @@ def test_state_is_private_and_inside_the_checkout(variables: dict[str, str], tmp
     site = Path(variables["DVC_SITE_CACHE_DIR"])
     assert site.is_relative_to(tmp_path)
     assert stat.S_IMODE(site.stat().st_mode) == 0o700
+
+
+@pytest.mark.proves("A job runs only the code of its own checkout")
+def test_the_code_of_another_checkout_is_not_run(variables: dict[str, str], tmp_path: Path) -> None:
+    for name in ("src", "pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    environment.apply()  # a copy of the code that is running, as in `dvc exp run --temp`
+    assert variables["PREFECT_HOME"] == str(tmp_path / ".prefect")
+    changed = tmp_path / "src" / "feedforward" / "models" / "metrics.py"
+    changed.write_text("raise SystemExit")
+    with pytest.raises(ParamsError, match=rf"^{changed}: differs from {ROOT}.*; run `make` or .venv/bin/feedf"):
+        environment.apply()
+    changed.unlink()
+    with pytest.raises(ParamsError, match=rf"{changed}: differs"):
+        environment.apply()
 
 
 def test_variables_set_by_the_user_are_kept(variables: dict[str, str], tmp_path: Path) -> None:
