@@ -46,7 +46,8 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     for line in repair(root):
         print(line, file=sys.stderr)
     _work_without_git(root)
-    variables = os.environ | {"FEEDFORWARD_ROOT": str(root)}  # for the demo, not the user's
+    # the demo's root; and a shell that can run stages, because the login shell of a system account may be nologin
+    variables = os.environ | {"FEEDFORWARD_ROOT": str(root), "SHELL": "/bin/sh"}
     process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root, env=variables)
     try:
         code = process.wait()

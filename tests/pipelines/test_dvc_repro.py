@@ -69,6 +69,15 @@ def test_a_complete_lock_file_is_kept(root: Path) -> None:
     assert dvc_repro.repair(root) == []
 
 
+def test_stages_run_for_an_account_without_a_login_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspaces.create(tmp_path, monkeypatch)
+    monkeypatch.setenv("SHELL", "/bin/false")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  greet:\n    cmd: echo hello > greeting\n    outs: [greeting]\n")
+    dvc_repro.repro(tmp_path)
+    assert (tmp_path / "greeting").read_text() == "hello\n"
+
+
 @pytest.mark.parametrize("content", ["", '{"write": {"/x', "[]", "{}", '{"write": {"/x": {"pid": 1, "cmd": "dvc"}}}'])
 def test_an_rwlock_is_removed_if_no_dvc_is_running(root: Path, content: str) -> None:
     rwlock = root / ".dvc" / "tmp" / "rwlock"

@@ -29,6 +29,7 @@ def resolve() -> None:
 
 
 def _absolute(value: str) -> str:
-    """An address, and a path that starts with a home folder, are unchanged."""
-    is_address = "://" in value or "::" in value
-    return value if is_address or value.startswith(("/", "~")) else str(Path.cwd() / value)
+    """The path with `~` expanded, which nothing else does in service units and containers; addresses are unchanged."""
+    if "://" in value or "::" in value:
+        return value
+    return str(Path.cwd() / os.path.expanduser(value))  # noqa: PTH111  # unlike pathlib, never raises

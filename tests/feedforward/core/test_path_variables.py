@@ -17,7 +17,9 @@ from feedforward.core import path_variables
         ("FEEDFORWARD_MIRROR", "copies", "{folder}/copies"),
         ("FEEDFORWARD_MIRROR", "https://mirror.example/copies", "https://mirror.example/copies"),
         ("FEEDFORWARD_MIRROR", "zip://*.csv::copies.zip", "zip://*.csv::copies.zip"),
-        ("FEEDFORWARD_SIGNER", "~/signer.pem", "~/signer.pem"),
+        ("FEEDFORWARD_SIGNER", "~/signer.pem", "{folder}/home/signer.pem"),
+        ("FEEDFORWARD_STORE", "~", "{folder}/home"),
+        ("MLFLOW_TRACKING_URI", "sqlite:///~/mlflow.db", "sqlite:///{folder}/home/mlflow.db"),
         ("PREFECT_HOME", "prefect", "{folder}/prefect"),
         ("DVC_SITE_CACHE_DIR", "", ""),
         ("MLFLOW_TRACKING_URI", "sqlite:///mlruns/mlflow.db", "sqlite:///{folder}/mlruns/mlflow.db"),
@@ -30,6 +32,7 @@ from feedforward.core import path_variables
 def test_a_relative_path_becomes_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv(name, value)
     (tmp_path / "elsewhere").mkdir()
     for folder in (tmp_path, tmp_path / "elsewhere"):  # a second call, as in a child process, changes nothing
