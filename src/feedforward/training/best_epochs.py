@@ -23,10 +23,15 @@ class BestEpochs:
         self.last_epochs: list[int | None] = [None] * len(pack.models)  # None: the replica has not stopped
         self.weights: list[Weights] = [[] for _ in pack.models]
 
+    @property
+    def running(self) -> list[int]:
+        """The replicas that have not stopped."""
+        return [k for k, last in enumerate(self.last_epochs) if last is None]
+
     def update(self, losses: npt.NDArray[np.float64]) -> bool:
         """Record an epoch's validation losses, shape (replicas,); returns True if all replicas have stopped."""
         self.epoch += 1
-        running_replicas = [k for k, last in enumerate(self.last_epochs) if last is None]
+        running_replicas = self.running
         improved_replicas = [k for k in running_replicas if losses[k] < self.lowest_losses[k]]
         weights = self.pack.weights() if improved_replicas else []
         for k in improved_replicas:
@@ -38,4 +43,4 @@ class BestEpochs:
                 self.goals[k], self.progress_epochs[k] = float(losses[k]) - self.rule.min_delta, self.epoch
             if self.epoch - self.progress_epochs[k] >= self.rule.patience:
                 self.last_epochs[k] = self.epoch
-        return all(last is not None for last in self.last_epochs)
+        return not self.running

@@ -63,8 +63,8 @@ def fit(
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
     epoch; the pack continues until all replicas have stopped, which is harmless because replicas do not affect each
-    other. Without validation, no replica stops early. If a replica's loss is not finite, a TrainingError takes its
-    place; the other replicas are unaffected.
+    other. Without validation, no replica stops early. If a replica's loss is not finite before it stops, a
+    TrainingError takes its place; the other replicas are unaffected.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -89,9 +89,10 @@ def fit(
             figures |= evaluation.figures("val_")
             calibrations.append(evaluation.calibrations())
             figures |= _curve_points(calibrations[-1])
+        running = best_epochs.running if best_epochs else range(len(models))
         for k, (variant, curve) in enumerate(zip(variants, curves, strict=True)):
             problem = _append(curve, {name: float(values[k]) for name, values in figures.items()})
-            if problem and k not in failures:
+            if problem and k in running and k not in failures:
                 failures[k] = _not_finite_error(f"{dataset.title}, {variant}, seed {seed}", *problem, epoch)
         on_epoch(epoch, float(figures["loss"].mean()))
         all_stopped = best_epochs is not None and best_epochs.update(figures["val_cross_entropy"])

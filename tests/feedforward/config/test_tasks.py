@@ -113,6 +113,18 @@ def test_early_stopping_keeps_the_best_weights_alone_and_in_a_pack(dataset_name:
     assert_same(alone, packed[0])
 
 
+@pytest.mark.proves("A replica that has stopped early has its result even if it diverges afterwards in its pack")
+def test_a_replica_that_diverges_after_it_has_stopped_has_the_result_that_it_has_alone() -> None:
+    optimizer = {"name": "sgd", "learning_rate": 0.2}
+    small = params("regression", ["size"], early_stopping={"patience": 2}, optimizer=optimizer)
+    dataset, train = small.datasets["tones"], data("regression")
+    variants = {"steep": Variant(l2=5.0), "original": Variant()}
+    packed, slower = fit(dataset, variants, train, train, 60)
+    [alone] = fit(dataset, {"steep": variants["steep"]}, train, train, 60)
+    assert len(slower.curves["loss"]) > len(alone.curves["loss"])
+    assert_same(alone, packed)
+
+
 @pytest.mark.proves("Early stopping keeps the weights of the epoch whose metrics it reports")
 def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
     """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
