@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import zipfile
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
         DataError: the folder exists and is not an archive.
     """
     if target.suffix.lower() == ".zip":
+        target = Path(os.path.realpath(target))  # so that a link is followed rather than replaced
         with atomic_files.writing(target, "export") as file:
             file.write(_zip(files))
     else:

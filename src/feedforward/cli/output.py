@@ -1,6 +1,7 @@
 """Printing for people: results to standard output, messages to standard error."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,13 +47,15 @@ def escaped(text: str) -> str:
     return escape(text)
 
 
-def check_file(path: Path) -> None:
-    """Check that a file can be written to `path`.
+def check_file(path: Path) -> Path:
+    """Check that a file can be written to `path`; return the path to write to: if `path` is a link, where it leads.
 
-    Files are written under a temporary name and then renamed, which would replace a device such as /dev/null.
+    Files are written under a temporary name and then renamed, which would replace the link, or a device such as
+    /dev/null.
 
     Raises:
         ParamsError: `path` is a folder, a device or a pipe.
     """
     if path.exists() and not path.is_file():
         raise ParamsError([f"{path}: exists and is not a regular file; name another file"])
+    return Path(os.path.realpath(path))

@@ -29,7 +29,7 @@ def lecture(
     from feedforward.reports import lecture_page
     from feedforward.tracking import open_store
 
-    check_file(out)
+    target = check_file(out)
     params = load_params()
     lecture_datasets = [name for name, config in params.datasets.items() if config.training.lecture]
     names = dataset or lecture_datasets or list(params.datasets)
@@ -46,7 +46,7 @@ def lecture(
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     atomic_files.write_text(
-        out, lecture_page.render(lectures, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
+        target, lecture_page.render(lectures, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
     )
     for collected in lectures:
         message(escaped(f"{collected.findings.name}: {len(collected.points)} combinations, {len(collected.runs)} runs"))
@@ -67,13 +67,13 @@ def playground(
     from feedforward.core import atomic_files
     from feedforward.serving import playground_file, prediction
 
-    check_file(out)
+    target = check_file(out)
     champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
     page = playground_file.build(champion, max_bytes or playground_file.MAX_BYTES)
     size, left_out = len(page.text.encode()), dict(page.left_out)
     if max_bytes and size > max_bytes:
         raise ParamsError([f"--max-bytes: must be at least {size} for the champion alone, got {max_bytes}"])
-    atomic_files.write_text(out, page.text)
+    atomic_files.write_text(target, page.text)
     if as_json:
         written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
         print(json.dumps({**written, "largest_change": page.largest_change}, indent=2))

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlcroissant
 import pytest
 from rocrate.rocrate import ROCrate
+from shell import Shell
 from small_data import values, write_params
 
 from feedforward.archive import contents, writing
@@ -103,6 +104,16 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
     (folder / "digests.json").unlink()
     with pytest.raises(DataError, match="exists and is not an archive"):
         writing.write(files, folder)
+
+
+def test_a_link_to_a_file_is_kept(
+    workspace: Path, small_shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "latest.zip").symlink_to("result-1")
+    assert small_shell.run("export", str(folder / "latest.zip")) == 0
+    assert (folder / "latest.zip").is_symlink()
+    assert small_shell.run("import", str(folder / "result-1"), "--to", str(folder / "new")) == 0
 
 
 # --- metadata, read with the library of each standard ---------------------------------------------

@@ -50,10 +50,12 @@ def test_lecture_page_contains_variants_and_sweep_points(
         patch.setattr(provenance, "device", lambda: "another kind of CPU")
         assert lecture_runs.collect(params(), "notes", small_store) == dataclasses.replace(story, others=4 * 2)
 
-    out = tmp_path / "pages" / "lecture.html"
+    out = tmp_path / "lecture.html"
+    out.symlink_to("pages/latest.html")
     assert small_shell.run("lecture", "--out", str(out)) == 0, small_shell.stderr
     assert small_shell.stdout.strip() == str(out)
     assert "left out: tones" in small_shell.stderr
+    assert out.is_symlink()
     assert out.read_text() == lecture_page.render([story], "feedforward lecture")
     assert small_shell.run("lecture", "tones") == 1
     assert "run `feedforward train tones`" in small_shell.stderr

@@ -251,11 +251,13 @@ def test_playground_command_writes_the_page(
 ) -> None:
     registered.champion(small_store, small, 1.0, original=2.0)
     target = tmp_path / "page.html"
+    target.symlink_to("pages/latest.html")
     assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1") == 2
     assert not target.exists()
     required = small_shell.stderr.split("--max-bytes: must be at least ")[1].split()[0]
     assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", required, "--json") == 0
     printed = json.loads(small_shell.stdout)
+    assert target.is_symlink()
     assert printed["bytes"] == target.stat().st_size <= int(required)
     assert (printed["variants"], list(printed["left_out"])) == ([], ["original"])
     assert small_shell.run("playground", NAME, "--out", str(target), "--json") == 0
