@@ -1,8 +1,10 @@
 """The layout of an archive, and how its folder is written; `writing` and `reading` share both."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from feedforward.core import atomic_files, processes
 from feedforward.core.errors import DataError
@@ -11,22 +13,24 @@ DIGESTS = "digests.json"  # {"format": …, "files": {NAME: {"bytes": …, "sha2
 FORMAT = 1
 MAX_BYTES = 2**29  # for all files together, and for the ZIP file
 MAX_FILES = 5000
+MAX_DIGESTS_BYTES = 2**20
 
 
 def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: str) -> None:
     """Write the files of an archive into a new or empty folder, or over an earlier archive.
 
     Raises:
-        DataError: the folder, or a temporary folder next to it, contains something other than an archive; `remedy` is
-            the end of the message.
+        DataError: the folder, or a temporary folder next to it, contains something other than the files of an archive;
+            `remedy` is the end of the message.
     """
     folder = Path(os.path.realpath(folder))  # so that a link is followed rather than replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
     with processes.locked_folder(folder.parent):
         _refuse_foreign(folder, remedy)
         _refuse_current(folder, remedy)
-        for candidate in atomic_files.temporary_folders(folder):
-            _refuse_foreign(candidate, remedy)
+        new_folder, old_folder = atomic_files.temporary_folders(folder)
+        _refuse_foreign(old_folder, remedy)
+        _refuse_foreign(new_folder, remedy, is_complete=False)
         with atomic_files.writing_folder(folder, point) as temporary:
             # DIGESTS comes first, because it marks even a partial folder as an archive
             for name in sorted(files, key=lambda name: name != DIGESTS):
@@ -44,7 +48,38 @@ def _refuse_current(folder: Path, remedy: str) -> None:
         raise DataError(f"{folder}: is or contains the current folder and would be replaced; {remedy}")
 
 
-def _refuse_foreign(folder: Path, remedy: str) -> None:
-    is_free = folder.is_dir() and ((folder / DIGESTS).is_file() or not any(folder.iterdir()))
-    if not is_free and (folder.exists() or folder.is_symlink()):
-        raise DataError(f"{folder}: exists and is not an archive; {remedy}")
+def _refuse_foreign(folder: Path, remedy: str, is_complete: bool = True) -> None:
+    """Refuse to delete a folder with any file that its digests.json does not list, or that has changed since.
+
+    is_complete: otherwise, a killed process may have written only part of a file.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    try:
+        digests = listed_digests((folder / DIGESTS).read_bytes())
+    except (OSError, ValueError):
+        raise DataError(f"{folder}: exists and is not an archive; {remedy}") from None
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if name == DIGESTS or (path.is_dir() and not path.is_symlink()):
+            continue
+        is_known = path.is_file() and not path.is_symlink() and name in digests
+        if not is_known or (is_complete and atomic_files.file_digest(path) != digests[name]):
+            raise DataError(f"{folder}: {name} was added or changed after the export and would be lost; {remedy}")
+
+
+def listed_digests(content: bytes) -> dict[str, str]:
+    """SHA-256 of each file by name, from the content of digests.json.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    try:
+        stored: dict[str, Any] = json.loads(content[:MAX_DIGESTS_BYTES])
+        if stored["format"] != FORMAT:
+            raise ValueError(f"format {stored['format']}, expected {FORMAT}: another release wrote it")
+        return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from None

@@ -1,21 +1,18 @@
 """Read an untrusted archive: its size is bounded, no path leads outside it, and every digest is checked before use."""
 
 import hashlib
-import json
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from feedforward.archive import layout
-from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
+from feedforward.archive.layout import DIGESTS, MAX_BYTES, MAX_FILES
 from feedforward.core.errors import DataError
 
 MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
-MAX_DIGESTS_BYTES = 2**20
 MAX_NAME = 500  # characters
 _PART = re.compile(r"[\w@=+,. -]{1,200}")  # of a path, between slashes
 _END, _END_64 = b"PK\5\6", b"PK\6\7"  # signatures of the records at the end of a ZIP file, and of a ZIP64 file
@@ -29,7 +26,12 @@ def read_verified(source: Path) -> dict[str, bytes]:
         DataError: the archive cannot be read, is too large, has a path that leads outside it, or has a changed file.
     """
     files = dict(_folder_files(source) if source.is_dir() else _zip_files(source))
-    digests = _listed_digests(source, files.get(DIGESTS))
+    try:
+        digests = layout.listed_digests(files.get(DIGESTS, b""))
+    except ValueError as error:
+        raise DataError(
+            f"{source}: is not an archive written by `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
+        ) from None
     if mismatched := sorted((set(files) - {DIGESTS}) ^ set(digests)):
         state = "is missing" if mismatched[0] in digests else "is not listed in digests.json"
         raise DataError(f"{source}: {mismatched[0]} {state}; {REMEDY}")
@@ -48,22 +50,9 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     """Write verified files into the new `folder`, or over an earlier archive there.
 
     Raises:
-        DataError: the folder exists and is not an archive.
+        DataError: the folder exists and contains something other than an archive.
     """
     layout.write_folder(files, folder, "import", "name another folder with --to")
-
-
-def _listed_digests(source: Path, content: bytes | None) -> dict[str, str]:
-    """SHA-256 of each file by name, as listed in digests.json (`content`)."""
-    try:
-        stored: dict[str, Any] = json.loads((content or b"")[:MAX_DIGESTS_BYTES])
-        if stored["format"] != FORMAT:
-            raise ValueError(f"format {stored['format']}, expected {FORMAT}: another release wrote it")
-        return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{source}: is not an archive written by `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
-        ) from None
 
 
 def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:

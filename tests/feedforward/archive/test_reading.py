@@ -171,6 +171,47 @@ def test_a_folder_that_is_not_an_archive_is_not_overwritten(archive: Path, small
     assert (target / "thesis.txt").read_text() == "years of work"
 
 
+FOREIGN: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "other digests": (
+        "exists and is not an archive",
+        lambda folder: (folder / DIGESTS).write_text('{"texts.tar": {"entry": "0", "sha256": "0"}}'),
+    ),
+    "unreadable": ("exists and is not an archive", lambda folder: (folder / DIGESTS).write_bytes(b"\xff")),
+    "added": ("notes.md was added or changed", lambda folder: (folder / "notes.md").write_text("mine")),
+    "changed": ("params.yaml was added or changed", lambda folder: (folder / "params.yaml").write_text("mine")),
+    "link": (
+        "params.yaml was added or changed",
+        lambda folder: (
+            (folder / "params.yaml").rename(folder.parent / "x")
+            and (folder / "params.yaml").symlink_to(folder.parent / "x")
+        ),
+    ),
+}
+
+
+@pytest.mark.proves("`import` deletes no file that a person added to an unpacked archive, or changed there")
+@pytest.mark.parametrize("suffix", ["", ".old.partial"])
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_folder_with_other_files_is_not_overwritten(
+    archive: Path, unpacked: Path, small_shell: Shell, case: str, suffix: str
+) -> None:
+    message, change = FOREIGN[case]
+    folder = unpacked.rename(unpacked.with_name(f"mine{suffix}"))
+    change(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert small_shell.run("import", str(archive), "--to", str(folder.with_name("mine"))) == 1
+    assert f"{folder}: {message}" in small_shell.stderr
+    assert "; name another folder with --to\n" in small_shell.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_incomplete_file_of_a_killed_import_is_replaced(archive: Path, unpacked: Path, small_shell: Shell) -> None:
+    (unpacked / "params.yaml").write_bytes(b"datasets:")
+    unpacked.rename(archive.with_name("result.partial"))
+    assert small_shell.run("import", str(archive)) == 0
+    assert not archive.with_name("result.partial").exists()
+
+
 @pytest.mark.proves("`import` deletes no folder that is not an archive")
 @pytest.mark.parametrize("suffix", [".partial", ".old.partial"])
 def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell: Shell, suffix: str) -> None:
