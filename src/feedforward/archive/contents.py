@@ -1,6 +1,7 @@
 """What an archive contains: files of the workspace under their original names, and models from the registry.
 
-    params.yaml, dvc.yaml, dvc.lock, requirements/   parameters, pipeline and locked versions
+    params.yaml, dvc.lock, requirements/             parameters, recorded digests and locked versions
+    pipeline.yaml                                    dvc.yaml, renamed so that DVC does not run it where it is unpacked
     LICENSE                                          license of the pipeline
     data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
     data/vectorized/NAME/manifest.json               digests of the data, not the data
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feedforward.archive import last_run
+from feedforward.archive import last_run, ro_crate
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
@@ -28,6 +29,7 @@ from feedforward.promotion import audit_log, version_bundles
 from feedforward.tracking import model_version, model_versions
 
 PIPELINE = "dvc.yaml"
+RENAMED = {PIPELINE: ro_crate.WORKFLOW}
 SINGLE_FILES = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
 TEXT_SUFFIXES = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
@@ -42,7 +44,7 @@ def gather(params: Params) -> dict[str, bytes]:
         TrackingError: the registry does not answer.
     """
     files = dict(_workspace_files(params))
-    if not any(name.startswith("data/trained/") for name in files) or PIPELINE not in files:
+    if not any(name.startswith("data/trained/") for name in files) or ro_crate.WORKFLOW not in files:
         results = paths.trained(params.protocols[0])
         raise DataError(
             f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"
@@ -63,8 +65,11 @@ def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     for folder in FOLDERS:
         candidates += sorted((root / folder).rglob("*"))
     for path in candidates:
-        if path.is_file() and not path.is_symlink() and not path.name.endswith(atomic_files.TEMPORARY_SUFFIX):
-            yield path.relative_to(root).as_posix(), path.read_bytes()
+        name = path.relative_to(root).as_posix()
+        is_hidden = any(part.startswith(".") for part in name.split("/"))  # such as .gitignore and .DS_Store
+        is_temporary = name.endswith(atomic_files.TEMPORARY_SUFFIX)
+        if path.is_file() and not (path.is_symlink() or is_hidden or is_temporary):
+            yield RENAMED.get(name, name), path.read_bytes()
 
 
 def _registry_files(dataset: str, local: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:

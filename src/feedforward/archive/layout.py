@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ FORMAT = 1
 MAX_BYTES = 2**29  # for all files together, and for the ZIP file
 MAX_FILES = 5000
 MAX_DIGESTS_BYTES = 2**20
+MAX_NAME = 500  # characters
+# The only names in an archive. No other program acts on a file because of such a name: DVC would run the stages of any
+# dvc.yaml below a checkout, git a command in .git/config, and Python a module of the current folder.
+FILES = (
+    *("params.yaml", "pipeline.yaml", "dvc.lock", "requirements/cpu.txt", "requirements/gpu.txt", "versions.json"),
+    *("LICENSE", "README.md", "ro-crate-metadata.json", DIGESTS),
+)
+FOLDERS = ("data/", "models/", "reports/")
+ENDINGS = (".csv", ".html", ".json", ".jsonl", ".keras", ".md", ".npz", ".png", ".sig", ".txt", "/expectations.yaml")
+_PART = re.compile(r"[\w@=+,-]([\w@=+,. -]{0,198}[\w@=+,-])?")  # of a path, between slashes
 
 
 def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: str) -> None:
@@ -83,3 +94,20 @@ def listed_digests(content: bytes) -> dict[str, str]:
         return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def check_names(source: Path, names: Sequence[str], remedy: str) -> None:
+    """Check that the names are distinct names of files in an archive, on every operating system.
+
+    Raises:
+        DataError: one is not; `source` and `remedy` are the start and the end of the message.
+    """
+    for name in names:
+        is_allowed = name in FILES or (name.startswith(FOLDERS) and name.endswith(ENDINGS))
+        if not is_allowed or len(name) > MAX_NAME or not all(map(_PART.fullmatch, name.split("/"))):
+            raise DataError(f"{source}: an archive must not contain the name {name[:80]!r}; {remedy}")
+    distinct = {name.casefold() for name in names}
+    if len(distinct) < len(names):
+        raise DataError(f"{source}: has two files with the same name; {remedy}")
+    if any(name[:end] in distinct for name in distinct for end, character in enumerate(name) if character == "/"):
+        raise DataError(f"{source}: has a file and a folder with the same name; {remedy}")

@@ -1,7 +1,6 @@
-"""Read an untrusted archive: its size is bounded, no path leads outside it, and every digest is checked before use."""
+"""Read an untrusted archive: its size is bounded, names and digests are checked before use."""
 
 import hashlib
-import re
 import struct
 import zipfile
 import zlib
@@ -13,8 +12,6 @@ from feedforward.archive.layout import DIGESTS, MAX_BYTES, MAX_FILES
 from feedforward.core.errors import DataError
 
 MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
-MAX_NAME = 500  # characters
-_PART = re.compile(r"[\w@=+,. -]{1,200}")  # of a path, between slashes
 _END, _END_64 = b"PK\5\6", b"PK\6\7"  # signatures of the records at the end of a ZIP file, and of a ZIP64 file
 REMEDY = "ask for the archive again"
 
@@ -23,9 +20,12 @@ def read_verified(source: Path) -> dict[str, bytes]:
     """Read the content of each file, by name, and check all digests. source: a ZIP file or a folder.
 
     Raises:
-        DataError: the archive cannot be read, is too large, has a path that leads outside it, or has a changed file.
+        DataError: the archive cannot be read, is too large, or has a changed file or one with a name that `export`
+            never writes.
     """
-    files = dict(_folder_files(source) if source.is_dir() else _zip_files(source))
+    entries = list(_folder_files(source) if source.is_dir() else _zip_files(source))
+    layout.check_names(source, [name for name, _ in entries], f"{REMEDY}, exported by this release")
+    files = dict(entries)
     try:
         digests = layout.listed_digests(files.get(DIGESTS, b""))
     except ValueError as error:
@@ -73,7 +73,6 @@ def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(source) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             _check_size(source, len(entries), sum(entry.file_size for entry in entries))
-            _check_names(source, [entry.filename for entry in entries])
             for entry in entries:
                 yield entry.filename, _content(source, archive, entry)
     except (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
@@ -118,17 +117,3 @@ def _check_size(source: Path, files: int, total: int) -> None:
         raise DataError(
             f"{source}: must have at most {MAX_FILES} files and {MAX_BYTES} bytes, got {files} and {total}; {REMEDY}"
         )
-
-
-def _check_names(source: Path, names: list[str]) -> None:
-    """Check that the names are distinct paths inside the archive, on every operating system."""
-    for name in names:
-        if len(name) > MAX_NAME or not all(
-            _PART.fullmatch(part) and not part.startswith(" ") and part[-1] not in " ." for part in name.split("/")
-        ):
-            raise DataError(f"{source}: the name {name[:80]!r} may lead outside the archive; {REMEDY}")
-    distinct = {name.casefold() for name in names}
-    if len(distinct) < len(names):
-        raise DataError(f"{source}: has two files with the same name; {REMEDY}")
-    if any(name[:end] in distinct for name in distinct for end, character in enumerate(name) if character == "/"):
-        raise DataError(f"{source}: has a file and a folder with the same name; {REMEDY}")

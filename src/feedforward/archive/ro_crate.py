@@ -1,6 +1,7 @@
 """ro-crate-metadata.json: the archive as a Workflow Run RO-Crate (https://w3id.org/ro/wfrun/workflow/0.5).
 
-The workflow is the pipeline of dvc.yaml; its run turned params.yaml and the data into the results and the report.
+The workflow is pipeline.yaml, a copy of dvc.yaml; its run turned params.yaml and the data into the results and the
+report.
 """
 
 import mimetypes
@@ -16,7 +17,7 @@ PROFILES = {
     WORKFLOW_CRATE: ("Workflow RO-Crate", "1.0"),
 }
 BIOSCHEMAS = "https://bioschemas.org/profiles"
-WORKFLOW, PARAMETERS, REPORT, README = "dvc.yaml", "params.yaml", "reports/comparison/index.html", "README.md"
+WORKFLOW, PARAMETERS, REPORT, README = "pipeline.yaml", "params.yaml", "reports/comparison/index.html", "README.md"
 LICENSE = "The pipeline is under the MIT license; data and results belong to their authors."
 FORMATS = {
     ".yaml": "application/yaml",
@@ -26,7 +27,7 @@ FORMATS = {
 }
 ABOUT = {
     PARAMETERS: "Every parameter of the experiment.",
-    WORKFLOW: "The pipeline: fetch, vectorize, validate, train, compare.",
+    WORKFLOW: "The pipeline, a copy of dvc.yaml: fetch, vectorize, validate, train, compare.",
     "dvc.lock": "Digests of the files that each stage read and wrote.",
     REPORT: "The comparison of the variants, with intervals and verdicts.",
     "versions.json": "Commit, libraries and kind of CPU.",

@@ -16,6 +16,10 @@ from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
 from feedforward.data import manifest
 
+RENAME = (
+    "rename it (letters, digits, spaces and @=+,.-_; ending in one of"
+    f" {' '.join(layout.ENDINGS)}), or move it out of reports"
+)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP file can store
 README = """# A result of feedforward
 
@@ -32,8 +36,8 @@ def collect(params: Params) -> dict[str, bytes]:
     """The content of each file of the archive by name, including metadata and digests.
 
     Raises:
-        DataError: there are no results yet, they do not belong to params.yaml or are too large, or a model was tampered
-            with.
+        DataError: there are no results yet, they do not belong to params.yaml or are too large, a model was tampered
+            with, or `import` would refuse the name of a file.
         TrackingError: the registry does not answer.
     """
     files, published = contents.gather(params), _publication_date()
@@ -49,6 +53,7 @@ def collect(params: Params) -> dict[str, bytes]:
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
     }
     files[DIGESTS] = _json({"format": FORMAT, "files": digests})
+    layout.check_names(paths.root(), list(files), RENAME)
     if len(files) > MAX_FILES or sum(map(len, files.values())) > MAX_BYTES:
         raise DataError(
             f"{paths.root()}: an archive has at most {MAX_FILES} files and {MAX_BYTES} bytes, got {len(files)} and"

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dvc_projects
 import pytest
 import registered
 import workspaces
@@ -45,6 +46,13 @@ def workspace(small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MIRROR_PASSWORD", PASSWORD)
     fill(tmp_path, small_store)
     return tmp_path
+
+
+@pytest.fixture
+def finished(workspace: Path) -> Path:
+    """A workspace in which DVC has run all stages."""
+    dvc_projects.finish(workspace)
+    return workspace
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """An archive contains only results that belong to its params.yaml, as DVC recorded them."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from dvc_projects import PIPELINE, dvc
 from ruamel.yaml import YAML
 
 from feedforward.archive import writing
@@ -13,47 +12,6 @@ from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
-
-PIPELINE = """stages:
-  fetch:
-    matrix: {dataset: [notes, tones]}
-    cmd: mkdir -p data/raw/${item.dataset} && echo 1 > data/raw/${item.dataset}/digests.json
-    outs: ["data/raw/${item.dataset}"]
-  vectorize:
-    matrix: {dataset: [notes, tones]}
-    cmd: mkdir -p data/vectorized/${item.dataset} && cp data/made/${item.dataset}/* data/vectorized/${item.dataset}
-    deps: ["data/raw/${item.dataset}", "data/made/${item.dataset}"]
-    outs: ["data/vectorized/${item.dataset}"]
-  baselines:
-    matrix: {dataset: [notes, tones]}
-    cmd: mkdir -p data/baselines && echo '[]' > data/baselines/${item.dataset}.json
-    params: [seeds, "datasets.${item.dataset}"]
-    deps: ["data/vectorized/${item.dataset}"]
-    outs: ["data/baselines/${item.dataset}.json"]
-  compare:
-    cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
-    params: [variants, datasets]
-    deps: [data/baselines, data/vectorized]
-    outs: [reports/comparison/table.md, reports/comparison/plots]
-"""
-
-
-def dvc(root: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments, "-q"], cwd=root, check=True)
-
-
-@pytest.fixture
-def finished(workspace: Path) -> Path:
-    """A workspace in which DVC has run all stages."""
-    (workspace / "dvc.yaml").write_text(PIPELINE)
-    (workspace / ".dvcignore").write_text("*.partial\n")
-    for name in ("notes", "tones"):  # what this pipeline "vectorizes"
-        made = workspace / "data" / "made" / name
-        made.mkdir(parents=True)
-        shutil.copy(paths.vectorized(name) / "manifest.json", made)
-    dvc(workspace, "init", "--no-scm")
-    dvc(workspace, "repro")
-    return workspace
 
 
 def change(key: str, value: object) -> None:
@@ -89,11 +47,11 @@ def test_results_of_other_parameters_are_not_exported_until_the_next_run(finishe
     change("seeds", 77)
     remedy = "run `feedforward run`, then export again"
     assert refusal() == f"params.yaml: seeds is 77, but the last run used 2; {remedy}"
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     assert "data/baselines/notes.json" in writing.collect(load_params())
     change("variants.extra", {"l2": 0.5})
     assert refusal() == f'params.yaml: variants.extra is {{"l2": 0.5}}, but the last run did not have it; {remedy}'
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     change("variants.extra.l2", 0.25)
     assert refusal() == f"params.yaml: variants.extra.l2 is 0.25, but the last run used 0.5; {remedy}"
     change("variants.extra", None)
@@ -122,7 +80,7 @@ def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: 
             write(finished / path, content)
         writing.collect(load_params())
     write(finished / "reports/comparison/table.md", b"edited")
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     writing.collect(load_params())
 
 
@@ -131,14 +89,14 @@ def test_a_run_without_all_of_its_results_is_not_exported(finished: Path) -> Non
     write(finished / "reports/comparison/table.md", None)
     remedy = "run `feedforward run`, then export again"
     assert refusal() == f"reports/comparison/table.md: is missing; {remedy}"
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     shutil.rmtree(finished / "data/raw/tones")  # the archive has no raw files
     writing.collect(load_params())
     lock = yaml_reader.read(finished / "dvc.lock")
     rest = {name: stage for name, stage in lock["stages"].items() if name != "compare"}
     YAML().dump({**lock, "stages": rest}, finished / "dvc.lock")  # like a first run that was interrupted
     assert refusal() == f"dvc.lock: the last run did not finish (stage compare is missing); {remedy}"
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     writing.collect(load_params())
 
 
@@ -147,9 +105,9 @@ def test_a_run_without_all_of_its_results_is_not_exported(finished: Path) -> Non
 def test_results_of_data_that_were_vectorized_again_are_not_exported(finished: Path) -> None:
     manifest = finished / "data/made/tones/manifest.json"
     manifest.write_text(manifest.read_text() + " ")
-    dvc(finished, "repro", "vectorize@tones")  # so that the manifest is as its own stage wrote it
+    dvc(finished, "repro", "vectorize@tones", "-q")  # so that the manifest is as its own stage wrote it
     assert refusal() == "data/vectorized/tones: differs from the last run; run `feedforward run`, then export again"
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     writing.collect(load_params())
 
 
@@ -158,11 +116,11 @@ def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished
     change("datasets.tones", None)
     pipeline = PIPELINE.replace("[notes, tones]", "[notes]")
     (finished / "dvc.yaml").write_text(pipeline)
-    dvc(finished, "repro")
+    dvc(finished, "repro", "-q")
     assert "baselines@tones" in yaml_reader.read(finished / "dvc.lock")["stages"]
     writing.collect(load_params())
     (finished / "dvc.yaml").write_text(pipeline.replace("'[]'", "'[ ]'"))
-    dvc(finished, "repro", "baselines@notes")  # like a run that was interrupted before `compare`
+    dvc(finished, "repro", "baselines@notes", "-q")  # like a run that was interrupted before `compare`
     assert refusal().startswith("data/baselines: differs from the last run")
 
 

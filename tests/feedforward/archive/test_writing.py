@@ -13,6 +13,7 @@ from small_data import values, write_params
 
 from feedforward.archive import contents, writing
 from feedforward.config.schema import load_params
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 
@@ -38,7 +39,7 @@ def test_archive_contains_all_results_and_nothing_private(unpacked: Path, worksp
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     served = {"manifest.json", "description.json", "network.json", "weights.npz", "vocabulary.txt", "model.keras"}
     assert {
-        *("params.yaml", "dvc.yaml", "versions.json", "data/trained/fair.json", "reports/comparison/index.html"),
+        *("params.yaml", "pipeline.yaml", "versions.json", "data/trained/fair.json", "reports/comparison/index.html"),
         *(f"data/vectorized/{name}/manifest.json" for name in ("notes", "tones")),
         *(f"data/raw/{name}/croissant.json" for name in ("notes", "tones")),
         *("ro-crate-metadata.json", "digests.json", "README.md", "models/notes/decisions.jsonl"),
@@ -104,6 +105,30 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
     (folder / "digests.json").unlink()
     with pytest.raises(DataError, match="exists and is not an archive"):
         writing.write(files, folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["plot (1).png"], "must not contain the name 'reports/sweeps/plot (1).png'; rename it"),
+        (["plot.svg"], "must not contain the name 'reports/sweeps/plot.svg'; rename it"),
+        (["a.png", "A.png"], "has two files with the same name; rename it"),
+    ],
+    ids=["characters", "ending", "case"],
+)
+def test_a_name_that_import_would_refuse_is_not_exported(workspace: Path, names: list[str], message: str) -> None:
+    for name in names:
+        atomic_files.write_text(workspace / "reports" / "sweeps" / name, "x")
+    with pytest.raises(DataError) as caught:
+        writing.collect(load_params())
+    assert message in str(caught.value)
+
+
+def test_hidden_files_are_not_exported(workspace: Path) -> None:
+    before = writing.collect(load_params())
+    for name in (".gitignore", "notes-size/.DS_Store", ".hidden/a.md"):
+        atomic_files.write_text(workspace / "reports" / "sweeps" / name, "x")
+    assert writing.collect(load_params()) == before
 
 
 def test_a_link_to_a_file_is_kept(

@@ -1,0 +1,49 @@
+"""A small DVC project: a workspace in which real DVC runs stages that write placeholders."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from feedforward.core import paths
+
+PIPELINE = """stages:
+  fetch:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/raw/${item.dataset} && echo 1 > data/raw/${item.dataset}/digests.json
+    outs: ["data/raw/${item.dataset}"]
+  vectorize:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/vectorized/${item.dataset} && cp data/made/${item.dataset}/* data/vectorized/${item.dataset}
+    deps: ["data/raw/${item.dataset}", "data/made/${item.dataset}"]
+    outs: ["data/vectorized/${item.dataset}"]
+  baselines:
+    matrix: {dataset: [notes, tones]}
+    cmd: mkdir -p data/baselines && echo '[]' > data/baselines/${item.dataset}.json
+    params: [seeds, "datasets.${item.dataset}"]
+    deps: ["data/vectorized/${item.dataset}"]
+    outs: ["data/baselines/${item.dataset}.json"]
+  compare:
+    cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
+    params: [variants, datasets]
+    deps: [data/baselines, data/vectorized]
+    outs: [reports/comparison/table.md, reports/comparison/plots]
+"""
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Run a DVC command, which must succeed, and return its output."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def finish(root: Path) -> None:
+    """Make the current workspace `root`, which has vectorized datasets, a DVC project, and run all stages."""
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / ".dvcignore").write_text("*.partial\n")
+    for name in ("notes", "tones"):  # what this pipeline "vectorizes"
+        made = root / "data" / "made" / name
+        made.mkdir(parents=True)
+        shutil.copy(paths.vectorized(name) / "manifest.json", made)
+    dvc(root, "init", "--no-scm", "-q")
+    dvc(root, "repro", "-q")
