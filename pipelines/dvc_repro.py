@@ -18,7 +18,7 @@ import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import dvc_parameters, environment, interruption
 
@@ -124,8 +124,8 @@ def _is_complete(lock: Path) -> bool:
 
 
 def _work_without_git(root: Path) -> None:
-    """Make DVC accept a checkout that is not a git repository, such as a downloaded archive."""
-    if any((folder / ".git").exists() for folder in (root, *root.parents)):
+    """Make DVC accept a checkout that is not part of a git repository, such as a downloaded archive."""
+    if provenance.is_in_repository(root):
         return
     path = root / ".dvc" / "config.local"
     effective_config, config = configparser.ConfigParser(), configparser.ConfigParser()
@@ -139,7 +139,8 @@ def _work_without_git(root: Path) -> None:
     text = io.StringIO()
     config.write(text)
     atomic_files.write_text(path, text.getvalue(), "dvc_config")
-    print(f"{root}: not a git repository, so DVC works without git; after `git init`, remove {path}", file=sys.stderr)
+    remedy = "after `git init`, run `dvc config --local --unset core.no_scm`"
+    print(f"{root}: not a git repository, so DVC works without git; {remedy}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -72,6 +72,8 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address, FEEDFORWARD_ROOT=".")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
+    assert "runs: `FEEDFORWARD_ROOT=demo feedforward ui`" in done.stderr.replace("\n", " ")
+    assert "change demo/params.yaml and run again" in done.stderr.replace("\n", " ")
 
     status = dvc(folder, "status", "--json")
     assert status.returncode == 0, status.stderr

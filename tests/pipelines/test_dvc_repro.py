@@ -146,20 +146,27 @@ def test_a_killed_dvc_that_has_not_been_reaped_does_not_count_as_running(
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
 def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
-    """A ZIP file downloaded from GitHub contains no repository."""
-    (tmp_path / "params.yaml").touch()
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
-    (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: python -c 'print(1)' > one\n    outs: [one]\n")
-    settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin:/bin"}  # no activated environment
-    for line in (f"{tmp_path}: not a git repository, so DVC works without git", ""):
+    """A ZIP file downloaded from GitHub contains no repository. Here, it is unpacked in one that ignores it."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("*")
+    root = tmp_path / "unpacked"
+    (root / ".dvc").mkdir(parents=True)
+    (root / "params.yaml").touch()
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    (root / "dvc.yaml").write_text("stages:\n  one:\n    cmd: python -c 'print(1)' > one\n    outs: [one]\n")
+    settings = os.environ | {"FEEDFORWARD_ROOT": str(root), "PATH": "/usr/bin:/bin"}  # no activated environment
+    for line in (f"{root}: not a git repository, so DVC works without git", ""):
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.dvc_repro"], env=settings, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr.startswith(line)
         assert bool(line) == bool(done.stderr), done.stderr
-    assert (tmp_path / "one").read_text() == "1\n"
+    assert (root / "one").read_text() == "1\n"
+    config = [sys.executable, "-m", "dvc", "config", "--local"]
+    subprocess.run([*config, "--unset", "core.no_scm"], cwd=root, check=True)
+    left = subprocess.run([*config, "--list"], cwd=root, check=True, capture_output=True, text=True)
+    assert "no_scm" not in left.stdout
 
 
 @pytest.mark.proves("A relative FEEDFORWARD_ROOT or FEEDFORWARD_STORE means the same for a command and for its stages")

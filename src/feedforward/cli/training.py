@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -234,10 +235,12 @@ def _demo() -> None:
 
 def _conclude(root: Path) -> None:
     """Show the comparison of the workspace, after attaching it to the experiments if DVC took it from its cache."""
+    from feedforward.core import paths
+
+    workspace = paths.root()
     os.environ["FEEDFORWARD_ROOT"] = str(root)
     from feedforward.analysis import run_result
     from feedforward.config.schema import load_params
-    from feedforward.core import paths
     from feedforward.experiments import baseline_results, comparison, runner
 
     params = load_params()
@@ -246,8 +249,12 @@ def _conclude(root: Path) -> None:
     results = run_result.load(paths.trained(protocol))
     references = baseline_results.load(results, params, protocol)
     print_table(comparison.render_table(results, params, protocol, references))
-    folder = paths.comparison()
-    path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    message(
-        f"plots and tables: {escaped(str(path))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
-    )
+    is_demo, command = root != workspace, "feedforward ui"
+    runs = f"FEEDFORWARD_ROOT={shlex.quote(_shown(root))} {command}" if is_demo else command
+    change = f"change {_shown(root / 'params.yaml') if is_demo else 'params.yaml'} and run again"
+    message(escaped(f"plots and tables: {_shown(paths.comparison())}   ·   runs: `{runs}`   ·   {change}"))
+
+
+def _shown(path: Path) -> str:
+    """The path relative to the current folder, if it is below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

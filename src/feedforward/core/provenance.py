@@ -21,23 +21,36 @@ from feedforward.core import atomic_files
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
 # These do not count as changes to the working tree; otherwise every run would make its own tree dirty.
 STAGE_OUTPUTS = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
+CODE = ("src", "pipelines", "requirements")  # folders in which new files count as changes
 
 
 @dataclass(frozen=True)
 class GitState:
-    """Commit (hex; None outside a repository) and whether the working tree differs from it."""
+    """Commit (hex; None if there is none) and whether the working tree differs from it."""
 
     commit: str | None
     dirty: bool
 
 
 def git_state(folder: Path) -> GitState:
-    """The commit checked out in `folder`; dirty if `git status` shows changed or new files outside STAGE_OUTPUTS."""
+    """The commit checked out in a workspace; dirty if files outside STAGE_OUTPUTS have changed or code is new.
+
+    Other new files, such as exported archives and pages, do not count.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
+    if commit is None or not is_in_repository(folder):
         return GitState(None, False)
     outputs = [f":(top,exclude){path}" for path in STAGE_OUTPUTS]
-    return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":(top)", *outputs)
+    new = _git(folder, "ls-files", "--others", "--exclude-standard", "--", *(f":(top){path}" for path in CODE))
+    return GitState(commit, bool(changed or new))
+
+
+def is_in_repository(folder: Path) -> bool:
+    """Whether a workspace is a git repository or part of one, and not merely unpacked somewhere inside one."""
+    if (folder / ".git").exists():
+        return True
+    return _git(folder, "ls-files", "--error-unmatch", "params.yaml") is not None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -23,6 +23,7 @@ def with_variants(params: Params, variants: Mapping[str, Mapping[str, Any]]) -> 
     values = params.model_dump()
     for dataset in values["datasets"].values():
         dataset["training"] |= {"variants": None, "lecture": None}
+        dataset["training"]["final"]["variant"] = BASELINE
         dataset["claims"] = ()
     baseline = params.variants.get(BASELINE, Variant()).model_dump()
     return check({**values, "variants": {BASELINE: baseline, **variants}}, "variants")

@@ -29,8 +29,10 @@ def git(folder: Path, *arguments: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q")
-    (tmp_path / "code.py").write_text("x = 1\n")
-    git(tmp_path, "add", ".")
+    for name in ("params.yaml", "src/code.py", "unpacked/params.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    git(tmp_path, "add", "params.yaml", "src")
     git(tmp_path, "commit", "-q", "-m", "first")
     return tmp_path
 
@@ -42,18 +44,26 @@ def test_a_clean_tree_has_a_commit_and_is_not_dirty(repository: Path) -> None:
     assert not state.dirty
 
 
-@pytest.mark.parametrize("name", ["code.py", "new.py"])
-def test_a_change_makes_the_tree_dirty(repository: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "dirty"), [("params.yaml", True), ("src/code.py", True), ("src/new.py", True), ("result.zip", False)]
+)
+def test_a_change_and_new_code_make_the_tree_dirty(repository: Path, name: str, dirty: bool) -> None:
     (repository / name).write_text("x = 2\n")
-    assert provenance.git_state(repository).dirty
+    assert provenance.git_state(repository).dirty == dirty
 
 
 def test_files_written_by_stages_do_not_make_the_tree_dirty(repository: Path) -> None:
-    (repository / "reports").mkdir()
-    (repository / "reports" / "metrics.json").write_text("{}")
-    (repository / "dvc.lock").write_text("")
-    (repository / "subfolder").mkdir()
-    assert not provenance.git_state(repository / "subfolder").dirty
+    for name in ("dvc.lock", "reports/metrics.json"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("{}")
+    git(repository, "add", "dvc.lock", "reports")
+    assert not provenance.git_state(repository).dirty
+
+
+def test_a_folder_that_is_unpacked_inside_another_repository_has_no_commit(repository: Path) -> None:
+    assert provenance.git_state(repository / "unpacked") == provenance.GitState(None, False)
+    git(repository, "add", "unpacked")
+    assert provenance.git_state(repository / "unpacked").commit is not None
 
 
 def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:

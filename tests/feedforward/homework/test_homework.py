@@ -13,6 +13,7 @@ from scipy import stats
 
 import feedforward as ff
 from feedforward.analysis.run_result import RunResult
+from feedforward.config import schema
 
 NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "homework.ipynb"
 IMPORT = 'os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")\nimport keras\n'
@@ -322,3 +323,12 @@ def test_hints_about_incorrect_sweeps(changes: dict[str, Any], expected: str) ->
     answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(CONFIRMATION, 3)}
     assert ff.homework.check_sweep(*answer.values()).solved
     assert expected in hint(ff.homework.check_sweep(*(answer | changes).values()))
+
+
+def test_a_sweep_does_not_need_the_variant_of_the_final_model() -> None:
+    values = ff.load_params(Path(__file__).parents[3] / "params.yaml").model_dump()
+    for dataset in values["datasets"].values():
+        dataset["claims"] = ()
+        dataset["training"]["final"]["variant"] = "dropout"
+    swept = ff.homework.with_variants(schema.check(values), {"weak": {"dropout_rate": 0.2}})
+    assert {dataset.training.final.variant for dataset in swept.datasets.values()} == {"original"}
