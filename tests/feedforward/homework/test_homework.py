@@ -330,5 +330,5 @@ def test_a_sweep_does_not_need_the_variant_of_the_final_model() -> None:
     for dataset in values["datasets"].values():
         dataset["claims"] = ()
         dataset["training"]["final"]["variant"] = "dropout"
-    swept = ff.homework.with_variants(schema.check(values), {"weak": {"dropout_rate": 0.2}})
+    swept = ff.homework.with_variants(schema.check(values, "params.yaml"), {"weak": {"dropout_rate": 0.2}})
     assert {dataset.training.final.variant for dataset in swept.datasets.values()} == {"original"}
