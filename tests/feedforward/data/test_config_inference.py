@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import small_data
 import workspaces
 from own_tables import HEAD
 from shell import Shell
@@ -114,6 +115,19 @@ def test_a_table_with_a_long_name_gets_a_valid_key(tmp_path: Path, name: str) ->
     params = config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
     [key] = params.datasets["own"].files
     assert key.endswith(".csv")
+
+
+def test_a_new_dataset_has_every_size_that_variants_name(tmp_path: Path) -> None:
+    values = small_data.values()
+    values["variants"]["deep"] = {"size": "deep"}
+    for dataset, units in zip(values["datasets"].values(), ([8, 4, 2], [9, 9]), strict=False):
+        dataset["network"]["sizes"]["deep"] = units
+    file = small_data.write_params(tmp_path / "params.yaml", values)
+    (tmp_path / "own.csv").write_text("size,label\n" + "1,a\n2,b\n" * 30)
+    params = config_inference.write(config_inference.guess(tmp_path / "own.csv").entry, "own", file)
+    sizes = params.datasets["own"].network.sizes
+    assert sizes["deep"] == (8, 4, 2)
+    assert sizes.keys() >= {"base", "small", "large"}
 
 
 def test_params_yaml_remains_a_symbolic_link_to_a_file_with_the_same_permissions(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
         raise InputError(name, f"already exists in {file.name}; choose another --name, or remove the entry")
     if variants := values.get("variants"):
         entry = _with_final(entry, str(next(iter(variants))))  # the first variant in params.yaml
+        entry = _with_sizes(entry, variants.values(), (values.get("datasets") or {}).values())
     extended = {**values, "datasets": {**(values.get("datasets") or {}), name: entry}}
     params = check(yaml_reader.freeze(extended), file.name)
     yaml, text = YAML(), StringIO()
@@ -148,6 +149,16 @@ def _with_final(entry: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The entry with `variant` as its final model."""
     training = entry["training"]
     return {**entry, "training": {**training, "final": {**training["final"], "variant": variant}}}
+
+
+def _with_sizes(entry: Mapping[str, Any], variants: Iterable[Any], datasets: Iterable[Any]) -> Mapping[str, Any]:
+    """The entry with all sizes that variants name; those that it lacks are as in the first dataset that has them."""
+    network = entry["network"]
+    networks = [dataset.get("network") or {} for dataset in datasets if isinstance(dataset, Mapping)]
+    known = [other.get("sizes") or {} for other in networks if isinstance(other, Mapping)]
+    named = dict.fromkeys(variant["size"] for variant in variants if isinstance(variant, Mapping) and "size" in variant)
+    found = {size: sizes[size] for sizes in reversed(known) for size in named if size in sizes}
+    return {**entry, "network": {**network, "sizes": found | network["sizes"]}}
 
 
 def _check_parsers(text: str, params: Params, file: Path) -> None:
