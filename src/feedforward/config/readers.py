@@ -103,7 +103,7 @@ class Expectations(Strict):
 
     train_samples: Span[Count]  # number of training samples, as [lowest, highest]
     test_samples: Span[Count]  # number of test samples, as [lowest, highest]
-    # share of samples in each class; for multilabel, the share that has each label
+    # share of samples in each class, or with each label; if the lower bound is 0, the test split may lack a class
     class_share: Span[Share] = (0.0, 1.0)
     target: Span[float] | None = None  # values of a regression target, as used in training
     nonzero_features: Span[Count]  # number of non-zero features per sample

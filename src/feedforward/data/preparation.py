@@ -15,7 +15,7 @@ from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import feedback
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers import reading
+from feedforward.data.readers import columns, reading
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Features, MultiHot, Split
@@ -131,7 +131,7 @@ class _Scaling:
 
     def _standardize(self, values: npt.NDArray[np.float64], part: str) -> npt.NDArray[np.float64]:
         if not self.facts:
-            self.facts = {"target": {"mean": float(values.mean()), "scale": float(values.std()) or 1.0}}
+            self.facts = {"target": dict(zip(("mean", "scale"), columns.mean_and_scale(values), strict=True))}
         distances: npt.NDArray[np.float64] = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
         farthest = np.abs(distances).argmax()
         if abs(distances[farthest]) > np.finfo(np.float32).max:

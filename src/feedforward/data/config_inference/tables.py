@@ -15,6 +15,7 @@ from feedforward.data.readers.table import NO, YES
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
 RARE_ROWS = 10  # rows; a class with fewer rows is reported
+SMALL = 0.1  # numbers from 0 to less than this are hardly shares of 1, but in a small unit
 NO_TEST_NOTE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
 
 
@@ -202,7 +203,7 @@ def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, l
     [name], column = targets, columns[targets[0]]
     unlabeled = [f"{column.missing} rows have no label and are left out"] if column.missing else []
     if column.role in ("number", "id") and column.lowest != column.highest and not column.may_be_classes:
-        if column.lowest >= 0 and column.highest <= 1:
+        if column.lowest >= 0 and SMALL <= column.highest <= 1:
             return (
                 "unit_regression",
                 None,

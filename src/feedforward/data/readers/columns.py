@@ -85,8 +85,7 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
         known = values[~np.isnan(values)]
         if not len(known):
             raise ValueError(f"column {name!r} has no number in the training rows")
-        mean, scale = float(known.mean()), float(known.std())
-        numeric.append((name, mean, scale if scale > 1e-12 * max(1.0, abs(mean)) else 1.0))
+        numeric.append((name, *mean_and_scale(known)))
     categorical = []
     for name, categories in texts.items():
         distinct = tuple(sorted(set(categories)))
@@ -96,6 +95,17 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
             )
         categorical.append((name, distinct))
     return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
+
+
+def mean_and_scale(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation of at least one number; 1 instead of the latter if all are equal but for rounding.
+
+    Both are computed in units of a power of two, which changes no digit, but squares neither overflow nor become 0.
+    """
+    exponent = np.frexp(np.abs(values).max())[1]
+    scaled = np.ldexp(values, -exponent)
+    mean, scale = (float(np.ldexp(figure, exponent)) for figure in (scaled.mean(), scaled.std()))
+    return mean, scale if scale > 1e-12 * abs(mean) else 1.0
 
 
 def from_json(content: bytes) -> Columns:

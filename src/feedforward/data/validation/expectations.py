@@ -42,7 +42,10 @@ def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
     """The rules for a dataset. collected: number of users' samples in the training split."""
     return [
         *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
-        _values_rule("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
+        _values_rule(
+            gxe.ExpectColumnDistinctValuesToEqualSet, "splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)),
+            "Samples of each split.",
+        ),
         _flaw_rule(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _flaw_rule(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
@@ -60,9 +63,11 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
         span(low, high), lambda rows: number(len(rows)), "Number of samples.",
     )  # fmt: skip
     if answers == "class":
-        labels = dict(enumerate(dataset.labels))
-        explained = "Samples of each class; all must occur, and no other label."
-        yield _values_rule("labels", split, "label", labels, explained)
+        labels = ("label", dict(enumerate(dataset.labels)))
+        yield _values_rule(gxe.ExpectColumnDistinctValuesToBeInSet, "labels", split, *labels, "No other labels.")
+        if split == "train" or bounds.class_share[0] > 0:  # a test split may lack a rare class
+            explained = "Samples of each class; all classes must occur."
+            yield _values_rule(gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, *labels, explained)
         yield _range_rule(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
     elif answers == "labels":
         for index, label in enumerate(dataset.labels):
@@ -125,8 +130,10 @@ def _flaw_rule(bound: int, name: str, split: str, column: str, explained: str, f
     )  # fmt: skip
 
 
-def _values_rule(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
-    """The rule that the column contains every known value and no other. known: value → its name in messages."""
+def _values_rule(
+    kind: type[Any], name: str, split: str, column: str, known: dict[Any, str], explained: str
+) -> Rule:  # fmt: skip
+    """A rule about the set of the column's values. known: value → its name in messages."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
@@ -135,8 +142,8 @@ def _values_rule(name: str, split: str, column: str, known: dict[Any, str], expl
         return ", ".join([*named, *(f"unknown {value}: {number(counts[value])}" for value in others)])
 
     arguments = {"column": column, "value_set": list(known)}
-    expected = f"all of {', '.join(known.values())}"
-    return Rule(name, split, gxe.ExpectColumnDistinctValuesToEqualSet, arguments, expected, found, explained)
+    quantity = "only" if kind is gxe.ExpectColumnDistinctValuesToBeInSet else "all of"
+    return Rule(name, split, kind, arguments, f"{quantity} {', '.join(known.values())}", found, explained)
 
 
 def _count(count: int, samples: int, suffix: str = "") -> str:

@@ -93,10 +93,11 @@ def test_rejected_data_are_reported_in_a_table_and_on_a_page(validator, root):
     with pytest.raises(ValidationFailed) as failure:
         validator.validate("texts", dataset(), profile_rows.save(rows, root / "vectorized"))
     first, header, *lines, last = str(failure.value).splitlines()
-    assert first == "texts: 4 of 21 expectations are not met"
+    assert first == "texts: 4 of 23 expectations are not met"
     assert header.split() == ["check", "split", "expected", "found"]
     assert [line.split()[:3] for line in lines] == [
-        ["labels", "train", "all"], ["class", "share", "train"], ["labels", "test", "all"], ["class", "share", "test"],
+        ["classes", "train", "all"], ["class", "share", "train"],
+        ["classes", "test", "all"], ["class", "share", "test"],
     ]  # fmt: skip
     assert "negative: 40, positive: 0" in lines[0]
     assert "40 % to 60 %" in lines[1]
@@ -124,15 +125,36 @@ def test_every_value_out_of_bounds_is_detected(evaluate):
     assert checks["non-zero features", "train"].found == "0 to 99; outside in 2 (5 %)"
     assert checks["lowest value", "train"].found == "-1 to 0; outside in 1 (2.5 %)"
     assert checks["labels", "test"].found == "negative: 10, positive: 9, unknown 7: 1"
-    assert checks["labels", "test"].expected == "all of negative, positive"
+    assert checks["labels", "test"].expected == "only negative, positive"
 
 
 def test_a_missing_class_is_reported_with_counts(evaluate):
     rows = profile_rows.rows()
     rows.loc[rows["split"] == "test", "label"] = 1
-    checks = evaluate(rows, class_share=(0.0, 1.0))
-    assert failed_keys(checks) == {("labels", "test")}
-    assert checks["labels", "test"].found == "negative: 0, positive: 20"
+    checks = evaluate(rows, class_share=(0.01, 1.0))
+    assert failed_keys(checks) == {("classes", "test")}
+    assert checks["classes", "test"].found == "negative: 0, positive: 20"
+    assert checks["classes", "test"].expected == "all of negative, positive"
+
+
+@pytest.mark.proves("A class must occur in training; whether a test split may lack it is for `class_share` to say")
+def test_a_test_split_may_lack_a_class_if_its_share_may_be_zero(evaluate):
+    rows = profile_rows.rows()
+    rows.loc[rows["split"] == "test", "label"] = 1
+    assert failed_keys(evaluate(rows, class_share=(0.0, 1.0))) == set()
+    rows["label"] = 1
+    assert failed_keys(evaluate(rows, class_share=(0.0, 1.0))) == {("classes", "train")}
+
+
+@pytest.mark.proves("A class that is missing in the test split only causes a warning if bounds are derived")
+def test_a_class_missing_in_test_is_only_noted_if_bounds_are_derived(validator, root, caplog):
+    rows = profile_rows.rows()
+    rows.loc[rows["split"] == "test", "label"] = 1
+    without_expectations = dataset().model_copy(update={"expectations": None})
+    summary = validator.validate("texts", without_expectations, profile_rows.save(rows, root / "vectorized"))
+    [check] = [check for check in summary.checks if (check.name, check.split) == ("classes", "test")]
+    assert check.noted
+    assert "classes of test: expected all of negative, positive (derived from train), got negative: 0" in caplog.text
 
 
 def test_a_missing_value_fails_the_check(evaluate):
