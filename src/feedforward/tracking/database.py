@@ -64,8 +64,6 @@ def _prepare_and_open(uri: str) -> MlflowClient:
 def _prepare(database: Path) -> None:
     if not database.is_file():
         sqlite_template.create(database, f"mlflow-{provenance.installed_version('mlflow')}", migrate)
-        return
-    mlflow_tables.wait_for_writers(database)
     mlflow_tables.relocate(database, artifact_root())
 
 

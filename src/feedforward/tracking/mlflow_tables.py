@@ -24,34 +24,45 @@ ARTIFACT_LOCATIONS = (
 LOCK_TIMEOUT = 120.0  # s to wait for another writer; MLflow's migrations and large transactions take seconds
 
 
-def wait_for_writers(database: Path) -> None:
-    """Return once no other process writes to the database; raise sqlite3.OperationalError after LOCK_TIMEOUT."""
-    with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-
-
 def relocate(database: Path, artifacts: Path) -> None:
-    """Rewrite artifact locations to the folder `artifacts` after the store was moved or copied.
+    """Rewrite the locations of the store's own artifacts to the folder `artifacts` after the store was moved or copied.
 
-    Otherwise a copy would write its artifacts into the original. Only local locations change, and only those whose
-    root no longer exists or belongs to another store of this kind.
+    Otherwise a copy would write its artifacts into the original. A table that is not MLflow's records the root of the
+    store's own artifacts. All other locations are kept: they are on a server, or in the store of another checkout that
+    logs to this database.
+
+    Waits for other processes that write to the database; raises sqlite3.OperationalError after LOCK_TIMEOUT.
     """
     with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT)) as connection, connection:
+        connection.execute("BEGIN IMMEDIATE")
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "experiments" not in tables:
             return
-        rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
-        roots = {uri.removesuffix(f"/{name}") for name, uri in rows if (uri or "").endswith(f"/artifacts/{name}")}
-        for old_root in roots - {artifacts.as_uri()}:
-            if not _has_moved(old_root):
-                continue
+        if "feedforward_own_artifacts" in tables:
+            old_roots = {root for (root,) in connection.execute("SELECT root FROM feedforward_own_artifacts")}
+        else:
+            old_roots = _guess_own_roots(connection, artifacts)
+            connection.execute("CREATE TABLE feedforward_own_artifacts (root TEXT PRIMARY KEY)")
+        for old_root in old_roots - {artifacts.as_uri()}:
             for table, column in ARTIFACT_LOCATIONS:
                 if table in tables:
                     connection.execute(  # names are constants of this module
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
                         (artifacts.as_uri(), len(old_root) + 1, len(old_root) + 1, f"{old_root}/"),
                     )
+            connection.execute("DELETE FROM feedforward_own_artifacts WHERE root = ?", (old_root,))
+        connection.execute("INSERT OR IGNORE INTO feedforward_own_artifacts VALUES (?)", (artifacts.as_uri(),))
+
+
+def _guess_own_roots(connection: sqlite3.Connection, artifacts: Path) -> set[str]:
+    """The roots of a store's own artifacts, for a database of an earlier release, which does not record them.
+
+    If no location is in `artifacts`, the store was moved or copied, and its own roots are those that no longer exist or
+    belong to another store of this kind.
+    """
+    rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    roots = {uri.removesuffix(f"/{name}") for name, uri in rows if (uri or "").endswith(f"/artifacts/{name}")}
+    return set() if artifacts.as_uri() in roots else {root for root in roots if _has_moved(root)}
 
 
 def _has_moved(uri: str) -> bool:

@@ -142,10 +142,54 @@ def test_artifact_locations_outside_the_checkout_are_kept(workspace: Path, tmp_p
     assert client().get_experiment_by_name("words").artifact_location == f"{location}/words"
 
 
-def test_artifact_locations_in_a_missing_folder_are_rewritten(workspace: Path, tmp_path: Path) -> None:
+def forget_own_artifacts(workspace: Path) -> None:
+    """Turn the database into one of an earlier release, which does not record where the store's artifacts are."""
+    with contextlib.closing(sqlite3.connect(workspace / "mlruns" / "mlflow.db")) as connection, connection:
+        connection.execute("DROP TABLE feedforward_own_artifacts")
+
+
+def test_a_store_of_an_earlier_release_that_was_moved_is_found(workspace: Path, tmp_path: Path) -> None:
+    forget_own_artifacts(workspace)
     client().create_experiment("words", f"file://{tmp_path}/gone/mlruns/artifacts/words")
     tracking.open_store()
     assert client().get_experiment_by_name("words").artifact_location == f"{database.artifact_root().as_uri()}/words"
+
+
+@pytest.mark.proves("A checkout that logs to another checkout's database keeps its artifacts")
+@pytest.mark.parametrize("release", ["this", "earlier"])
+def test_artifacts_of_another_checkout_that_logs_to_the_database_are_kept(
+    store: "Store", workspace: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    log(store, 0)
+    guest = workspaces.add_store(workspaces.create(workspace.with_name("guest"), monkeypatch), empty_database)
+    tracking.open_store()  # the guest has a database of its own, too
+    (guest / "params.yaml").write_text("project: guest\n")
+
+    def is_found(root: Path, seed: int) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            workspaces.enter(root, patch)
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{host}/mlruns/mlflow.db")
+            return len(tracking.open_store().find_results("words", "fair", "replica", [f"{seed:064x}"])) == 1
+
+    def open_as_host() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            workspaces.enter(host, patch)
+            tracking.open_store()
+
+    host = workspace
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{host}/mlruns/mlflow.db")
+    log(tracking.open_store(), 1)
+    if release == "earlier":
+        forget_own_artifacts(host)
+    open_as_host()
+    assert is_found(guest, 1)
+
+    guest.rename(guest.with_name("away"))  # for instance, a volume that is not mounted
+    host = workspace.rename(workspace.with_name("moved"))
+    open_as_host()
+    guest.with_name("away").rename(guest)
+    assert is_found(guest, 1)
+    assert is_found(host, 0)
 
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
