@@ -1,8 +1,9 @@
 """Work in threads, for requests that would block the event loop: a limited number waits, the others are refused."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 
 from feedforward.serving.problems import ErrorResponse
 
@@ -11,16 +12,21 @@ FULL = "the service is processing as many large requests as it can; try again in
 
 
 class WorkQueue:
-    """Runs the work of requests in a few threads. Requests wait on the event loop, so cancelled ones never start."""
+    """Runs the work of requests in a few threads. Requests wait on the event loop, so cancelled ones never start.
+
+    The threads are daemons, because Python would wait at its end for others, whatever they do.
+    """
 
     def __init__(self, threads: int, name: str) -> None:
-        self._executor = ThreadPoolExecutor(threads, name)
+        self._name = name
         self._free_threads = asyncio.Semaphore(threads)
         self._waiting = 0
+        self._running: set[asyncio.Future[bytes]] = set()
 
     def close(self) -> None:
-        """Drop work that has not started."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Cancel the requests whose work is in progress. Must be called on the event loop."""
+        for future in self._running:
+            future.cancel()
 
     async def run(self, work: Callable[[], bytes]) -> bytes:
         """Return the result of `work`, once a thread is free. Must be called on the event loop.
@@ -42,7 +48,9 @@ class WorkQueue:
 
     async def _run(self, work: Callable[[], bytes]) -> bytes:
         """Run `work` now. If it is cancelled, wait for the thread, which still occupies its place and the body."""
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        future = self._start(work)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -50,3 +58,16 @@ class WorkQueue:
             if not future.cancelled():
                 future.exception()  # otherwise, asyncio would log that nobody has looked at it
             raise
+
+    def _start(self, work: Callable[[], bytes]) -> asyncio.Future[bytes]:
+        job: Future[bytes] = Future()
+        job.set_running_or_notify_cancel()  # from now on, only its result ends it
+
+        def run() -> None:
+            try:
+                job.set_result(work())
+            except BaseException as error:
+                job.set_exception(error)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return asyncio.wrap_future(job)

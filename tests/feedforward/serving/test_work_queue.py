@@ -1,6 +1,8 @@
 """Work in threads: a limited number of requests waits, and cancelled ones never start."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -55,3 +57,32 @@ def test_failures_reach_the_caller_and_free_the_thread() -> None:
         queue.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.proves("The service ends on time even if a request keeps a thread busy for hours")
+def test_a_process_ends_while_a_thread_still_works() -> None:
+    program = """
+import asyncio, threading
+from feedforward.serving.work_queue import WorkQueue
+
+async def main():
+    queue, started = WorkQueue(1, "test"), threading.Event()
+
+    def work():
+        started.set()
+        threading.Event().wait()
+
+    tasks = [asyncio.create_task(queue.run(work)) for _ in range(2)]
+    while not started.is_set():
+        await asyncio.sleep(0.01)
+    tasks[0].cancel()  # its client left
+    await asyncio.sleep(0.01)
+    queue.close()
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,7 +1,8 @@
-"""Decode images (PNG, JPEG, …) to gray levels, with a limit on the number of pixels."""
+"""Decode images (PNG, JPEG, …) to gray levels, with limits on the number of pixels and on the work per pixel."""
 
 import contextlib
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,17 @@ MAX_SIDE = 2**16  # about JPEG's limit; resizing 1 × 16M pixels would take seco
 STRIP = 64  # number of rows of a transparent image that are converted at a time
 ORIENTATION = 0x0112  # EXIF
 MAGIC, HEADER = b"\x89PNG\r\n\x1a\n", b"IHDR"  # of a PNG file
+# Parts that take Pillow much longer than other bytes: each costs a pass over the pixels or the file, or unpacks to a
+# thousand times its size. Columns: how the file starts, the part, its name, and how many of them a file may contain.
+COSTLY_PARTS = tuple(
+    (re.compile(start), re.compile(part, re.DOTALL), name, most)
+    for start, part, name, most in (
+        (rb"\xff\xd8", rb"\xff\xda\0[\x06\x08\x0a\x0c\x0e][\0-\4]", "scans", 100),  # a progressive JPEG has about 10
+        (rb"\xff\xd8", rb"\xff\xe1..Exif\0\0", "Exif segments", 100),
+        (rb"\x89PNG", rb"iCCP|iTXt|zTXt", "compressed texts and color profiles", 16),
+        (rb"P[123]", rb"#", "comments", 100),
+    )
+)
 
 
 def pixel_count(content: bytes) -> int:
@@ -27,7 +39,7 @@ def pixel_count(content: bytes) -> int:
 
     Raises:
         ValueError: the content is not an image in a known format, or its header is damaged; also if it exceeds
-            MAX_PIXELS or MAX_SIDE and is not a PNG file, whose limits are left to `read`.
+            MAX_PIXELS, MAX_SIDE or COSTLY_PARTS and is not a PNG file, whose limits are left to `read`.
     """
     if content.startswith(MAGIC) and content.find(HEADER) == 12 and content.count(HEADER) == 1 and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)  # the same as Pillow reads, in a fiftieth of the time
@@ -42,7 +54,8 @@ def read(content: bytes) -> Levels:
     Transparent pixels become white if what is visible is dark, otherwise black.
 
     Raises:
-        ValueError: the content is not an image in a known format, is damaged, or exceeds MAX_PIXELS or MAX_SIDE.
+        ValueError: the content is not an image in a known format, is damaged, or exceeds MAX_PIXELS, MAX_SIDE or
+            COSTLY_PARTS.
     """
     with _open(content) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -51,6 +64,7 @@ def read(content: bytes) -> Levels:
 
 @contextlib.contextmanager
 def _open(content: bytes) -> Iterator[Image.Image]:
+    _check_costly_parts(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images, which are rejected below
@@ -67,6 +81,12 @@ def _open(content: bytes) -> Iterator[Image.Image]:
     except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text
         raise ValueError(f"cannot be read as an image: {reason[:100]}") from None
+
+
+def _check_costly_parts(content: bytes) -> None:
+    for start, part, name, most in COSTLY_PARTS:
+        if start.match(content) and (count := len(part.findall(content))) > most:
+            raise ValueError(f"must have at most {most} {name}, got {count}")
 
 
 def _content_kind(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The size of an encoded picture is read from its header, as Pillow reads it."""
+"""The size of an encoded picture is read from its header, as Pillow reads it; the work of decoding it is limited."""
 
 import io
 
@@ -27,3 +27,27 @@ def test_error_without_a_message_is_reported_by_its_type(monkeypatch: pytest.Mon
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(ValueError, match="cannot be read as an image: MemoryError"):
         image_decoding.read(encoded(stroke(8, 8)))
+
+
+SCAN = b"\xff\xda\0\x08\1\1\0\1\x3f\0"  # ten bytes, for which the decoder visits all pixels once more
+TEXT = b"\x00\x00\x00\x0bzTXtk\x00\x00x\x9c\x03\x00\x00\x00\x00\x01)Y{e"  # a PNG chunk with an empty compressed text
+EXIF = b"\xff\xe1\0\x0eExif\0\0II*\0\0\0"
+
+
+@pytest.mark.proves("A small image cannot occupy the service by repeating parts that are slow to decode")
+@pytest.mark.parametrize(
+    ("content", "position", "part", "name"),
+    [
+        pytest.param(encoded(stroke(64, 64), "JPEG", progressive=True), -2, SCAN, "scans", id="JPEG scans"),
+        pytest.param(encoded(stroke(64, 64), "JPEG"), 2, EXIF, "Exif segments", id="JPEG Exif"),
+        pytest.param(encoded(stroke(8, 8)), 33, TEXT, "compressed texts and color profiles", id="PNG"),
+        pytest.param(b"P2 2 2 255\n0 0 0 255\n", 11, b"#\n", "comments", id="PPM"),
+    ],
+)
+def test_images_that_repeat_slow_parts_are_refused(content: bytes, position: int, part: bytes, name: str) -> None:
+    def repeated(times: int) -> bytes:
+        return content[:position] + part * times + content[position:]
+
+    assert image_decoding.read(repeated(8)).max() == 255
+    with pytest.raises(ValueError, match=f"must have at most [0-9]+ {name}, got 1[0-9]+$"):
+        image_decoding.read(repeated(1000))
