@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from feedforward.analysis import baselines, claims, comparisons, failures, literature, statistics
+from feedforward.analysis import baselines, claims, comparisons, failures, intervals, literature, statistics
 from feedforward.analysis.baselines import Baselines
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.comparisons import Difference
 from feedforward.analysis.failures import Failures
+from feedforward.analysis.intervals import Drawn
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.config.schema import Dataset, Params
@@ -53,6 +54,15 @@ class Findings:
     def overlap(self) -> float | None:
         """n_val / n_train, if the seeds drew the splits; otherwise None. See intervals.estimate."""
         return statistics.overlap(self.runs)
+
+
+def drawn_by_seeds(findings: Iterable[Findings], role: str = "replica") -> Drawn | None:
+    """What the seeds of the runs with this role draw, for at least one of the datasets."""
+    findings = list(findings)
+    by_split = role == "replica" and any(entry.draws_split for entry in findings)
+    return intervals.drawn_by_seed(
+        by_split, min((entry.dataset.training.train_share for entry in findings), default=1.0)
+    )
 
 
 def find(

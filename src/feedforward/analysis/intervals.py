@@ -15,6 +15,7 @@ that was fixed in advance; `sequential` has intervals that stay valid when seeds
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import special  # gives the same digits as scipy.stats and imports 1.1 s faster
@@ -23,14 +24,22 @@ CONFIDENCE = 0.95
 NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
 
 
-def varied(by_split: bool = True) -> str:
-    """What varies over seeds, in words. by_split: whether the seed draws the split (RunResult.draws_split)."""
-    return f"{'weights, batch order and split' if by_split else 'weights and batch order'} vary"
+Drawn = Literal["split", "training samples"]  # which samples a seed draws, in addition to weights and batch order
 
 
-def this_data(by_split: bool = True) -> str:
+def drawn_by_seed(by_split: bool, train_share: float) -> Drawn | None:
+    """What the seed of a run draws; None: nothing. by_split: RunResult.draws_split. train_share: see Training."""
+    return "split" if by_split else "training samples" if train_share < 1 else None
+
+
+def varied(drawn: Drawn | None = "split") -> str:
+    """What varies over seeds, in words."""
+    return f"{f'weights, batch order and {drawn}' if drawn else 'weights and batch order'} vary"
+
+
+def this_data(drawn: Drawn | None = "split") -> str:
     """Description of the intervals for this data; see `varied`."""
-    return f"95 % interval for the mean over training runs on this data ({varied(by_split)})"
+    return f"95 % interval for the mean over training runs on this data ({varied(drawn)})"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from feedforward.analysis.run_result import RunResult
-from feedforward.config.schema import Params
+from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files
 from feedforward.experiments import run_contents
 from feedforward.experiments.plan import Member, Pack
@@ -96,7 +96,7 @@ def close_parent(
         curves=_mean_curves(runs),
         params=run_contents.names(pack, member) | member.parameters,
         tags={
-            "mlflow.note.content": _description(runs) + _origin(members, results),
+            "mlflow.note.content": _description(runs, dataset) + _origin(members, results),
             **_color(parent, params),
             **(tags or {}),
         },
@@ -144,14 +144,15 @@ def _origin(members: Sequence[tuple[Pack, Member]], results: Mapping[str, RunRes
     return f" Reused seeds are nested under the variant or trial as which they were trained: {quoted}." if names else ""
 
 
-def _description(runs: Sequence[RunResult]) -> str:
+def _description(runs: Sequence[RunResult], dataset: Dataset) -> str:
     """Explanation of the metrics of a variant, in Markdown."""
-    from feedforward.analysis.intervals import this_data  # importing SciPy takes a second
+    from feedforward.analysis.intervals import drawn_by_seed, this_data  # importing SciPy takes a second
 
     text = f"Means over {len(runs)} seeds"
     if len(runs) == 1:
         return f"{text[:-1]}; an interval needs two seeds."
+    population = this_data(drawn_by_seed(runs[0].draws_split, dataset.training.train_share))
     return (
-        f"{text}. `interval/…_low` and `interval/…_high`: {this_data(runs[0].draws_split)}, Student's t."
+        f"{text}. `interval/…_low` and `interval/…_high`: {population}, Student's t."
         " Losses are in nats, epochs count from 1, accuracies are shares."
     )

@@ -18,8 +18,10 @@ def names(pack: Pack, member: Member) -> dict[str, Any]:
 def inputs(pack: Pack) -> list[DataInput]:
     """The parts of the data that a pack is trained, validated and tested on."""
     manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
-    part = "all" if pack.train == "all" else "training"
-    inputs = [DataInput(f"{pack.dataset}-{part}", manifest["train"], "training", f"{source}/train")]
+    is_all = pack.train == "all" and not any("train_share" in member.parameters for member in pack.members)
+    inputs = [
+        DataInput(f"{pack.dataset}-{'all' if is_all else 'training'}", manifest["train"], "training", f"{source}/train")
+    ]
     if pack.validate == "validation":
         inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
     if pack.validate == "test" or pack.role == "final":

@@ -195,7 +195,8 @@ def _final(findings: Findings) -> list[str]:
         for name, estimate in estimates.items()
     ]
     seeds = max(estimate.n for estimate in estimates.values())
-    start = f"The final model, `{findings.baseline}`, trained on all training samples with {seeds} seeds"
+    samples = tables.training_samples(findings.dataset.training.train_share)
+    start = f"The final model, `{findings.baseline}`, trained on {samples} with {seeds} seeds"
     return [f"{start}: {', '.join(texts)}.\n\n"]
 
 
@@ -204,7 +205,8 @@ def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
     slides = lecture.dataset.training.lecture
     on_test = [variant for variant in lecture.variants if slides and variant in slides.validated_on_test]
     on_fixed_split = [variant for variant in lecture.variants if variant not in on_test]
-    text = f"Trained on all training samples and validated on the test samples: {', '.join(on_test) or 'none'}."
+    samples = tables.training_samples(lecture.dataset.training.train_share)
+    text = f"Trained on {samples} and validated on the test samples: {', '.join(on_test) or 'none'}."
     text += f" Validated on the fixed split from the slides: {', '.join(on_fixed_split)}." if on_fixed_split else ""
     summary = {
         f"{variant}, {protocol}": findings.summary[variant]

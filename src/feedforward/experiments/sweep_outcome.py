@@ -25,8 +25,8 @@ TESTED_ONCE = "The test split was used once for this sweep"
 class WinnerTest:
     """Test metrics of the winner's final models, which are computed once for a sweep.
 
-    point: the values of the trial that was tested. epochs: for how many epochs its final models were trained, on all
-    training samples. estimates: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
+    point: the values of the trial that was tested. epochs: for how many epochs its final models were trained.
+    estimates: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
     """
 
     point: Point
@@ -227,9 +227,11 @@ class Outcome:
         """The models that were tested, as text."""
         assert self.tested is not None
         epochs, seeds = self.tested.epochs, self.tested.headline[1].n
+        training = self.sweep.params.datasets[self.sweep.dataset].training
+        share = float(self.tested.point.get("train_share", training.train_share))
         text = (
             f"{text_of(self.tested.point)}, {seeds} final model{'' if seeds == 1 else 's'} trained for"
-            f" {epochs} epoch{'' if epochs == 1 else 's'} on all training samples"
+            f" {epochs} epoch{'' if epochs == 1 else 's'} on {tables.training_samples(share)}"
         )
         if self.winner and self.points[self.winner] != self.tested.point:
             text += f"; {self.text(self.winner)}, which is ahead now, was not tested"

@@ -73,12 +73,12 @@ def write(facts: Facts) -> str:
     description, decision = facts.description, facts.decision
     parts = [
         f"# {facts.name}: {description.title}",
-        f"Variant `{description.variant}`, seed {description.seed}, {description.epochs} epochs on all"
+        f"Variant `{description.variant}`, seed {description.seed}, {description.epochs} epochs on"
         f" {description.samples} training samples. {_purpose(description)}",
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
         "## Metrics",
         _table(("metric", "value", "95 % interval", "source"), _metrics(facts)),
-        "The final model was also trained on the validation samples. Its *holdout model* has the same variant, seed and"
+        "The final model was also trained on validation samples. Its *holdout model* has the same variant, seed and"
         " epochs, but was trained without them, so validation metrics are measured with holdout models. The final model"
         " was evaluated on the test split once.",
         "## Origin",

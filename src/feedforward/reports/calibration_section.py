@@ -10,7 +10,7 @@ from markupsafe import Markup
 from feedforward.analysis import calibrations
 from feedforward.analysis.calibrations import VariantCalibration
 from feedforward.analysis.curves import Band, mean_band
-from feedforward.analysis.findings import Findings
+from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import Estimate, this_data
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset
@@ -57,7 +57,7 @@ def render(findings: Findings) -> Markup:
             "share removed",
         ),
         rows=[_row(entry) for entry in variants],
-        this_data=this_data(findings.draws_split),
+        this_data=this_data(drawn_by_seeds([findings])),
     )
     return Markup(html)  # noqa: S704  made by a template that escapes its values
 

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from feedforward.analysis.failures import RULE
-from feedforward.analysis.findings import Findings
+from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import NEW_DATA, this_data
 from feedforward.reports import (
     baseline_section,
@@ -80,7 +80,6 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
     sections = [_section(entry, lecture.get(entry.name), additions) for entry in findings]
     most = chart_data.MOST_NUMBERS // max(1, len(findings))
     protocols = [contents.protocols(entry, lecture[entry.name]) for entry in findings if entry.name in lecture]
-    by_split = any(entry.draws_split for entry in findings)
     data = [
         chart_data.dataset(entry, additions.references.get(entry.name, ()), most)
         for entry in findings
@@ -93,11 +92,10 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
         sections=sections,
         protocols=[entry for entry in protocols if entry["rows"]],
         additions=additions,
-        this_data=this_data(by_split),
-        this_data_final=this_data(by_split=False),
+        this_data=this_data(drawn_by_seeds(findings)),
         new_data=NEW_DATA,
         rule=RULE,
-        explained=tables.explanation(by_split),
+        explained=tables.explanation(drawn_by_seeds(findings)),
     )
     return html_page.with_policy(page)
 
@@ -117,6 +115,8 @@ def _section(findings: Findings, lecture: Findings | None, additions: Additions)
         "parts": [part for draw in PARTS if (part := draw(findings, additions))],
         "verdicts": [contents.verdict_entry(verdict) for verdict in findings.verdicts],
         "outcomes": tables.outcomes(findings),
+        "training_samples": tables.training_samples(findings.dataset.training.train_share),
+        "this_data_final": this_data(drawn_by_seeds([findings], "final")),
         "lecture": lecture_figures.figures(findings, lecture),
         "hardest": additions.hardest.get(findings.name, ()),
         "validation": additions.validation.get(findings.name),

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from feedforward.analysis import errors_over_seeds
 from feedforward.analysis.errors_over_seeds import SCORES, Curve, Errors
-from feedforward.analysis.findings import Findings
+from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import this_data
 from feedforward.reports import html_page, probability_charts, tables
 from feedforward.reports.probability_charts import Line
@@ -42,7 +42,8 @@ def render(findings: Findings) -> Markup:
         header=("label" if task == "multilabel" else "class", "samples", *TITLES.values()),
         rows=_rows(errors, labels),
         residuals=_residuals(errors, findings),
-        this_data=this_data(by_split=False),  # of final models
+        training_samples=tables.training_samples(findings.dataset.training.train_share),
+        this_data=this_data(drawn_by_seeds([findings], "final")),
     )
     return Markup(html)  # noqa: S704  made by a template that escapes its values
 

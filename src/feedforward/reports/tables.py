@@ -10,8 +10,8 @@ from typing import Any
 from feedforward.analysis.claims import OUTCOMES, Verdict
 from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
-from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Estimate, this_data, varied
+from feedforward.analysis.findings import Findings, drawn_by_seeds
+from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Drawn, Estimate, this_data, varied
 from feedforward.analysis.sequential import MOST_SEEDS
 from feedforward.analysis.statistics import STATISTICS, Summary
 
@@ -35,25 +35,33 @@ HEADLINE = next(iter(SHORT_LABELS))  # tables also show its median, interquartil
 REPLICA, FINAL = ([name for name in SHORT_LABELS if STATISTICS[name].role == role] for role in ("replica", "final"))
 PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
 INTERVAL = f"mean [{PERCENT} t interval over seeds]"
-EXPLANATION = (
-    "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
-    f"claims about its dataset: with at least {PERCENT} probability, all these intervals hold at every number of "
-    "seeds, so you may add seeds and check as often as you like. A claim is supported or contradicted when its "
-    "interval lies entirely on one side of the border of the claimed region; the verdict is “no difference that "
-    "matters” if the interval lies within the margin set in params.yaml; otherwise, the claim is undecided. "
-    "Verdicts are about this data ({varied}); “for new data” is the verdict from the interval for new data of this "
-    "kind, corrected for overlapping splits."
-)
 
 
-def explanation(by_split: bool = True) -> str:
-    """How claims are judged. by_split: whether the split varies over the seeds (Findings.draws_split)."""
-    return EXPLANATION.replace("{varied}", varied(by_split))
+def explanation(drawn: Drawn | None = "split") -> str:
+    """How claims are judged. drawn: what the seeds draw."""
+    return (
+        "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
+        f"claims about its dataset: with at least {PERCENT} probability, all these intervals hold at every number of "
+        "seeds, so you may add seeds and check as often as you like. A claim is supported or contradicted when its "
+        "interval lies entirely on one side of the border of the claimed region; the verdict is “no difference that "
+        "matters” if the interval lies within the margin set in params.yaml; otherwise, the claim is undecided. "
+        f"Verdicts are about this data ({varied(drawn)}); “for new data” is the verdict from the interval for new data "
+        "of this kind, corrected for overlapping splits."
+    )
 
 
-def population(by_split: bool = True) -> str:
-    """What the intervals are about. by_split: as for `explanation`."""
-    return f"Each interval is a {this_data(by_split)}."
+def population(drawn: Drawn | None = "split") -> str:
+    """What the intervals are about. drawn: what the seeds draw."""
+    return f"Each interval is a {this_data(drawn)}."
+
+
+def training_samples(share: float) -> str:
+    """The samples that a final model is trained on, in words.
+
+    >>> training_samples(1.0), training_samples(0.25)
+    ('all training samples', '25 % of the training samples, drawn by the seed')
+    """
+    return "all training samples" if share == 1 else f"{100 * share:g} % of the training samples, drawn by the seed"
 
 
 def rounded(value: float | None) -> float | None:
@@ -274,8 +282,7 @@ def heading(findings: Findings) -> str:
 def summary_markdown(findings: Sequence[Findings]) -> str:
     """For each dataset, a section with a table of all statistics and one of the headline statistic."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; an interval needs at least two seeds.\n"]
-    by_split = any(entry.draws_split for entry in findings)
-    parts += [textwrap.fill(f"{population(by_split)} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
+    parts += [textwrap.fill(f"{population(drawn_by_seeds(findings))} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for entry in findings:
         parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHORT_LABELS))]
         if entry.variants:
@@ -285,7 +292,8 @@ def summary_markdown(findings: Sequence[Findings]) -> str:
 
 def verdicts_markdown(findings: Iterable[Findings]) -> str:
     """A section with a table of claims for each dataset that has any."""
-    parts = ["# Verdicts on the claims\n\n", textwrap.fill(EXPLANATION, 110), "\n"]
+    findings = list(findings)
+    parts = ["# Verdicts on the claims\n\n", textwrap.fill(explanation(drawn_by_seeds(findings)), 110), "\n"]
     header = (
         "claim",
         "verdict (this data)",

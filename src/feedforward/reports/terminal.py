@@ -10,12 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from feedforward.analysis.claims import Verdict
-from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import Estimate, this_data
+from feedforward.analysis.findings import Findings, drawn_by_seeds
+from feedforward.analysis.intervals import Drawn, Estimate, this_data
 from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.reports import tables
 
-INTERVAL = "Each cell: mean over seeds ± half the width of its interval. Interval: {this_data}"
 BASELINES = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae", "test_accuracy", "test_mae")
 SWEEP_STATISTICS = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
 COLORS = {
@@ -38,8 +37,7 @@ def show(findings: Sequence[Findings]) -> Group:
         ]
         parts += [_verdict_lines(entry.verdicts), Text()]
     if any(entry.seeds > 1 for entry in findings):
-        by_split = any(entry.draws_split for entry in findings)
-        parts.append(Text(INTERVAL.format(this_data=this_data(by_split)), style="dim"))
+        parts.append(_population(drawn_by_seeds(findings)))
     if any(entry.verdicts for entry in findings):
         parts.append(Text("Verdicts are about this data and stay valid when seeds are added", "dim"))
     return Group(*parts)
@@ -49,9 +47,12 @@ def show_sweep(title: str, summary: Summary, statistic: str, lines: Sequence[str
     """The trials of a sweep as a table, followed by `lines`, the conclusions."""
     folded = {textwrap.fill(name, 30, break_on_hyphens=False): estimates for name, estimates in summary.items()}
     table = _table(title, folded, tuple(dict.fromkeys((statistic, *SWEEP_STATISTICS))))
-    return Group(
-        table, *(Text(f" {line}") for line in lines), Text(INTERVAL.format(this_data=this_data()), style="dim")
-    )
+    return Group(table, *(Text(f" {line}") for line in lines), _population())
+
+
+def _population(drawn: Drawn | None = "split") -> Text:
+    text = f"Each cell: mean over seeds ± half the width of its interval. Interval: {this_data(drawn)}"
+    return Text(text, style="dim")
 
 
 def _table(title: str, summary: Summary, names: Sequence[str] = tables.REPLICA) -> Table:

@@ -14,7 +14,7 @@ DESCRIPTION = {
         "| `tags.role` | run |\n|---|---|\n"
         "| `variant` | means over the seeds of a variant, as single values and curves, with intervals (`interval/`) |\n"
         "| `replica` | one seed, nested under its variant |\n"
-        "| `finals` | means over the final runs (`final`, nested under it), trained on all samples and tested once |\n"
+        "| `finals` | means over the final runs (`final`, nested under it), which have no validation samples |\n"
         "| `sweep`, `trial` | a search over parameters, and one combination |\n"
         "| `confirmation`, `sweep_test` | the best trials, trained with fresh seeds, and the test of the winner |\n"
         "| `comparison` | the report: artifact `index.html` |\n\n"

@@ -4,11 +4,14 @@ import csv
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from small_data import params_with
+from synthetic_predictions import complete
 from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.run_result import RunResult
@@ -162,6 +165,30 @@ def test_intervals_of_final_models_do_not_say_that_the_split_varies(folder: Path
     page = (folder / "index.html").read_text()
     final = page[page.index("The final model, ") :]
     assert "(weights and batch order vary)" in final[: final.index("</p>")]
+
+
+@pytest.mark.proves("Reports name the share of the training samples that a final model was trained on")
+def test_report_on_a_share_of_the_samples_does_not_say_that_all_were_used(tmp_path: Path) -> None:
+    params = params_with("datasets/notes/training/train_share", 0.25)
+    results = complete(synthetic_runs(params, range(3)), {"tones": 3, "notes": 2})
+    page = (comparison.compare(results, params, folder=tmp_path / "share") / "index.html").read_text()
+    tones, notes = page[page.index("The final model, ") :].split("The final model, ")[1:]
+    for text, samples, varied in (
+        (tones, "all training samples", "weights and batch order"),
+        (notes, "25 % of the training samples, drawn by the seed", "weights, batch order and training samples"),
+    ):
+        assert text.count(f"trained on {samples} with 3 seeds") == 2  # the test metrics and the errors
+        assert text.count(f"({varied} vary)") >= 2
+        assert f"({varied} vary)" in text[: text.index("</p>")]
+    assert "all training samples" not in notes
+
+
+@pytest.mark.proves("No report shows an unfilled placeholder")
+def test_texts_of_the_report_have_no_placeholders(folder: Path) -> None:
+    texts = [path.read_text() for path in folder.rglob("*") if path.suffix in (".md", ".html", ".csv", ".svg")]
+    assert len(texts) > 5
+    for text in texts:
+        assert not re.search("[{}]", re.sub(r"<(script|style).*?</\1>", "", text, flags=re.DOTALL))
 
 
 def test_results_that_do_not_fit_the_params_or_protocol_are_rejected(results: list[RunResult], params: Params) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import pytest
-from small_data import TEST, params
+from small_data import TEST, TRAIN, params, params_with
 from synthetic_runs import SHAPES, final_run, replica_run
 from threads import at_once
 from tracked_runs import client, stored_runs
@@ -199,6 +199,19 @@ def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> No
     runs = stored_runs("notes", protocol="lecture")
     names = {entry.dataset.name for entry in next(r for r in runs if "seed" in r.data.tags).inputs.dataset_inputs}
     assert names == {"notes-all", "notes-test"}
+
+
+@pytest.mark.slow
+def test_final_runs_on_a_share_of_the_samples_do_not_say_that_all_were_used(small_store: "Store") -> None:
+    chosen = params_with("datasets/notes/training/train_share", 0.5)
+    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "final"]
+    results = {pack.fingerprints[0]: runner.train_pack(pack, chosen, small_store)[0] for pack in packs}
+    parent_runs.conclude(packs, results, chosen, small_store)
+    assert {result.samples["train"] for result in results.values()} == {TRAIN // 2}
+    for run in stored_runs("notes"):
+        assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"notes-training", "notes-test"}
+    [parent] = [run for run in stored_runs("notes") if run.data.tags["role"] == "finals"]
+    assert "(weights, batch order and training samples vary)" in parent.data.tags["mlflow.note.content"]
 
 
 # --- reuse of stored runs ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import values, write_params
+from small_data import params_with, values, write_params
 from synthetic_runs import SHAPES, replica_run, synthetic_runs
 
 from feedforward.analysis.findings import find
@@ -56,6 +56,23 @@ def test_study_page_states_seeds_command_and_machine(folder: Path, params: Param
     assert re.search(r"trained with 6 seeds \(.*larger with 3", page)
     sources = "the validation split, the order of the batches, the initial weights and the dropout masks"
     assert f"A seed determines {sources}" in page
+
+
+@pytest.mark.slow
+def test_study_page_has_no_unfilled_placeholders(folder: Path) -> None:
+    assert not re.search("[{}]", (folder / "study.md").read_text())
+
+
+@pytest.mark.slow
+def test_study_page_names_the_share_of_the_training_samples(tmp_path: Path) -> None:
+    params = params_with("datasets/notes/training/train_share", 0.25)
+    runs = [run for protocol in ("fair", "lecture") for run in synthetic_runs(params, range(2), protocol)]
+    study.write(runs, {}, params, "two cores", COMMAND, tmp_path)
+    page = (tmp_path / "study.md").read_text()
+    samples = "25 % of the training samples, drawn by the seed"
+    assert page.count("`original`, trained on all training samples with 2 seeds") == 1  # tones
+    assert page.count(f"`original`, trained on {samples} with 2 seeds") == 1
+    assert page.count(f"Trained on {samples} and validated on the test samples: l2") == 1
 
 
 @pytest.mark.slow

@@ -19,13 +19,14 @@ from small_data import params as small_params
 from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward import tracking
+from feedforward.analysis.intervals import Estimate
 from feedforward.config.schema import Params, load_params
 from feedforward.experiments import search_space, sweep_confirmation, sweep_files
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.search_space import Axis, Point
 from feedforward.experiments.sweep import Sweep, name_of, start
 from feedforward.experiments.sweep import trials as plan_trials
-from feedforward.experiments.sweep_outcome import Outcome
+from feedforward.experiments.sweep_outcome import Outcome, WinnerTest
 from feedforward.reports import sweep_figures
 
 if TYPE_CHECKING:
@@ -226,8 +227,19 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
     assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
     overtaken = dataclasses.replace(winner, tested=dataclasses.replace(tested, point={"l2": 0.0}))
     assert "l2=0.1 dropout_rate=0, which is ahead now, was not tested" in overtaken.tested_text()
+    assert "on all training samples" in dataclasses.replace(winner, tested=tested).tested_text()
     other = dataclasses.replace(sweep, axes=[Axis("l2", (0.0, 0.2))])
     assert sweep_confirmation.stored_test(other, small_store) is None
+
+
+@pytest.mark.parametrize("axis", [Axis("train_share", (0.25, 1.0)), Axis("l2", (0.0, 0.1))])
+def test_the_test_of_a_winner_names_the_share_of_the_training_samples(axis: Axis) -> None:
+    params = params_with("datasets/notes/training/train_share", 0.5)
+    sweep = Sweep(params, "notes", "original", [axis], seeds=2)
+    tested = WinnerTest({axis.field: axis.values[0]}, 3, {"test_accuracy": Estimate(2, 0.9)})
+    share = "25" if axis.field == "train_share" else "50"
+    text = Outcome(sweep, {}, {}, tested=tested).tested_text()
+    assert f"trained for 3 epochs on {share} % of the training samples, drawn by the seed" in text
 
 
 def synthetic_outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:
