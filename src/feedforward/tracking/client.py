@@ -230,7 +230,7 @@ class Store:
         Includes records in the spool; if the store does not answer, only these are found.
         """
         tags = {"dataset": dataset, "protocol": protocol, "role": role}
-        results = queries.results_in_spool(tags)
+        results = queries.results_in_spool(dataset, tags)
         with contextlib.suppress(TrackingError):
             missing = set(fingerprints) - results.keys()
             results |= queries.results_in_store(self._connection, dataset, tags, missing) if missing else {}
@@ -252,8 +252,9 @@ class Store:
         """
 
         def look_up(_: bool) -> str | None:
-            experiment = self._client.get_experiment_by_name(names.experiment(dataset))
-            return self._experiment(dataset) if experiment and experiment.lifecycle_stage == "active" else None
+            name = names.experiment(dataset)
+            experiment = self._client.get_experiment_by_name(name)
+            return self._experiment(name) if experiment and experiment.lifecycle_stage == "active" else None
 
         return self._connection.attempt("looking up experiments", look_up)
 
@@ -285,7 +286,7 @@ class Store:
             if stored and stored.has_other_curves(record.points):
                 run_id, stored = sending.replace(self._client, stored.run, record), None
                 self._run_ids[record.run.id] = run_id
-            sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
+            sending.send(self._client, self._experiment(record.run.experiment), run_id, folder, record, stored)
 
         self._connection.attempt(f"send {record.run.name}", deliver)
         sent_folder = folder.with_name(folder.name + atomic_files.TEMPORARY_SUFFIX)
@@ -296,7 +297,7 @@ class Store:
         """Return MLflow's ID of a run; create the run if it does not exist. reopen: set an existing run to RUNNING."""
         if not search and run.id in self._run_ids:
             return self._run_ids[run.id]
-        experiment = self._experiment(run.dataset)
+        experiment = self._experiment(run.experiment)
         stored = sending.find(self._client, experiment, run.id) if search or not reopen else None
         if stored is None:
             parent_id = self._open(run.parent, search=False, reopen=False) if run.parent else None
@@ -309,13 +310,12 @@ class Store:
         self._run_ids[run.id] = run_id
         return run_id
 
-    def _experiment(self, dataset: str) -> str:
+    def _experiment(self, name: str) -> str:
         # No lock: threads must wait for a frozen store concurrently, not one after the other.
-        if dataset not in self._experiments:
-            name = names.experiment(dataset)
+        if name not in self._experiments:
             location = None if self._connection.is_server else (database.artifact_root() / name).as_uri()
-            self._experiments[dataset] = sending.experiment_id(self._client, name, location)
-        return self._experiments[dataset]
+            self._experiments[name] = sending.experiment_id(self._client, name, location)
+        return self._experiments[name]
 
     @contextlib.contextmanager
     def _locked(self, record_id: str, wait: bool = True) -> Iterator[None]:

@@ -25,11 +25,12 @@ LATEST_RUNS = 200  # read in one request when looking for results: 2 ms per run 
 RUNS_PER_RESULT = 8  # read in that request for each result sought, since a separate request would take as long
 
 
-def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
-    """Results, by fingerprint, of finished records with these tags that still wait to be sent."""
-    results = {}
+def results_in_spool(dataset: str, tags: Mapping[str, str]) -> dict[str, StoredResult]:
+    """Results, by fingerprint, of the dataset's finished records with these tags that still wait to be sent."""
+    results, experiment = {}, names.experiment(dataset)
     for folder, record in records.waiting_records():
-        if record.status == "FINISHED" and tags.items() <= record.tags.items():
+        is_own = record.run.experiment == experiment  # projects can share a spool
+        if is_own and record.status == "FINISHED" and tags.items() <= record.tags.items():
             with contextlib.suppress(OSError, ValueError, TypeError):
                 text = (folder / "files" / records.RESULT).read_text(encoding="utf-8")
                 results[record.tags["fingerprint"]] = _stored_result(read_result(text, record.tags), record.tags, None)

@@ -16,7 +16,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrainingError
 from feedforward.core.redaction import redact, redact_json, redact_values
-from feedforward.tracking import sessions
+from feedforward.tracking import names, sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
@@ -87,6 +87,7 @@ class Run:
 
     id: str  # ID of the record, which MLflow stores in the tag `record_id`
     dataset: str
+    experiment: str  # name; a waiting record may be sent by a job of another project
     name: str
     tags: dict[str, str]
     parent: "Run | None"
@@ -95,7 +96,10 @@ class Run:
     @classmethod
     def of(cls, value: dict[str, Any]) -> "Run":
         """Restore a run from the result of dataclasses.asdict."""
-        return cls(**{**value, "parent": cls.of(value["parent"]) if value["parent"] else None})
+        fields = {**value, "parent": cls.of(value["parent"]) if value["parent"] else None}
+        if "experiment" not in fields:  # a record of an earlier release
+            fields["experiment"] = names.experiment(fields["dataset"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ def new_id() -> str:
 
 
 def lasting_id(tags: RunTags) -> str:
-    """The ID of a record that later jobs update: a digest of its tags, so that it is found again."""
-    return atomic_files.digest(tags.tags())[:32]
+    """The ID of a record that later jobs update: a digest of its experiment and tags, so that it is found again."""
+    return atomic_files.digest({**tags.tags(), "dataset": names.experiment(tags.dataset)})[:32]
 
 
 def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: provenance.GitState) -> Run:
@@ -181,7 +185,8 @@ def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: pr
         origin_tags["mlflow.source.git.commit"] = git.commit
     origin_tags |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
     identifying_tags = {key: redact_json(value) for key, value in tags.tags().items()}
-    return Run(identity, tags.dataset, redact(name), origin_tags | identifying_tags, parent, now())
+    experiment, all_tags = names.experiment(tags.dataset), origin_tags | identifying_tags
+    return Run(identity, tags.dataset, experiment, redact(name), all_tags, parent, now())
 
 
 def points(
