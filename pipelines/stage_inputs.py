@@ -52,9 +52,9 @@ def _inputs(stage: str, argument: str) -> dict[str, Any]:
 
 
 def _files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """The files at or below a path, as far as they exist; without compiled Python code, which a run may write."""
+    """The files at or below a path, as far as they exist; without code that Python or Numba compiled during a run."""
     files = [path] if path.is_file() else path.rglob("*")
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            if file.is_file() and file.suffix != ".pyc":
+            if file.is_file() and "__pycache__" not in file.parts:
                 yield file, file.stat()

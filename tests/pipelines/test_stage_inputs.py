@@ -53,7 +53,9 @@ def test_an_input_that_changes_during_a_stage_is_named(
 def test_changes_that_do_not_concern_a_stage_are_ignored(inputs: Path) -> None:
     with stage_inputs.unchanged("baselines", NAME):
         edit("params.yaml", json.dumps(workspace.tiny_params() | {"pack_units": 7}))(inputs)
-        edit("src/feedforward/models/layers.pyc", "compiled")(inputs)
+        (inputs / "src/feedforward/models/__pycache__").mkdir()
+        for suffix in ("pyc", "nbi", "1.nbc"):  # the last two are Numba's
+            edit(f"src/feedforward/models/__pycache__/layers.{suffix}", "compiled")(inputs)
         (inputs / "data" / "vectorized" / "other").mkdir()
         edit("data/vectorized/other/labels.npy", "2")(inputs)
     assert (inputs / "data" / "vectorized" / "other" / "labels.npy").exists()
