@@ -45,17 +45,22 @@ def extend(
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries, oldest first; skip lines that are incomplete or not valid Unicode. A missing file has none."""
+    """Yield the entries, oldest first; skip lines that `parse` refuses. A missing file has none."""
     try:
         with path.open("rb") as file:
             for line in file:
-                try:
-                    entry = json.loads(line)
-                    if b"\\ud" in line.lower():  # an escaped surrogate; encoding raises ValueError if it is unpaired
-                        json.dumps(entry, ensure_ascii=False).encode()
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(entry, dict):
+                if (entry := parse(line)) is not None:
                     yield entry
     except FileNotFoundError:
         return
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """The entry in a line; None if the line is incomplete or not valid Unicode."""
+    try:
+        entry = json.loads(line)
+        if b"\\ud" in line.lower():  # an escaped surrogate; encoding raises ValueError if it is unpaired
+            json.dumps(entry, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None

@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
+import io
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class FeedbackLog:
         self.dataset, self.labels, self.max_bytes = dataset, tuple(labels), max_bytes
         self._lock = threading.Lock()
         self._stored_keys: set[tuple[str, str]] = set()  # digest and label of each entry
-        self._last_state: tuple[int, int] | None = None  # inode and size of the file when it was last read or written
+        self._position, self._last_line = 0, b""  # how far the file was read, and the line that ends there
 
     def append(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
         """Store a sample that the encoder has checked. Returns False if it was already stored with that label.
@@ -89,25 +90,29 @@ class FeedbackLog:
             return self._append_locked(path, entry)
 
     def _append_locked(self, path: Path, entry: dict[str, Any]) -> bool:
-        key = (str(entry["digest"]), str(entry["label"]))
-        if self._last_state != self._state():  # the file was moved away, or another process wrote to it
-            self._stored_keys = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
-            self._last_state = self._state()
-        if key in self._stored_keys:
+        self._read_new_entries(path)
+        if _key(entry) in self._stored_keys:
             return False
         if not append_only_log.append(path, entry, self.max_bytes, LOCK_TIMEOUT):
             limit = f"the feedback file of {self.dataset} has reached its limit of {self.max_bytes} bytes"
             raise FeedbackLogFull("sample", f"cannot be stored: {limit}; see docs/operations.md")
-        self._stored_keys.add(key)
-        self._last_state = self._state()
         return True
 
-    def _state(self) -> tuple[int, int] | None:
-        try:
-            status = paths.incoming(self.dataset).stat()
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_size
+    def _read_new_entries(self, path: Path) -> None:
+        """Read what was appended since the last call; read the whole file if it is no longer the one that was read."""
+        with path.open("rb") if path.exists() else io.BytesIO() as file:
+            file.seek(self._position - len(self._last_line))
+            if file.read(len(self._last_line)) != self._last_line:
+                file.seek(0)
+                self._stored_keys, self._position, self._last_line = set(), 0, b""
+            for line in file:
+                self._position, self._last_line = self._position + len(line), line
+                if entry := append_only_log.parse(line):
+                    self._stored_keys.add(_key(entry))
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return str(entry.get("digest")), str(entry.get("label"))
 
 
 def _content(encoder: Encoder, sample: Any) -> tuple[dict[str, Any], bytes]:

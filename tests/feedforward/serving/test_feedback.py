@@ -81,6 +81,29 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: LiveServi
     assert sum(stored) == 20
 
 
+def test_a_worker_reads_only_what_the_others_have_appended(
+    served: LiveService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = served.service.handlers.models.champion(NAME).served.encoder
+    logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
+    lines, parse = [], append_only_log.parse
+    monkeypatch.setattr(append_only_log, "parse", lambda line: lines.append(line) or parse(line))
+    for k in range(40):
+        assert logs[k % 2].append(encoder, f"word{k}", "glad", 1, "sad")
+    assert not any(log.append(encoder, f"word{k}", "glad", 1, "sad") for log in logs for k in range(40))
+    assert len(lines) == 2 * 40
+
+
+@pytest.mark.parametrize("content", ["", "one entry of another file\n" * 20], ids=["emptied", "overwritten"])
+def test_samples_are_stored_again_after_the_file_was_overwritten_in_place(served: LiveService, content: str) -> None:
+    body = {"sample": "word1", "label": "glad"}
+    for stored in (True, False):
+        assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": stored}
+    paths.incoming(NAME).write_text(content)
+    for stored in (True, False):
+        assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": stored}
+
+
 @pytest.mark.proves("A correction that cannot be stored is answered with 507")
 def test_an_unwritable_folder_gives_status_507(served: LiveService) -> None:
     paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
