@@ -312,6 +312,11 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
     return Part("train", Split(features, labels), np.array([len(raw) for raw in raws], np.int64), digests)
 
 
+def has_size(entry: Mapping[str, Any], pixels: int) -> bool:
+    """Whether an image that was collected has this number of pixels."""
+    return len(_raw_bytes(entry, is_text=False) or b"") == pixels
+
+
 def join(raw: Part, collected: Part, held_out: str) -> Part:
     """Join the parts so that the fixed validation split does not change.
 

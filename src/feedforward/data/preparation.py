@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from feedforward.data.sources import download
 from feedforward.data.splits import Features, MultiHot, Split
 
 PROFILE_ROWS = 8192  # rows of the profile that are written at a time
+
+log = logging.getLogger(__name__)
 
 Read = Callable[[Reader, Mapping[str, Path]], Reading]
 
@@ -146,6 +149,10 @@ def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading
     """Add the users' samples to the training split; return any other part unchanged."""
     if part.name != "train" or not collected:
         return part
+    if content.vocabulary is None:
+        _leave_out_other_sizes(collected, part.split.features.shape[1])
+        if not collected:
+            return part
     encoder = None
     if content.vocabulary is not None:
         from feedforward.data.readers.text_encoder import TextEncoder
@@ -153,6 +160,14 @@ def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading
 
         encoder = TextEncoder(Vocabulary(tuple(content.vocabulary), part.split.features.shape[1]))
     return feedback.join(part, feedback.part(collected, dataset, encoder), dataset.training.validation.take)
+
+
+def _leave_out_other_sizes(collected: list[dict[str, Any]], pixels: int) -> None:
+    """Remove images of another size, in place, so that the manifest counts only those that are used."""
+    total = len(collected)
+    collected[:] = [entry for entry in collected if feedback.has_size(entry, pixels)]
+    if left_out := total - len(collected):
+        log.warning("%d images of users are left out, because they do not have %d pixels", left_out, pixels)
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:

@@ -121,9 +121,14 @@ def _check_private(scope: Scope) -> None:
     client = scope.get("client")
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
     match = HOST.fullmatch(host)
-    is_local = client is not None and ipaddress.ip_address(client[0]).is_loopback
-    if not is_local or match is None or match["name"].strip("[]") not in LOOPBACK:
+    if client is None or not _is_loopback(client[0]) or match is None or match["name"].strip("[]") not in LOOPBACK:
         raise ErrorResponse(403, f"/{PRIVATE}: is only available on this machine; open it at 127.0.0.1", "Host")
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    mapped = getattr(parsed, "ipv4_mapped", None)  # an IPv4 client of a socket that also accepts IPv6
+    return (mapped or parsed).is_loopback
 
 
 def content_type(header: str) -> str:

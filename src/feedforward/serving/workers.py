@@ -46,7 +46,11 @@ def check(count: int, serving: Serving) -> None:
 
 @contextlib.contextmanager
 def shared_counters(count: int) -> Iterator[None]:
-    """Let processes that are started in the block share counters. Enter it before importing prometheus_client."""
+    """Let processes that are started in the block share counters. Enter it before importing prometheus_client.
+
+    A folder that the environment names belongs to another program.
+    """
+    os.environ.pop(METRICS_FOLDER_VARIABLE, None)
     if count == 1:
         yield
         return

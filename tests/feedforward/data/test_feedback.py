@@ -1,5 +1,8 @@
 """Samples from users: which are added to the snapshot, which are refused, and where they are added."""
 
+import base64
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,22 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     assert len(train) == 31
     assert train.features[0].tolist() == pixels.tolist()
     assert train.labels[0] == 7
+
+
+def test_collected_images_of_a_former_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put_images(root)
+    dataset = images()
+    prepare("digits", dataset)
+    store_correction("digits", "7", pixels=np.arange(16, dtype=np.uint8), height=4, width=4)
+    feedback.take("digits", dataset, collect=True)
+    collected = paths.collected("digits").read_text()
+    changed = json.loads(collected.splitlines()[-1])
+    changed |= {"pixels": base64.b64encode(bytes(20)).decode(), "digest": hashlib.sha256(bytes(20)).hexdigest()}
+    paths.collected("digits").write_text(collected + json.dumps(changed) + "\n")
+    preparation.vectorize("digits", dataset, collect=True)
+    assert "1 images of users are left out, because they do not have 16 pixels" in caplog.text
+    assert json.loads((paths.vectorized("digits") / "manifest.json").read_text())["collected"] == 1
+    assert len(Split.load(paths.vectorized("digits") / "train")) == 31
 
 
 @pytest.mark.parametrize("change", [{"text": "other"}, {"text": 5}, {"label": ["positive"]}, {"digest": "x"}])

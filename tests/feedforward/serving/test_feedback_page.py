@@ -123,6 +123,7 @@ def test_requests_from_other_sites_and_machines_are_rejected(service: LiveServic
     local = ("127.0.0.1", 5000)
     assert status("/feedback", "127.0.0.1:8000", local) == 200
     assert status("/feedback", "[::1]:8000", ("::1", 5000)) == 200
+    assert status("/feedback", "127.0.0.1:8000", ("::ffff:127.0.0.1", 5000)) == 200  # IPv4, of a socket for both
     for path in ("/feedback", f"/feedback/{NAME}", f"//feedback/{NAME}"):
         assert status(path, "127.0.0.1:8000", ("192.0.2.7", 5000)) == 403  # the service is exposed
         assert status(path, "reviews.example", local) == 403  # a proxy on this machine

@@ -189,6 +189,15 @@ def test_workers_stop_on_a_signal_also_after_one_was_replaced(stop: signal.Signa
                 child.kill()
 
 
+def test_counters_of_another_program_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(workers.METRICS_FOLDER_VARIABLE, "/nonexistent")
+    with workers.shared_counters(1):
+        assert workers.METRICS_FOLDER_VARIABLE not in os.environ
+    with workers.shared_counters(2):
+        assert Path(os.environ[workers.METRICS_FOLDER_VARIABLE]).is_dir()
+    assert workers.METRICS_FOLDER_VARIABLE not in os.environ
+
+
 def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> None:
     for serving in (Serving(shadow="challenger"), Serving(reservoir=1000)):
         workers.check(1, serving)
