@@ -15,20 +15,18 @@ def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_se
 
     seeds: number of seeds for each narrow variant. wide_seeds: number of seeds for each variant too wide to share a
     pack. Returns the path of the page.
+
+    Raises:
+        ParamsError: no dataset has a `lecture` protocol.
     """
     results: list[RunResult] = []
     by_source: dict[str, dict[str, list[RunResult]]] = {}
-    for name, dataset in params.datasets.items():
-        lecture = dataset.training.lecture
-        if lecture is None:
-            continue
+    for name in study.datasets(params):
         wide_variants = study.wide_variants(params, name)
         narrow_variants = [variant for variant in params.variants if variant not in wide_variants]
         for variants, count in ((narrow_variants, seeds), (wide_variants, wide_seeds)):
-            if variants:
-                results += training_flow.run(params, "fair", wait_for_server, [name], variants, range(count))
-            if lecture_variants := [variant for variant in variants if variant in lecture.variants]:
-                results += training_flow.run(params, "lecture", wait_for_server, [name], lecture_variants, range(count))
+            for protocol in ("fair", "lecture") if variants else ():
+                results += training_flow.run(params, protocol, wait_for_server, [name], variants, range(count))
         if narrow_variants:
             by_source[name] = {
                 source: training_flow.run(

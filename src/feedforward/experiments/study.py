@@ -11,6 +11,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.analysis.variance import Component
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
+from feedforward.core.errors import ParamsError
 from feedforward.experiments import comparison, decision
 from feedforward.reports import tables
 
@@ -71,6 +72,23 @@ first had its verdict; *seeds* is the number of seeds on which the verdict and t
 """
 
 
+def datasets(params: Params) -> list[str]:
+    """The datasets that the study is about: those with a `lecture` protocol.
+
+    Raises:
+        ParamsError: there are none.
+    """
+    names = [name for name, dataset in params.datasets.items() if dataset.training.lecture]
+    if not names:
+        raise ParamsError(
+            [
+                "datasets: none has the section `training.lecture`, which lists the variants that `feedforward study`"
+                " compares under both protocols; add it, or compare the variants with `feedforward run`"
+            ]
+        )
+    return names
+
+
 def wide_variants(params: Params, dataset: str) -> list[str]:
     """The variants whose first layer has more than `pack_units` / 2 units, so that no two of them fit into one pack."""
     sizes = params.datasets[dataset].network.sizes
@@ -99,8 +117,9 @@ def write(
         parts += _section(findings, images)
     if lecture:
         parts.append(PROTOCOLS)
+    fair_by_name = {findings.name: findings for findings in fair}
     for findings in lecture:
-        parts += _lecture_section(findings, next(other for other in fair if other.name == findings.name))
+        parts += _lecture_section(findings, fair_by_name.get(findings.name))
     sections = [_components_section(entry, varied[entry.name], images) for entry in fair if entry.name in varied]
     if any(sections):
         parts += [COMPONENTS, *(part for section in sections for part in section)]
@@ -200,8 +219,11 @@ def _final(findings: Findings) -> list[str]:
     return [f"{start}: {', '.join(texts)}.\n\n"]
 
 
-def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
-    """The section that compares both protocols on a dataset: statistics of the variants, and verdicts."""
+def _lecture_section(lecture: Findings, fair: Findings | None) -> list[str]:
+    """The section that compares both protocols on a dataset: statistics of the variants, and verdicts.
+
+    A dataset or a variant need not have runs of protocol `fair`: `training.variants` selects these.
+    """
     slides = lecture.dataset.training.lecture
     on_test = [variant for variant in lecture.variants if slides and variant in slides.validated_on_test]
     on_fixed_split = [variant for variant in lecture.variants if variant not in on_test]
@@ -212,12 +234,14 @@ def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
         f"{variant}, {protocol}": findings.summary[variant]
         for variant in lecture.variants
         for protocol, findings in (("fair", fair), ("lecture", lecture))
+        if findings and variant in findings.variants
     }
+    outcomes = {verdict.claim: verdict.outcome for verdict in fair.verdicts} if fair else {}
     parts = [f"### {lecture.name}\n\n{text}\n\n"]
     parts += [tables.markdown(*tables.cells(summary, tables.REPLICA)), "\n"] if summary else []
     rows = [
-        (verdict.claim.text, before.outcome, _outcome(verdict), tables.sides(verdict))
-        for before, verdict in zip(fair.verdicts, lecture.verdicts, strict=True)
+        (verdict.claim.text, outcomes.get(verdict.claim, "–"), _outcome(verdict), tables.sides(verdict))
+        for verdict in lecture.verdicts
         if verdict.n
     ]
     header = ("claim from the slides", "fair", "lecture", "observed")

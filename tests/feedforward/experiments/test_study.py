@@ -15,8 +15,10 @@ from synthetic_runs import SHAPES, replica_run, synthetic_runs
 from feedforward.analysis.findings import find
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
+from feedforward.core.errors import ParamsError
 from feedforward.experiments import decision, plan, study
 from feedforward.tracking import open_store
+from pipelines import study_flow
 
 COMMAND = "feedforward study --seeds 6"
 
@@ -73,6 +75,43 @@ def test_study_page_names_the_share_of_the_training_samples(tmp_path: Path) -> N
     assert page.count("`original`, trained on all training samples with 2 seeds") == 1  # tones
     assert page.count(f"`original`, trained on {samples} with 2 seeds") == 1
     assert page.count(f"Trained on {samples} and validated on the test samples: l2") == 1
+
+
+@pytest.mark.slow
+def test_variants_and_datasets_without_fair_runs_are_compared_with_nothing(tmp_path: Path) -> None:
+    """`training.variants` selects the variants of protocol `fair`, `training.lecture.variants` those of `lecture`."""
+    params = with_other_variants_on_the_slides()
+    lecture = [run for run in synthetic_runs(params, range(2), "lecture") if run.variant in ("original", "l2")]
+    fair = [run for run in synthetic_runs(params, range(2)) if (run.dataset, run.variant) == ("notes", "original")]
+    study.write([*fair, *lecture], {}, params, "two cores", COMMAND, tmp_path)
+    section = (tmp_path / "study.md").read_text().partition("## Protocol `lecture`")[2]
+    tones, notes = section.partition("### tones")[2].split("### notes")
+    assert re.findall(r"^\| (\w+, \w+) \|", notes, re.MULTILINE) == [
+        "original, fair",
+        "original, lecture",
+        "l2, lecture",
+    ]
+    assert re.findall(r"^\| (\w+, \w+) \|", tones, re.MULTILINE) == ["original, lecture", "l2, lecture"]
+    assert "| early | undecided | **" in notes
+    assert "| early | – | **" in tones
+
+
+def with_other_variants_on_the_slides() -> Params:
+    """Return small params in which the slides show `l2`, but `fair` does not train it."""
+    plain = values()
+    claim = {"text": "early", "statistic": "best_epoch", "left": "original", "direction": "lower", "value": 10}
+    for dataset in plain["datasets"].values():
+        dataset["claims"] = [claim]
+        dataset["training"] |= {"variants": ["original"], "lecture": {"variants": ["original", "l2"]}}
+    return Params.model_validate_json(json.dumps(plain))
+
+
+def test_study_without_a_lecture_names_the_missing_section() -> None:
+    plain = values()
+    for dataset in plain["datasets"].values():
+        del dataset["training"]["lecture"]
+    with pytest.raises(ParamsError, match=r"none has the section `training.lecture`"):
+        study_flow.run(Params.model_validate_json(json.dumps(plain)), lambda: None, 2, 2, Path("docs"))
 
 
 @pytest.mark.slow
@@ -141,8 +180,10 @@ def test_components_of_variance_have_a_figure_and_a_table(folder: Path) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) -> None:
-    plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
-    del plain["datasets"]["tones"]
+    plain = values(pack_units=64)
+    del plain["variants"]["smaller"], plain["datasets"]["tones"]
+    slides = {"variants": ["original", "l2", "dropout"], "validated_on_test": ["l2"]}
+    plain["datasets"]["notes"]["training"] |= {"variants": ["original", "larger", "l2"], "lecture": slides}
     write_params(tmp_path / "params.yaml", plain)
 
     def run() -> str:
@@ -157,7 +198,7 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
     replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", role=role)]
     trained = Counter((run.tags["protocol"], run.tags["variant"], run.params.get("varied")) for run in replicas)
     expected = {("fair", variant, None): 3 for variant in ("original", "l2")} | {("fair", "larger", None): 2}
-    expected |= {("lecture", variant, None): 3 for variant in ("original", "l2")}
+    expected |= {("lecture", variant, None): 3 for variant in ("original", "l2", "dropout")}
     expected |= {("fair", v, source): 3 for v in ("original", "l2") for source in plan.SOURCES}
     assert trained == expected
     assert len(store.find_runs("notes", role="final")) == 3
