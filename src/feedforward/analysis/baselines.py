@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from scipy import special
-
-from feedforward.analysis import comparisons, statistics
+from feedforward.analysis import comparisons, intervals, statistics
 from feedforward.analysis.comparisons import Difference
-from feedforward.analysis.intervals import CONFIDENCE, Estimate
+from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import RunResult
-from feedforward.analysis.statistics import Summary
+from feedforward.analysis.statistics import STATISTICS, Summary
 
 COMPARED_STATISTICS = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
 
@@ -38,7 +36,7 @@ def find(results: Iterable[RunResult], dataset: str, variant: str, runs: Sequenc
     names = sorted({run.variant for run in baselines}, key=lambda name: (_skill(baselines, name), name))
     summary = {
         name: {
-            statistic: _with_test_interval(entry, statistics.sampling_error(baselines, name, statistic))
+            statistic: _with_test_interval(entry, statistic, statistics.sampling_error(baselines, name, statistic))
             for statistic, entry in estimates.items()
         }
         for name, estimates in statistics.summarize(baselines, names).items()
@@ -57,7 +55,9 @@ def _skill(results: Sequence[RunResult], name: str) -> float:
     return sum(run.get("best_val_accuracy", -run.get("best_val_mae", 0.0)) for run in runs) / max(1, len(runs))
 
 
-def _with_test_interval(entry: Estimate, error: float) -> Estimate:
+def _with_test_interval(entry: Estimate, statistic: str, error: float) -> Estimate:
     """The estimate with an interval over test samples, if they are the only source of variation."""
-    half = float(special.ndtri((1 + CONFIDENCE) / 2)) * error
-    return replace(entry, low=entry.mean - half, high=entry.mean + half) if entry.n == 1 and half else entry
+    if entry.n > 1 or not error:
+        return entry
+    low, high = intervals.over_samples(entry.mean, error, STATISTICS[statistic].bounds)
+    return replace(entry, low=low, high=high)

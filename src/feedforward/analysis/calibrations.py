@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feedforward.analysis.curves import Numbers, mean_interval
-from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate, t_quantile
+from feedforward.analysis.intervals import CONFIDENCE, SHARE, UNBOUNDED, Estimate, estimate, t_quantile
 from feedforward.analysis.run_result import RunResult
 
 LEAST_RISE = 0.005  # nats; for a smaller rise, the share that scaling removes is mostly noise
@@ -61,8 +61,8 @@ def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     rises = [_rise(run, "val_cross_entropy") for run in runs]
     scaled_rises = [_rise(run, "calibration/refinement") for run in runs]
     at_last_epoch = {
-        name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs])
-        for name in ("ece", "scaled_ece", "brier", "temperature")
+        name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs], bounds)
+        for name, bounds in (("ece", SHARE), ("scaled_ece", SHARE), ("brier", UNBOUNDED), ("temperature", UNBOUNDED))
     }
     diagrams = {
         stage: diagram
@@ -84,8 +84,8 @@ def _rise(run: RunResult, curve: str) -> float:
     return run.curves[curve][-1] - min(run.curves[curve])
 
 
-def _estimate(values: Sequence[float]) -> Estimate:
-    result = estimate(values)
+def _estimate(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -> Estimate:
+    result = estimate(values, bounds=bounds)
     assert result is not None  # there is at least one run
     return result
 
@@ -108,4 +108,4 @@ def _diagram(bins: Sequence[Sequence[Sequence[float]]]) -> Diagram | None:
     if len({len(rows) for rows in bins}) != 1:
         return None
     table = np.array(bins, float)  # shape (seeds, bins, 3)
-    return Diagram(table[:, :, 1].mean(axis=0), *mean_interval(table[:, :, 2].tolist()))
+    return Diagram(table[:, :, 1].mean(axis=0), *mean_interval(table[:, :, 2].tolist(), SHARE))

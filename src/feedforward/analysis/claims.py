@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from feedforward.analysis import comparisons, intervals, sequential, statistics
+from feedforward.analysis.intervals import UNBOUNDED
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.sequential import Interval
 from feedforward.analysis.statistics import STATISTICS
@@ -104,16 +105,20 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         return Verdict(dataset, claim, "undecided", None, 0, level, note="no seed has the statistic on both sides")
     statistic = STATISTICS[claim.statistic]
     sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
+    resolution = statistics.resolution(runs, claim.statistic)
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
-    history = sequential.confidence_sequence(values, level, statistic.resolution, sampling_error)
+    (least, greatest), value = statistic.bounds, claim.value
+    bounds = UNBOUNDED if value is None else (least - value, greatest - value)
+    sequence = sequential.confidence_sequence(values, level, resolution, sampling_error)
+    history = [entry.clip(*bounds) for entry in sequence]
     outcome = _outcome(claim, history[-1] if history else None, margin)
-    new_data = None if overlap is None else sequential.inflate(values, level, overlap, statistic.resolution)
+    new_data = None if overlap is None else sequential.inflate(values, level, overlap, resolution)
     mean = sum(values) / n
     boundary = _boundary(claim, mean)
-    p = sequential.p_value(values, boundary, statistic.resolution, sampling_error)
+    p = sequential.p_value(values, boundary, resolution, sampling_error)
     further_seeds, needs_samples = None, False
     if outcome == "undecided":
-        further_seeds = _further_seeds(values, boundary, level, statistic.resolution, sampling_error)
+        further_seeds = _further_seeds(values, boundary, level, resolution, sampling_error)
         needs_samples = sequential.is_limited_by_samples(mean - boundary, level, sampling_error)
     return Verdict(
         dataset,
@@ -124,7 +129,13 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         level,
         sum(left[seed] for seed in seeds) / n,
         sum(right[seed] for seed in seeds) / n,
-        intervals.estimate(values, overlap=overlap, sampling_error=sampling_error),
+        intervals.estimate(
+            values,
+            overlap=overlap,
+            sampling_error=sampling_error,
+            resolution=statistics.share_step(runs, claim.statistic),
+            bounds=bounds,
+        ),
         None if claim.right is None else _win_probabilities(values, left, right),
         tuple(history),
         None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),

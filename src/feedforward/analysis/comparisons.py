@@ -8,7 +8,7 @@ from feedforward.analysis import intervals, multiple_testing, sequential
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.sequential import Interval
-from feedforward.analysis.statistics import STATISTICS, overlap, sample
+from feedforward.analysis.statistics import STATISTICS, of_variant, overlap, resolution, sample, share_step
 
 LEVEL = 1 - CONFIDENCE  # error probability of a whole family of intervals
 
@@ -74,13 +74,13 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
     samples = {name: sample(runs, name, statistic) for name in {name for pair in pairs for name in pair}}
     values = {pair: paired_differences(samples[pair[0]], samples[pair[1]]) for pair in pairs}
     values = {pair: gaps for pair, gaps in values.items() if gaps}
-    resolution, ratio = STATISTICS[statistic].resolution, overlap(runs)
-    p_values = [intervals.p_value(gaps, 0.0, resolution) for gaps in values.values()]
+    step, ratio = resolution(runs, statistic), overlap(runs)
+    p_values = [intervals.p_value(gaps, 0.0, step) for gaps in values.values()]
     rows = []
     for (pair, gaps), p, corrected in zip(values.items(), p_values, multiple_testing.holm(p_values), strict=True):
-        mean = estimate(gaps, overlap=ratio)
+        mean = estimate(gaps, overlap=ratio, resolution=share_step(runs, statistic))
         assert mean is not None
-        history = sequential.confidence_sequence(gaps, LEVEL / len(values), resolution)
+        history = sequential.confidence_sequence(gaps, LEVEL / len(values), step)
         anytime = history[-1] if history else None
         paired = intervals.superiority(gaps, [0.0])
         unpaired = intervals.superiority([*samples[pair[0]].values()], [*samples[pair[1]].values()])
@@ -122,7 +122,7 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
         for v, values in samples.items()
     }
     order = sorted(samples, key=lambda v: -better_sign * means[v])
-    by_pair = _latest_intervals(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
+    by_pair = _latest_intervals(samples, list(itertools.combinations(order, 2)), resolution(runs, statistic))
     signs = {pair: sign(interval) for pair, interval in by_pair.items()}
     pairs = [(left, right) if s == better_sign else (right, left) for (left, right), s in signs.items() if s]
     worse = {loser for _, loser in pairs}
@@ -130,19 +130,17 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     order.remove(first)
     order.insert(0, first)
     equivalent = [v for v in tied if margin and _is_within(by_pair.get((first, v)) or by_pair.get((v, first)), margin)]
-    ratio = overlap(runs)
-    estimates = {v: estimate(samples[v].values(), overlap=ratio) for v in order}
     beaten = [v for v in order if (first, v) in pairs]
-    return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent, beaten)
+    return Ranking([(v, e) for v in order if (e := of_variant(runs, v, statistic))], tied, equivalent, beaten)
 
 
 def _latest_intervals(
-    samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], resolution: float
+    samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], step: float
 ) -> dict[tuple[str, str], Interval]:
     """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs."""
     histories = {
         (left, right): sequential.confidence_sequence(
-            paired_differences(samples[left], samples[right]), LEVEL / len(pairs), resolution
+            paired_differences(samples[left], samples[right]), LEVEL / len(pairs), step
         )
         for left, right in pairs
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from feedforward.analysis.curves import Numbers, mean_interval
-from feedforward.analysis.intervals import Estimate, estimate
+from feedforward.analysis.intervals import SHARE, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 
 SCORES = ("precision", "recall", "f1", "auc", "average_precision")
@@ -62,12 +62,12 @@ def summarize(runs: Sequence[RunResult]) -> Errors | None:
 
 def _scores(rows: Sequence[dict[str, float | None]]) -> dict[str, Estimate]:
     values = {name: [value for row in rows if (value := row[name]) is not None] for name in SCORES}
-    return {name: score for name in SCORES if (score := estimate(values[name]))}
+    return {name: score for name in SCORES if (score := estimate(values[name], bounds=SHARE))}
 
 
 def _curve(errors: Sequence[dict[str, Any]], name: str) -> Curve | None:
     rows = [entry[name] for entry in errors if name in entry]
-    return Curve(np.array(rows[0][0]), *mean_interval([y for _, y in rows])) if rows else None
+    return Curve(np.array(rows[0][0]), *mean_interval([y for _, y in rows], SHARE)) if rows else None
 
 
 def most_confused(confusion: Numbers, count: int) -> list[tuple[int, int, float]]:

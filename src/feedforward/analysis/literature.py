@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from scipy import special
-
-from feedforward.analysis.intervals import CONFIDENCE, Estimate
+from feedforward.analysis import intervals
+from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Published
 
@@ -27,8 +26,7 @@ def ceiling(dataset: Dataset, statistic: str) -> Published | None:
 
 def interval(published: Published) -> tuple[float, float]:
     """The 95 % interval of a published value; it accounts for the choice of test samples."""
-    half = float(special.ndtri((1 + CONFIDENCE) / 2)) * published.standard_error
-    return published.value - half, published.value + half
+    return intervals.over_samples(published.value, published.standard_error, STATISTICS[published.statistic].bounds)
 
 
 def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -> list[str]:

@@ -44,6 +44,14 @@ class Interval:
         right = math.inf if self.high is None else self.high
         return low <= left and right <= high
 
+    def clip(self, least: float, greatest: float) -> "Interval":
+        """The part between the least and the greatest value that the mean can have."""
+        return Interval(
+            self.n,
+            None if self.low is None else max(self.low, least),
+            None if self.high is None else min(self.high, greatest),
+        )
+
 
 def confidence_sequence(
     values: Sequence[float], level: float, resolution: float = 0.0, sampling_error: float = 0.0

@@ -1,12 +1,12 @@
 """Statistics of one run, and their values, means and intervals over seeds."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from feedforward.analysis.intervals import Estimate, estimate
+from feedforward.analysis.intervals import SHARE, UNBOUNDED, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.core.errors import DataError
 
@@ -17,6 +17,8 @@ class Statistic:
 
     role: the role of the runs for which it is defined. better: whether lower or higher values are better; None if
     neither. decimals: number of decimals in tables. resolution: step size of a discrete statistic; 0 if continuous.
+    counted_on: the split whose samples a share counts, so that its step size is 1 / number of samples. bounds: the
+    least and greatest possible values.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Statistic:
     decimals: int
     measure: Callable[[RunResult], float | None] | None = None
     resolution: float = 0.0
+    counted_on: Literal["validation", "test"] | None = None
+    bounds: tuple[float, float] = UNBOUNDED
 
     def of(self, run: RunResult) -> float | None:
         """The value for `run`; None if it is undefined."""
@@ -58,11 +62,27 @@ STATISTICS = {
     for statistic in (
         Statistic("best_val_cross_entropy", "lowest validation loss", "replica", "lower", 4),
         Statistic("best_epoch", "overfit epoch", "replica", None, 1, resolution=1.0),
-        Statistic("best_val_accuracy", "accuracy at the overfit epoch", "replica", "higher", 4),
+        Statistic(
+            "best_val_accuracy",
+            "accuracy at the overfit epoch",
+            "replica",
+            "higher",
+            4,
+            counted_on="validation",
+            bounds=SHARE,
+        ),
         Statistic("best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", 4),
         Statistic("generalization_gap", "generalization gap", "replica", "lower", 4),
         Statistic("last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4),
-        Statistic("last_val_accuracy", "accuracy at the last epoch", "replica", "higher", 4),
+        Statistic(
+            "last_val_accuracy",
+            "accuracy at the last epoch",
+            "replica",
+            "higher",
+            4,
+            counted_on="validation",
+            bounds=SHARE,
+        ),
         Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", 4),
         Statistic(
             "last_calibration_error",
@@ -71,6 +91,7 @@ STATISTICS = {
             "lower",
             4,
             last_value("calibration/ece"),
+            bounds=SHARE,
         ),
         Statistic(
             "last_brier_score", "Brier score at the last epoch", "replica", "lower", 4, last_value("calibration/brier")
@@ -78,9 +99,9 @@ STATISTICS = {
         Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4, rise),
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4, slope),
         Statistic("test_loss", "test loss", "final", "lower", 4),
-        Statistic("test_accuracy", "test accuracy", "final", "higher", 4),
-        Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4),
-        Statistic("test_f1", "F1 on test", "final", "higher", 4),
+        Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
+        Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4, bounds=SHARE),
+        Statistic("test_f1", "F1 on test", "final", "higher", 4, bounds=SHARE),
         Statistic("test_mae", "mean absolute error on test", "final", "lower", 4),
         Statistic("test_r2", "R² on test", "final", "higher", 4),
     )
@@ -115,34 +136,51 @@ def overlap(runs: Iterable[RunResult]) -> float | None:
     return max(ratios) if ratios and None not in ratios else None  # type: ignore[type-var]
 
 
+def resolution(runs: Iterable[RunResult], statistic: str) -> float:
+    """Step size of a discrete statistic; 0 if it is continuous."""
+    return share_step(runs, statistic) or STATISTICS[statistic].resolution
+
+
+def share_step(runs: Iterable[RunResult], statistic: str) -> float:
+    """1 / n for a share of n samples, with the smallest n of the runs; otherwise 0.
+
+    A share stands for a probability, which its steps hide, whereas an epoch is what it is.
+    """
+    split, role = STATISTICS[statistic].counted_on, STATISTICS[statistic].role
+    sizes = [run.samples[split] for run in runs if split and run.role == role and run.samples.get(split)]
+    return 1 / min(sizes) if sizes else 0.0
+
+
 def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> float:
-    """Standard error of a test metric over the test samples, as root mean square over final runs; 0 if not measured."""
-    squares = [
-        run.metrics[f"{statistic}_se"] ** 2
-        for run in runs
-        if run.variant == variant and run.role == "final" and f"{statistic}_se" in run.metrics
-    ]
+    """Standard error of a test metric of a variant's final runs; see `typical_error`."""
+    return typical_error([run.metrics for run in runs if run.variant == variant and run.role == "final"], statistic)
+
+
+def typical_error(metrics: Iterable[Mapping[str, float]], statistic: str) -> float:
+    """Standard error of a test metric over the test samples, as root mean square over runs; 0 if not measured."""
+    squares = [values[f"{statistic}_se"] ** 2 for values in metrics if f"{statistic}_se" in values]
     return float(np.sqrt(np.mean(squares))) if squares else 0.0
 
 
 Summary = dict[str, dict[str, Estimate]]  # variant → statistic → mean and intervals
 
 
+def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estimate | None:
+    """Mean and intervals of a statistic over the seeds of a variant; None if it is undefined for all of them."""
+    definition = STATISTICS[statistic]
+    return estimate(
+        sample(runs, variant, statistic).values(),
+        overlap=overlap(runs) if definition.role == "replica" else None,
+        sampling_error=sampling_error(runs, variant, statistic),
+        resolution=share_step(runs, statistic),
+        bounds=definition.bounds,
+    )
+
+
 def summarize(runs: Sequence[RunResult], variants: Iterable[str]) -> Summary:
     """Mean and intervals of each statistic that is defined for a variant, for each variant that has runs."""
-    ratio = overlap(runs)
     summary = {
-        variant: {
-            name: entry
-            for name, statistic in STATISTICS.items()
-            if (
-                entry := estimate(
-                    sample(runs, variant, name).values(),
-                    overlap=ratio if statistic.role == "replica" else None,
-                    sampling_error=sampling_error(runs, variant, name),
-                )
-            )
-        }
+        variant: {name: entry for name in STATISTICS if (entry := of_variant(runs, variant, name))}
         for variant in variants
     }
     return {variant: estimates for variant, estimates in summary.items() if estimates}

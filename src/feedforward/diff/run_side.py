@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from feedforward.analysis import intervals
 from feedforward.analysis.run_result import SCORES
+from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths, provenance
 from feedforward.core.errors import DataError
@@ -30,7 +32,6 @@ IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
 # metrics with one value per epoch, whose last values are not compared
 CURVES = {prefix + name for prefix in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
 ERROR = "_se"  # suffix of metrics that are standard errors
-NORMAL_QUANTILE = 1.959964  # for 0.975; a mean over thousands of test samples is approximately normally distributed
 CHARACTERS = 200  # shown of a raw sample
 
 
@@ -85,17 +86,16 @@ def _figures(run: LoggedRun) -> dict[str, Figure]:
         limits = {name: [metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
         return {name: Figure(metrics[name], *limits[name]) for name in sorted(means)}
     return {
-        name: _figure(value, metrics.get(f"{name}{ERROR}"))
+        name: _figure(name, value, metrics.get(f"{name}{ERROR}"))
         for name, value in sorted(metrics.items())
         if name not in CURVES and "/" not in name and not name.endswith(ERROR)
     }
 
 
-def _figure(value: float, standard_error: float | None) -> Figure:
-    if standard_error is None:
+def _figure(name: str, value: float, standard_error: float | None) -> Figure:
+    if standard_error is None or name not in STATISTICS:
         return Figure(value)
-    half_width = NORMAL_QUANTILE * standard_error
-    return Figure(value, value - half_width, value + half_width)
+    return Figure(value, *intervals.over_samples(value, standard_error, STATISTICS[name].bounds))
 
 
 # --- predictions -----------------------------------------------------------------------------

@@ -5,15 +5,12 @@ and its imports determine the metrics. The digest of their code is recorded with
 fingerprint.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from feedforward.data import manifest as manifest_file
-from feedforward.models import attribution, error_analysis, metrics
+from feedforward.models import attribution, error_analysis, metrics, sampling_errors
 from feedforward.models.numpy_network import Network
 
 
@@ -44,8 +41,8 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
 class FinalEvaluation:
     """The results of a final model on the test samples.
 
-    metrics: `test_…`; `test_loss_se` and `test_<score>_se` are standard errors over the test samples. hardest: the
-    samples that it gets most wrong (attribution.hardest). errors: see error_analysis.analyze.
+    metrics: `test_<name>` and `test_<name>_se`, its standard error over the test samples. hardest: the samples that it
+    gets most wrong (attribution.hardest). errors: see error_analysis.analyze.
     """
 
     metrics: dict[str, float]
@@ -67,17 +64,13 @@ def evaluate_on_test(dataset: str, network: Network) -> FinalEvaluation:
     score, scores = metrics.scores(network, logits, test.labels)
     if score == "mae":
         scores = scores * unit
-    values = {"test_loss": _mean(losses), "test_loss_se": _standard_error(losses)}
-    values |= {f"test_{score}": _mean(scores), f"test_{score}_se": _standard_error(scores)}
-    values |= {f"test_{name}": value for name, value in metrics.measure(network, logits, test.labels).items()}
+    of_score = sampling_errors.of_mean if score == "mae" else sampling_errors.of_accuracy
+    values = {"loss": float(losses.mean()), score: float(scores.mean())}
+    errors = {"loss": sampling_errors.of_mean(losses), score: of_score(scores)}
+    values |= metrics.measure(network, logits, test.labels)
+    errors |= sampling_errors.measure(network, logits, test.labels)
+    measured = {f"test_{name}": value for name, value in values.items()}
+    measured |= {f"test_{name}_se": errors[name] for name in values}
     is_class = not metrics.is_value(test.labels) and test.labels.ndim == 1
-    errors = error_analysis.analyze(network, logits, test.labels, mean, unit)
-    return FinalEvaluation(values, attribution.hardest(network, test) if is_class else [], errors)
-
-
-def _mean(values: Any) -> float:
-    return float(np.mean(values))
-
-
-def _standard_error(values: Any) -> float:
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+    details = error_analysis.analyze(network, logits, test.labels, mean, unit)
+    return FinalEvaluation(measured, attribution.hardest(network, test) if is_class else [], details)

@@ -11,6 +11,7 @@ from feedforward.models.numpy_network import Array, Network
 
 Labels = npt.NDArray[np.generic]
 Numbers = npt.NDArray[np.float64]
+Truths = npt.NDArray[np.bool_]
 
 
 def is_value(labels: Labels) -> bool:
@@ -53,6 +54,19 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
     if is_value(labels):
         r_squared = r2(np.asarray(labels, np.float64).reshape(-1), network.activate(logits)[:, 0])
         return {} if r_squared is None else {"r2": r_squared}
+    truths, probabilities, predictions = by_class(network, logits, labels)
+    columns = range(truths.shape[1])
+    areas = [auc(truths[:, k], probabilities[:, k]) for k in columns]
+    defined_areas = [area for area in areas if area is not None]
+    mean_f1 = float(np.mean([f1(truths[:, k], predictions[:, k]) for k in columns]))
+    return {"f1": mean_f1, **({"auc": float(np.mean(defined_areas))} if len(defined_areas) == len(areas) else {})}
+
+
+def by_class(network: Network, logits: Array, labels: Labels) -> tuple[Truths, Numbers, Truths]:
+    """(truths, probabilities, predictions) of each class or label as a yes–no question, shape (samples, questions).
+
+    Two classes are one question: whether a sample belongs to the second class.
+    """
     if labels.ndim == 2:
         probabilities, truths = network.activate(logits), np.asarray(labels, np.int64) > 0
         predictions = probabilities > 0.5
@@ -61,16 +75,12 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
         classes = np.arange(probabilities.shape[1])
         truths = labels.astype(np.int64)[:, None] == classes
         predictions = probabilities.argmax(axis=1)[:, None] == classes
-        if len(classes) == 2:  # the second class is the positive one
+        if len(classes) == 2:
             probabilities, truths, predictions = probabilities[:, 1:], truths[:, 1:], predictions[:, 1:]
-    columns = range(truths.shape[1])
-    areas = [auc(truths[:, k], probabilities[:, k]) for k in columns]
-    defined_areas = [area for area in areas if area is not None]
-    mean_f1 = float(np.mean([f1(truths[:, k], predictions[:, k]) for k in columns]))
-    return {"f1": mean_f1, **({"auc": float(np.mean(defined_areas))} if len(defined_areas) == len(areas) else {})}
+    return truths, probabilities, predictions
 
 
-def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
+def auc(truths: Truths, probabilities: Numbers) -> float | None:
     """Area under the ROC curve: the probability that a positive sample scores higher than a negative one.
 
     Ties count one half. Returns None unless there are both positive and negative samples.
@@ -87,7 +97,7 @@ def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
     return (ranks - positive * (positive + 1) / 2) / (positive * negative)
 
 
-def f1(truths: npt.NDArray[np.bool_], predictions: npt.NDArray[np.bool_]) -> float:
+def f1(truths: Truths, predictions: Truths) -> float:
     """Harmonic mean of precision and recall; 0 if no sample is positive and none is predicted to be positive.
 
     >>> f1(np.array([True, True, False]), np.array([True, False, False]))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from scipy.special import ndtri
 
-from feedforward.analysis import intervals
+from feedforward.analysis import intervals, statistics
+from feedforward.analysis.statistics import STATISTICS
 from feedforward.promotion.bundle import Description
 from feedforward.promotion.policy import Decision
 
@@ -127,15 +128,22 @@ def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
 
 
 def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
-    samples = _samples(facts.data, "test")
+    samples, own = _samples(facts.data, "test"), facts.own_test_metrics
+    names = [name for name in own if name in STATISTICS]
     rows: list[tuple[str, ...]] = []
-    for name, value in facts.own_test_metrics.items():
-        interval = (
-            _interval(*wilson(value, samples)) if name == "test_accuracy" and samples and _is_class(facts) else ""
+    for name in names:
+        interval = ""
+        if name == "test_accuracy" and samples and _is_class(facts):
+            interval = _interval(*wilson(own[name], samples))
+        elif error := own.get(f"{name}_se"):
+            interval = _interval(*intervals.over_samples(own[name], error, STATISTICS[name].bounds))
+        rows.append((name.replace("_", " "), f"{own[name]:.4f}", interval, f"this model, {samples} samples, once"))
+    for name in names:
+        mean = intervals.estimate(
+            [metrics[name] for metrics in facts.test_metrics if name in metrics],
+            sampling_error=statistics.typical_error(facts.test_metrics, name),
+            bounds=STATISTICS[name].bounds,
         )
-        rows.append((name.replace("_", " "), f"{value:.4f}", interval, f"this model, {samples} samples, once"))
-    for name in facts.own_test_metrics:
-        mean = intervals.estimate([metrics[name] for metrics in facts.test_metrics if name in metrics])
         if mean is not None and mean.low is not None and mean.high is not None:
             interval = _interval(mean.low, mean.high)
             rows.append((name.replace("_", " "), f"{mean.mean:.4f}", interval, f"mean over {mean.n} seeds"))

@@ -119,9 +119,13 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
 
 
 def multiline_cell(estimate: Estimate, decimals: int, seeds: int) -> str:
-    """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`."""
+    """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`.
+
+    If the interval ends at a bound of the statistic, it is the other side that counts.
+    """
     number = tables.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
     if estimate.low is None or estimate.high is None:
         return number + seeds_note
-    return f"{number}\n±{tables.number((estimate.high - estimate.low) / 2, decimals)}{seeds_note}"
+    half = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
+    return f"{number}\n±{tables.number(half, decimals)}{seeds_note}"

@@ -13,6 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Claim, Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import ParamsError
+from feedforward.models import sampling_errors
 from feedforward.reports import tables
 
 
@@ -165,6 +166,19 @@ def test_a_claim_that_seeds_cannot_decide_needs_test_samples(error: float, neede
     assert (verdict.needs_samples, verdict.further_seeds, tables.more_seeds(verdict)) == (bool(needed), None, needed)
     assert verdict.p is not None
     assert (verdict.outcome == "supported") == (not needed) == (verdict.p < 0.05)
+
+
+def test_a_perfect_result_on_17_test_samples_is_no_proof_of_more_than_95_percent() -> None:
+    params = with_claims(claim("higher", statistic="test_accuracy", left="original", right=None, value=0.95))
+    metrics = {"test_accuracy": 1.0, "test_accuracy_se": sampling_errors.of_accuracy(np.ones(17))}
+    dataset, samples = next(iter(params.datasets)), {"train": 83, "test": 17}
+    runs = [RunResult(dataset, "original", s, "fair", "final", {}, metrics, "0", samples=samples) for s in range(5)]
+    [verdict] = claims.judge(runs, params)
+    assert (verdict.outcome, verdict.needs_samples) == ("undecided", True)
+    assert verdict.interval is not None
+    assert verdict.interval.low is not None
+    assert verdict.interval.low < 0.87 - 0.95  # a share of 0.84 is right 17 times in a row with a probability of 5 %
+    assert verdict.interval.high == verdict.difference.high == pytest.approx(1 - 0.95)  # type: ignore[union-attr]
 
 
 def test_a_claim_is_harder_to_decide_if_there_are_more_claims() -> None:

@@ -1,5 +1,6 @@
 """Differences are paired by seed; a variant is called better only if the shared seeds show it."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -41,6 +42,19 @@ def test_p_value_is_continuous_when_all_differences_agree() -> None:
         for last_value in (12.0, 12.001)
     ]
     assert constant[0].p == pytest.approx(nearly_constant[0].p, rel=0.01)
+
+
+def test_equal_differences_of_an_accuracy_are_not_certain_with_two_seeds() -> None:
+    runs = [
+        dataclasses.replace(run, samples={"train": 256, "validation": 64})
+        for run in runs_of("best_val_accuracy", a=[0.75, 0.75], b=[0.75 - 1 / 64] * 2)
+    ]
+    [difference] = comparisons.differences(runs, [("a", "b")], "best_val_accuracy")
+    assert difference.p is not None
+    assert difference.p > 0.1
+    assert difference.estimate.low is not None
+    assert difference.estimate.low < 0
+    assert difference.sign == 0
 
 
 def test_ranking_lists_variants_that_cannot_be_distinguished_from_the_best() -> None:

@@ -1,5 +1,7 @@
 """Mean curves over seeds, and the range shown on the vertical axis."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from synthetic_runs import Shape, replica_run
@@ -30,6 +32,15 @@ def test_band_of_one_seed_is_its_curve() -> None:
     assert band.low is None
     assert band.mean.tolist() == [0.5, 0.4]
     assert mean_band([run_with([0.5])], "a", "loss") is None
+
+
+def test_band_of_an_accuracy_ends_at_1() -> None:
+    runs = [dataclasses.replace(run_with([]), seed=seed, curves={"val_accuracy": [0.9 + seed / 10]}) for seed in (0, 1)]
+    band = mean_band(runs, "a", "val_accuracy")
+    assert band is not None
+    assert band.low is not None
+    assert band.high is not None
+    assert (band.low.tolist(), band.high.tolist()) == ([pytest.approx(0.95 - 12.706 * 0.05, abs=1e-3)], [1.0])
 
 
 def test_band_ends_with_the_shortest_curve() -> None:

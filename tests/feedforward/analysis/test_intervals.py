@@ -80,6 +80,23 @@ def test_p_value_is_continuous_when_all_seeds_agree() -> None:
     assert intervals.p_value([0.0, 0.0, 0.0]) == 1.0
 
 
+def test_values_that_coincide_in_steps_are_not_certain() -> None:
+    """Two seeds with the same accuracy on 64 samples may differ by less than one sample."""
+    equal = intervals.estimate([0.75, 0.75], overlap=0.25, resolution=1 / 64)
+    assert equal is not None
+    assert (equal.low, equal.high) == (pytest.approx(0.75 - 0.0405, abs=1e-4), pytest.approx(0.75 + 0.0405, abs=1e-4))
+    assert equal.new_low is not None
+    assert equal.new_low < 0.75 - 0.04
+    assert intervals.estimate([0.5, 0.75], resolution=1 / 64) == intervals.estimate([0.5, 0.75])
+
+
+def test_intervals_end_at_the_bounds_of_a_share() -> None:
+    share = intervals.estimate([0.98, 1.0, 1.0], overlap=0.25, sampling_error=0.05, bounds=intervals.SHARE)
+    assert share is not None
+    assert (share.high, share.new_high) == (1, 1)
+    assert intervals.over_samples(0.02, 0.05, intervals.SHARE) == (0, pytest.approx(0.118, abs=1e-4))
+
+
 def test_interquartile_mean_ignores_a_seed_that_failed() -> None:
     assert intervals.interquartile_mean([0.28, 0.28, 0.28, 9.0]) == pytest.approx(0.28)
     values = np.random.default_rng(0).normal(size=16).tolist()

@@ -78,6 +78,21 @@ def test_interval_of_a_final_model_includes_the_sampling_error_if_it_was_measure
     assert narrow.high - narrow.mean < 0.0001
 
 
+def test_accuracies_have_the_step_size_of_the_smallest_split() -> None:
+    runs = [dataclasses.replace(run_with([1.0], seed=n), samples={"train": 200, "validation": n}) for n in (50, 40)]
+    assert statistics.resolution(runs, "best_val_accuracy") == 1 / 40
+    assert statistics.resolution(runs, "test_accuracy") == 0  # there is no final run
+    assert statistics.resolution(runs, "best_epoch") == 1
+
+
+@pytest.mark.parametrize("name", [name for name, entry in statistics.STATISTICS.items() if entry.role == "final"])
+def test_every_test_metric_has_a_sampling_error_in_its_interval(name: str) -> None:
+    runs = [RunResult("d", "a", s, "fair", "final", {}, {name: 0.9, f"{name}_se": 0.1}, "0") for s in range(3)]
+    estimate = statistics.summarize(runs, ["a"])["a"][name]
+    assert estimate.low == pytest.approx(0.9 - 1.96 * 0.1, abs=1e-4)
+    assert estimate.high == (1 if name in ("test_accuracy", "test_auc", "test_f1") else pytest.approx(1.096, abs=1e-4))
+
+
 def test_select_returns_the_runs_of_one_protocol() -> None:
     params = load_params()
     runs = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")

@@ -20,6 +20,7 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split, Subset
 from feedforward.experiments import evaluation, parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
+from feedforward.models import sampling_errors
 from feedforward.reports import figure_style
 from feedforward.training import trainer
 
@@ -186,9 +187,9 @@ def test_final_run_has_test_metrics_and_logs_the_trained_model(small_store: "Sto
     assert metrics["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
     accuracy = result.metrics["test_accuracy"]
-    expected = np.sqrt(accuracy * (1 - accuracy) / (TEST - 1))  # the standard error of a proportion
-    assert result.metrics["test_accuracy_se"] == pytest.approx(expected)
-    assert result.metrics["test_loss_se"] > 0
+    correct = np.repeat([1.0, 0.0], [round(accuracy * TEST), round((1 - accuracy) * TEST)])
+    assert result.metrics["test_accuracy_se"] == pytest.approx(sampling_errors.of_accuracy(correct))
+    assert all(result.metrics[f"test_{name}_se"] > 0 for name in ("loss", "f1", "auc"))
 
 
 @pytest.mark.slow

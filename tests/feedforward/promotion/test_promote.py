@@ -97,6 +97,9 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert f"divided by the temperature {served.network.temperature:.4f}" in card
     assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
+    for name in ("accuracy", "auc", "f1", "loss"):
+        assert re.search(rf"\| test {name} \| [\d.]+ \| \[[\d.]+, [\d.]+\] \| this model, ", card)
+    assert "test auc se" not in card
 
     repeated = promote.promote(lenient, NAME)
     assert not repeated.decision.promoted
