@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from prepared_data import file_digests, images, prepare, put_images, put_texts, reviews, store_correction
 
+from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
 from feedforward.data import feedback, preparation, validation_split
@@ -109,11 +110,16 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     assert training.labels[added].tolist() == [1, 0]
 
 
-def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
+def pictures(root: Path) -> Dataset:
+    """Put the files of an image dataset in place, and return the dataset with bounds that samples of 4 × 4 meet."""
     put_images(root)
     dataset = images()
     expectations = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})
-    dataset = dataset.model_copy(update={"expectations": expectations})
+    return dataset.model_copy(update={"expectations": expectations})
+
+
+def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
+    dataset = pictures(root)
     prepare("digits", dataset)
     pixels = np.arange(16, dtype=np.uint8)
     store_correction("digits", "7", pixels=pixels, height=4, width=4)
@@ -128,8 +134,7 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
 
 
 def test_collected_images_of_a_former_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    put_images(root)
-    dataset = images()
+    dataset = pictures(root)
     prepare("digits", dataset)
     store_correction("digits", "7", pixels=np.arange(16, dtype=np.uint8), height=4, width=4)
     feedback.take("digits", dataset, collect=True)
