@@ -81,7 +81,7 @@ def serve(
 ) -> None:
     """Serve predictions over HTTP, with a playground page, health checks and metrics.
 
-    A new champion is served without a restart.
+    A new champion is served without a restart. Changes of params.yaml take effect after a restart.
     """
     from feedforward.config.schema import load_params
     from feedforward.core import processes

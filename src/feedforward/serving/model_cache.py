@@ -92,7 +92,7 @@ class ModelCache:
 
     def _refresh(self, name: str) -> None:
         try:
-            version = model_versions.find(name, self._alias)
+            version = model_versions.find(name, self._alias, is_known=name in self._champions)
         except TrackingError:
             is_unknown = self._alias == CHAMPION and name not in self._champions
             if is_unknown and (last := model_versions.last_known_champion(name)):

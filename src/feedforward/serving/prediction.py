@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.config.schema import Dataset
+from feedforward.config.schema import Dataset, load_params
 from feedforward.core.errors import DataError, FeedforwardError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer, word_pairs
 from feedforward.data.readers.text_encoder import TextEncoder
@@ -97,7 +97,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
 
     Raises:
         NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed.
-        TrackingError: the registry does not answer.
+        ParamsError: it does not fit `dataset`, and params.yaml is invalid. TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
@@ -110,6 +110,9 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
             f"{version.name}: is a model for {served.description.dataset}; run `feedforward promote {name}`"
         )
     if dataset is not None and (problem := compatibility.mismatch(served, dataset)):
+        if load_params().datasets.get(name) != dataset:  # only in a service, which has read the file at its start
+            reason = f"datasets.{name} in params.yaml has changed since the service started"
+            raise NothingToServe(f"{version.name} cannot be served: {reason}; restart the service")
         reason = f"{version.name} does not match this dataset: {problem}"
         raise NothingToServe(f"{reason}; run `feedforward promote {name}`")
     return LoadedVersion(version, served)

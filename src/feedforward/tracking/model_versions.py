@@ -26,16 +26,18 @@ from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 log = logging.getLogger(__name__)
 
 
-def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
+def find(dataset: str, alias_or_number: str | int = CHAMPION, is_known: bool = False) -> Version | None:
     """Return the version with the given alias or number, or None if there is none.
 
+    is_known: the caller has found a version before, so there is a database.
+
     Raises:
-        TrackingError: the store does not answer.
+        TrackingError: the store does not answer, or there is no database although the version is known.
     """
     uri = settings.tracking_uri()
     if uri.startswith(settings.SQLITE):
         database = Path(uri.removeprefix(settings.SQLITE))
-        if not database.is_file():
+        if not database.is_file() and not is_known:
             return None
         with _reporting_errors(database):
             return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), alias_or_number)

@@ -4,6 +4,7 @@ import base64
 import math
 import re
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,9 +14,11 @@ import registered
 from live_service import GLAD, SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
+from small_data import params_with, write_params
 from waiting import until
 
 from feedforward.config.schema import Params
+from feedforward.core import paths
 from feedforward.models import network_files
 from feedforward.promotion import bundle
 from feedforward.serving import prediction
@@ -172,10 +175,41 @@ def test_answer_lists_values_unseen_in_training(small: Params, small_store: "Sto
         assert unseen["warnings"] == ["school=west: does not occur in the training data and is ignored"]
 
 
+def change_labels() -> Params:
+    """Change the labels of `notes` in params.yaml, and return the new parameters."""
+    changed = params_with(f"datasets/{NAME}/labels", ["bad", "good"])
+    write_params(paths.params(), changed.model_dump(mode="json", exclude_unset=True))
+    return changed
+
+
 def test_a_champion_with_different_labels_is_not_served(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
-    notes = small.datasets[NAME].model_copy(update={"labels": ("bad", "good")})
-    with LiveService(small.model_copy(update={"datasets": {NAME: notes}})) as served:
+    changed = change_labels()
+    with LiveService(changed) as served:
         answer = served.ask(GLAD)
         assert answer.status_code == 503
         assert "its labels are sad, glad, params.yaml says bad, good" in answer.json()["error"]
+
+
+@pytest.mark.proves("A service that needs a restart to serve a new champion says so, and serves the old one until then")
+def test_a_champion_for_labels_that_were_changed_after_the_start_needs_a_restart(
+    served: LiveService, small_store: "Store"
+) -> None:
+    changed = change_labels()
+    registered.champion_with_labels(small_store, "bad", "good")
+    reason = "datasets.notes in params.yaml has changed since the service started; restart the service"
+    until(lambda: reason in served.client.get("/ready").json()["problems"].get(NAME, ""))
+    assert served.ask(GLAD).json()["version"] == 1
+    with LiveService(changed) as restarted:
+        assert restarted.ask(GLAD).json()["predictions"][0]["label"] == "good"
+
+
+@pytest.mark.proves("A loaded champion keeps serving while the tracking database is missing")
+def test_a_missing_database_does_not_remove_a_loaded_champion(served: LiveService, tmp_path: Path) -> None:
+    database = paths.store() / "mlflow.db"
+    database.rename(tmp_path / "away.db")
+    until(lambda: "cannot be read" in served.client.get("/ready").json()["problems"].get(NAME, ""))
+    assert served.ask(GLAD).status_code == 200
+    (tmp_path / "away.db").rename(database)
+    until(lambda: not served.client.get("/ready").json()["problems"])
+    assert served.ask(GLAD).json()["version"] == 1
