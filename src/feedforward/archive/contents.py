@@ -5,11 +5,12 @@
     LICENSE                                          license of the pipeline
     data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
     data/vectorized/NAME/manifest.json               digests of the data, not the data
-    reports/                                         comparison, validation, sweeps, decisions
+    reports/                                         comparison, validation; sweeps and verdicts of `decide`
     models/NAME/NUMBER/                              the champion and its card
     models/NAME/decisions.jsonl                      every promotion decision for the dataset
     versions.json                                    commit, libraries and kind of CPU
 
+Sweeps, verdicts and baselines of other parameters, claims, data or datasets than those of params.yaml are left out.
 The files of a model and its card are copied unchanged. In all other text files, secrets and local absolute paths are
 replaced.
 """
@@ -25,13 +26,14 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact_json
+from feedforward.experiments import decision, sweep_basis
 from feedforward.promotion import audit_log, version_bundles
 from feedforward.tracking import model_version, model_versions
 
 PIPELINE = "dvc.yaml"
 RENAMED = {PIPELINE: ro_crate.WORKFLOW}
 SINGLE_FILES = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
-FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
+FOLDERS = ("reports/comparison", "reports/validation")
 TEXT_SUFFIXES = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
 CARD = "card"  # folder among a version's artifacts; contains card.md
 
@@ -43,15 +45,14 @@ def gather(params: Params) -> dict[str, bytes]:
         DataError: there are no results yet, they were not made with this params.yaml, or a model was tampered with.
         TrackingError: the registry does not answer.
     """
-    files = dict(_workspace_files(params))
-    if not any(name.startswith("data/trained/") for name in files) or ro_crate.WORKFLOW not in files:
-        results = paths.trained(params.protocols[0])
+    results = paths.trained(params.protocols[0])
+    if not results.is_file() or not (paths.root() / PIPELINE).is_file():
         raise DataError(
             f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"
         )
     last_run.check(params, PIPELINE)
     local = _local_paths(params)
-    cleaned = {name: _clean(name, content, local) for name, content in files.items()}
+    cleaned = {name: _clean(name, content, local) for name, content in _workspace_files(params)}
     models = dict(file for name in params.datasets for file in _registry_files(name, local))
     versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
     return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
@@ -61,14 +62,19 @@ def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     root = paths.root()
     candidates = [root / name for name in SINGLE_FILES]
     candidates += [paths.trained(protocol) for protocol in params.protocols]
+    candidates += [paths.baselines(name) for name in params.datasets]
     candidates += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
-    for folder in FOLDERS:
-        candidates += sorted((root / folder).rglob("*"))
+    decided = [paths.decision(name) for name in params.datasets if decision.is_current(params, name)]
+    sweeps = [path.parent for path in sorted(paths.sweeps().glob("*/sweep.json"))]
+    swept = [folder for folder in sweeps if sweep_basis.is_current(folder, params)]
+    for folder in (*(root / name for name in FOLDERS), *decided, *swept):
+        candidates += sorted(folder.rglob("*"))
     for path in candidates:
         name = path.relative_to(root).as_posix()
-        is_hidden = any(part.startswith(".") for part in name.split("/"))  # such as .gitignore and .DS_Store
-        is_temporary = name.endswith(atomic_files.TEMPORARY_SUFFIX)
-        if path.is_file() and not (path.is_symlink() or is_hidden or is_temporary):
+        is_ours = not any(
+            part.startswith(".") or part.endswith(atomic_files.TEMPORARY_SUFFIX) for part in name.split("/")
+        )
+        if path.is_file() and not path.is_symlink() and is_ours:  # not .gitignore, .DS_Store
             yield RENAMED.get(name, name), path.read_bytes()
 
 

@@ -32,6 +32,8 @@ ABOUT = {
     REPORT: "The comparison of the variants, with intervals and verdicts.",
     "versions.json": "Commit, libraries and kind of CPU.",
 }
+# What the run wrote; sweeps, verdicts of `decide` and promotions come from other commands
+RESULTS = ("data/baselines/", "data/trained/", "reports/comparison/", "reports/validation/")
 Entity = dict[str, Any]
 
 
@@ -41,9 +43,7 @@ def describe(sizes: Mapping[str, int], datasets: Mapping[str, str], published: s
     sizes: size in bytes of each file, by name. datasets: titles by name. published: an ISO 8601 date. software: the
     version of feedforward.
     """
-    results = sorted(
-        name for name in sizes if name.startswith(("data/trained/", "data/baselines/", "reports/", "models/"))
-    )
+    results = sorted(name for name in sizes if name.startswith(RESULTS))
     inputs = [PARAMETERS, *(f"data/raw/{name}/croissant.json" for name in datasets)]
     files = [_file(name, size) for name, size in sorted(sizes.items())]
     return {

@@ -89,9 +89,14 @@ def backtest(dataset: str) -> Path:
     return root() / "reports" / "backtests" / dataset
 
 
+def sweeps() -> Path:
+    """Folder with one folder for each sweep."""
+    return root() / "reports" / "sweeps"
+
+
 def sweep(dataset: str, fields: str) -> Path:
     """Folder with the figure and the table of the last sweep. fields: names of the swept fields, joined by "+"."""
-    return root() / "reports" / "sweeps" / f"{dataset}-{fields}"
+    return sweeps() / f"{dataset}-{fields}"
 
 
 def dvc_cache() -> Path:

@@ -54,16 +54,29 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
 
 
 def load_saved(params: Params, dataset: str) -> tuple[str, bytes] | None:
-    """Load the table (Markdown) and the plot (PNG) that `write` wrote last; None if it wrote none for this dataset.
+    """Load the table (Markdown) and the plot (PNG) that `write` wrote last; None if `is_current` is false.
 
-    Also None, after a warning, if the claims, the parameters of the runs or the data are not those of now.
+    Raises:
+        DataError: the data are not vectorized.
+    """
+    if not is_current(params, dataset):
+        return None
+    folder = paths.decision(dataset)
+    _, table = (folder / TABLE).read_text(encoding="utf-8").split("\n\n", 1)
+    return table.rpartition("\n\n")[0] + "\n\n", (folder / FIGURE).read_bytes()
+
+
+def is_current(params: Params, dataset: str) -> bool:
+    """Whether `write` wrote verdicts for this dataset with the claims, the parameters of the runs and the data of now.
+
+    If they have changed since, a warning says so.
 
     Raises:
         DataError: the data are not vectorized.
     """
     folder = paths.decision(dataset)
     if not (folder / TABLE).is_file():
-        return None
+        return False
     if _recorded_basis(folder) != _basis(params, dataset):
         log.warning(
             "%s: the saved decision is left out, because claims, parameters or data have changed since; run"
@@ -71,9 +84,8 @@ def load_saved(params: Params, dataset: str) -> tuple[str, bytes] | None:
             folder,
             dataset,
         )
-        return None
-    _, table = (folder / TABLE).read_text(encoding="utf-8").split("\n\n", 1)
-    return table.rpartition("\n\n")[0] + "\n\n", (folder / FIGURE).read_bytes()
+        return False
+    return True
 
 
 def _basis(params: Params, dataset: str) -> str:

@@ -11,7 +11,7 @@ from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS, Summary
-from feedforward.experiments import optuna_search
+from feedforward.experiments import optuna_search, sweep_basis
 from feedforward.experiments.search_space import Point
 from feedforward.experiments.search_space import text as text_of
 from feedforward.experiments.sweep import FIRST_FRESH_SEED, STATISTIC, Sweep
@@ -130,6 +130,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as JSON-serializable values."""
+        sweep, points = self.sweep, [self.points[name] for name in self.summary]
         trials = [
             {"values": self.points[name], **{key: dataclasses.asdict(value) for key, value in estimates.items()}}
             for name, estimates in self.summary.items()
@@ -139,6 +140,7 @@ class Outcome:
             "variant": self.sweep.variant,
             "statistic": self.sweep.statistic,
             "seeds": self.sweep.seeds,
+            "basis": sweep_basis.digest(sweep.params, sweep.dataset, sweep.variant, points),
             "trials": trials,
             "best": self.points[self.ranking.order[0][0]],
             "not_told_from_best": [self.points[name] for name in self.ranking.tied],

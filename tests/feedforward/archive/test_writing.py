@@ -110,24 +110,24 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["plot (1).png"], "must not contain the name 'reports/sweeps/plot (1).png'; rename it"),
-        (["plot.svg"], "must not contain the name 'reports/sweeps/plot.svg'; rename it"),
+        (["plot (1).png"], "must not contain the name 'reports/comparison/plot (1).png'; rename it"),
+        (["plot.svg"], "must not contain the name 'reports/comparison/plot.svg'; rename it"),
         (["a.png", "A.png"], "has two files with the same name; rename it"),
     ],
     ids=["characters", "ending", "case"],
 )
 def test_a_name_that_import_would_refuse_is_not_exported(workspace: Path, names: list[str], message: str) -> None:
     for name in names:
-        atomic_files.write_text(workspace / "reports" / "sweeps" / name, "x")
+        atomic_files.write_text(workspace / "reports" / "comparison" / name, "x")
     with pytest.raises(DataError) as caught:
         writing.collect(load_params())
     assert message in str(caught.value)
 
 
-def test_hidden_files_are_not_exported(workspace: Path) -> None:
+def test_hidden_and_temporary_files_are_not_exported(workspace: Path) -> None:
     before = writing.collect(load_params())
-    for name in (".gitignore", "notes-size/.DS_Store", ".hidden/a.md"):
-        atomic_files.write_text(workspace / "reports" / "sweeps" / name, "x")
+    for name in (".gitignore", "plots/.DS_Store", ".hidden/a.md", "a.md.partial", "plots.partial/a.md"):
+        atomic_files.write_text(workspace / "reports" / "comparison" / name, "x")
     assert writing.collect(load_params()) == before
 
 
@@ -150,7 +150,9 @@ def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:
     [run] = [entity for entity in crate.get_entities() if entity.type == "CreateAction"]
     assert run["instrument"] is crate.mainEntity
     assert {entity.id for entity in run["object"]} >= {"params.yaml", "data/raw/notes/croissant.json"}
-    assert {entity.id for entity in run["result"]} >= {"data/trained/fair.json", "reports/comparison/index.html"}
+    results = {entity.id for entity in run["result"]}
+    assert results >= {"data/trained/fair.json", "reports/comparison/index.html"}
+    assert not any(name.startswith("models/") for name in results)  # a champion may come from an earlier run
     parts = {entity.id for entity in crate.root_dataset["hasPart"]}
     unpacked_files = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert parts == unpacked_files - {"ro-crate-metadata.json", "digests.json"}
