@@ -256,11 +256,14 @@ def summary_table(findings: "Findings") -> str:
 
 def test_scores(findings: "Findings") -> str:
     """The final model's scores on the test split as Markdown, one per line."""
+    from feedforward.analysis.statistics import STATISTICS
     from feedforward.reports import tables
 
     estimates = findings.summary[findings.baseline]
     names = [name for name in tables.FINAL if name in estimates]
-    return "  \n".join(f"{tables.SHORT_LABELS[name]}: {tables.interval(estimates[name], 4)}" for name in names)
+    return "  \n".join(
+        f"{tables.SHORT_LABELS[name]}: {tables.interval(estimates[name], STATISTICS[name].decimals)}" for name in names
+    )
 
 
 # --- prediction ------------------------------------------------------------------------------

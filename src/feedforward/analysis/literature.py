@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from feedforward.analysis import intervals
 from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.numerals import number
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Published
 
@@ -37,10 +38,10 @@ def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -
     """
     lines = []
     for statistic, estimate in estimates.items():
-        best = ceiling(dataset, statistic)
-        if best is not None and _margin(estimate, best, STATISTICS[statistic].better == "lower") > 0:
-            result = f"{STATISTICS[statistic].label} {estimate.mean:.4f}"
-            published = f"{best.value:.4f} of {best.model} ({best.features}; {best.source})"
+        best, definition = ceiling(dataset, statistic), STATISTICS[statistic]
+        if best is not None and _margin(estimate, best, definition.better == "lower") > 0:
+            result = f"{definition.label} {number(estimate.mean, definition.decimals)}"
+            published = f"{number(best.value, definition.decimals)} of {best.model} ({best.features}; {best.source})"
             lines.append(
                 f"{name}: {result} is better than the best published result, {published}, by more than chance explains:"
                 " look for a leak"

@@ -16,7 +16,8 @@ class Statistic:
     """A number that describes one run: computed by `measure`, or by default the metric of the same name.
 
     role: the role of the runs for which it is defined. better: whether lower or higher values are better; None if
-    neither. decimals: number of decimals in tables. resolution: step size of a discrete statistic; 0 if continuous.
+    neither. decimals: number of decimals in tables; None for four significant digits, because the statistic is in the
+    unit of the target. resolution: step size of a discrete statistic; 0 if continuous.
     counted_on: the split whose samples a share counts, so that its step size is 1 / number of samples. bounds: the
     least and greatest possible values.
     """
@@ -25,7 +26,7 @@ class Statistic:
     label: str
     role: Literal["replica", "final"]
     better: Literal["lower", "higher"] | None
-    decimals: int
+    decimals: int | None
     measure: Callable[[RunResult], float | None] | None = None
     resolution: float = 0.0
     counted_on: Literal["validation", "test"] | None = None
@@ -71,7 +72,7 @@ STATISTICS = {
             counted_on="validation",
             bounds=SHARE,
         ),
-        Statistic("best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", 4),
+        Statistic("best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", None),
         Statistic("generalization_gap", "generalization gap", "replica", "lower", 4),
         Statistic("last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4),
         Statistic(
@@ -83,7 +84,7 @@ STATISTICS = {
             counted_on="validation",
             bounds=SHARE,
         ),
-        Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", 4),
+        Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", None),
         Statistic(
             "last_calibration_error",
             "calibration error at the last epoch",
@@ -102,7 +103,7 @@ STATISTICS = {
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
         Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4, bounds=SHARE),
         Statistic("test_f1", "F1 on test", "final", "higher", 4, bounds=SHARE),
-        Statistic("test_mae", "mean absolute error on test", "final", "lower", 4),
+        Statistic("test_mae", "mean absolute error on test", "final", "lower", None),
         Statistic("test_r2", "R² on test", "final", "higher", 4),
     )
 }

@@ -149,5 +149,9 @@ def _figure(outcome: Outcome) -> bytes:
     samples = [outcome.samples(name) for name in names]
     if len(columns) == 2 and not sweep.trials:
         means = [intervals.estimate(values).mean for values in samples]  # type: ignore[union-attr]
-        return png(sweep_figures.heat_map(columns, means, title, sweep.seeds, sweep.better))
+        return png(
+            sweep_figures.heat_map(
+                columns, means, title, sweep.seeds, sweep.better, STATISTICS[sweep.statistic].decimals
+            )
+        )
     return png(sweep_figures.against_values(columns, samples, title, outcome.label))

@@ -10,6 +10,7 @@ from feedforward.analysis import intervals, statistics
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.promotion.bundle import Description
 from feedforward.promotion.policy import Decision
+from feedforward.reports import tables
 
 LIMITATIONS = {
     "text": (
@@ -132,12 +133,13 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
     names = [name for name in own if name in STATISTICS]
     rows: list[tuple[str, ...]] = []
     for name in names:
-        interval = ""
+        limits, decimals = None, STATISTICS[name].decimals
         if name == "test_accuracy" and samples and _is_class(facts):
-            interval = _interval(*wilson(own[name], samples))
+            limits = wilson(own[name], samples)
         elif error := own.get(f"{name}_se"):
-            interval = _interval(*intervals.over_samples(own[name], error, STATISTICS[name].bounds))
-        rows.append((name.replace("_", " "), f"{own[name]:.4f}", interval, f"this model, {samples} samples, once"))
+            limits = intervals.over_samples(own[name], error, STATISTICS[name].bounds)
+        value, interval = tables.number(own[name], decimals), tables.span(*limits, decimals) if limits else ""
+        rows.append((name.replace("_", " "), value, interval, f"this model, {samples} samples, once"))
     for name in names:
         mean = intervals.estimate(
             [metrics[name] for metrics in facts.test_metrics if name in metrics],
@@ -145,8 +147,9 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
             bounds=STATISTICS[name].bounds,
         )
         if mean is not None and mean.low is not None and mean.high is not None:
-            interval = _interval(mean.low, mean.high)
-            rows.append((name.replace("_", " "), f"{mean.mean:.4f}", interval, f"mean over {mean.n} seeds"))
+            decimals = STATISTICS[name].decimals
+            value, interval = tables.number(mean.mean, decimals), tables.span(mean.low, mean.high, decimals)
+            rows.append((name.replace("_", " "), value, interval, f"mean over {mean.n} seeds"))
     return rows
 
 

@@ -48,7 +48,12 @@ def curve_kinds(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
     kinds = {f"{part}{name}": f"{'validation' if part else 'training'} {label}"
              for name, label in labels.items() for part in ("val_", "")}  # fmt: skip
     return [
-        {"key": key, "label": label, "decimals": 4, "falls": not key.endswith("accuracy")}
+        {
+            "key": key,
+            "label": label,
+            "decimals": None if key.endswith("mae") else 4,
+            "falls": not key.endswith("accuracy"),
+        }
         for key, label in kinds.items()
         if key in names
     ]

@@ -29,7 +29,7 @@ class Mark:
     source: str = ""
 
 
-def chart(marks: Sequence[Mark], title: str, decimals: int, wide: bool) -> Markup:
+def chart(marks: Sequence[Mark], title: str, decimals: int | None, wide: bool) -> Markup:
     """One row per value, the largest first; a vertical line at the value of the variant.
 
     wide: whether names are next to the axis instead of above each value.
@@ -55,7 +55,7 @@ def _is_far(mark: Mark, rows: Sequence[Mark]) -> bool:
     """Whether a baseline is so far from the other values that it would leave no room for their differences."""
     core = [other.value for other in rows if other.kind != "baseline"]
     core = core if len(core) > 1 else [other.value for other in rows]
-    reach = FAR * max(max(core) - min(core), 1e-9)
+    reach = FAR * max(max(core) - min(core), 1e-9 * max(map(abs, core)))
     return mark.kind == "baseline" and not min(core) - reach <= mark.value <= max(core) + reach
 
 
@@ -69,7 +69,7 @@ def _scale(canvas: Canvas, drawn: Sequence[Mark]) -> None:
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, signed(step))
 
 
-def _row(canvas: Canvas, mark: Mark, middle: int, decimals: int, is_far: bool) -> None:
+def _row(canvas: Canvas, mark: Mark, middle: int, decimals: int | None, is_far: bool) -> None:
     text = number(mark.value, decimals)
     if is_far:
         left = mark.value < canvas.x0

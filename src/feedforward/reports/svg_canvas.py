@@ -34,10 +34,11 @@ class Canvas:
 
 def ticks(low: float, high: float, most: int) -> list[float]:
     """Equally spaced round numbers that enclose low and high: at most `most` + 2."""
-    span = high - low if high - low > 1e-9 else 1.0  # equal values, or equal but for rounding
+    rounding = max(1e-9 * max(abs(low), abs(high)), 1e-15)
+    span = high - low if high - low > rounding else 1.0
     step = nice_step(span / most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
 
 
 def signed(value: float) -> str:

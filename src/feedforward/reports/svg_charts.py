@@ -95,7 +95,7 @@ def curves(
 
 def _axes(canvas: Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> None:
     step = marks[1] - marks[0]
-    decimals = next(digits for digits in range(13) if math.isclose(round(step, digits), step, rel_tol=1e-6))
+    decimals = next((digits for digits in range(10) if math.isclose(round(step, digits), step, rel_tol=1e-6)), None)
     for mark in marks:
         y = canvas.y(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
@@ -151,7 +151,7 @@ def _ends(canvas: Canvas, series: Iterable[Series]) -> None:
         canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', curve.tone, canvas.right + 4, below, curve.name)
 
 
-def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
+def forest(rows: Sequence[Row], title: str, decimals: int | None) -> Markup:
     """Intervals, one per row, around a line at zero."""
     height = 30 * len(rows) + 34
     canvas = Canvas(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
@@ -176,7 +176,7 @@ def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
     return canvas.svg()
 
 
-def _interval(canvas: Canvas, row: Row, middle: float, decimals: int, tone: str) -> None:
+def _interval(canvas: Canvas, row: Row, middle: float, decimals: int | None, tone: str) -> None:
     tip = f"{row.name}: {number(row.mean, decimals)}"
     if row.low is not None and row.high is not None:
         tip += f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
@@ -186,7 +186,7 @@ def _interval(canvas: Canvas, row: Row, middle: float, decimals: int, tone: str)
     canvas.add(shape, "dot" if row.decided else "hollow", tone, canvas.x(row.mean), middle, tip)
 
 
-def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Markup:
+def strip(row: Row, region: tuple[float, float], decimals: int | None, tone: str) -> Markup:
     """One interval over the region in which a claim holds; the region's ends may be infinite."""
     canvas = Canvas(220, 34, (4, 4, 2, 14), row.name)
     borders = [border for border in region if math.isfinite(border)]
@@ -204,7 +204,9 @@ def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Ma
     return canvas.svg()
 
 
-def history(intervals: Sequence[Interval], region: tuple[float, float], title: str, decimals: int, tone: str) -> Markup:
+def history(
+    intervals: Sequence[Interval], region: tuple[float, float], title: str, decimals: int | None, tone: str
+) -> Markup:
     """The interval of a claim against the number of seeds, with the region in which the claim holds."""
     canvas = Canvas(220, 96, (40, 6, 8, 20), title)
     bounded = [i for i in intervals if i.low is not None and i.high is not None]

@@ -70,7 +70,7 @@ def _value_text(value: Value) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
-def confirmation(rows: Sequence[tuple[str, ConfirmedTrial]], title: str, decimals: int) -> Markup:
+def confirmation(rows: Sequence[tuple[str, ConfirmedTrial]], title: str, decimals: int | None) -> Markup:
     """For each confirmed trial: the result in the search (hollow) and the one with fresh seeds, with its interval."""
     canvas = Canvas(360, ROW * len(rows) + 30, (20, 20, 2, 28), title)
     estimates = [estimate for _, entry in rows for estimate in (entry.search, entry.fresh)]
@@ -105,7 +105,9 @@ def _y_axis(canvas: Canvas, marks: Sequence[float]) -> None:
         canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, signed(mark))
 
 
-def expected_best(expected: Sequence[float], so_far: Sequence[float], title: str, label: str, decimals: int) -> Markup:
+def expected_best(
+    expected: Sequence[float], so_far: Sequence[float], title: str, label: str, decimals: int | None
+) -> Markup:
     """The expected best of n trials against n, and, as steps, the best so far in the order of the trials."""
     canvas = Canvas(360, 250, (56, 12, 26, 34), title)
     canvas.x0, canvas.x1 = 0.5, len(expected) + 0.5
@@ -177,7 +179,7 @@ def _points(canvas: Canvas, scales: Sequence[Scale], k: int, trials: int) -> str
 
 
 def against_field(
-    scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int, joined: bool
+    scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int | None, joined: bool
 ) -> Markup:
     """The results of the trials, with intervals, against the values of one field; joined: with a line through them."""
     canvas = Canvas(360, 250, (56, 14, 26, 34), title)

@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from feedforward.analysis.intervals import estimate
 from feedforward.analysis.selection import Better
 from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, seeds_text, styled
+from feedforward.reports.tables import number
 
 SHADES = LinearSegmentedColormap.from_list("loss", ["#e8f1f8", "#7fb2d9", "#0065a8", "#002f50"])  # low to high
 Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in each trial
@@ -48,7 +49,9 @@ def _trials(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined:
         axes.plot([x, x], [low, high], color=PALETTE[1], linewidth=1.6)
 
 
-def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int, better: Better = "lower") -> Figure:
+def heat_map(
+    columns: Columns, means: Sequence[float], title: str, seeds: int, better: Better = "lower", decimals: int | None = 4
+) -> Figure:
     """The mean of a statistic for each pair of values of two fields; the best is framed."""
     (across, x), (down, y) = columns.items()
     xs, ys = list(dict.fromkeys(x)), list(dict.fromkeys(y))
@@ -75,7 +78,12 @@ def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int, b
             )
         )
         axes.text(
-            *center, f"{mean:.4f}", ha="center", va="center", fontsize=9.5, color=WHITE if shade > 0.55 else BLACK
+            *center,
+            number(mean, decimals),
+            ha="center",
+            va="center",
+            fontsize=9.5,
+            color=WHITE if shade > 0.55 else BLACK,
         )
     for axis, values in ((axes.xaxis, xs), (axes.yaxis, ys)):
         axis.set_ticks(range(len(values)), [_short(value) for value in values])

@@ -65,7 +65,7 @@ class Content:
         return STATISTICS[self.statistic].label
 
     @property
-    def decimals(self) -> int:
+    def decimals(self) -> int | None:
         """Decimals of the statistic."""
         return STATISTICS[self.statistic].decimals
 
@@ -152,7 +152,8 @@ def _scales(content: Content) -> list[Scale]:
 
 
 def _parallel_chart(content: Content, wide: bool) -> Markup:
-    means = [round(result.mean, content.decimals) for result in content.results]
+    form = ".4g" if content.decimals is None else f".{content.decimals}f"
+    means = [float(f"{result.mean:{form}}") for result in content.results]
     scales = [*_scales(content), Scale(content.label if wide else "result", means)]
     tips = [
         f"{trial.text}: {_text(content, result)}" for trial, result in zip(content.trials, content.results, strict=True)

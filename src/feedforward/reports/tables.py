@@ -12,6 +12,7 @@ from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Drawn, Estimate, this_data, varied
+from feedforward.analysis.numerals import number as number  # other modules use it with the functions below
 from feedforward.analysis.sequential import MOST_SEEDS
 from feedforward.analysis.statistics import STATISTICS, Summary
 
@@ -69,17 +70,7 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def number(value: float, decimals: int) -> str:
-    """A number for people, with a true minus sign, but none before zero.
-
-    >>> number(-0.25, 1), number(-0.001, 2)
-    ('−0.2', '0.00')
-    """
-    text = f"{value:.{decimals}f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("-")
-
-
-def span(low: float | None, high: float | None, decimals: int) -> str:
+def span(low: float | None, high: float | None, decimals: int | None) -> str:
     """An interval as text, `[0.2890, 0.2952]`; ∞ if a side is unbounded.
 
     >>> span(0.289, None, 4)
@@ -89,7 +80,7 @@ def span(low: float | None, high: float | None, decimals: int) -> str:
     return f"[{left}, {right}]"
 
 
-def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str:
+def interval(estimate: Estimate, decimals: int | None, seeds: int | None = None) -> str:
     """`0.2921 [0.2890, 0.2952]`, or only the mean for one seed; then the number of seeds if it is not `seeds`."""
     text = number(estimate.mean, decimals)
     if estimate.low is not None and estimate.high is not None:
@@ -241,7 +232,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cells(
-    summary: Summary, names: Iterable[str], form: Callable[[Estimate, int, int], str] = interval
+    summary: Summary, names: Iterable[str], form: Callable[[Estimate, int | None, int], str] = interval
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a readable table: variant, seeds, and the statistics that at least one variant has.
 

@@ -118,7 +118,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     return lines
 
 
-def multiline_cell(estimate: Estimate, decimals: int, seeds: int) -> str:
+def multiline_cell(estimate: Estimate, decimals: int | None, seeds: int) -> str:
     """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`.
 
     If the interval ends at a bound of the statistic, it is the other side that counts.

@@ -13,7 +13,7 @@ from synthetic_runs import synthetic_runs
 from feedforward.analysis.findings import find
 from feedforward.analysis.intervals import Estimate
 from feedforward.config.schema import load_params
-from feedforward.reports import comparison_page
+from feedforward.reports import comparison_page, tables
 from feedforward.reports.comparison_page import Additions
 from feedforward.reports.comparison_section import Reference
 
@@ -102,6 +102,13 @@ def test_values_can_be_read_with_pointer_and_keyboard(page: "Page") -> None:
     assert box
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     sync.expect(readout).to_contain_text(f"l2 {curve['mean'][10]:.4f}")
+
+
+@pytest.mark.parametrize("decimals", [None, 0, 1, 4])
+def test_numbers_are_the_same_as_in_the_static_tables(page: "Page", decimals: int | None) -> None:
+    values = [0.0, 0.125, -2.5, 1 / 3, 9.99996, -1234.56, 1234567.8, 2.9e-8, -3.21e-5, 0.000123456, 1e-4]
+    shown = page.evaluate("([values, decimals]) => values.map((value) => number(value, decimals))", [values, decimals])
+    assert shown == [tables.number(value, decimals) for value in values]
 
 
 def test_epochs_can_be_zoomed_by_dragging_buttons_and_keyboard(page: "Page") -> None:

@@ -27,11 +27,13 @@ def points(element: ElementTree.Element) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in (pair.split(",") for pair in str(element.get("points")).split())]
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6), (3e-11, 9e-11)]
+)
 def test_two_to_eight_ticks_enclose_the_values(low: float, high: float) -> None:
     ticks = svg_charts.ticks(low, high, 5)
-    assert ticks[0] <= low + 1e-12
-    assert ticks[-1] >= high - 1e-12
+    assert ticks[0] <= low + 1e-9 * abs(low)
+    assert ticks[-1] >= high - 1e-9 * abs(high)
     assert 2 <= len(ticks) <= 8
     assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
 
@@ -54,6 +56,12 @@ def test_ticks_are_labeled_with_their_values() -> None:
     svg = svg_charts.curves([Series("a", "line", "v0", band([0.195, 0.072]))], "t", "loss")  # in steps of 0.025
     labels = [str(text.text) for text in elements(svg, "text", "end")]
     assert labels[:3] == ["0.050", "0.075", "0.100"]
+
+
+def test_tiny_losses_are_drawn_to_scale() -> None:
+    svg = svg_charts.curves([Series("a", "line", "v0", band([4e-12, 1e-12]))], "t", "loss")
+    labels = [str(text.text) for text in elements(svg, "text", "end")]
+    assert labels[:2] == ["1.000e−12", "2.000e−12"]
 
 
 def test_band_encloses_the_curve() -> None:

@@ -33,10 +33,16 @@ function choice(text, options, onchange) { // a labeled <select>; options: [valu
 
 // --- numbers -----------------------------------------------------------------------------------
 
-function number(value, decimals) { // same as reports.tables.number
+function number(value, decimals) { // same as analysis.numerals.number
+  if (decimals === null) return significant(value);
   const tie = Number.isInteger(value * 2 ** (decimals + 1)) && Math.abs((value * 10 ** decimals) % 1) === 0.5; // round half to even
   const text = (tie ? (2 * Math.round((value * 10 ** decimals) / 2)) / 10 ** decimals : value).toFixed(decimals);
   return Number(text) ? text.replace("-", "−") : text.replace("-", "");
+}
+
+function significant(value) { // four significant digits
+  const [mantissa, exponent] = value.toExponential(3).split("e"), digits = 3 - Number(exponent);
+  return (digits > -4 && digits < 8 ? value.toFixed(Math.max(0, digits)) : `${mantissa}e${exponent}`).replaceAll("-", "−");
 }
 
 function interval({ mean, low, high }, decimals) {
@@ -45,7 +51,7 @@ function interval({ mean, low, high }, decimals) {
 }
 
 function ticks(low, high, most) { // like reports.svg_canvas.ticks: round numbers that enclose low and high
-  const least = Math.max(high - low, 1e-9) / most, power = 10 ** Math.floor(Math.log10(least));
+  const least = Math.max(high - low, 1e-9 * Math.max(Math.abs(low), Math.abs(high)), 1e-15) / most, power = 10 ** Math.floor(Math.log10(least));
   const step = power * [1, 2, 2.5, 5, 10].find((digit) => power * digit >= least * (1 - 1e-9));
   const first = Math.floor(low / step + 1e-9), last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
   return Array.from({ length: last - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
@@ -60,9 +66,10 @@ function logTicks(low, high) {
   return inside.length > 3 ? inside : ticks(low, high, 5).filter((mark) => mark >= low && mark <= high);
 }
 
-function digits(marks) { // the fewest decimals that show all marks exactly
-  for (let k = 0; k < 12; k += 1) if (marks.every((mark) => Math.abs(Number(mark.toFixed(k)) - mark) < 1e-9)) return k;
-  return 12;
+function digits(marks) { // the fewest decimals that show all marks exactly; null if they are too many
+  const least = 1e-9 * Math.max(...marks.map(Math.abs));
+  for (let k = 0; k < 10; k += 1) if (marks.every((mark) => Math.abs(Number(mark.toFixed(k)) - mark) <= least)) return k;
+  return null;
 }
 
 const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);

@@ -65,7 +65,8 @@ function showStory(place, data) {
   function charts() {
     const sides = [lines(true), lines(false)], most = Math.max(2, ...sides.flat().map((line) => line.mean.length));
     const last = Math.min(Math.max(state.last, 2), most), first = Math.max(Math.min(state.first, last - 1), 1);
-    const view = { levels: [], first, last, epoch: Math.min(Math.max(state.epoch, first), last), log: false, runs: false, decimals: 4,
+    const view = { levels: [], first, last, epoch: Math.min(Math.max(state.epoch, first), last), log: false, runs: false,
+      decimals: state.draw === "score" && score.endsWith("mae") ? null : 4,
       label: state.draw === "score" ? label(score) : state.draw === "loss" ? "loss" : "validation loss" };
     panels.forEach(({ list, chart }, k) => {
       const side = { ...view, lines: sides[k], sameScale: sides[1 - k] };

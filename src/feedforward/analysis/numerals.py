@@ -1,0 +1,17 @@
+"""Numbers as text for people."""
+
+
+def number(value: float, decimals: int | None) -> str:
+    """A number for people, with a true minus sign, but none before zero. decimals: None for four significant digits.
+
+    >>> number(-0.25, 1), number(-0.001, 2), number(-0.00123456, None), number(123456.7, None), number(2.9e-8, None)
+    ('−0.2', '0.00', '−0.001235', '123457', '2.900e−8')
+    """
+    text = _significant(value) if decimals is None else f"{value:.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def _significant(value: float) -> str:
+    mantissa, exponent = f"{value:.3e}".split("e")
+    digits = 3 - int(exponent)
+    return f"{value:.{max(0, digits)}f}" if -4 < digits < 8 else f"{mantissa}e{int(exponent):+d}"
