@@ -23,7 +23,7 @@ from typing import Any
 
 from feedforward.archive import last_run, ro_crate
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths, provenance
+from feedforward.core import atomic_files, dvc_cache, paths, provenance
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact_json
 from feedforward.experiments import decision, sweep_basis
@@ -35,6 +35,8 @@ RENAMED = {PIPELINE: ro_crate.WORKFLOW}
 SINGLE_FILES = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("reports/comparison", "reports/validation")
 TEXT_SUFFIXES = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
+# Ending of a file → what separates its parts and is not changed: a page's security policy has digests of its scripts
+SEPARATORS = {".html": re.compile(r"(<script>.*?</script>)", re.DOTALL), ".jsonl": re.compile(r"(\n)")}
 CARD = "card"  # folder among a version's artifacts; contains card.md
 
 
@@ -74,8 +76,15 @@ def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
         is_ours = not any(
             part.startswith(".") or part.endswith(atomic_files.TEMPORARY_SUFFIX) for part in name.split("/")
         )
-        if path.is_file() and not path.is_symlink() and is_ours:  # not .gitignore, .DS_Store
+        if path.is_file() and is_ours and not _leads_outside(path):  # not .gitignore, .DS_Store
             yield RENAMED.get(name, name), path.read_bytes()
+
+
+def _leads_outside(path: Path) -> bool:
+    """Whether a file is a link to a file outside the workspace and DVC's cache, to which outputs may be links."""
+    if not path.is_symlink():
+        return False
+    return not any(path.resolve().is_relative_to(folder.resolve()) for folder in (paths.root(), dvc_cache.folder()))
 
 
 def _registry_files(dataset: str, local: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -118,11 +127,17 @@ def _clean(name: str, content: bytes, local: Mapping[str, str]) -> bytes:
         text = content.decode()
     except UnicodeDecodeError:
         return content
-    parts = text.split("\n") if name.endswith(".jsonl") else [text]
-    text = "\n".join(map(redact_json, parts))
+    separator = SEPARATORS.get(Path(name).suffix)
+    parts = separator.split(text) if separator else [text]
+    parts[::2] = [_without_paths(redact_json(part), local) for part in parts[::2]]  # the others are separators
+    return "".join(parts).encode()
+
+
+def _without_paths(text: str, local: Mapping[str, str]) -> str:
+    """Replace the paths in `local`, but not a part of a longer path, and not the name in `</code>`."""
     for path, shown in local.items():
-        text = re.sub(rf"(?<![\w.~/-]){re.escape(path)}(?![\w-])", shown, text)
-    return text.encode()
+        text = re.sub(rf"(?<![\w.~/<-]){re.escape(path)}(?![\w-])", shown, text)
+    return text
 
 
 def _local_paths(params: Params) -> Mapping[str, str]:

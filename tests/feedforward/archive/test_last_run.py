@@ -112,6 +112,22 @@ def test_results_of_data_that_were_vectorized_again_are_not_exported(finished: P
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cache", [None, "elsewhere"])
+def test_results_that_dvc_links_to_its_cache_are_exported(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory, cache: str | None
+) -> None:
+    before = writing.collect(load_params())
+    if cache:
+        folder = tmp_path_factory.mktemp(cache) / "cache"
+        shutil.move(finished / ".dvc" / "cache", folder)
+        dvc(finished, "cache", "dir", str(folder))
+    dvc(finished, "config", "cache.type", "symlink")
+    dvc(finished, "checkout", "--relink", "-q")
+    assert (finished / "reports" / "comparison" / "table.md").is_symlink()
+    assert writing.collect(load_params()) == before
+
+
+@pytest.mark.slow
 def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished: Path) -> None:
     change("datasets.tones", None)
     pipeline = PIPELINE.replace("[notes, tones]", "[notes]")

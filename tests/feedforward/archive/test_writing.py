@@ -1,6 +1,8 @@
 """Archives are reproducible, contain nothing private, and have metadata that other programs accept."""
 
+import html
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +18,7 @@ from feedforward.config.schema import load_params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
+from feedforward.reports import html_page
 
 VALIDATOR = shutil.which("rocrate-validator")
 
@@ -71,6 +74,24 @@ def test_keys_and_numbers_of_results_are_not_redacted(workspace: Path, monkeypat
     monkeypatch.setenv("SORT_KEY", "temperature")
     files = contents.gather(load_params())
     assert json.loads(files["reports/comparison/metrics.json"]) == {"temperature": 0.4321, "note": "***"}
+
+
+@pytest.mark.proves("The archived report has the same tags and scripts, wherever the workspace is")
+@pytest.mark.parametrize("folder", ["/code", "/p", "/script", "/table"])
+def test_a_workspace_named_like_a_tag_leaves_pages_intact(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    page = workspace / "reports" / "comparison" / "index.html"
+    script = f"<script>const quotient = 8 {folder}/2</script>"
+    page.write_text(f"{page.read_text()}<code>{folder}/reports</code>{script}")
+    monkeypatch.setenv("HOME", folder)
+    exported = contents.gather(load_params())["reports/comparison/index.html"].decode()
+    assert "<code>~/reports</code>" in exported
+    assert exported.endswith(script)
+    tags = re.compile(r"</?[a-z]+")
+    assert tags.findall(exported) == tags.findall(page.read_text())
+    policy = html.unescape(exported.partition('Content-Security-Policy" content="')[2].partition('"')[0])
+    assert html_page.digests(exported, "script")[0] in policy
 
 
 def test_a_tampered_model_is_not_exported(workspace: Path) -> None:
@@ -129,6 +150,18 @@ def test_hidden_and_temporary_files_are_not_exported(workspace: Path) -> None:
     for name in (".gitignore", "plots/.DS_Store", ".hidden/a.md", "a.md.partial", "plots.partial/a.md"):
         atomic_files.write_text(workspace / "reports" / "comparison" / name, "x")
     assert writing.collect(load_params()) == before
+
+
+def test_a_result_that_links_to_a_file_elsewhere_is_not_exported(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    private = tmp_path_factory.mktemp("elsewhere") / "private.md"
+    private.write_text("x")
+    (workspace / "reports" / "comparison" / "private.md").symlink_to(private)
+    (workspace / "reports" / "comparison" / "copy.html").symlink_to("index.html")
+    exported = contents.gather(load_params())
+    assert "reports/comparison/private.md" not in exported
+    assert exported["reports/comparison/copy.html"] == exported["reports/comparison/index.html"]
 
 
 def test_a_link_to_a_file_is_kept(
