@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dvc.cli
 import pytest
 import typer
 from ruamel.yaml import YAML
@@ -77,9 +78,8 @@ def check_command(command: str) -> None:
             assert subcommand is not None, f"no command {name}"
             subcommand.make_context(name, options, parent=context)
     elif program == "dvc":
-        subcommand_name, *stage_names = arguments
-        assert subcommand_name in ("checkout", "config", "fetch", "repro", "status", "pull", "push"), subcommand_name
-        assert {stage for stage in stage_names if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, stage_names
+        stage_names = getattr(dvc.cli.parse_args(arguments), "targets", [])
+        assert set(stage_names) <= {*stages(), PLACEHOLDER}, stage_names
     elif program == "make":
         assert set(arguments) <= targets(), arguments
     elif program == "python":
