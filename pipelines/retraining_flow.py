@@ -83,8 +83,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
         policy.record("started", decision, samples=samples)
         with gpu_slots.computing_on(device, params.retraining.cpu_fallback) as processor:
             get_run_logger().info("%s; on %s", decision.text, processor)
-            train(params)
-            outcomes, problems = _promote_all(params)
+            outcomes, problems = _promote_all(train(params))
     page = report.write(params, decision, observations, outcomes)
     summary = retraining_summary.text(params, decision, observations, outcomes, page)
     run_artifacts.publish("retraining", summary, "Reasons, drift, the gate's verdicts")
@@ -168,8 +167,10 @@ def _abbreviate(names: list[str]) -> str:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train(params: Params) -> None:
-    """Add new feedback to the snapshots and bring everything up to date.
+def train(params: Params) -> Params:
+    """Add new feedback to the snapshots, bring everything up to date, and return the parameters to decide with.
+
+    These are read again, because the stages read params.yaml themselves, and it may have been edited in the meantime.
 
     Raises:
         FeedforwardError: a stage failed and printed the reason.
@@ -177,7 +178,9 @@ def train(params: Params) -> None:
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
     dvc_repro.repro(paths.root())
-    runner.log_comparison(params)
+    trained = load_params()
+    runner.log_comparison(trained)
+    return trained
 
 
 @task(task_run_name="promote {name}", cache_policy=NO_CACHE, persist_result=False)

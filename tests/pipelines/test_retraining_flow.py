@@ -224,3 +224,31 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     # the next time, there is no reason to train
     unchanged = workspace.wait(lambda: workspace.logged("unchanged"))
     assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}
+
+
+EDIT = """
+import json
+from feedforward.config.schema import load_params
+from feedforward.core import paths
+from pipelines import dvc_repro, retraining_flow
+
+before, repro = load_params(), dvc_repro.repro
+
+def edit_and_reproduce(root):  # as if somebody edited the file while an earlier stage was running
+    edited = before.model_dump(mode="json")
+    edited["datasets"]["NAME"]["training"]["final"]["epochs"] = 1
+    paths.params().write_text(json.dumps(edited))
+    repro(root)
+
+dvc_repro.repro = edit_and_reproduce
+print(retraining_flow.promote.fn(retraining_flow.train.fn(before), "NAME"))
+"""
+
+
+@pytest.mark.proves("A retraining decides with the parameters that it trained with, even if params.yaml was edited")
+def test_params_edited_during_a_retraining_are_those_of_the_decision(workspace: Workspace) -> None:
+    workspace.start("server", "--port", str(workspace.port))
+    workspace.wait(workspace.answers)
+    done = workspace.run("-c", EDIT.replace("NAME", NAME))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("version 1 is now the champion")

@@ -54,7 +54,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        measured = _run_in_process("evaluate", version.name, name, version.number, folder)
+        measured = _run_in_process(params, "evaluate", version.name, name, version.number, folder)
         digests = [atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST) for seed in seeds]
         models = [HoldoutModel(seed, digest, digests[0][:12]) for seed, digest in zip(seeds, digests, strict=True)]
         for model in models:
@@ -78,7 +78,7 @@ def _is_current(params: Params, version: Version, seeds: Sequence[int]) -> bool:
     return all(map(split.was_trained_on, models))
 
 
-def verify(name: str, version: Version) -> None:
+def verify(params: Params, name: str, version: Version) -> None:
     """Verify and probe a version in a clean process, without training holdout models.
 
     Raises:
@@ -86,7 +86,7 @@ def verify(name: str, version: Version) -> None:
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        _run_in_process("verify", version.name, name, version.number, Path(temporary))
+        _run_in_process(params, "verify", version.name, name, version.number, Path(temporary))
 
 
 def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
@@ -104,10 +104,10 @@ def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Regi
             return version.calibration()
     with tempfile.TemporaryDirectory() as temporary:
         seed = int(run.tags["seed"])
-        return _run_in_process("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
+        return _run_in_process(params, "calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
 
 
-def _run_in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
+def _run_in_process(params: Params, action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
     """Run an action of evaluation_process and return its metrics; raises as `evaluate` does. title: for messages."""
     module = evaluation_process.__name__
     command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
@@ -115,7 +115,14 @@ def _run_in_process(action: str, title: str, name: str, number: int, target: Pat
     remedy = "run the command again"
     try:
         done = subprocess.run(
-            command, env=environment, timeout=TIMEOUT, capture_output=True, text=True, errors="replace", check=False
+            command,
+            env=environment,
+            input=params.model_dump_json(),
+            timeout=TIMEOUT,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise EvaluationFailed(f"{title}: its evaluation took longer than {TIMEOUT:.0f} s; {remedy}") from None

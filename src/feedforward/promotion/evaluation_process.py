@@ -3,7 +3,8 @@
     python -I -m feedforward.promotion.evaluation_process evaluate|verify DATASET VERSION FOLDER
     python -I -m feedforward.promotion.evaluation_process calibrate DATASET SEED FOLDER
 
-`verify` only loads and probes a version; `calibrate` fits the temperature of a final model.
+`verify` only loads and probes a version; `calibrate` fits the temperature of a final model. Standard input contains the
+parameters with which the gate decides, as JSON, because params.yaml may have been edited since the gate read it.
 
 The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
 is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, FeedforwardError, TrackingError
 from feedforward.data import manifest as manifest_file
@@ -206,7 +207,7 @@ def main(action: str, name: str, number: str, target: str) -> int:
     folder = Path(target)
     result: dict[str, Any] = {"metrics": {}, "refused": "", "failed": ""}
     try:
-        params = load_params()
+        params = Params.model_validate_json(sys.stdin.buffer.read())
         result["metrics"] = ACTIONS[action](params, name, int(number), folder)
     except (TrackingError, OSError, MemoryError) as error:  # these say nothing about the model
         result["failed"] = _reason(error)

@@ -20,6 +20,7 @@ from feedforward.promotion import (
     audit_log,
     bundle,
     compatibility,
+    current_runs,
     evaluation,
     holdout_split,
     model_card,
@@ -147,7 +148,8 @@ def conclude(
     skip_comparison: as in `promote`.
 
     Raises:
-        Refused: the version does not meet the acceptance criteria. EvaluationFailed: see `_champion_evidence`.
+        Refused: the version does not meet the acceptance criteria. EvaluationFailed: the data have changed since the
+            evaluation; also see `_champion_evidence`.
     """
     with champions.decision_lock(name):
         champion = champions.reconcile(name, registry)
@@ -184,6 +186,8 @@ def _decide(
     dataset, split = params.datasets[name], holdout_split.of_today(name, params.datasets[name])
     validation = split.validation
     models = evaluation.holdout_models(version)
+    if current_runs.outdated_reason(params, name, run) or not all(map(split.was_trained_on, models)):
+        raise EvaluationFailed(f"{version.name}: the data have changed during the evaluation; run the command again")
     metrics = version.metrics()
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)

@@ -40,7 +40,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:
-            evaluation.verify(name, target)
+            evaluation.verify(params, name, target)
         except DataError as error:
             raise Refused(f"{target.name}: refused: {error}; choose another version with --to") from None
         entry = audit_log.append(name, audit_log.ROLLED_BACK, reason, target, current)

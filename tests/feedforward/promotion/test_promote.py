@@ -33,7 +33,9 @@ from feedforward.promotion import (
     history,
     holdout_split,
     promote,
+    temperature,
 )
+from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.retraining import policy
@@ -131,6 +133,34 @@ def test_holdout_models_are_trained_again_for_another_split_or_number(
     models = evaluation.holdout_models(find_version())
     assert holdout_split.of_today(NAME, load_params().datasets[NAME]).unseen(models).all()
     evaluation.holdout_models(first)  # a process that still uses them can read them
+
+
+@pytest.mark.proves("A promotion evaluates the recipe that it promotes, even if params.yaml is edited in the meantime")
+def test_an_edit_of_params_yaml_does_not_change_what_is_evaluated(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    decided = small_params(promotion={"holdout_models": 1})
+    [pack] = [pack for pack in plan.plan(decided, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, decided, small_store)
+    edited = registered.with_validation(decided, "last", HELD_OUT).model_dump(mode="json")
+    edited["datasets"][NAME]["training"]["final"]["epochs"] = 1
+    write_params(paths.params(), edited)
+    assert promote.promote(decided, NAME).decision.promoted
+    [model] = evaluation.holdout_models(find_version())
+    split = holdout_split.of_today(NAME, decided.datasets[NAME])
+    assert split.was_trained_on(model)
+    original = {"original": decided.variants["original"]}
+    trained_again = training_run.train_final(decided.datasets[NAME], original, split.training, 0)
+    assert model.description.weights_digest == trained_again.weights_digest
+    assert find_version().calibration() == temperature.fit(decided, NAME, 0)
+
+
+def test_a_version_is_not_compared_on_other_data_than_it_was_evaluated_on(params: Params, small_store: "Store") -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    moved = registered.with_validation(params, "last", HELD_OUT)
+    version = registered.version(registry, run, 1.0, dataset=moved.datasets[NAME])
+    with pytest.raises(EvaluationFailed, match="the data have changed during the evaluation; run the command again"):
+        promote.conclude(params, NAME, run, version, registry)
 
 
 def test_untrained_and_demo_datasets_are_not_promoted(params: Params, small_store: "Store") -> None:
