@@ -86,6 +86,15 @@ def register(
         return registry.register(name, run.run_id, folders, tags)
 
 
+def rolled_back(version: Version, registry: "Registry") -> Version | None:
+    """The latest rolled-back version with the weights of this one, which may differ in names; None if there is none."""
+    for other in registry.versions(version.dataset):
+        is_same_model = other.tags.get("weights_digest") == version.tags["weights_digest"]
+        if is_same_model and other.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
+            return other
+    return None
+
+
 def _must_be_replaced(version: Version) -> bool:
     """Whether the run must be registered again, because a file of this version is damaged or not signed.
 

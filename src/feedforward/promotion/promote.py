@@ -95,8 +95,8 @@ def promote(
         run = candidates.choose(params, name, registry, run_id)
         calibration = evaluation.final_calibration(params, name, run, registry)
         version = candidates.register(params, name, run, registry, calibration)
-        if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
-            return keep_rolled_back(name, version, registry)
+        if (rolled_back := candidates.rolled_back(version, registry)) is not None:
+            return keep_rolled_back(name, version, rolled_back, registry)
         atomic_files.crash_point("promote.before_alias")
         registry.set_alias(version, model_version.CHALLENGER)
     say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
@@ -104,14 +104,20 @@ def promote(
     return conclude(params, name, run, version, registry, skip_comparison)
 
 
-def keep_rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
-    """Do not promote a rolled-back version again; record this and return the outcome. The caller must hold the lock."""
+def keep_rolled_back(name: str, version: Version, rolled_back: Version, registry: "Registry") -> Outcome:
+    """Do not promote a rolled-back model again; record this and return the outcome. The caller must hold the lock.
+
+    rolled_back: `version`, or another version of the same model.
+    """
     champion = champions.reconcile(name, registry)
+    it = "it" if version.number == rolled_back.number else f"the same model, version {rolled_back.number},"
     reason = (
-        f"it was rolled back ({version.tags.get(champions.REASON, 'no reason given')});"
-        f" `feedforward rollback {name} --to {version.number}` makes it champion again"
+        f"{it} was rolled back ({rolled_back.tags.get(champions.REASON, 'no reason given')});"
+        f" `feedforward rollback {name} --to {rolled_back.number}` makes it champion again"
     )
     audit_log.append(name, audit_log.KEPT, reason, version, champion)
+    if version.number != rolled_back.number:  # which keeps its mark
+        registry.tag(version, {champions.DECISION: audit_log.KEPT, champions.REASON: reason})
     return Outcome(version, Decision(False, reason, None, ()), champion.number if champion else None)
 
 

@@ -14,6 +14,7 @@ from registered import NAME, find_version
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
+from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
@@ -48,7 +49,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
     # version 2 is not promoted again, and retraining does not wait for a decision on its run
-    outcome = promote.keep_rolled_back(NAME, find_version(2), Registry())
+    outcome = promote.keep_rolled_back(NAME, find_version(2), find_version(2), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
@@ -64,6 +65,34 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     ]
     assert champions.periods[1].until == champions.periods[2].since
     assert (champions.periods[-1].until, champions.mismatch) == (None, None)
+
+
+@pytest.mark.proves("A rolled-back model is not promoted again under another name")
+def test_a_rolled_back_model_is_recognized_by_its_weights(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    rule = params.promotion.model_copy(update={"holdout_models": 1, "class_accuracy": 0.0})
+    params = params.model_copy(update={"promotion": rule})
+    for pack in plan.plan(params, "fair", [NAME], ["original"]):
+        if pack.role == "final":
+            runner.train_pack(pack, params, small_store)
+    runs = small_store.find_runs(NAME, role="final")
+    for run in runs:
+        promote.promote(params, NAME, run.run_id)
+    Registry().set_alias(find_version(2), "champion")
+    assert rollback(params, NAME, 1, "harmful").number == 1
+
+    retitled = params.datasets[NAME].model_copy(update={"title": "Other title"})
+    renamed = params.model_copy(update={"datasets": {**params.datasets, NAME: retitled}})
+    outcome = promote.promote(renamed, NAME, runs[-1].run_id)
+    assert (outcome.version.number, outcome.champion, find_version().number) == (3, 1, 1)
+    assert outcome.decision.reason == (
+        "the same model, version 2, was rolled back (harmful);"
+        " `feedforward rollback notes --to 2` makes it champion again"
+    )
+    assert [find_version(number).tags["decision"] for number in (2, 3)] == ["rolled_back", "kept"]
+    assert rollback(renamed, NAME, 2, "it was not harmful").number == 2
+    assert "rolled back" not in promote.promote(renamed, NAME, runs[-1].run_id).decision.reason
 
 
 def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
