@@ -7,6 +7,7 @@ import networks
 import numpy as np
 
 from feedforward.analysis.run_result import RunResult
+from feedforward.experiments import evaluation
 from feedforward.models import calibration, error_analysis
 from feedforward.models.calibration import Labels, Numbers
 
@@ -35,7 +36,9 @@ def with_calibration(run: RunResult, classes: int) -> RunResult:
         "last": measured[-1].bins.tolist(),
         "last_scaled": measured[-1].scaled_bins.tolist(),
     }
-    return dataclasses.replace(run, curves=run.curves | curves, reliability=reliability)
+    curves |= run.curves
+    metrics = evaluation.summarize(curves, run.measured)
+    return dataclasses.replace(run, curves=curves, metrics=metrics, reliability=reliability)
 
 
 def with_errors(run: RunResult, classes: int) -> RunResult:

@@ -8,6 +8,7 @@ import numpy as np
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
+from feedforward.experiments import evaluation
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,18 @@ def replica_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape
         "val_accuracy": 0.89 - 0.03 * fall - 0.001 * epoch + rng.normal(0, 0.002, epochs),
         "val_cross_entropy": val,
     }
-    best = int(np.argmin(val))
-    metrics = {
-        "best_epoch": best + 1.0,
-        "best_val_cross_entropy": val[best],
-        "best_val_accuracy": curves["val_accuracy"][best],
-        "generalization_gap": val[best] - cross_entropy[best],
-        "last_val_cross_entropy": val[-1],
-        "last_val_accuracy": curves["val_accuracy"][-1],
-        "last_accuracy": curves["accuracy"][-1],
-    }
+    plain_curves = {name: curve.tolist() for name, curve in curves.items()}
+    measured = {"best_cross_entropy": float(cross_entropy[np.argmin(val)])}
     return RunResult(
         dataset,
         variant,
         seed,
         protocol,
         "replica",
-        {name: curve.tolist() for name, curve in curves.items()},
-        {name: float(value) for name, value in metrics.items()},
+        plain_curves,
+        evaluation.summarize(plain_curves, measured),
         hashlib.sha256(key).hexdigest(),
+        measured,
         samples={"train": 15_000, "validation": 10_000},
     )
 

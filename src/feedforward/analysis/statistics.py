@@ -1,6 +1,6 @@
 """Statistics of one run, and their values, means and intervals over seeds."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ from feedforward.core.errors import DataError
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number that describes one run: computed by `measure`, or by default the metric of the same name.
+    """A number that describes one run: the metric of the same name.
 
     role: the role of the runs for which it is defined. better: whether lower or higher values are better; None if
     neither. decimals: number of decimals in tables; None for four significant digits, because the statistic is in the
@@ -27,35 +27,13 @@ class Statistic:
     role: Literal["replica", "final"]
     better: Literal["lower", "higher"] | None
     decimals: int | None
-    measure: Callable[[RunResult], float | None] | None = None
     resolution: float = 0.0
     counted_on: Literal["validation", "test"] | None = None
     bounds: tuple[float, float] = UNBOUNDED
 
     def of(self, run: RunResult) -> float | None:
         """The value for `run`; None if it is undefined."""
-        return self.measure(run) if self.measure else run.metrics.get(self.name)
-
-
-def slope(run: RunResult) -> float | None:
-    """Least-squares slope of the validation cross-entropy, per epoch, from its minimum to the last epoch.
-
-    None without this curve, or if its minimum is at the last epoch, because no slope is defined then.
-    """
-    curve = np.asarray(run.curves.get("val_cross_entropy", []))
-    tail = curve[int(np.argmin(curve)) :] if len(curve) else curve
-    return float(np.polyfit(np.arange(len(tail)), tail, 1)[0]) if len(tail) > 1 else None
-
-
-def rise(run: RunResult) -> float | None:
-    """Validation cross-entropy at the last epoch minus its minimum."""
-    curve = run.curves.get("val_cross_entropy", [])
-    return curve[-1] - min(curve) if curve else None
-
-
-def last_value(curve: str) -> Callable[[RunResult], float | None]:
-    """A measure: the value of a curve at the last epoch; None for runs without this curve."""
-    return lambda run: run.curves[curve][-1] if run.curves.get(curve) else None
+        return run.metrics.get(self.name)
 
 
 STATISTICS = {
@@ -85,20 +63,10 @@ STATISTICS = {
             bounds=SHARE,
         ),
         Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", None),
-        Statistic(
-            "last_calibration_error",
-            "calibration error at the last epoch",
-            "replica",
-            "lower",
-            4,
-            last_value("calibration/ece"),
-            bounds=SHARE,
-        ),
-        Statistic(
-            "last_brier_score", "Brier score at the last epoch", "replica", "lower", 4, last_value("calibration/brier")
-        ),
-        Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4, rise),
-        Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4, slope),
+        Statistic("last_calibration_error", "calibration error at the last epoch", "replica", "lower", 4, bounds=SHARE),
+        Statistic("last_brier_score", "Brier score at the last epoch", "replica", "lower", 4),
+        Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4),
+        Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4),
         Statistic("test_loss", "test loss", "final", "lower", 4),
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
         Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4, bounds=SHARE),

@@ -7,18 +7,24 @@ fingerprint.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import linear_regression
 from typing import Any
 
 from feedforward.data import manifest as manifest_file
 from feedforward.models import attribution, error_analysis, metrics, sampling_errors
 from feedforward.models.numpy_network import Network
 
+# metric: curve of which it is the last value; regressions have no such curves
+CALIBRATION = {"last_calibration_error": "calibration/ece", "last_brier_score": "calibration/brier"}
+
 
 def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, float]) -> dict[str, float]:
     """The metrics of a run at its best epoch (lowest validation cross-entropy) and at its last epoch.
 
     `generalization_gap` is the validation loss minus the training loss, both with the weights after the best epoch and
-    in inference mode. Without validation, there are only the metrics of the last epoch. measured: see RunResult.
+    in inference mode. `slope` is the least-squares slope of the validation loss, per epoch, from its minimum to the
+    last epoch; there is none if these are the same epoch. Without validation, there are only the metrics of the last
+    epoch. measured: see RunResult.
     """
     score = "mae" if "mae" in curves else "accuracy"
     values = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
@@ -26,6 +32,9 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
         return values
     losses = curves["val_cross_entropy"]
     best = min(range(len(losses)), key=losses.__getitem__)
+    tail = losses[best:]
+    slope = {"slope": linear_regression(range(len(tail)), tail).slope} if len(tail) > 1 else {}
+    calibration = {name: curves[curve][-1] for name, curve in CALIBRATION.items() if curve in curves}
     return values | {
         "best_epoch": float(best + 1),
         "best_val_cross_entropy": losses[best],
@@ -34,6 +43,9 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
         "generalization_gap": losses[best] - measured["best_cross_entropy"],
         "last_val_cross_entropy": losses[-1],
         f"last_val_{score}": curves[f"val_{score}"][-1],
+        **calibration,
+        "rise": losses[-1] - losses[best],
+        **slope,
     }
 
 

@@ -12,39 +12,16 @@ from feedforward.config.schema import StatisticName, load_params
 from feedforward.core.errors import DataError
 
 
-def run_with(val_cross_entropy: list[float], variant: str = "a", seed: int = 0, **metrics: float) -> RunResult:
-    curves = {"val_cross_entropy": val_cross_entropy}
-    return RunResult("d", variant, seed, "fair", "replica", curves, metrics, "0" * 64)
+def run_with(seed: int = 0, **metrics: float) -> RunResult:
+    return RunResult("d", "a", seed, "fair", "replica", {}, metrics, "0" * 64)
 
 
 def test_params_name_every_statistic() -> None:
     assert set(get_args(StatisticName)) == set(statistics.STATISTICS)
 
 
-def test_slope_is_fitted_after_the_minimum() -> None:
-    assert statistics.slope(run_with([0.9, 0.3, 0.35, 0.4, 0.45])) == pytest.approx(0.05)
-
-
-def test_slope_is_undefined_if_no_epoch_follows_the_minimum() -> None:
-    assert statistics.slope(run_with([0.9, 0.5, 0.3])) is None
-    assert statistics.rise(run_with([0.9, 0.5, 0.3])) == 0
-    assert statistics.slope(run_with([])) is None
-
-
-def test_rise_is_the_last_loss_minus_the_lowest() -> None:
-    assert statistics.rise(run_with([0.9, 0.3, 0.8, 0.7])) == pytest.approx(0.4)
-
-
-def test_calibration_statistics_are_the_last_values_of_the_calibration_curves() -> None:
-    curves = {"val_cross_entropy": [0.5, 0.4], "calibration/ece": [0.02, 0.09], "calibration/brier": [0.3, 0.2]}
-    run = dataclasses.replace(run_with([]), curves=curves)
-    assert statistics.sample([run], "a", "last_calibration_error") == {0: 0.09}
-    assert statistics.sample([run], "a", "last_brier_score") == {0: 0.2}
-    assert statistics.sample([run_with([0.5, 0.4])], "a", "last_calibration_error") == {}
-
-
 def test_sample_selects_runs_by_role_and_drops_undefined_values() -> None:
-    runs = [run_with([0.9, 0.3], seed=1), run_with([0.9, 0.3, 0.4], seed=0)]
+    runs = [run_with(seed=1), run_with(slope=0.1)]
     runs.append(dataclasses.replace(runs[1], role="final", seed=2))
     assert statistics.sample(runs, "a", "slope") == {0: pytest.approx(0.1)}
     assert statistics.sample(runs, "a", "test_loss") == {}
@@ -52,14 +29,14 @@ def test_sample_selects_runs_by_role_and_drops_undefined_values() -> None:
 
 def test_two_runs_with_the_same_seed_are_rejected() -> None:
     with pytest.raises(DataError, match="seed 0 is listed twice"):
-        statistics.sample([run_with([1.0]), run_with([1.0])], "a", "rise")
+        statistics.sample([run_with(rise=1.0), run_with(rise=1.0)], "a", "rise")
 
 
 def test_overlap_is_defined_only_if_every_seed_is_known_to_draw_its_own_split() -> None:
     samples = {"train": 15_000, "validation": 10_000}
-    runs = [dataclasses.replace(run_with([1.0], seed=seed), samples=samples) for seed in range(2)]
+    runs = [dataclasses.replace(run_with(seed), samples=samples) for seed in range(2)]
     assert statistics.overlap(runs) == pytest.approx(2 / 3)
-    assert statistics.overlap([*runs, run_with([1.0], seed=2)]) is None
+    assert statistics.overlap([*runs, run_with(seed=2)]) is None
     assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in runs]) is None
 
 
@@ -79,7 +56,7 @@ def test_interval_of_a_final_model_includes_the_sampling_error_if_it_was_measure
 
 
 def test_accuracies_have_the_step_size_of_the_smallest_split() -> None:
-    runs = [dataclasses.replace(run_with([1.0], seed=n), samples={"train": 200, "validation": n}) for n in (50, 40)]
+    runs = [dataclasses.replace(run_with(n), samples={"train": 200, "validation": n}) for n in (50, 40)]
     assert statistics.resolution(runs, "best_val_accuracy") == 1 / 40
     assert statistics.resolution(runs, "test_accuracy") == 0  # there is no final run
     assert statistics.resolution(runs, "best_epoch") == 1

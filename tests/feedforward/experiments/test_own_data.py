@@ -1,6 +1,7 @@
 """Five kinds of user data, configured only in params.yaml: from init and fetch to promote and predict."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from feedforward.serving import prediction
 from feedforward.tracking import open_store
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[3]
 
 HEAD = """# A comment that stays
 seeds: 2
@@ -228,3 +230,29 @@ def test_five_documented_commands_work_on_a_users_data(
                 words = [subcommand, *(replacements.get(argument, argument) for argument in arguments)]
                 app.app(words, standalone_mode=False)
     assert load_params(tmp_path / "params.yaml").datasets["flowers"].reader.kind == "image_folder"
+
+
+@pytest.mark.proves("The reference lists the metrics that runs have, and no others")
+@pytest.mark.usefixtures("trained")
+def test_the_reference_lists_exactly_the_metrics_of_the_runs_in_the_store() -> None:
+    store = open_store()
+    runs = [
+        run
+        for name in TASKS
+        for role in ("replica", "final", "variant", "finals")
+        for run in store.find_runs(name, role=role)
+    ]
+    recorded = {metric for run in runs for metric in run.metrics}
+    table = (
+        (ROOT / "docs" / "reference.md")
+        .read_text()
+        .partition("| metric | meaning |\n|---|---|\n")[2]
+        .partition("\n\n")[0]
+    )
+    rows = [row for row in table.splitlines() if "| of a " not in row]  # of a sweep or of a confirmation
+    names = {name for row in rows for name in re.findall("`([^`]+)`", row.split(" | ")[0])}
+    patterns = [re.escape(name).replace("…", ".+") for name in names if name != "val_"]
+    curves = re.findall("`([^`]+)`", rows[0].split(", and with `val_` | ")[0])
+    patterns += [f"val_{name}" for name in curves]
+    assert [metric for metric in sorted(recorded) if not re.fullmatch("|".join(patterns), metric)] == []
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, metric) for metric in recorded)] == []
