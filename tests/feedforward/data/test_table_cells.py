@@ -204,7 +204,21 @@ def test_rows_with_only_empty_cells_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('rooms,label\n1,x\n,\n\n2,y\n"",\n')
     assert table_file.read(path).rows == 2
-    assert "2 rows with only empty cells are skipped and not counted" in table_file.read(path).notes
+    assert table_file.read(path).notes == [
+        "2 rows with only empty cells are skipped and not counted (the last: line 6)"
+    ]
+
+
+@pytest.mark.proves("Rows that are left out or incomplete are reported by `vectorize`, not only by `init`")
+def test_rows_that_are_left_out_or_incomplete_are_logged_when_the_data_are_vectorized(
+    tmp_path: Path, prepare: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = table(tmp_path / "a.csv", company=[f"c{k % 5}" for k in range(60)], rooms=ROOMS, label=LABELS)
+    path.write_text(f"{path.read_text()}#1 Oil,3\n,,\nc1,2\nTotal,7,dear\n")
+    prepare(path)
+    notes = ("2 comments, totals or repeated headers are skipped (the last: line 65)", "(the last: line 63)")
+    assert all(f"{path.name}" in caplog.text and note in caplog.text for note in notes)
+    assert "1 rows have too few cells; the absent ones count as missing (the last: line 64)" in caplog.text
 
 
 def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import csv
 import functools
 import io
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ JSON_LINES = (".jsonl", ".ndjson")  # suffixes of file names
 LARGEST_CELL = 2**26  # characters; `csv` has one limit for the whole process
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Table:
 
 def read(path: Path, requested: Sequence[str] = ()) -> Table:
     """Read a file. requested: names of the columns to read; if empty, all are read.
+
+    If columns are requested, nobody may read the table's notes, so those on skipped and incomplete rows are logged.
 
     Raises:
         DataError: the file or a column cannot be read; one line with the reason.
@@ -196,6 +201,8 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
     }
     columns, ignored = _drop_empty(columns, [] if requested else dialect.unnamed)
     notes = [*dialect.notes, *rows.notes()]
+    for note in rows.notes() if requested else ():
+        log.warning("%s: %s", path, note)
     notes += [f"empty columns without a name that are ignored: {ignored}"] if ignored else []
     return Table(columns, len(rows.lines), notes, rows.lines)
 
@@ -212,7 +219,7 @@ class _Rows:
         self.path, self.dialect = path, dialect
         self.lines = array.array("q")  # number of the first line of each row that was yielded
         self._reader, self._line = csv.reader(file, **dialect.options()), 0
-        self._skipped, self._short, self._empty = 0, 0, 0
+        self._skipped, self._empty, self._short = (array.array("q") for _ in range(3))  # lines
 
     def __iter__(self) -> Iterator[list[str]]:
         names, previous, line = self.dialect.names, None, 0
@@ -222,7 +229,7 @@ class _Rows:
                 if number < self.dialect.skipped:
                     continue
                 if names[0] in row[0] and [*map(cells.text, row)] == names:
-                    self._skipped += 1
+                    self._skipped.append(self._line)
                     continue
                 if len(row) != width or row[0].startswith("#"):
                     fitted = self._fit(row, width)
@@ -240,7 +247,7 @@ class _Rows:
             ) from None
         if previous is not None:
             if cells.text(next(filter(None, previous), "")).lower().rstrip(":") in TOTALS:
-                self._skipped += 1
+                self._skipped.append(line)
             else:
                 self.lines.append(line)
                 yield previous
@@ -253,7 +260,8 @@ class _Rows:
         next_line = 1
         for row in self._reader:
             self._line, next_line = next_line, self._reader.line_num + 1
-            self._empty += bool(row) and not any(map(str.strip, row))
+            if row and not any(map(str.strip, row)):
+                self._empty.append(self._line)
             yield row
 
     def _fit(self, row: list[str], width: int) -> list[str] | None:
@@ -263,10 +271,10 @@ class _Rows:
             DataError: the row has cells with content beyond the columns of the header.
         """
         if row[0].lstrip().startswith("#") and len(row) != width:
-            self._skipped += 1
+            self._skipped.append(self._line)
             return None
         if len(row) < width:
-            self._short += 1
+            self._short.append(self._line)
             return row + [""] * (width - len(row))
         if any(cell.strip() for cell in row[width:]):
             raise DataError(
@@ -277,8 +285,9 @@ class _Rows:
 
     def notes(self) -> list[str]:
         """Notes on skipped lines and incomplete rows."""
-        skipped = [f"{self._skipped} comments, totals or repeated headers are skipped"] if self._skipped else []
-        skipped += [f"{self._empty} rows with only empty cells are skipped and not counted"] if self._empty else []
-        return skipped + (
-            [f"{self._short} rows have too few cells; the absent ones count as missing"] if self._short else []
-        )
+        notes = {
+            "comments, totals or repeated headers are skipped": self._skipped,
+            "rows with only empty cells are skipped and not counted": self._empty,
+            "rows have too few cells; the absent ones count as missing": self._short,
+        }
+        return [f"{len(lines)} {text} (the last: line {lines[-1]})" for text, lines in notes.items() if lines]
