@@ -105,6 +105,11 @@ class Ranking:
     equivalent: list[str]
     beaten: list[str]
 
+    @property
+    def not_beaten(self) -> list[str]:
+        """The other variants that the first does not significantly beat, even if others do."""
+        return [variant for variant, _ in self.order[1:] if variant not in self.beaten]
+
 
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
     """Order the variants by a statistic for which higher or lower is better.

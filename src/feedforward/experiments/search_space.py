@@ -192,9 +192,27 @@ def apply(params: Params, dataset: str, variant: str, point: Mapping[str, Value]
         inner: dict[str, Any] = plain
         for key in path:
             inner = inner[key]
-        inner[last] = _decay(value) if field == DECAY else value
+        inner[last] = _decay(value, inner[last]) if field == DECAY else value
     return check(plain, f"sweep {dataset}")
 
 
-def _decay(kind: Value) -> dict[str, Value] | None:
-    return None if kind == CONSTANT else {"kind": kind}
+def _decay(kind: Value, current: dict[str, Value] | None) -> dict[str, Value] | None:
+    """The decay of this kind: the current one, or one with default values if the current one is of another kind."""
+    if kind == CONSTANT:
+        return None
+    return current if current and current["kind"] == kind else {"kind": kind}
+
+
+def named(dataset: Dataset, axes: Sequence[Axis]) -> dict[str, Any]:
+    """What params.yaml says about the names among the values: the units of sizes, and the decay that is set."""
+    decay = dataset.training.optimizer.decay
+    meanings: dict[str, Mapping[Any, Any]] = {
+        "size": dataset.network.sizes,
+        DECAY: {decay.kind: decay.model_dump()} if decay else {},
+    }
+    return {
+        f"{axis.field} {value}": meanings[axis.field][value]
+        for axis in axes
+        for value in axis.values
+        if value in meanings.get(axis.field, {})
+    }

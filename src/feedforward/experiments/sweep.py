@@ -62,11 +62,6 @@ class Sweep:
         """The manifest of the vectorized data."""
         return manifest_file.load(self.dataset)
 
-    @property
-    def _sizes(self) -> list[str]:
-        """The values that are names of sizes; only params.yaml says what they stand for."""
-        return [str(value) for axis in self.axes if axis.field == "size" for value in axis.values]
-
     def tags(self, role: Any, variant: str) -> RunTags:
         """The tags of the sweep's run, or of a run that is nested under it.
 
@@ -75,7 +70,7 @@ class Sweep:
         dataset = self.params.datasets[self.dataset]
         base = plan.resolve(dataset, self.params.variants[self.variant])
         base |= {"epochs": dataset.training.epochs, "validation": dataset.training.validation.model_dump(mode="json")}
-        base |= {f"size {size}": list(dataset.network.sizes[size]) for size in self._sizes}
+        base |= search_space.named(dataset, self.axes)
         identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         digest = atomic_files.digest(identity)
         return RunTags(self.dataset, variant, PROTOCOL, role, digest, self.manifest["data_digest"])

@@ -105,7 +105,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         better=sweep.better,
         seeds=sweep.seeds,
         trials=_trials(outcome, names),
-        tied=[outcome.text(name) for name in outcome.ranking.tied],
+        tied=[outcome.text(name) for name in outcome.ranking.not_beaten],
         failed=[outcome.text(name) for name in outcome.failed],
         confirmed=[(outcome.text(entry.name), entry) for entry in outcome.confirmed],
         fresh_seeds=outcome.fresh_seeds,

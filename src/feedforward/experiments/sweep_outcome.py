@@ -77,7 +77,7 @@ class Outcome:
 
     @cached_property
     def ranking(self) -> comparisons.Ranking:
-        """Trials from best to worst, and those that cannot be distinguished from the best."""
+        """Trials from best to worst, and those that the best significantly beats."""
         dataset = self.sweep.params.datasets.get(self.sweep.dataset)
         margin = dataset.margins.get(self.sweep.statistic) if dataset else None
         return comparisons.rank(self._runs, self.summary, self.sweep.statistic, margin)
@@ -143,7 +143,7 @@ class Outcome:
             "basis": sweep_basis.digest(sweep.params, sweep.dataset, sweep.variant, points),
             "trials": trials,
             "best": self.points[self.ranking.order[0][0]],
-            "not_told_from_best": [self.points[name] for name in self.ranking.tied],
+            "not_told_from_best": [self.points[name] for name in self.ranking.not_beaten],
             "failed": [self.points[name] for name in self.failed],
             "expected_best": self.expected_best,
             "importance": self.importance,
@@ -176,7 +176,7 @@ class Outcome:
         text = f"{label}: {self.text(best)}, {self.interval(estimate)}"
         if self.sweep.seeds == 1:
             return f"{text}; with one seed, the order of the trials is not significant"
-        if tied := [self.text(name) for name in self.ranking.tied]:
+        if tied := [self.text(name) for name in self.ranking.not_beaten]:
             others = "; ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
             text += f"; {self.sweep.seeds} seeds do not distinguish it from {others}"
         return text

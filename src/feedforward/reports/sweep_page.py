@@ -32,7 +32,8 @@ class Trial:
 class Content:
     """What the page shows.
 
-    text: the sweep as text. trials: in the order in which they were tried. tied, failed: texts of trials.
+    text: the sweep as text. trials: in the order in which they were tried. tied: texts of the trials that the seeds do
+    not distinguish from the best. failed: texts of trials.
     confirmed: (text of the trial, its results), the best of the search first. winner: the text of the trial that is
     best on fresh seeds.
     tested: label, value with interval, and description of the winner's test. expected, so_far: see `selection`.

@@ -1,16 +1,17 @@
 """The fields and values of a sweep, and the mistakes that are reported before any work."""
 
 import pytest
-from small_data import params, values
+from small_data import params, params_with, values
 
 from feedforward.config import yaml_reader
 from feedforward.config.schema import check
 from feedforward.config.training import Decay
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import search_space
+from feedforward.experiments.search_space import Axis
 
 
-def parse(*texts: str, search: bool = False) -> list[search_space.Axis]:
+def parse(*texts: str, search: bool = False) -> list[Axis]:
     return search_space.parse(texts, params(), "notes", "original", search)
 
 
@@ -92,6 +93,18 @@ def test_learning_rate_decay_can_be_swept() -> None:
     assert without_decay.datasets["notes"].training.optimizer.decay is None
     with pytest.raises(ParamsError, match=r"must be one of none, exponential, cosine, got cosin; did you mean cosine"):
         parse("optimizer.decay=cosin")
+
+
+def test_a_swept_decay_has_the_factor_of_params_yaml() -> None:
+    decay = {"kind": "exponential", "factor": 0.5}
+    chosen = params_with("datasets/notes/training/optimizer/decay", decay)
+    axes = [Axis("optimizer.decay", ("none", "exponential", "cosine"))]
+    decays = [
+        search_space.apply(chosen, "notes", "original", point).datasets["notes"].training.optimizer.decay
+        for point in search_space.grid(axes)
+    ]
+    assert decays == [None, Decay(kind="exponential", factor=0.5), Decay(kind="cosine")]
+    assert search_space.named(chosen.datasets["notes"], axes) == {"optimizer.decay exponential": decay}
 
 
 def test_a_range_must_be_ascending() -> None:

@@ -24,7 +24,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.experiments import search_space, sweep_confirmation, sweep_files
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.search_space import Axis, Point
-from feedforward.experiments.sweep import Sweep, name_of, start
+from feedforward.experiments.sweep import STATISTIC, Sweep, name_of, start
 from feedforward.experiments.sweep import trials as plan_trials
 from feedforward.experiments.sweep_outcome import Outcome, WinnerTest
 from feedforward.reports import sweep_figures
@@ -267,6 +267,26 @@ def test_verdict_names_the_best_trial_and_those_not_distinguished_from_it() -> N
         "with one seed, the order of the trials is not significant"
         in synthetic_outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
     )
+
+
+@pytest.mark.proves("The verdict of a sweep names every trial that the best one does not beat")
+@pytest.mark.usefixtures("small")
+def test_verdict_names_a_trial_that_only_others_beat() -> None:
+    """One bad seed of the best trial hides its distance from the worst, which the second beats."""
+    losses = {0.1: [0.1, 0.5, 0.11, 0.12, 0.1, 0.1], 0.2: [0.2, 0.201, 0.199] * 2, 0.3: [0.3, 0.301, 0.299] * 2}
+    runs = {
+        str(l2): [
+            dataclasses.replace(replica_run("notes", str(l2), seed, 8, Shape(0.2, 1.0, 0.1)), metrics={STATISTIC: loss})
+            for seed, loss in enumerate(values)
+        ]
+        for l2, values in losses.items()
+    }
+    points: dict[str, Point] = {str(l2): {"l2": l2} for l2 in losses}
+    outcome = Outcome(Sweep(small_params(), "notes", "original", [Axis("l2", tuple(losses))], 6), runs, points)
+    assert (outcome.ranking.tied, outcome.ranking.beaten) == (["0.2"], [])
+    assert outcome.verdict().endswith("6 seeds do not distinguish it from l2=0.2; l2=0.3")
+    assert outcome.as_json()["not_told_from_best"] == [{"l2": 0.2}, {"l2": 0.3}]
+    assert sweep_files._page(outcome).tied == ["l2=0.2", "l2=0.3"]
 
 
 @pytest.mark.usefixtures("small")
