@@ -135,7 +135,11 @@ def version(
             variant_digests[name] = bundle.write(
                 folder / name, content_of_variant, variant_description, ENCODER, f"variants/{name}"
             )
-        tags = {"digest": digest, "variants": atomic_files.canonical_json(variant_digests)}
+        tags = {
+            "digest": digest,
+            "weights_digest": description.weights_digest,
+            "variants": atomic_files.canonical_json(variant_digests),
+        }
         new_version = registry.register(NAME, run.run_id, folders, tags)
         if not evaluated:
             return new_version

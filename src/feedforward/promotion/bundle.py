@@ -231,7 +231,7 @@ def _manifest_entries(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]
 def _check_signature(folder: Path, contents: Mapping[str, bytes], role: str, key: str) -> None:
     path = folder / signatures.FILE
     if not path.exists():
-        raise DataError(
+        raise signatures.NotSigned(
             f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
         )
     signatures.check(path, _read_file(path, signatures.MAX_BYTES), role, _digests(contents), key)

@@ -87,12 +87,17 @@ def register(
 
 
 def rolled_back(version: Version, registry: "Registry") -> Version | None:
-    """The latest rolled-back version with the weights of this one, which may differ in names; None if there is none."""
+    """The latest rolled-back version that is the same model as this one; None if there is none."""
     for other in registry.versions(version.dataset):
-        is_same_model = other.tags.get("weights_digest") == version.tags["weights_digest"]
-        if is_same_model and other.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
+        if other.tags.get(champion.DECISION) == audit_log.ROLLED_BACK and is_same_model(version, other):
             return other
     return None
+
+
+def is_same_model(one: Version, other: Version) -> bool:
+    """Whether two versions have the same weights; titles and the names of variants and labels may differ."""
+    digest = one.tags.get("weights_digest")
+    return digest is not None and digest == other.tags.get("weights_digest")
 
 
 def _must_be_replaced(version: Version) -> bool:

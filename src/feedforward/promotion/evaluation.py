@@ -23,8 +23,17 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.models import metrics
-from feedforward.promotion import bundle, candidate, evaluation_process, holdout_split, version_bundles
+from feedforward.promotion import (
+    bundle,
+    candidate,
+    compatibility,
+    evaluation_process,
+    holdout_split,
+    signatures,
+    version_bundles,
+)
 from feedforward.promotion.bundle import Servable
+from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.promotion.policy import Evidence
 from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, HoldoutModel, Version
@@ -174,3 +183,48 @@ def evidence(
         predicted = models[0].predict(features)[new, 0]
         r2 = metrics.r2(np.asarray(split.labels, np.float64)[new] * scale + mean, predicted)
     return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2, unseen)
+
+
+def champion_evidence(
+    params: Params,
+    name: str,
+    champion: Version | None,
+    reference: Servable,
+    split: HoldoutSplit,
+    skip_comparison: str | None,
+) -> tuple[Evidence | None, str]:
+    """The champion's evidence, or None and the reason, which is empty if there is no champion.
+
+    Raises:
+        EvaluationFailed: the champion is not signed, or can be served but not compared because a holdout model cannot
+            be read; and the comparison may not be skipped.
+    """
+    if champion is None:
+        return None, ""
+    try:
+        served = version_bundles.served(champion)
+        if problem := compatibility.mismatch(served, params.datasets[name]):
+            return None, f"{champion.name} is not a champion of this dataset: {problem}"
+        if problem := compatibility.incomparable(served, reference.encoder):
+            return None, f"{champion.name} cannot be compared: {problem}"
+    except signatures.NotSigned as error:  # as after a change of the key, which says nothing about the challenger
+        return None, _skipped(name, champion, error, skip_comparison)
+    except DataError as error:
+        return None, f"the champion can no longer be served: {error}"
+    try:
+        models = holdout_models(champion)
+    except DataError as error:
+        return None, _skipped(name, champion, error, skip_comparison)
+    return evidence(models, reference, split.validation, split.unseen(models)), ""
+
+
+def _skipped(name: str, champion: Version, error: DataError, skip_comparison: str | None) -> str:
+    """Why the champion is not compared; raises EvaluationFailed if the comparison may not be skipped."""
+    problem = f"{champion.name} cannot be compared: {error}"
+    if skip_comparison is not None:
+        return f"{problem}; replaced without a comparison: {skip_comparison}"
+    raise EvaluationFailed(
+        f"{problem}: `feedforward promote {name} --run {champion.run_id[:8]}` registers it again if params.yaml and the"
+        f" data are as for its training; `feedforward promote {name} --skip-comparison REASON` replaces it without a"
+        " comparison"
+    ) from None

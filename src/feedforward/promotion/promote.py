@@ -18,8 +18,6 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.promotion import (
     audit_log,
-    bundle,
-    compatibility,
     current_runs,
     evaluation,
     holdout_split,
@@ -30,8 +28,7 @@ from feedforward.promotion import (
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
-from feedforward.promotion.holdout_split import HoldoutSplit
-from feedforward.promotion.policy import Candidate, Decision, Evidence, confirm_with_shadow, decide
+from feedforward.promotion.policy import Candidate, Decision, confirm_with_shadow, decide
 from feedforward.tracking import LoggedRun, model_version, settings
 from feedforward.tracking.model_version import Version
 
@@ -155,7 +152,7 @@ def conclude(
 
     Raises:
         Refused: the version does not meet the acceptance criteria. EvaluationFailed: the data have changed since the
-            evaluation; also see `_champion_evidence`.
+            evaluation; also see `evaluation.champion_evidence`.
     """
     with champions.decision_lock(name):
         champion = champions.reconcile(name, registry)
@@ -200,7 +197,9 @@ def _decide(
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
     champion_evidence, problem = None, _damage(version, champion)
     if not problem:
-        champion_evidence, problem = _champion_evidence(params, name, champion, models[0], split, skip_comparison)
+        champion_evidence, problem = evaluation.champion_evidence(
+            params, name, champion, models[0], split, skip_comparison
+        )
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
     if not decision.comparable:
@@ -224,51 +223,13 @@ def _decide(
 
 def _damage(version: Version, champion: Version | None) -> str:
     """What is wrong with the champion's files, if `version` is the same model, registered again to replace them."""
-    if champion is None or champion.tags.get(model_version.DIGEST) != version.tags.get(model_version.DIGEST):
+    if champion is None or not candidates.is_same_model(version, champion):
         return ""
     try:
         version_bundles.check(champion)
     except DataError as error:
         return f"{champion.name} is the same model, but a file of it cannot be used: {error}"
     return ""
-
-
-def _champion_evidence(
-    params: Params,
-    name: str,
-    champion: Version | None,
-    reference: bundle.Servable,
-    split: HoldoutSplit,
-    skip_comparison: str | None,
-) -> tuple[Evidence | None, str]:
-    """The champion's evidence, or None and the reason, which is empty if there is no champion.
-
-    Raises:
-        EvaluationFailed: the champion can be served, but a model for the comparison cannot be read, and the comparison
-            may not be skipped.
-    """
-    if champion is None:
-        return None, ""
-    try:
-        served = version_bundles.served(champion)
-        if problem := compatibility.mismatch(served, params.datasets[name]):
-            return None, f"{champion.name} is not a champion of this dataset: {problem}"
-        if problem := compatibility.incomparable(served, reference.encoder):
-            return None, f"{champion.name} cannot be compared: {problem}"
-    except DataError as error:
-        return None, f"the champion can no longer be served: {error}"
-    try:
-        models = evaluation.holdout_models(champion)
-    except DataError as error:
-        problem = f"{champion.name} cannot be compared: {error}"
-        if skip_comparison is not None:
-            return None, f"{problem}; replaced without a comparison: {skip_comparison}"
-        remedy = (
-            f"`feedforward promote {name} --run {champion.run_id[:8]}` registers it again; `feedforward promote {name}"
-            " --skip-comparison REASON` replaces it without a comparison"
-        )
-        raise EvaluationFailed(f"{problem}: {remedy}") from None
-    return evaluation.evidence(models, reference, split.validation, split.unseen(models)), ""
 
 
 def _add_card(

@@ -34,6 +34,10 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
+class NotSigned(DataError):
+    """A bundle has no valid signature by the owner of `promotion.key`."""
+
+
 def required() -> str | None:
     """`promotion.key` from the workspace's params.yaml; None if there is no key or no workspace.
 
@@ -83,7 +87,7 @@ def check(path: Path, content: bytes, role: str, digests: Mapping[str, str], key
     The statement in `content` is not parsed: the signature must be valid for the statement expected for these files.
 
     Raises:
-        DataError: the signature is invalid. ParamsError: `key` is not a point on the curve.
+        NotSigned: the signature is invalid. ParamsError: `key` is not a point on the curve.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
@@ -95,7 +99,7 @@ def check(path: Path, content: bytes, role: str, digests: Mapping[str, str], key
         signature = base64.b64decode(entry["sig"], validate=True)
         public.verify(signature, _encoded(_statement(role, digests)), ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
-        raise DataError(
+        raise NotSigned(
             f"{path}: is not a valid signature of these files for promotion.key in params.yaml;"
             " do not use the version, promote the run again"
         ) from None

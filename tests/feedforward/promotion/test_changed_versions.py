@@ -17,6 +17,7 @@ from feedforward.experiments import plan, runner
 from feedforward.promotion import (
     bundle,
     compatibility,
+    evaluation,
     evaluation_process,
     holdout_split,
     promote,
@@ -91,7 +92,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
     vars(other).update(changes)
     assert message in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
-    evidence, problem = promote._champion_evidence(
+    evidence, problem = evaluation.champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
         find_version(),

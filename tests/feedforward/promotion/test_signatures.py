@@ -21,6 +21,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.promotion import audit_log, bundle, candidate, promote, signatures, version_bundles
+from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.serving import mlflow_flavor, prediction
@@ -117,6 +118,7 @@ def test_unsigned_versions_and_versions_signed_with_another_key_are_rejected(
 
 
 @pytest.mark.slow
+@pytest.mark.proves("With a new `promotion.key`, no other model replaces the unsigned champion without a comparison")
 def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, small_store: "Store", key: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     unsigned = registered.version(registry, run, 1.0, evaluated=False)
@@ -125,7 +127,11 @@ def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, sma
     signing = require(key)
     with pytest.raises(Refused, match=UNSIGNED):
         promote.evaluate(signing, NAME, run, unsigned, registry)
-    signed = registered.version(registry, run, 2.0)
+    other = registered.version(registry, run, 0.5)
+    with pytest.raises(EvaluationFailed, match=f"{UNSIGNED}.* --skip-comparison REASON` replaces it"):
+        promote.conclude(signing, NAME, run, other, registry)
+    assert registered.find_version().number == unsigned.number
+    signed = registered.version(registry, run, 1.0)  # the same model, registered again
     promote.conclude(signing, NAME, run, signed, registry)
     assert prediction.champion(NAME).version.number == signed.number
     with pytest.raises(Refused, match=UNSIGNED):
