@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import ParamsError
+from feedforward.core.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
     import keras
@@ -255,12 +255,21 @@ def summary_table(findings: "Findings") -> str:
 
 
 def test_scores(findings: "Findings") -> str:
-    """The final model's scores on the test split as Markdown, one per line."""
+    """The final model's scores on the test split as Markdown, one per line.
+
+    Raises:
+        DataError: no run of the final model is among the results.
+    """
     from feedforward.analysis.statistics import STATISTICS
     from feedforward.reports import tables
 
-    estimates = findings.summary[findings.baseline]
+    estimates = findings.summary.get(findings.baseline, {})
     names = [name for name in tables.FINAL if name in estimates]
+    if not names:
+        raise DataError(
+            f"{findings.name}: no final run is among the results; add {findings.baseline}, the variant of the final"
+            " model, to the variants that `ff.train` trains"
+        )
     return "  \n".join(
         f"{tables.SHORT_LABELS[name]}: {tables.interval(estimates[name], STATISTICS[name].decimals)}" for name in names
     )

@@ -11,11 +11,13 @@ import pytest
 import registered
 from pictures import stroke
 from raw_files import idx
+from small_data import params
+from synthetic_runs import SHAPES, final_run, replica_run
 
 import feedforward as ff
 from feedforward.config.schema import Params
 from feedforward.core import paths
-from feedforward.core.errors import InputError, ParamsError
+from feedforward.core.errors import DataError, InputError, ParamsError
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -112,3 +114,11 @@ def test_an_unknown_variant_is_refused_with_those_that_can_be_predicted(small: P
         with pytest.raises(ParamsError) as caught:
             ff.predict("notes", ["word1"], variant)
         assert str(caught.value) == f"unknown variant '{variant}': must be one of dropout, original"
+
+
+def test_results_without_the_final_model_have_no_test_scores() -> None:
+    [entry] = ff.compare([replica_run("notes", "l2", 0, 8, SHAPES["l2"])], params())
+    with pytest.raises(DataError, match="notes: no final run is among the results; add original, the variant of the"):
+        ff.test_scores(entry)
+    [entry] = ff.compare([final_run("notes", "original", seed, 8, 0.9) for seed in (0, 1)], params())
+    assert ff.test_scores(entry).startswith("test loss: 0.29")

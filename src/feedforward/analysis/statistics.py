@@ -93,7 +93,7 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
     for run in sorted((r for r in runs if r.variant == variant and r.role == definition.role), key=lambda r: r.seed):
         value = definition.of(run)
         if run.seed in values:
-            raise DataError(f"results: {run.dataset} {variant} seed {run.seed} is listed twice; run `dvc repro train`")
+            raise DataError(f"results: {run.dataset} {variant} seed {run.seed} is listed twice; pass each run once")
         if value is not None:
             values[run.seed] = value
     return values

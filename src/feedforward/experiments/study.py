@@ -205,7 +205,7 @@ def _outcome(verdict: Verdict) -> str:
 
 def _final(findings: Findings) -> list[str]:
     """A sentence with the test results of the final model; empty if there are none."""
-    summary = findings.summary[findings.baseline]
+    summary = findings.summary.get(findings.baseline, {})
     estimates = {name: summary[name] for name in tables.FINAL if name in summary}
     if not estimates:
         return []
