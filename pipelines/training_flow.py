@@ -210,4 +210,5 @@ def run(
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
     """The `train` stage of dvc.yaml: train all runs, and write their results without run IDs and times."""
-    run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")
+    results, facts = run(params, protocol, wait_for_server), {"computed_by": provenance.computed_by()}
+    run_result.save(paths.trained(protocol), results, provenance.cpu_digest(), "train", facts=facts)

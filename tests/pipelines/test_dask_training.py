@@ -82,7 +82,8 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(
     runner.prepare(1)
     params, store = load_params(), open_store()
     local_results = [run for pack in plan.plan(params, "fair") for run in runner.train_pack(pack, params, store)]
-    run_result.save(paths.trained("fair"), local_results, provenance.cpu_digest(), "train")
+    facts = {"computed_by": provenance.computed_by()}
+    run_result.save(paths.trained("fair"), local_results, provenance.cpu_digest(), "train", facts=facts)
     done = run(cluster_workspace, TRAIN)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
     assert lost_worker.wait(10) == -signal.SIGKILL

@@ -26,7 +26,7 @@ PIPELINE = """stages:
   compare:
     cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
     params: [variants, datasets]
-    deps: [data/baselines, data/vectorized]
+    deps: [data/baselines, data/raw, data/vectorized, code]
     outs: [reports/comparison/table.md, reports/comparison/plots]
 """
 
@@ -40,7 +40,9 @@ def dvc(root: Path, *arguments: str) -> str:
 def finish(root: Path) -> None:
     """Make the current workspace `root`, which has vectorized datasets, a DVC project, and run all stages."""
     (root / "dvc.yaml").write_text(PIPELINE)
-    (root / ".dvcignore").write_text("*.partial\n")
+    (root / ".dvcignore").write_text("__pycache__/\n*.partial\n")
+    (root / "code").mkdir()
+    (root / "code" / "compare.py").write_text("rate = 1\n")
     for name in ("notes", "tones"):  # what this pipeline "vectorizes"
         made = root / "data" / "made" / name
         made.mkdir(parents=True)

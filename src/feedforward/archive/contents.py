@@ -8,19 +8,19 @@
     reports/                                         comparison, validation; sweeps and verdicts of `decide`
     models/NAME/NUMBER/                              the champion and its card
     models/NAME/decisions.jsonl                      every promotion decision for the dataset
-    versions.json                                    commit, libraries and kind of CPU
+    versions.json                                    commit; libraries and kind of CPU that computed the results
 
 Sweeps, verdicts and baselines of other parameters, claims, data or datasets than those of params.yaml are left out.
 The files of a model and its card are copied unchanged. In all other text files, secrets and local absolute paths are
 replaced.
 """
 
-import platform
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from feedforward.analysis import run_result
 from feedforward.archive import last_run, ro_crate
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, dvc_cache, paths, provenance
@@ -56,7 +56,7 @@ def gather(params: Params) -> dict[str, bytes]:
     local = _local_paths(params)
     cleaned = {name: _clean(name, content, local) for name, content in _workspace_files(params)}
     models = dict(file for name in params.datasets for file in _registry_files(name, local))
-    versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
+    versions = (atomic_files.canonical_json(_versions(params), indent=2) + "\n").encode()
     return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
 
 
@@ -108,14 +108,15 @@ def _card_files(champion: model_version.Version) -> list[Path]:
         return []
 
 
-def _versions() -> dict[str, Any]:
+def _versions(params: Params) -> dict[str, Any]:
+    """The commit whose code wrote the results (last_run.check compares the code), and what computed them."""
     state = provenance.git_state(paths.root())
+    trained = {protocol: paths.trained(protocol) for protocol in params.protocols}
     return {
         "commit": state.commit,
         "uncommitted_changes": state.dirty,
-        "cpu": provenance.cpu_kind(),
-        "libraries": {name: provenance.installed_version(name) for name in ("feedforward", *provenance.LIBRARIES)},
-        "python": platform.python_version(),
+        "feedforward": provenance.installed_version("feedforward"),
+        "computed_by": {protocol: run_result.fact(path, "computed_by") for protocol, path in trained.items()},
     }
 
 

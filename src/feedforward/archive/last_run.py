@@ -1,5 +1,6 @@
-"""Whether the results in the workspace belong together: compare params.yaml and files with what DVC recorded."""
+"""Whether the results in the workspace belong together: compare params.yaml, code and data with what DVC recorded."""
 
+import fnmatch
 import functools
 import hashlib
 import json
@@ -14,15 +15,17 @@ from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import shown
 
-RESULTS = ("data/baselines", "data/trained", "data/vectorized", "reports/")
-RAW = "data/raw/"  # folders of raw files; they are not in the archive, so they may be missing
+# Files that are not in the archive, so they may be missing; the folder of a dataset may be missing from its parent, too
+MAY_BE_MISSING = ("data/collected/", "data/raw/")
+PARENTS = ("data/raw",)
+IGNORED = ("__pycache__", f"*{atomic_files.TEMPORARY_SUFFIX}")  # names of files and folders, as in .dvcignore
 CHARACTERS = 60  # of a value in a message
 REMEDY = "run `feedforward run`, then export again"
 MISSING = object()
 
 
 def check(params: Params, pipeline: str) -> None:
-    """Check that the last run was complete and used the current params.yaml, and that data and results are unchanged.
+    """Check that the last run was complete and used the current params.yaml, code and data, and that no result changed.
 
     What a stage read is compared as well as what it wrote, because a stage before it may have run again since. Without
     a dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
@@ -43,7 +46,7 @@ def check(params: Params, pipeline: str) -> None:
                 raise DataError(f"params.yaml: {name} {is_now}, but the last run {was}; {REMEDY}")
         for path, md5 in _recorded_digests(stage):
             if not (root / path).exists():
-                if not path.startswith(RAW):
+                if not path.startswith(MAY_BE_MISSING):
                     raise DataError(f"{path}: is missing; {REMEDY}")
             elif file_digest(root / path) != md5:
                 raise DataError(f"{path}: differs from the last run; {REMEDY}")
@@ -67,10 +70,10 @@ def _stages(root: Path, params: Params, pipeline: str) -> list[Mapping[Any, Any]
 
 
 def _recorded_digests(stage: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    """Path and MD5 of each file or folder with data or results that a stage read or wrote."""
+    """Path and MD5 of each file or folder that a stage read or wrote."""
     for key in ("deps", "outs"):
         for path, md5 in dvc_lock.digests(stage, key):
-            if path.startswith((*RESULTS, RAW)):
+            if path not in PARENTS:
                 yield path, md5
 
 
@@ -82,10 +85,14 @@ def _md5(path: Path) -> str:
     files = [
         {"md5": _md5(file), "relpath": file.relative_to(path).as_posix()}
         for file in path.rglob("*")
-        if file.is_file() and not file.name.endswith(atomic_files.TEMPORARY_SUFFIX)
+        if file.is_file() and not any(map(_is_ignored, file.relative_to(path).parts))
     ]
     text = json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + dvc_lock.FOLDER_SUFFIX
+
+
+def _is_ignored(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORED)
 
 
 def _differences(key: str, now: Any, before: Any) -> Iterator[tuple[str, Any, Any]]:

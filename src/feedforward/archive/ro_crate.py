@@ -30,7 +30,7 @@ ABOUT = {
     WORKFLOW: "The pipeline, a copy of dvc.yaml: fetch, vectorize, validate, train, compare.",
     "dvc.lock": "Digests of the files that each stage read and wrote.",
     REPORT: "The comparison of the variants, with intervals and verdicts.",
-    "versions.json": "Commit, libraries and kind of CPU.",
+    "versions.json": "Commit; libraries and kind of CPU that computed the results.",
 }
 # What the run wrote; sweeps, verdicts of `decide` and promotions come from other commands
 RESULTS = ("data/baselines/", "data/trained/", "reports/comparison/", "reports/validation/")

@@ -180,6 +180,11 @@ def _onednn() -> str:
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # the default that training/keras_backend.py sets
 
 
+def computed_by() -> dict[str, Any]:
+    """The kind of CPU and the versions of libraries, on which the bits of a run depend."""
+    return {"cpu": cpu_kind(), "libraries": {name: installed_version(name) for name in LIBRARIES}}
+
+
 def fingerprint(
     *,
     dataset: str,
@@ -207,9 +212,8 @@ def fingerprint(
             "protocol": protocol,
             "role": role,
             "device": device,
-            "cpu": cpu_kind(),
             "code": code,
-            "libraries": {name: installed_version(name) for name in LIBRARIES},
+            **computed_by(),
             "onednn": _onednn(),
         }
     )

@@ -24,6 +24,7 @@ from feedforward.tracking import model_versions
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
+COMPUTED_BY = {"cpu": {"vendor": "another"}, "libraries": {"numpy": "1.0"}}
 PASSWORD = "swordfish-swordfish"
 
 
@@ -32,7 +33,7 @@ def fill(root: Path, store: "Store") -> None:
     write_params(root / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
     results = synthetic_runs(params, range(3))
-    run_result.save(paths.trained("fair"), results, "cpu")
+    run_result.save(paths.trained("fair"), results, "cpu", facts={"computed_by": COMPUTED_BY})
     page = comparison_page.render(findings.find(results, params, "fair"))
     atomic_files.write_text(paths.comparison() / "index.html", f"{page}<!-- {root}/reports {PASSWORD} -->")
     (root / "dvc.yaml").write_text("stages: {}\n")

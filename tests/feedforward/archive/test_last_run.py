@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from feedforward.archive import writing
 from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError
 
 
@@ -125,6 +125,21 @@ def test_results_that_dvc_links_to_its_cache_are_exported(
     dvc(finished, "checkout", "--relink", "-q")
     assert (finished / "reports" / "comparison" / "table.md").is_symlink()
     assert writing.collect(load_params()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.proves("`export` refuses results of other code than that of the commit that it states")
+def test_results_of_other_code_are_not_exported_until_the_next_run(finished: Path) -> None:
+    code = finished / "code" / "compare.py"
+    for ignored in ("__pycache__/compare.pyc", "compare.py.partial"):
+        atomic_files.write_text(finished / "code" / ignored, "x")
+    writing.collect(load_params())
+    code.write_text("rate = 2\n")
+    assert refusal() == "code: differs from the last run; run `feedforward run`, then export again"
+    dvc(finished, "repro", "-q")
+    writing.collect(load_params())
+    shutil.rmtree(finished / "code")
+    assert refusal() == "code: is missing; run `feedforward run`, then export again"
 
 
 @pytest.mark.slow

@@ -55,6 +55,14 @@ def test_archive_contains_all_results_and_nothing_private(unpacked: Path, worksp
     assert load_params(unpacked / "params.yaml").mirrors == ("files",)
 
 
+@pytest.mark.proves("`export` states the libraries and the kind of CPU that computed the results, not its own")
+def test_versions_are_those_of_the_results(unpacked: Path) -> None:
+    trained = json.loads((unpacked / "data" / "trained" / "fair.json").read_text())
+    versions = json.loads((unpacked / "versions.json").read_text())
+    assert versions["computed_by"] == {"fair": trained["computed_by"]}
+    assert versions["computed_by"]["fair"]["libraries"] == {"numpy": "1.0"}
+
+
 @pytest.mark.proves("Labels in an archive that look like paths are the same as in params.yaml")
 def test_labels_that_look_like_paths_are_not_shortened(workspace: Path) -> None:
     plain = values(mirrors=["/srv/mirror of mine/files"], shards="/srv/shards")
