@@ -22,8 +22,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
-        ParamsError: unknown dataset, `to` has never been champion, or an invalid reason. NothingToServe: there is no
-            champion.
+        ParamsError: unknown dataset, `to` has never been champion, or an invalid reason. NothingToServe: there has
+            never been a champion.
         Refused: the version was changed, predicts wrongly, or does not fit the dataset.
         EvaluationFailed: the verification could not be finished. Busy: a promotion is running.
     """
@@ -35,8 +35,6 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     registry = Registry()
     with champion.decision_lock(name):
         current = champion.reconcile(name, registry)
-        if current is None:
-            raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:
@@ -49,15 +47,20 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     return target
 
 
-def _target(name: str, current: Version, to: int | None, registry: "Registry") -> Version:
-    """The version to roll back to: `to`, or the latest earlier champion that was not itself rolled back."""
+def _target(name: str, current: Version | None, to: int | None, registry: "Registry") -> Version:
+    """The version to roll back to: `to`, or the latest earlier champion that was not itself rolled back.
+
+    current: the champion; None if somebody deleted it.
+    """
     entries = champion.entries_in(registry, name)
     champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
-    numbers = [number for number in champions if number != current.number]
+    numbers = [number for number in champions if current is None or number != current.number]
+    if current is None and not numbers:
+        raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")
     if to is not None:
         target = registry.find(name, to) if to in numbers else None
         if target is None:
-            problem = "is already the champion" if to == current.number else "has never been champion"
+            problem = "is already the champion" if current and to == current.number else "has never been champion"
             choices = ", ".join(map(str, numbers)) or "none"
             raise ParamsError([f"--to: version {to} of {name} {problem}; earlier champions: {choices}"])
         return target

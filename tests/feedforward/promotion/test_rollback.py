@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
+from mlflow import MlflowClient
 from registered import NAME, find_version
 
 from feedforward.config.schema import Params
@@ -18,7 +19,7 @@ from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
-from feedforward.tracking import LoggedRun
+from feedforward.tracking import LoggedRun, model_versions, names, settings
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -93,6 +94,17 @@ def test_a_rolled_back_model_is_recognized_by_its_weights(
     assert [find_version(number).tags["decision"] for number in (2, 3)] == ["rolled_back", "kept"]
     assert rollback(renamed, NAME, 2, "it was not harmful").number == 2
     assert "rolled back" not in promote.promote(renamed, NAME, runs[-1].run_id).decision.reason
+
+
+@pytest.mark.proves("After somebody has deleted the champion, a rollback makes an earlier one champion again")
+def test_an_earlier_champion_is_restored_after_the_champion_was_deleted(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0, real=True)
+    MlflowClient(settings.tracking_uri()).delete_model_version(names.registered_model(NAME), "2")
+    assert model_versions.find(NAME) is None
+    assert rollback(params, NAME, None, "version 2 was deleted").number == 1
+    assert find_version().number == 1
 
 
 def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
