@@ -21,6 +21,7 @@ from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
 from feedforward.core.errors import DataError, TrackingError, TrainingError
 from feedforward.core.redaction import redact
+from feedforward.data import consistency
 from feedforward.experiments import parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, experiment_pages, open_store, settings
@@ -150,8 +151,11 @@ def run_jobs(
 
     Raises:
         TrainingError: some runs failed; the others are in the store.
+        DataError: the data of a job are not current, or have not passed validation.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
+    for name, dataset in {job.pack.dataset: job.params.datasets[job.pack.dataset] for job in jobs}.items():
+        consistency.require_valid(name, dataset)
     known_results = reuse.find_finished([job.pack for job in jobs], store)
     missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known_results)).members]
     if not missing:

@@ -131,17 +131,15 @@ def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split"
 
 
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
-    """Read the raw test samples with the given row numbers, as texts or as gray pixels of shape (height, width).
+    """Read the raw samples of rows of the vectorized test split, as texts or gray pixels of shape (height, width).
 
     Raises:
-        ParamsError: unknown dataset, or there is no such row. DataError: a raw file is missing or damaged.
+        ParamsError: unknown dataset, or there is no such row. DataError: a raw file is missing or damaged, the dataset
+            is not vectorized, or it was fetched again since.
     """
-    from feedforward.data.readers import reading
-    from feedforward.data.sources import download
+    from feedforward.data import consistency, manifest
 
-    config = params.dataset(dataset)
-    files = {key: paths.raw(dataset) / download.stored_name(key, file) for key, file in config.files.items()}
-    return reading.samples(config.reader, files, rows)
+    return consistency.raw_samples(params.dataset(dataset), paths.raw(dataset), manifest.load(dataset), rows)
 
 
 def column_names(params: Params, dataset: str) -> Callable[[int], str]:
@@ -179,16 +177,19 @@ def train(
     """Train and log to MLflow in this process. An empty sequence means all; finished runs are not repeated.
 
     Raises:
-        ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized. TrainingError: a loss
-            is not finite.
+        ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized, or has not passed
+            validation. TrainingError: a loss is not finite.
     """
     from feedforward import tracking
+    from feedforward.data import consistency
     from feedforward.experiments import parent_runs, plan, reuse, runner
 
     if protocol not in get_args(Protocol):
         raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
     _check_seeds(*seeds)
     packs = plan.plan(params, protocol, datasets, variants, seeds)
+    for name in {pack.dataset for pack in packs}:
+        consistency.require_valid(name, params.datasets[name])
     store = tracking.open_store()
     run_results = reuse.find_finished(packs, store)
     missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]

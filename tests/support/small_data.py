@@ -156,7 +156,7 @@ def write_workspace(root: Path, **changes: Any) -> Path:
 
 
 def write_vectorized(root: Path) -> None:
-    """Write both datasets under `root`, as `vectorize` does."""
+    """Write both datasets under `root`, as `vectorize` and `validate` do."""
     for name in ("tones", "notes"):
         folder = root / "data" / "vectorized" / name
         train, test = split(name, TRAIN), split(name, TEST, seed=7)
@@ -171,6 +171,14 @@ def write_vectorized(root: Path) -> None:
         }
         atomic_files.write_json(folder / "manifest.json", manifest)
         write_profile(folder, train.labels, test.labels)
+        write_validation(root, name, str(manifest["data_digest"]))
+
+
+def write_validation(root: Path, name: str, data_digest: str) -> None:
+    """Write that a dataset has passed validation, as `validate` does."""
+    expectations = params().datasets[name].model_dump(mode="json")["expectations"]
+    summary = {"success": True, "data_digest": data_digest, "expectations": expectations}
+    atomic_files.write_json(root / "reports" / "validation" / name / "summary.json", summary)
 
 
 def write_profile(folder: Path, train: npt.NDArray[Any], test: npt.NDArray[Any]) -> None:

@@ -56,7 +56,7 @@ def sweep(
     estimate without this selection bias.
     """
     from feedforward.config.schema import load_params
-    from feedforward.data import manifest
+    from feedforward.data import consistency
     from feedforward.experiments import search_space
 
     params = load_params()
@@ -65,7 +65,7 @@ def sweep(
     compared_by = search_space.statistic(statistic, params.datasets[dataset])
     if test and not confirm:
         raise ParamsError(["--test: only a confirmed trial is tested, so --confirm must be at least 1, got 0"])
-    manifest.load(dataset)
+    consistency.require_valid(dataset, params.datasets[dataset])
 
     from feedforward.experiments.sweep import Sweep
 

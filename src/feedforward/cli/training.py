@@ -111,13 +111,13 @@ def decide(
     """
     from feedforward.config.schema import load_params
     from feedforward.core import processes
-    from feedforward.data import manifest
+    from feedforward.data import consistency
     from feedforward.experiments import decision
     from pipelines import environment, locks, prefect_server
 
     params, seconds = load_params(), _seconds(budget)
     decision.find_needed(params, dataset, [])  # fails early if there are no claims
-    manifest.load(dataset)
+    consistency.require_valid(dataset, params.datasets[dataset])
     environment.apply()
 
     def show(n: int, verdicts: "Sequence[Verdict]") -> None:

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset
 from feedforward.config.tasks import TASKS
 from feedforward.core import atomic_files, paths
+from feedforward.data import consistency
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers import reading
-from feedforward.data.sources import download
 from feedforward.data.splits import Split
 
 SPLITS = ("train", "test")
@@ -40,15 +39,14 @@ def describe(name: str, dataset: Dataset) -> Description:
     """Describe the vectorized splits and some raw test samples.
 
     Raises:
-        DataError: the dataset has not been fetched and vectorized.
+        DataError: the dataset has not been fetched and vectorized, or was fetched again since.
     """
     manifest = manifest_file.load_current(name, dataset)
     splits = {split: manifest_file.load_split(name, split) for split in SPLITS}
     test = splits["test"]
     target = manifest.get("target", {"mean": 0.0, "scale": 1.0})
     rows = np.linspace(0, len(test) - 1, min(EXAMPLE_COUNT, len(test))).astype(int).tolist()
-    files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
-    raw_samples = reading.samples(dataset.reader, files, rows)
+    raw_samples = consistency.raw_samples(dataset, paths.raw(name), manifest, rows)
     labels = [_label_text(test.labels[row], dataset, target) for row in rows]
     is_value = TASKS[dataset.task].answers == "value"
     distribution = _quantiles(splits, target) if is_value else _counts(splits, dataset.labels)

@@ -61,6 +61,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
     """
     folder = paths.raw(name)
     files = {key: folder / download.stored_name(key, file) for key, file in dataset.files.items()}
+    fetched = download.recorded(folder)
     content = read(dataset.reader, files)
     collected = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
     with atomic_files.writing_folder(paths.vectorized(name), "vectorize") as target:
@@ -82,6 +83,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
             **digests,
             "data_digest": atomic_files.digest(digests),
             "settings": manifest_file.settings_digest(dataset),
+            "files": fetched,
             "samples": {part: samples for part, _, (samples, _) in saved},
             "features": saved[0][2][1],
             **({"collected": len(collected)} if collected else {}),

@@ -15,8 +15,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset, load_params
 from feedforward.core import atomic_files, provenance
 from feedforward.core.errors import DataError, FeedforwardError
-from feedforward.data.readers import reading
-from feedforward.data.sources import download
+from feedforward.data import consistency
 from feedforward.data.splits import Split
 from feedforward.diff import dvc_outputs, sides
 from feedforward.diff.predictions import shorten
@@ -132,16 +131,17 @@ class _RecordedResults:
             outputs = sides.ask(network, test.features, kind, target)
             truth = np.array(sides.truth(test, kind, target))
         source = self._outputs.get(f"data/raw/{name}", "")
-        return Answers(dataset.labels, kind, outputs, truth, source, lambda rows: self._show(name, dataset, rows))
+        return Answers(
+            dataset.labels, kind, outputs, truth, source, lambda rows: self._show(name, dataset, manifest, rows)
+        )
 
-    def _show(self, name: str, dataset: Dataset, rows: Sequence[int]) -> list[str]:
+    def _show(self, name: str, dataset: Dataset, manifest: Mapping[str, Any], rows: Sequence[int]) -> list[str]:
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 raw = self._link(f"data/raw/{name}", Path(temporary) / "raw")
-                files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
-                return shorten(reading.samples(dataset.reader, files, rows), CHARACTERS)
+                return shorten(consistency.raw_samples(dataset, raw, manifest, rows), CHARACTERS)
             except (FeedforwardError, OSError):
-                return ["(the raw data are not in DVC's cache)"] * len(rows)
+                return ["(no matching raw data in DVC's cache)"] * len(rows)
 
     def _dataset(self, name: str, folder: Path) -> Dataset:
         """The dataset as configured in the commit's params.yaml."""

@@ -11,9 +11,9 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths, provenance
 from feedforward.core.errors import DataError
+from feedforward.data import consistency
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers import encoders, reading
-from feedforward.data.sources import download
+from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.diff import sides
 from feedforward.diff.predictions import shorten
@@ -139,13 +139,12 @@ def _features(test: Split, servable: Servable, manifest: Mapping[str, Any], data
 
 def _workspace_answers(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:
     kind = sides.kind_of(dataset.task)
-    files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
 
     def show(rows: Sequence[int]) -> list[str]:
         try:
-            return shorten(reading.samples(dataset.reader, files, rows), CHARACTERS)
+            return shorten(consistency.raw_samples(dataset, paths.raw(name), manifest, rows), CHARACTERS)
         except (DataError, OSError):
-            return ["(the raw data are not in the workspace)"] * len(rows)
+            return ["(no matching raw data in the workspace)"] * len(rows)
 
     truth = sides.truth(test, kind, target_of(manifest))
     return Answers(dataset.labels, kind, outputs, truth, manifest["data_digest"], show)

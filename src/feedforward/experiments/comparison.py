@@ -67,7 +67,7 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
     """Additional content of the page: validation summaries, data digests, library versions, misclassified samples.
 
     Raises:
-        DataError: raw or vectorized data are missing.
+        DataError: raw or vectorized data are missing, or do not belong together.
     """
     validation = {
         name: atomic_files.read_json(path)
@@ -78,8 +78,7 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
     origin["libraries"] = ", ".join(f"{name} {provenance.installed_version(name)}" for name in provenance.LIBRARIES)
     finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
     hardest = {
-        name: misclassified.show(params.datasets[name], run.hardest, paths.raw(name), paths.vectorized(name))
-        for name, run in sorted(finals.items())
+        name: misclassified.show(name, params.datasets[name], run.hardest) for name, run in sorted(finals.items())
     }
     return Additions(validation=validation, origin=origin, hardest=hardest)
 

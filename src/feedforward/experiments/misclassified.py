@@ -2,26 +2,31 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
+from feedforward.core import paths
+from feedforward.data import consistency
+from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import reading
-from feedforward.data.sources import download
 from feedforward.reports.comparison_page import HardSample
 
 MOST_CHARACTERS = 600  # of a text
 SIDE = 84  # width and height of an image, in pixels
 
 
-def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
-    """Prepare the samples from `attribution.hardest`, with their images or texts, labels and words."""
-    files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
-    samples = reading.samples(dataset.reader, files, [entry["row"] for entry in hardest])
-    names = reading.column_names(dataset.reader, vectorized)
+def show(name: str, dataset: Dataset, hardest: Sequence[dict[str, Any]]) -> list[HardSample]:
+    """Prepare the samples from `attribution.hardest`, with their images or texts, labels and words.
+
+    Raises:
+        DataError: raw or vectorized data are missing, or do not belong together.
+    """
+    rows = [entry["row"] for entry in hardest]
+    samples = consistency.raw_samples(dataset, paths.raw(name), manifest_file.load(name), rows)
+    names = reading.column_names(dataset.reader, paths.vectorized(name))
     return [
         HardSample(
             truth=dataset.labels[entry["truth"]],

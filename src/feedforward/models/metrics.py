@@ -55,10 +55,9 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
         r_squared = r2(np.asarray(labels, np.float64).reshape(-1), network.activate(logits)[:, 0])
         return {} if r_squared is None else {"r2": r_squared}
     truths, probabilities, predictions = by_class(network, logits, labels)
-    columns = range(truths.shape[1])
-    areas = [auc(truths[:, k], probabilities[:, k]) for k in columns]
+    areas = [auc(truths[:, k], probabilities[:, k]) for k in range(truths.shape[1])]
     defined_areas = [area for area in areas if area is not None]
-    mean_f1 = float(np.mean([f1(truths[:, k], predictions[:, k]) for k in columns]))
+    mean_f1 = float(np.mean([f1(truths[:, k], predictions[:, k]) for k in f1_columns(truths, predictions)]))
     return {"f1": mean_f1, **({"auc": float(np.mean(defined_areas))} if len(defined_areas) == len(areas) else {})}
 
 
@@ -78,6 +77,12 @@ def by_class(network: Network, logits: Array, labels: Labels) -> tuple[Truths, N
         if len(classes) == 2:
             probabilities, truths, predictions = probabilities[:, 1:], truths[:, 1:], predictions[:, 1:]
     return truths, probabilities, predictions
+
+
+def f1_columns(truths: Truths, predictions: Truths) -> npt.NDArray[np.int64]:
+    """The questions over which F1 is averaged: those that are or were answered with yes for any sample, or else all."""
+    columns = np.flatnonzero((truths | predictions).any(axis=0))
+    return columns if len(columns) else np.arange(truths.shape[1])
 
 
 def auc(truths: Truths, probabilities: Numbers) -> float | None:

@@ -37,10 +37,10 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
     if metrics.is_value(labels):
         return {"r2": _of_r2(np.asarray(labels, np.float64).reshape(-1), network.activate(logits)[:, 0])}
     truths, probabilities, predictions = metrics.by_class(network, logits, labels)
-    columns = range(truths.shape[1])
+    columns = metrics.f1_columns(truths, predictions)
     return {
         "f1": _of_class_mean([_f1(truths[:, k], predictions[:, k]) for k in columns]),
-        "auc": _of_class_mean([_auc(truths[:, k], probabilities[:, k]) for k in columns]),
+        "auc": _of_class_mean([_auc(truths[:, k], probabilities[:, k]) for k in range(truths.shape[1])]),
     }
 
 

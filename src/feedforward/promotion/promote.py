@@ -15,6 +15,7 @@ import numpy as np
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, FeedforwardError
+from feedforward.data import consistency
 from feedforward.data import manifest as manifest_file
 from feedforward.promotion import (
     audit_log,
@@ -74,7 +75,8 @@ def promote(
     cannot be compared with the challenger is replaced without a comparison; None: it is not replaced.
 
     Raises:
-        ParamsError: unknown dataset or run, or an invalid reason. DataError: no run qualifies.
+        ParamsError: unknown dataset or run, or an invalid reason.
+        DataError: no run qualifies, or the data have not passed validation.
         Refused: the acceptance criteria are not met, or the dataset is a demo. Busy: another promotion is running.
         EvaluationFailed: the evaluation could not be finished.
     """
@@ -90,6 +92,7 @@ def promote(
     registry = Registry()
     with champions.decision_lock(name):
         run = candidates.choose(params, name, registry, run_id)
+        consistency.require_valid(name, params.datasets[name])
         calibration = evaluation.final_calibration(params, name, run, registry)
         version = candidates.register(params, name, run, registry, calibration)
         if (rolled_back := candidates.rolled_back(version, registry)) is not None:

@@ -185,7 +185,7 @@ def against_field(
     canvas = Canvas(360, 250, (56, 14, 26, 34), title)
     canvas.x0, canvas.x1 = -0.06, 1.06
     means = [e.mean for e in estimates]
-    reach = max(max(means) - min(means), 1e-6)  # an interval from few seeds may be very wide
+    reach = max(max(means) - min(means), 1e-6 * max(map(abs, means)))  # an interval from few seeds may be very wide
     sides = [v for e in estimates for v in (e.low, e.high) if v is not None]
     visible = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
     _y_axis(canvas, ticks(min([*means, *visible]), max([*means, *visible]), 4))

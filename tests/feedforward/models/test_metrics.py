@@ -34,6 +34,15 @@ def test_classification_metrics_match_scikit_learn(classes: int) -> None:
     assert metrics.correct(model, logits, labels).mean() == sk_metrics.accuracy_score(labels, probabilities.argmax(1))
 
 
+def test_a_class_that_neither_occurs_nor_is_predicted_does_not_lower_f1() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, ROWS).astype(np.uint8)
+    logits = rng.normal(0, 2, (ROWS, 4)).astype(np.float32)
+    logits[:, 3] = -99
+    measured = metrics.measure(network("softmax", 4), logits, labels)
+    assert measured == {"f1": pytest.approx(sk_metrics.f1_score(labels, logits.argmax(1), average="macro"))}
+
+
 def test_multilabel_metrics_match_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, (ROWS, 3)).astype(np.uint8)

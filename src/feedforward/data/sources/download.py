@@ -73,6 +73,11 @@ def fetch(
     atomic_files.write_json(folder / DIGESTS, fetched, "fetch")
 
 
+def recorded(folder: Path) -> dict[str, str]:
+    """The SHA-256 of the content of each file that was fetched into `folder`, by key; empty if nothing is recorded."""
+    return {key: file.sha256 for key, file in _read_fetched(folder).items()}
+
+
 def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
     """Local sources whose content has changed since it was fetched into `folder`: key → path.
 

@@ -30,14 +30,16 @@ class Check:
 class Summary:
     """All checks of a dataset, and the distributions that its page shows.
 
-    sample: whether it is demo data. samples: number of samples by split. distributions: for each of `label`, `ones`
-    (number of non-zero features) and `raw_length`, counts per class or bin, by split.
+    sample: whether it is demo data. expectations: those of params.yaml; None: they were derived. samples: number of
+    samples by split. distributions: for each of `label`, `ones` (number of non-zero features) and `raw_length`, counts
+    per class or bin, by split.
     """
 
     dataset: str
     title: str
     sample: bool
     data_digest: str
+    expectations: dict[str, Any] | None
     features: int
     samples: dict[str, int]
     checks: tuple[Check, ...]

@@ -48,6 +48,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     """
     rows, manifest = profile.load(folder)
     collected, is_derived = manifest.get("collected", 0), dataset.expectations is None
+    expectations = dataset.model_dump(mode="json")["expectations"]
     if is_derived:
         dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset, collected)})
     docs = paths.data_docs(name)
@@ -60,6 +61,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             title=dataset.title,
             sample=dataset.demo,
             data_digest=manifest["data_digest"],
+            expectations=expectations,
             features=manifest["features"],
             samples={split: manifest["samples"][split] for split in SPLITS},
             checks=tuple(checks),

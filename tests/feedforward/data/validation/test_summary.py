@@ -18,8 +18,8 @@ def summary(**changes: object) -> Summary:
         Check("samples", "test", "30", "20", False, "Number of samples."),
     )
     values = {
-        "dataset": "texts", "title": "Some <i>texts</i>", "sample": False, "data_digest": "0" * 64, "features": 60,
-        "samples": profile_rows.SAMPLES, "checks": checks,
+        "dataset": "texts", "title": "Some <i>texts</i>", "sample": False, "data_digest": "0" * 64,
+        "expectations": None, "features": 60, "samples": profile_rows.SAMPLES, "checks": checks,
         "distributions": profile.distributions(rows, profile_rows.dataset()), **changes,
     }  # fmt: skip
     return Summary(**values)
