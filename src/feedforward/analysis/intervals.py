@@ -21,7 +21,8 @@ import numpy as np
 from scipy import special  # gives the same digits as scipy.stats and imports 1.1 s faster
 
 CONFIDENCE = 0.95
-UNBOUNDED, SHARE = (-math.inf, math.inf), (0.0, 1.0)  # the least and greatest values that a statistic may have
+# the least and greatest values that a statistic may have
+UNBOUNDED, NOT_NEGATIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
 NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
 
 

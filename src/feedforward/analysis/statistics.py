@@ -1,12 +1,13 @@
 """Statistics of one run, and their values, means and intervals over seeds."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from feedforward.analysis.intervals import SHARE, UNBOUNDED, Estimate, estimate
+from feedforward.analysis.intervals import NOT_NEGATIVE, SHARE, UNBOUNDED, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.core.errors import DataError
 
@@ -39,7 +40,7 @@ class Statistic:
 STATISTICS = {
     statistic.name: statistic
     for statistic in (
-        Statistic("best_val_cross_entropy", "lowest validation loss", "replica", "lower", 4),
+        Statistic("best_val_cross_entropy", "lowest validation loss", "replica", "lower", 4, bounds=NOT_NEGATIVE),
         Statistic("best_epoch", "overfit epoch", "replica", None, 1, resolution=1.0),
         Statistic(
             "best_val_accuracy",
@@ -50,9 +51,13 @@ STATISTICS = {
             counted_on="validation",
             bounds=SHARE,
         ),
-        Statistic("best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", None),
+        Statistic(
+            "best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", None, bounds=NOT_NEGATIVE
+        ),
         Statistic("generalization_gap", "generalization gap", "replica", "lower", 4),
-        Statistic("last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4),
+        Statistic(
+            "last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4, bounds=NOT_NEGATIVE
+        ),
         Statistic(
             "last_val_accuracy",
             "accuracy at the last epoch",
@@ -62,17 +67,19 @@ STATISTICS = {
             counted_on="validation",
             bounds=SHARE,
         ),
-        Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", None),
+        Statistic(
+            "last_val_mae", "mean absolute error at the last epoch", "replica", "lower", None, bounds=NOT_NEGATIVE
+        ),
         Statistic("last_calibration_error", "calibration error at the last epoch", "replica", "lower", 4, bounds=SHARE),
         Statistic("last_brier_score", "Brier score at the last epoch", "replica", "lower", 4),
         Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4),
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4),
-        Statistic("test_loss", "test loss", "final", "lower", 4),
+        Statistic("test_loss", "test loss", "final", "lower", 4, bounds=NOT_NEGATIVE),
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
         Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4, bounds=SHARE),
         Statistic("test_f1", "F1 on test", "final", "higher", 4, bounds=SHARE),
-        Statistic("test_mae", "mean absolute error on test", "final", "lower", None),
-        Statistic("test_r2", "R² on test", "final", "higher", 4),
+        Statistic("test_mae", "mean absolute error on test", "final", "lower", None, bounds=NOT_NEGATIVE),
+        Statistic("test_r2", "R² on test", "final", "higher", 4, bounds=(-math.inf, 1.0)),
     )
 }
 

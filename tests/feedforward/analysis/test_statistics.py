@@ -67,7 +67,13 @@ def test_every_test_metric_has_a_sampling_error_in_its_interval(name: str) -> No
     runs = [RunResult("d", "a", s, "fair", "final", {}, {name: 0.9, f"{name}_se": 0.1}, "0") for s in range(3)]
     estimate = statistics.summarize(runs, ["a"])["a"][name]
     assert estimate.low == pytest.approx(0.9 - 1.96 * 0.1, abs=1e-4)
-    assert estimate.high == (1 if name in ("test_accuracy", "test_auc", "test_f1") else pytest.approx(1.096, abs=1e-4))
+    assert estimate.high == (pytest.approx(1.096, abs=1e-4) if name in ("test_loss", "test_mae") else 1)
+
+
+def test_intervals_of_losses_end_at_0() -> None:
+    runs = [run_with(seed, best_val_cross_entropy=value) for seed, value in enumerate((0.01, 0.2))]
+    estimate = statistics.summarize(runs, ["a"])["a"]["best_val_cross_entropy"]
+    assert estimate.low == 0
 
 
 def test_select_returns_the_runs_of_one_protocol() -> None:
