@@ -4,14 +4,22 @@ The checks use the values as read from the file, so that contradictions are repo
 Missing values and values of the wrong type are skipped.
 """
 
+import bisect
 import difflib
-from collections.abc import Iterable, Iterator
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from feedforward.config.tasks import BASELINES, TASKS
 from feedforward.core.redaction import has_credentials, shown
 
 KeyPath = tuple[Any, ...]
+# Bounds that keep reports of mistakes short, and quick for any file
+MOST_PROBLEMS = 20  # that are reported at once
+MOST_CHOICES = 20  # names that a message lists
+MOST_COMPARED = 200  # names among which the most similar one is looked for
+LONGEST_NAME = 64  # characters of a name that may be similar to another
 
 # Path of a name (* matches any key) → path of the mapping or list that must contain the name. Paths start at the
 # dataset or, with a leading slash, at the top of the file.
@@ -78,8 +86,28 @@ def nearest(name: str, known: Iterable[Any]) -> str:
     >>> nearest("droput", ["original", "dropout"])
     '; did you mean dropout?'
     """
-    near = difflib.get_close_matches(name, [other for other in known if isinstance(other, str)], n=1)
+    short_names = (other for other in known if isinstance(other, str) and len(other) <= LONGEST_NAME)
+    candidates = itertools.islice(short_names, MOST_COMPARED)
+    near = difflib.get_close_matches(name, candidates, n=1) if len(name) <= LONGEST_NAME else []
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def choices(known: Collection[Any]) -> str:
+    """The names that a message offers, as text.
+
+    >>> choices(["original", "dropout"])
+    'original, dropout'
+    """
+    listed = ", ".join(map(shown, itertools.islice(known, MOST_CHOICES)))
+    return listed if len(known) <= MOST_CHOICES else f"{listed} and {len(known) - MOST_CHOICES} more"
+
+
+def first(problems: Iterable[str]) -> Iterator[str]:
+    """The problems that are reported; a last line says if there are more, which are not even looked for."""
+    remaining = iter(problems)
+    yield from itertools.islice(remaining, MOST_PROBLEMS)
+    if next(remaining, None) is not None:
+        yield f"there are more than {MOST_PROBLEMS} mistakes; correct these first"
 
 
 def _check_variants(values: dict[str, Any]) -> Iterator[str]:
@@ -109,10 +137,11 @@ def _check_names(values: dict[str, Any], dataset: str) -> Iterator[str]:
         known = _get(values, *_path(dataset, container))
         if not known or not isinstance(known, dict | tuple):
             continue
+        names = {name for name in known if isinstance(name, str)}
         for path, name in _matches(values, _path(dataset, pattern)):
-            if isinstance(name, str) and name not in known:
-                choices = f"{', '.join(map(shown, known))} ({_dotted_key(_path(dataset, container))})"
-                yield f"{_dotted_key(path)}: must be one of {choices}, got {shown(name)}{nearest(name, known)}"
+            if isinstance(name, str) and name not in names:
+                known_names = f"{choices(known)} ({_dotted_key(_path(dataset, container))})"
+                yield f"{_dotted_key(path)}: must be one of {known_names}, got {shown(name)}{nearest(name, known)}"
 
 
 def _check_labels(dataset: Any) -> Iterator[str]:
@@ -155,8 +184,8 @@ def _check_columns(dataset: Any) -> Iterator[str]:
             return
         if not columns["numeric"] and not columns["categorical"]:
             yield "reader: needs feature columns: `numeric`, `categorical` or both"
-        all_names = [name for names in columns.values() for name in names if isinstance(name, str)]
-        for name in sorted({name for name in all_names if all_names.count(name) > 1}):
+        counts = Counter(name for names in columns.values() for name in names if isinstance(name, str))
+        for name in sorted(name for name, count in counts.items() if count > 1):
             yield f"reader: column {shown(name)} must be in only one of target, numeric and categorical"
 
 
@@ -174,16 +203,23 @@ def _check_archives(dataset: Any) -> Iterator[str]:
 
 def _check_folders(dataset: Any) -> Iterator[str]:
     classes = _get(dataset, "reader", "classes")
-    folders = _get(dataset, "files", _get(dataset, "reader", "file"), "folders")
+    file = _get(dataset, "reader", "file")
+    folders = _get(dataset, "files", file, "folders") if isinstance(file, str) else None
     if not isinstance(classes, tuple) or not isinstance(folders, tuple) or not folders:
         return
+    known = sorted(f"{choice}/" for choice in folders)
     for split in ("train", "test"):
         folder = _get(dataset, "reader", split)
         paths = [f"{folder}/{name}" if folder else name for name in classes]
-        missing = [path for path in paths if not any(f"{choice}/".startswith(f"{path}/") for choice in folders)]
+        missing = [path for path in paths if not _has_prefix(known, f"{path}/")]
         if isinstance(folder, str) and missing:
-            choices = ", ".join(map(shown, folders))
-            yield f"reader.{split}: each class must be a folder of the file ({choices}), got {shown(missing[0])}"
+            expected = f"each class must be a folder of the file ({choices(folders)})"
+            yield f"reader.{split}: {expected}, got {shown(missing[0])}"
+
+
+def _has_prefix(names: Sequence[str], prefix: str) -> bool:
+    """Whether one of the sorted names starts with the prefix."""
+    return any(name.startswith(prefix) for name in names[bisect.bisect_left(names, prefix) :][:1])
 
 
 def _check_samples(dataset: Any) -> Iterator[str]:
@@ -234,11 +270,11 @@ def _matches(values: Any, pattern: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     if not pattern:
         yield (), values
         return
-    entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
-    for key, entry in entries:
-        if pattern[0] in ("*", key):
-            for subpath, value in _matches(entry, pattern[1:]):
-                yield (key, *subpath), value
+    entries = values if isinstance(values, dict) else dict(enumerate(values)) if isinstance(values, tuple) else {}
+    key, *rest = pattern
+    for part, entry in entries.items() if key == "*" else [(key, entries[key])] if key in entries else []:
+        for subpath, value in _matches(entry, tuple(rest)):
+            yield (part, *subpath), value
 
 
 def _get(values: Any, *path: Any) -> Any:

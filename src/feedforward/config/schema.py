@@ -3,6 +3,8 @@
 No code is specific to a dataset or variant; two of them differ only in their entries in params.yaml.
 """
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,7 +85,7 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _check_across_keys(self) -> "Params":
-        if problems := list(cross_checks.find(self.model_dump(), Variant().size)):
+        if problems := list(cross_checks.first(cross_checks.find(self.model_dump(), Variant().size))):
             raise ValueError("\n".join(problems))
         return self
 
@@ -108,14 +110,14 @@ def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
     if name in known:
         return known[name]
     hint = cross_checks.nearest(name, known)
-    raise ParamsError([f"unknown {kind} {name!r}: must be one of {', '.join(known)}{hint}"])
+    raise ParamsError([f"unknown {kind} {name!r}: must be one of {cross_checks.choices(known)}{hint}"])
 
 
 def load_params(path: Path | None = None) -> Params:
     """Read and check params.yaml; `path` defaults to the file in the current workspace.
 
     Raises:
-        ParamsError: the message lists all mistakes, each with key, bound and value.
+        ParamsError: the message lists the mistakes (cross_checks.first), each with key, bound and value.
     """
     path = path or paths.params()
     return check(yaml_reader.read(path), path.name)
@@ -125,15 +127,16 @@ def check(values: dict[str, Any], file: str) -> Params:
     """Check the values of a params file; each line of an error message starts with `file`.
 
     Raises:
-        ParamsError: the message lists all mistakes, each with key, bound and value.
+        ParamsError: the message lists the mistakes (cross_checks.first), each with key, bound and value.
     """
-    values, problems = renamed_keys.rename(values)
+    values, renamed = renamed_keys.rename(values)
+    problems: Iterable[str] = renamed
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
-        problems += [*messages.explain(error), *cross_checks.find(values, Variant().size)]
-    if problems:
-        raise ParamsError([f"{file}: {problem}" for problem in problems])
+        problems = itertools.chain(renamed, messages.explain(error), cross_checks.find(values, Variant().size))
+    if reported := [f"{file}: {problem}" for problem in cross_checks.first(problems)]:
+        raise ParamsError(reported)
     labels = (label for dataset in params.datasets.values() for label in dataset.labels)
     redaction.allow([*params.datasets, *params.variants, *labels])
     return params

@@ -312,6 +312,10 @@ def changed_runs(folder: Path, **fields: Any) -> bytes:
 UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
     "no params": ("contains no params.yaml", lambda _: {"params": None}),
     "other params": ("params.yaml: surprise: unknown key", lambda _: {"params": b"surprise: 1"}),
+    "many mistakes": (
+        "params.yaml: there are more than 20 mistakes",
+        lambda _: {"params": b"".join(b"surprise%d: 1\n" % i for i in range(5000))},
+    ),
     "no results": ("contains no results", lambda _: {"fair": None}),
     "no JSON": ("fair.json: its runs cannot be compared (Expecting value", lambda _: {"fair": b"?"}),
     "nested too deeply": (

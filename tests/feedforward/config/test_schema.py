@@ -1,6 +1,7 @@
 """params.yaml: valid files are accepted, and all mistakes are listed together before any work starts."""
 
 import contextlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from shell import Shell
 
-from feedforward.config import yaml_reader
+from feedforward.config import cross_checks, yaml_reader
 from feedforward.config.schema import Params, check, load_params
 from feedforward.core.errors import ParamsError
 
@@ -42,6 +43,45 @@ def problems(path: Path) -> list[str]:
 def test_both_params_files_in_the_repository_are_valid() -> None:
     assert list(load_params(CHECKOUT / "params.yaml").datasets) == ["mnist", "imdb"]
     assert all(data.demo for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
+
+
+NAMES = tuple(f"abcdefghijklmnopqrstuvwxyz_abcdefghijklmn_{i:04d}" for i in range(2000))
+SPELLINGS = tuple(name[::-1] for name in NAMES)
+MANY_MISTAKES = {
+    "keys": dict.fromkeys(NAMES, 1),
+    "names": {"variants": VALUES["variants"] | {name: {} for name in NAMES}},
+    "datasets": {"datasets": VALUES["datasets"] | dict.fromkeys(NAMES, 1)},
+}
+
+
+@pytest.mark.proves(
+    "A params.yaml with thousands of mistakes is reported in a few short lines, without a search for all"
+)
+@pytest.mark.parametrize("kind", MANY_MISTAKES)
+def test_the_report_of_thousands_of_mistakes_is_short(kind: str) -> None:
+    values = mistakes.with_value(VALUES | MANY_MISTAKES[kind], "datasets/imdb/training/variants", SPELLINGS)
+    with pytest.raises(ParamsError) as caught:
+        check(values, "params.yaml")
+    *reported, last = caught.value.problems
+    assert len(reported) == cross_checks.MOST_PROBLEMS
+    assert last == "params.yaml: there are more than 20 mistakes; correct these first"
+    assert len(str(caught.value)) < 50_000
+
+
+def test_mistakes_that_are_not_reported_are_not_looked_for() -> None:
+    endless = (f"mistake {i}" for i in itertools.count())
+    assert len(list(cross_checks.first(endless))) == cross_checks.MOST_PROBLEMS + 1
+    assert next(endless) == f"mistake {cross_checks.MOST_PROBLEMS + 1}"
+    assert list(cross_checks.first(iter(("a", "b")))) == ["a", "b"]
+
+
+def test_the_names_that_a_message_offers_are_limited() -> None:
+    assert cross_checks.choices(NAMES[: cross_checks.MOST_CHOICES]).endswith(NAMES[cross_checks.MOST_CHOICES - 1])
+    assert cross_checks.choices(NAMES).endswith(" and 1980 more")
+    with pytest.raises(ParamsError, match=r"and 1985 more$"):
+        check(VALUES | MANY_MISTAKES["names"], "params.yaml").variant("?")
+    name = "a" * cross_checks.LONGEST_NAME
+    assert cross_checks.nearest(f"{name}b", [name]) == ""
 
 
 def test_an_empty_variant_has_default_values() -> None:
