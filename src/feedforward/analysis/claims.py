@@ -34,7 +34,8 @@ class Verdict:
 
     outcome: the outcome for this data. new_data: what the outcome would be for new data of the same kind, from
         `sequential.inflate`; None if the splits do not depend on the seed, and for claims about final models.
-    n: number of seeds that have the statistic on both sides. level: error probability of `history` as a whole.
+    n: number of seeds that were judged: those that have the statistic on both sides, or 0 if it is undefined for some
+        seeds. level: error probability of `history` as a whole.
     left, right: mean of each side; if the claim compares with a constant, `right` is that constant.
     difference: mean of left − right with its 95 % t interval. wins: probability that a run of the left side has the
         higher value (even if lower is better), for the same seed and for any two seeds; None for claims about a
@@ -101,9 +102,9 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     right = _right_values(claim, runs, left)
     seeds = [seed for seed in left if seed in right]
     n, values = len(seeds), [left[seed] - right[seed] for seed in seeds]
-    if not n:
-        return Verdict(dataset, claim, "undecided", None, 0, level, note="no seed has the statistic on both sides")
     statistic = STATISTICS[claim.statistic]
+    if note := _missing(claim, runs, n):
+        return Verdict(dataset, claim, "undecided", None, 0, level, note=note)
     sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
     resolution = statistics.resolution(runs, claim.statistic)
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
@@ -144,6 +145,19 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         needs_samples,
         _note(history, n),
     )
+
+
+def _missing(claim: Claim, runs: Sequence[RunResult], n: int) -> str:
+    """Why the seeds cannot be judged; empty if all that were trained on both sides have the statistic.
+
+    A seed without `slope` is one that does not overfit, so the others would be a selection by result.
+    """
+    role, sides = STATISTICS[claim.statistic].role, {claim.left, claim.right or claim.left}
+    trained = [{run.seed for run in runs if (run.variant, run.role) == (side, role)} for side in sides]
+    seeds = len(set.intersection(*trained))
+    if n < seeds:
+        return f"undefined for {seeds - n} of {seeds} seeds; the others would be a selection by result"
+    return "" if n else "no seed has the statistic on both sides"
 
 
 def _right_values(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:

@@ -42,6 +42,21 @@ LOW, HIGH = [0.28, 0.281, 0.279, 0.282, 0.28, 0.281], [0.3, 0.301, 0.302, 0.299,
 NOISY = [0.28, 0.44, 0.27, 0.31, 0.29, 0.33]
 
 
+@pytest.mark.proves("No verdict is based on seeds that were selected by their results")
+def test_a_claim_is_undecided_if_its_statistic_is_undefined_for_some_seeds() -> None:
+    params = with_claims(claim("lower", statistic="slope"))
+    runs = runs_of(params, "slope", smaller=LOW, original=HIGH)
+    [verdict] = claims.judge(runs, params)
+    assert verdict.outcome == "supported"
+    for side in (0, len(LOW)):
+        some = [dataclasses.replace(run, metrics={}) if run in runs[side : side + 2] else run for run in runs]
+        [verdict] = claims.judge(some, params)
+        assert (verdict.outcome, verdict.n) == ("undecided", 0)
+        assert verdict.note == "undefined for 2 of 6 seeds; the others would be a selection by result"
+    [verdict] = claims.judge(runs[2:], params)  # two seeds of one side are not trained yet
+    assert (verdict.outcome, verdict.n) == ("supported", 4)
+
+
 @pytest.mark.parametrize(
     ("direction", "smaller", "outcome"),
     [
