@@ -219,7 +219,8 @@ def _check_folders(dataset: Any) -> Iterator[str]:
 
 def _has_prefix(names: Sequence[str], prefix: str) -> bool:
     """Whether one of the sorted names starts with the prefix."""
-    return any(name.startswith(prefix) for name in names[bisect.bisect_left(names, prefix) :][:1])
+    start = bisect.bisect_left(names, prefix)
+    return any(name.startswith(prefix) for name in names[start : start + 1])
 
 
 def _check_samples(dataset: Any) -> Iterator[str]:

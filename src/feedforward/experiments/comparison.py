@@ -4,11 +4,11 @@ The output depends only on the arguments of `compare`: a rerun writes the same b
 """
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
@@ -16,7 +16,7 @@ from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import SCORES, RunResult
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths, processes, provenance
+from feedforward.core import atomic_files, paths, processes
 from feedforward.experiments import misclassified
 from feedforward.reports import baseline_section, error_tables, tables, terminal
 from feedforward.reports.comparison_page import Additions, render
@@ -63,8 +63,10 @@ def compare(
     return folder
 
 
-def gather(results: Iterable[RunResult], params: Params) -> Additions:
+def gather(results: Iterable[RunResult], params: Params, computed_by: Mapping[str, Any]) -> Additions:
     """Additional content of the page: validation summaries, data digests, library versions, misclassified samples.
+
+    computed_by: what computed the results (provenance.computed_by), which may have been on another machine.
 
     Raises:
         DataError: raw or vectorized data are missing, or do not belong together.
@@ -75,7 +77,7 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
         if (path := paths.validation(name) / "summary.json").is_file()
     }
     origin = {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
-    origin["libraries"] = ", ".join(f"{name} {provenance.installed_version(name)}" for name in provenance.LIBRARIES)
+    origin["libraries"] = ", ".join(f"{name} {version}" for name, version in computed_by["libraries"].items())
     finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
     hardest = {
         name: misclassified.show(name, params.datasets[name], run.hardest) for name, run in sorted(finals.items())

@@ -158,8 +158,9 @@ def compare(params: Params) -> None:
     results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         future_store = pool.submit(_open_store)
-        additions = comparison.gather(results, params)
         protocol = params.protocols[0]
+        computed_by = run_result.fact(paths.trained(protocol), "computed_by")
+        additions = comparison.gather(results, params, computed_by or provenance.computed_by())
         references = baseline_results.load(results, params, protocol)
         folder = comparison.compare(
             results, params, protocol, None, additions, own_process=True, baseline_results=references

@@ -26,9 +26,11 @@ def files(run: Any) -> set[str]:
 @pytest.mark.slow
 def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "Store") -> None:
     chosen = params()
-    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(3)), "cpu")
+    facts = {"computed_by": {"libraries": {"keras": "elsewhere"}}}
+    run_result.save(paths.trained("fair"), synthetic_runs(chosen, range(3)), "cpu", facts=facts)
     runner.compare(chosen)
     assert (paths.comparison() / "table.md").exists()
+    assert "keras elsewhere" in (paths.comparison() / "index.html").read_text()
     for dataset in chosen.datasets:
         (run,) = stored_runs(dataset, role="comparison")
         assert {"table.md", "metrics.json", "figures", "index.html"} <= files(run)
