@@ -44,7 +44,7 @@ def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
         *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
         _values_rule(
             gxe.ExpectColumnDistinctValuesToEqualSet, "splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)),
-            "Samples of each split.",
+            f"all of {', '.join(SPLITS)}", "Samples of each split.",
         ),
         _flaw_rule(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _flaw_rule(
@@ -63,11 +63,16 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
         span(low, high), lambda rows: number(len(rows)), "Number of samples.",
     )  # fmt: skip
     if answers == "class":
-        labels = ("label", dict(enumerate(dataset.labels)))
-        yield _values_rule(gxe.ExpectColumnDistinctValuesToBeInSet, "labels", split, *labels, "No other labels.")
-        if split == "train" or bounds.class_share[0] > 0:  # a test split may lack a rare class
+        labels, names = ("label", dict(enumerate(dataset.labels))), ", ".join(dataset.labels)
+        yield _values_rule(
+            gxe.ExpectColumnDistinctValuesToBeInSet, "labels", split, *labels, f"only {names}", "No other labels."
+        )
+        if split == "train" or bounds.class_share[0] > 0:
+            expected = f"all of {names}{', because class_share must be above 0' if split == 'test' else ''}"
             explained = "Samples of each class; all classes must occur."
-            yield _values_rule(gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, *labels, explained)
+            yield _values_rule(
+                gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, *labels, expected, explained
+            )
         yield _range_rule(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
     elif answers == "labels":
         for index, label in enumerate(dataset.labels):
@@ -131,7 +136,7 @@ def _flaw_rule(bound: int, name: str, split: str, column: str, explained: str, f
 
 
 def _values_rule(
-    kind: type[Any], name: str, split: str, column: str, known: dict[Any, str], explained: str
+    kind: type[Any], name: str, split: str, column: str, known: dict[Any, str], expected: str, explained: str
 ) -> Rule:  # fmt: skip
     """A rule about the set of the column's values. known: value → its name in messages."""
 
@@ -142,8 +147,7 @@ def _values_rule(
         return ", ".join([*named, *(f"unknown {value}: {number(counts[value])}" for value in others)])
 
     arguments = {"column": column, "value_set": list(known)}
-    quantity = "only" if kind is gxe.ExpectColumnDistinctValuesToBeInSet else "all of"
-    return Rule(name, split, kind, arguments, f"{quantity} {', '.join(known.values())}", found, explained)
+    return Rule(name, split, kind, arguments, expected, found, explained)
 
 
 def _count(count: int, samples: int, suffix: str = "") -> str:
