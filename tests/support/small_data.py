@@ -177,7 +177,13 @@ def write_vectorized(root: Path) -> None:
 def write_validation(root: Path, name: str, data_digest: str) -> None:
     """Write that a dataset has passed validation, as `validate` does."""
     expectations = params().datasets[name].model_dump(mode="json")["expectations"]
-    summary = {"success": True, "data_digest": data_digest, "expectations": expectations}
+    summary = {
+        "success": True,
+        "data_digest": data_digest,
+        "expectations": expectations,
+        "samples": {"train": TRAIN, "test": TEST},
+        "checks": [],
+    }
     atomic_files.write_json(root / "reports" / "validation" / name / "summary.json", summary)
 
 
