@@ -55,9 +55,9 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
 def register(
     params: Params, name: str, run: LoggedRun, registry: "Registry", calibration: Mapping[str, float]
 ) -> Version:
-    """Return the version of a current final run, with its network and a replica of each variant; register a new one.
+    """Return the version of a current final run, with its network and a replica of each variant, as they are named now.
 
-    The version has the names that the variants have now. calibration: the metrics from `evaluation.final_calibration`.
+    It is registered unless the run has it already. calibration: the metrics from `evaluation.final_calibration`.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -68,9 +68,6 @@ def register(
         final, temperature = dataset.training.final.variant, calibration.get("temperature", 1.0)
         role = model_version.SERVED
         digest = package(name, dataset, run, final, registry, encoder, folder, role, temperature)
-        for version in registry.versions(name, run.run_id):
-            if version.tags.get(model_version.DIGEST) == digest and not _must_be_replaced(version):
-                return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
             role = f"{model_version.VARIANTS}/{variant}"
@@ -83,6 +80,10 @@ def register(
         tags |= {model_version.DIGEST: digest, "title": dataset.title, "variant": final}
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibration)} if calibration else {}
         tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
+        for version in registry.versions(name, run.run_id):
+            is_equal = all(version.tags.get(key) == tags[key] for key in (model_version.DIGEST, model_version.VARIANTS))
+            if is_equal and not _must_be_replaced(version):
+                return version
         return registry.register(name, run.run_id, folders, tags)
 
 

@@ -198,7 +198,7 @@ def _decide(
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
-    champion_evidence, problem = None, _damage(version, champion)
+    champion_evidence, problem = None, _equality(version, champion)
     if not problem:
         champion_evidence, problem = evaluation.champion_evidence(
             params, name, champion, models[0], split, skip_comparison
@@ -224,15 +224,15 @@ def _decide(
     return candidate, decision
 
 
-def _damage(version: Version, champion: Version | None) -> str:
-    """What is wrong with the champion's files, if `version` is the same model, registered again to replace them."""
+def _equality(version: Version, champion: Version | None) -> str:
+    """Why no comparison is needed, if `version` is the champion's model, registered again to replace files or names."""
     if champion is None or not candidates.is_same_model(version, champion):
         return ""
     try:
         version_bundles.check(champion)
     except DataError as error:
         return f"{champion.name} is the same model, but a file of it cannot be used: {error}"
-    return ""
+    return f"{champion.name} is the same model, with other names or variants"
 
 
 def _add_card(

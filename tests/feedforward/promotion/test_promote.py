@@ -163,6 +163,24 @@ def test_a_version_is_not_compared_on_other_data_than_it_was_evaluated_on(params
         promote.conclude(params, NAME, run, version, registry)
 
 
+@pytest.mark.proves("Promoting again gives the champion the variants that params.yaml has now")
+def test_a_champion_with_former_variants_is_replaced_by_the_same_model(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    before = small_params(promotion={"holdout_models": 1})
+    for pack in plan.plan(before, "fair", [NAME], ["original", "smaller"], [0]):
+        runner.train_pack(pack, before, small_store)
+    promote.promote(before, NAME)
+    variants = values()["variants"]
+    variants["tiny"] = variants.pop("smaller")
+    renamed = small_params(promotion={"holdout_models": 1}, variants=variants)
+    outcome = promote.promote(renamed, NAME)
+    assert outcome.decision.promoted
+    assert "notes version 1 is the same model, with other names or variants" in outcome.decision.reason
+    assert list(find_version().variants()) == ["original", "tiny"]
+    assert promote.promote(renamed, NAME).champion == outcome.version.number
+
+
 def test_untrained_and_demo_datasets_are_not_promoted(params: Params, small_store: "Store") -> None:
     with pytest.raises(DataError, match="has no finished final run"):
         promote.promote(params, NAME)
