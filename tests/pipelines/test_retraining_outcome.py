@@ -23,7 +23,7 @@ def read_log(
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """A workspace in which training does nothing; yields a function that reads the log of retrainings."""
     workspaces.enter(small_data.write_workspace(tmp_path, seeds=1), monkeypatch)
-    for name, replacement in {"find_changes": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
+    for name, replacement in {"find_changes": lambda: ["code changed: src/x"], "train": lambda params: params}.items():
         monkeypatch.setattr(retraining_flow, name, replacement)
     monkeypatch.setattr(gpu_slots, "gpus", list)
     with temporary_settings({PREFECT_API_URL: prefect_server_address}):

@@ -46,6 +46,7 @@ def test_texts_give_splits_vocabulary_profile_and_manifest(root):
         "features": 12,
         "distinct_words": 7,
         "settings": manifest_file.settings_digest(texts()),
+        "files": {key: file.sha256 for key, file in texts().files.items()},
     }
 
 

@@ -84,5 +84,5 @@ def test_runs_of_a_renamed_variant_and_of_a_sweep_are_promoted_under_the_current
 
     write_params(paths.params(), renamed_values({"regular": {}}))
     renamed_again = promote.promote(load_params(), NAME)
-    assert (renamed_again.version.number, renamed_again.champion) == (2, 1)
+    assert (renamed_again.version.number, renamed_again.champion) == (2, 2)  # the same model under its current name
     assert find_version(2).tags["variant"] == "regular"
