@@ -1,5 +1,6 @@
-"""Files in class folders that the settings of a dataset leave out are named, by commands and by `init`."""
+"""Class folders: files that the settings of a dataset leave out are named, and large photos are read."""
 
+import json
 from pathlib import Path
 
 import own_tables
@@ -11,7 +12,8 @@ from shell import Shell
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.data import class_folders, collected_files, config_inference
+from feedforward.data import class_folders, collected_files, config_inference, preparation
+from feedforward.data.readers import image_decoding
 
 
 def write(folder: Path, suffix: str, count: int, name: str = "") -> None:
@@ -104,6 +106,21 @@ def test_a_message_lists_only_the_first_files_and_folders(tmp_path: Path, monkey
         in message
     )
     assert "add dark/new0, dark/new1, dark/new2, dark/new3, dark/new4, … to `" in message
+
+
+def test_photos_that_are_too_large_for_a_request_can_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dark", "light"):
+        write(tmp_path / "photos" / name, ".png", 12)
+    Image.effect_noise((6000, 4000), 50).save(tmp_path / "photos" / "dark" / "camera.jpg")
+    params = initialize(tmp_path / "photos", monkeypatch)
+    preparation.fetch("own", params.datasets["own"], params)
+    preparation.vectorize("own", params.datasets["own"])
+    samples = json.loads((paths.vectorized("own") / "manifest.json").read_text())["samples"]
+    assert sum(samples.values()) == 25
+    with pytest.raises(ValueError, match="must have at most 16777216 pixels and 65536 on a side, got 6000 × 4000"):
+        image_decoding.read((tmp_path / "photos" / "dark" / "camera.jpg").read_bytes())
 
 
 def test_init_reads_suffixes_that_only_the_test_split_has(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ Gray = npt.NDArray[np.float32]
 Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 is resized in a quarter of the time
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
-MAX_PIXELS = 2**24  # 4096 × 4096
+MAX_PIXELS = 2**24  # 4096 × 4096; of an image in a request
+MAX_TRAINING_PIXELS = 2**26  # 8192 × 8192, more than most cameras take; of an image in a dataset
 MAX_SIDE = 2**16  # about JPEG's limit; resizing 1 × 16M pixels would take seconds
 STRIP = 64  # number of rows of a transparent image that are converted at a time
 ORIENTATION = 0x0112  # EXIF
@@ -48,36 +49,36 @@ def pixel_count(content: bytes) -> int:
         return picture.width * picture.height
 
 
-def read(content: bytes) -> Levels:
+def read(content: bytes, max_pixels: int = MAX_PIXELS) -> Levels:
     """Gray levels 0–255, shape (height, width).
 
     Transparent pixels become white if what is visible is dark, otherwise black.
 
     Raises:
-        ValueError: the content is not an image in a known format, is damaged, or exceeds MAX_PIXELS, MAX_SIDE or
+        ValueError: the content is not an image in a known format, is damaged, or exceeds `max_pixels`, MAX_SIDE or
             COSTLY_PARTS.
     """
-    with _open(content) as picture:
+    with _open(content, max_pixels) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
         return _to_gray(picture)
 
 
 @contextlib.contextmanager
-def _open(content: bytes) -> Iterator[Image.Image]:
+def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     _check_costly_parts(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images, which are rejected below
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
-                if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                    limits = f"at most {MAX_PIXELS} pixels and {MAX_SIDE} on a side"
+                if width * height > max_pixels or max(width, height) > MAX_SIDE:
+                    limits = f"at most {max_pixels} pixels and {MAX_SIDE} on a side"
                     raise ValueError(f"must have {limits}, got {width} × {height}")
                 yield picture
     except UnidentifiedImageError:
         raise ValueError(f"must be an image ({', '.join(FORMATS)}), got {_content_kind(content)}") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
+        raise ValueError(f"must have at most {max_pixels} pixels") from None
     except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text
         raise ValueError(f"cannot be read as an image: {reason[:100]}") from None

@@ -79,7 +79,8 @@ def _read_labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Pictu
 
 def _pixels(picture: Picture, config: ImageReader, dataset: str) -> npt.NDArray[np.uint8]:
     try:
-        return image_preprocessing.letterbox(image_decoding.read(picture[1]), config.height, config.width)
+        levels = image_decoding.read(picture[1], image_decoding.MAX_TRAINING_PIXELS)
+        return image_preprocessing.letterbox(levels, config.height, config.width)
     except ValueError as error:
         raise DataError(
             f"{picture[0]}: {error}; remove the file from the source, then run `feedforward fetch {dataset}`"
