@@ -45,6 +45,16 @@ def test_the_password_of_the_tracking_server_is_stored_nowhere(workspace: Path) 
     assert files_that_contain(workspace, "c4n4ry") == []
 
 
+def test_a_variant_that_the_chosen_dataset_does_not_train_is_an_error(workspace: Path) -> None:
+    values = small_data.values(seeds=1)
+    values["datasets"]["notes"]["training"] |= {"variants": ["original", "l2"]}
+    small_data.write_params(workspace / "params.yaml", values)
+    command = [*FEEDFORWARD, "train", "notes", "--variant", "dropout", "--json"]
+    done = subprocess.run(command, cwd=workspace, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to train: `training.variants` of the chosen datasets names none of the chosen" in done.stderr
+
+
 # --- interruptions and locks ------------------------------------------------------------------
 
 

@@ -89,6 +89,9 @@ def train(
 
         seed_numbers = range(seeds) if seeds else ()
         results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], seed_numbers)
+    if not results:
+        key = "training.lecture.variants" if protocol == "lecture" else "training.variants"
+        raise ParamsError([f"nothing to train: `{key}` of the chosen datasets names none of the chosen variants"])
     if as_json:
         omitted = dict.fromkeys(("curves", "reliability", "errors"))  # None, because they are long; the store has them
         print(json.dumps([{**vars(result), **omitted} for result in results], indent=2, default=str))
