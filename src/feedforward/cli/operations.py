@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import ipaddress
 import json
+import math
 import os
 import socket
 import sys
@@ -44,7 +45,9 @@ def promote(
     outcome = promotion.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr), skip_comparison)
     if as_json:
         summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
-        print(json.dumps({**summary, **dataclasses.asdict(outcome.decision)}, indent=2))
+        decision = dataclasses.asdict(outcome.decision)
+        accuracy = [None if math.isnan(share) else share for share in outcome.decision.class_accuracy]  # no sample
+        print(json.dumps({**summary, **decision, "class_accuracy": accuracy}, indent=2))
         return
     print(f"{dataset} {outcome.sentence}")
 

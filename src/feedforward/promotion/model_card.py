@@ -124,7 +124,8 @@ def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
     if facts.r2 is not None:
         rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
-        rows.append((f"validation accuracy on {label}", f"{accuracy:.4f}", "", "holdout model"))
+        value = "no validation sample" if math.isnan(accuracy) else f"{accuracy:.4f}"
+        rows.append((f"validation accuracy on {label}", value, "", "holdout model"))
     return rows
 
 

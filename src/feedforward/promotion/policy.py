@@ -135,11 +135,13 @@ def violations_of_criteria(
     ]
     if not challenger.evidence.losses.size or not np.isfinite(challenger.evidence.losses).all():
         violations.append("the cross-entropy of each validation sample must be finite")
-    violations += [
-        f"accuracy on {name} must be at least {rule.class_accuracy:g}, got {share:.4f}"
-        for name, share in zip(names, accuracy, strict=False)  # empty for regression
-        if not share >= rule.class_accuracy  # NaN for a class without samples
-    ]
+    if rule.class_accuracy > 0:
+        violations += [
+            f"accuracy on {name} must be at least {rule.class_accuracy:g}, got "
+            + ("no validation sample" if math.isnan(share) else f"{share:.4f}")
+            for name, share in zip(names, accuracy, strict=False)  # empty for regression
+            if not share >= rule.class_accuracy
+        ]
     r2 = challenger.evidence.r2
     if r2 is not None and not r2 >= rule.minimum_r2:
         violations.append(f"R² must be at least {rule.minimum_r2:g}, got {r2:.4f}")

@@ -100,7 +100,10 @@ def test_a_class_without_samples_fails_the_accuracy_rule() -> None:
     correct, labels = np.ones(3, bool), np.zeros(3, int)
     assert class_accuracy(correct, labels, 2)[0] == 1.0
     one_class = Candidate(Evidence(np.ones((1, 3)), correct), {}, 1, 0.1)
-    assert "accuracy on positive must be at least 0.75, got nan" in decide(one_class, None, labels, NAMES, RULE).reason
+    reason = decide(one_class, None, labels, NAMES, RULE).reason
+    assert "accuracy on positive must be at least 0.75, got no validation sample" in reason
+    without_rule = decide(one_class, None, labels, NAMES, RULE.model_copy(update={"class_accuracy": 0.0}))
+    assert without_rule.promoted
 
 
 def test_losses_on_different_samples_are_not_compared() -> None:
