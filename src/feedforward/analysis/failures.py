@@ -70,7 +70,8 @@ def constant_loss(run: RunResult, dataset: Dataset) -> float:
 
 def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
     constants = [constant_loss(run, dataset) for run in replicas]
-    typical = sum(constants) / len(constants)  # stands for that of the training samples, of which splits have more
+    # training splits are large, so their constant losses hardly differ and can be taken from the validation splits
+    typical = sum(constants) / len(constants)
     on_training = [_share(_training_loss(run), typical) for run in replicas]
     on_validation = [
         _share(run.metrics["best_val_cross_entropy"], constant)
@@ -94,7 +95,7 @@ def _training_loss(run: RunResult) -> float:
 def _cause(failed: Sequence[RunResult], replicas: Sequence[RunResult], dataset: Dataset) -> str:
     """`dead units` if all failed runs have more than any that learned; else whether all training losses stayed high.
 
-    Where no run learned, nothing tells how many dead units a run can do without.
+    If no run learned, there is no telling how many dead units are harmless.
     """
     dead = [run.metrics.get("dead_units", 0.0) for run in failed]
     seeds = {run.seed for run in failed}

@@ -120,7 +120,7 @@ def resolution(runs: Iterable[RunResult], statistic: str) -> float:
 def share_step(runs: Iterable[RunResult], statistic: str) -> float:
     """1 / n for a share of n samples, with the smallest n of the runs; otherwise 0.
 
-    A share stands for a probability, which its steps hide, whereas an epoch is what it is.
+    A share estimates a probability, which may lie between two steps; statistics such as epochs are whole numbers.
     """
     split, role = STATISTICS[statistic].counted_on, STATISTICS[statistic].role
     sizes = [run.samples[split] for run in runs if split and run.role == role and run.samples.get(split)]

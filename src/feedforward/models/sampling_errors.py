@@ -86,7 +86,7 @@ def _auc(truths: Truths, probabilities: Numbers) -> tuple[Numbers, float]:
 
 
 def _wins(truths: Truths, probabilities: Numbers) -> Numbers:
-    """For each sample, the share of samples with the other truth from which its probability tells it apart."""
+    """For each sample, the share of samples of the other class that are ranked correctly; ties count half."""
     others = np.sort(probabilities[~truths]), np.sort(probabilities[truths])
     below, above = (
         (np.searchsorted(group, probabilities, "left") + np.searchsorted(group, probabilities, "right"))

@@ -157,8 +157,12 @@ def _with_sizes(entry: Mapping[str, Any], variants: Iterable[Any], datasets: Ite
     networks = [dataset.get("network") or {} for dataset in datasets if isinstance(dataset, Mapping)]
     known = [other.get("sizes") or {} for other in networks if isinstance(other, Mapping)]
     named = dict.fromkeys(variant["size"] for variant in variants if isinstance(variant, Mapping) and "size" in variant)
-    found = {size: sizes[size] for sizes in reversed(known) for size in named if size in sizes}
-    return {**entry, "network": {**network, "sizes": found | network["sizes"]}}
+    complete = dict(network["sizes"])
+    for sizes in known:
+        for size in named:
+            if size in sizes:
+                complete.setdefault(size, sizes[size])
+    return {**entry, "network": {**network, "sizes": complete}}
 
 
 def _check_parsers(text: str, params: Params, file: Path) -> None:
