@@ -62,6 +62,38 @@ def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepa
     assert any("column Id is left out" in reason for reason in guess.reasons)
 
 
+@pytest.mark.proves("`init` never makes the row numbers that pandas or R writes a feature or the target")
+@pytest.mark.parametrize("replace", [False, True], ids=["subset", "drawn with replacement"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_row_numbers_of_a_shuffled_table_are_left_out(tmp_path: Path, suffix: str, replace: bool) -> None:
+    import pandas as pd
+
+    every = pd.DataFrame({"size": SIZES, "kind": sorted(LABELS)})
+    rows, path = every.sample(48, replace=replace, random_state=1), tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        rows.to_csv(path)
+    else:
+        rows.to_parquet(path)
+    guess = config_inference.guess(path)
+    assert guess.entry["reader"]["target"] == ["kind"]
+    assert guess.entry["reader"]["numeric"] == ["size"]
+    name = "column_1" if suffix == "csv" else "__index_level_0__"
+    assert any(reason.startswith(f"column {name} is left out: it seems to identify") for reason in guess.reasons)
+
+
+def test_a_first_column_without_a_name_may_be_the_label_and_a_column_of_different_numbers_is_reported(
+    tmp_path: Path,
+) -> None:
+    path = table(
+        tmp_path / "a.csv", label=[str(k % 2) for k in range(60)], member=[str(k * 37 % 101) for k in range(60)]
+    )
+    path.write_text(path.read_text().removeprefix("label"))
+    guess = config_inference.guess(path, ("column_1",))
+    assert guess.entry["task"] == "binary"
+    assert guess.entry["reader"]["numeric"] == ["member"]
+    assert any("differ in every row" in reason and reason.endswith(": member") for reason in guess.reasons)
+
+
 def test_dates_are_left_out_unless_requested_as_numbers_of_days(tmp_path: Path, prepare: Prepare) -> None:
     days = [f"2024-{k % 12 + 1:02}-{k % 28 + 1:02}" for k in range(60)]
     path = table(tmp_path / "sales.csv", day=days, size=SIZES, label=LABELS)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
         )
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
-    columns = {name: describe(name, column, decimal) for name, column in table.columns.items()}
+    columns = {name: describe(name, table.columns[name], decimal) for name in _row_names_first(table)}
+    columns |= {name: _as_row_names(columns[name]) for name in table.row_names}
     if unknown := [name for name in map(cells.text, targets) if name not in columns]:
         raise InputError("--target", f"must be among {', '.join(columns)}, got {unknown[0]}")
     reasons = list(table.notes) + (["numbers have a decimal comma: `decimal: ','`"] if decimal == "," else [])
@@ -49,6 +51,18 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     key = key if key[0].isalnum() else f"x{key}"  # also if a long name is cut off before such a character
     files = {key: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
     return _entry(path, files, columns, targets, (task, classes), left_out, reasons, decimal)
+
+
+def _row_names_first(table: table_file.Table) -> list[str]:
+    """The names of the columns, without row names at the end, because the last column may be the target."""
+    return sorted(table.columns, key=lambda name: name not in table.row_names)
+
+
+def _as_row_names(column: Column) -> Column:
+    """Classify a column without a name as an ID if it contains numbers of rows, also if some rows occur twice."""
+    if column.role != "number" or not column.is_whole or column.may_be_classes:
+        return column
+    return replace(column, role="id", explanation="row numbers, in a column without a name")
 
 
 def _read(path: Path) -> table_file.Table:
@@ -110,6 +124,7 @@ def _entry(
         f"columns of numbers (standardized): {len(numeric)}; of categories (one-hot encoded): {len(categorical)}"
     )
     reasons += _left_out_reasons(column for column in others if column.name not in (*numeric, *categorical))
+    reasons += _possible_ids([columns[name] for name in numeric])
     return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), all_columns)
 
 
@@ -153,6 +168,12 @@ def _left_out_reasons(columns: Any) -> list[str]:
         "category": "it does not contain texts",
     }
     return [f"column {column.name} is left out: {reasons[column.role]}" for column in columns]
+
+
+def _possible_ids(features: Sequence[Column]) -> list[str]:
+    names = [column.name for column in features if column.is_whole and column.distinct == sum(column.counts.values())]
+    note = "whole numbers that differ in every row; a column that identifies rows must be removed from `numeric`"
+    return [f"{note}: {', '.join(names)}"] if names else []
 
 
 # --- what to predict -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import functools
 import io
 import itertools
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ BATCH = 16_384  # rows of a CSV file held as Python objects at a time
 # First cell of a line of totals
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
 JSON_LINES = (".jsonl", ".ndjson")  # suffixes of file names
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 LARGEST_CELL = 2**26  # characters; `csv` has one limit for the whole process
 
 T = TypeVar("T")
@@ -40,13 +42,15 @@ class Table:
     """A table.
 
     columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read. lines: number of the
-    first line of each row, counted from 1; empty for Parquet.
+    first line of each row, counted from 1; empty for Parquet. row_names: columns without a name where pandas and R
+    write the names of rows, which are usually numbers: the first ones in CSV, `__index_level_0__` in Parquet.
     """
 
     columns: dict[str, pa.Array]
     rows: int
     notes: list[str] = field(default_factory=list)
     lines: Sequence[int] = ()
+    row_names: Sequence[str] = ()
 
     def position(self, row: int) -> str:
         """Where a row is in the file, for messages: `line 3`, or in Parquet `row 2`. row: counted from 0."""
@@ -121,7 +125,7 @@ def _parquet(path: Path, requested: Sequence[str]) -> Table:
                 f"{path}: column {name!r} has a date or time zone that cannot be read ({error}); leave the column out"
                 " or save it as text"
             ) from None
-    return Table(columns, table.num_rows)
+    return Table(columns, table.num_rows, row_names=[name for name in columns if PANDAS_INDEX.fullmatch(name)])
 
 
 def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
@@ -204,7 +208,8 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
     for note in rows.notes() if requested else ():
         log.warning("%s: %s", path, note)
     notes += [f"empty columns without a name that are ignored: {ignored}"] if ignored else []
-    return Table(columns, len(rows.lines), notes, rows.lines)
+    row_names = [name for name, unnamed in zip(names, dialect.unnamed, strict=False) if name == unnamed in columns]
+    return Table(columns, len(rows.lines), notes, rows.lines, row_names)
 
 
 def _drop_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tuple[dict[str, pa.Array], int]:
