@@ -1,14 +1,16 @@
 """The audit log of promotions: one entry per decision, and one per other change of the `champion` alias.
 
-    {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "decision": …, "reason": …, "gain": …,
+    {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "model": …, "decision": …, "reason": …, "gain": …,
      "before": …, "champion": …}
 
-`version`, `run` and `digest` identify the version that the decision is about; `before` and `champion` are the numbers
-of the champions before and after the decision, null for no champion. The entry is written before the alias moves, so
-an interrupted move is visible in the log and can be completed (`champion.reconcile`).
+`version`, `run`, `digest` and `model` (the ID of its logged model in MLflow) identify the version that the decision is
+about; `before` and `champion` are the numbers of the champions before and after the decision, null for no champion. The
+entry is written before the alias moves, so an interrupted move is visible in the log and can be completed
+(`champion.reconcile`).
 
-Every registry numbers its versions from 1. After a change of the project's name, the database or the tracking server,
-the log also has entries about versions of an earlier registry, which `entries_in_registry` leaves out.
+Every registry numbers its versions from 1, and so does a registered model that was deleted and created again. After
+such a deletion, or a change of the project's name, the database or the tracking server, the log also has entries about
+versions that this registry does not have, which `entries_in_registry` leaves out.
 """
 
 import functools
@@ -51,9 +53,7 @@ def append(
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "dataset": dataset,
-        "version": version.number if version else None,
-        "run": version.run_id if version else None,
-        "digest": version.tags.get(model_version.DIGEST) if version else None,
+        **_identity(version),
         "decision": decision,
         "reason": redact(reason)[: reasons.MAX_CHARACTERS],  # it may contain a library's message
         "gain": asdict(gain) if gain else None,
@@ -86,11 +86,19 @@ def entries_in_registry(dataset: str, find: Callable[[int], Version | None]) -> 
 
 
 def is_about(entry: Entry, version: Version | None) -> bool:
-    """Whether the entry is about that version, and not about one with the same number in another registry."""
-    if version is None:
-        return False
-    identity = version.number, version.run_id, version.tags.get(model_version.DIGEST)
-    return identity == (entry["version"], entry.get("run"), entry.get("digest"))
+    """Whether the entry is about that version, and not about one with the same number that this registry lacks."""
+    identity = _identity(version)
+    recorded = {"model": identity["model"], **entry}  # entries of release 0.2 do not name the model
+    return version is not None and all(recorded.get(key) == value for key, value in identity.items())
+
+
+def _identity(version: Version | None) -> dict[str, Any]:
+    return {
+        "version": version.number if version else None,
+        "run": version.run_id if version else None,
+        "digest": version.tags.get(model_version.DIGEST) if version else None,
+        "model": version.tags.get("model_id") if version else None,
+    }
 
 
 def _is_readable(entry: Entry) -> bool:

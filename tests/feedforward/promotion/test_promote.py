@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import registered
+from mlflow import MlflowClient
 from registered import NAME, audit_entries, conclude, find_version
 from small_data import HELD_OUT, TRAIN, split, values, write_params
 from small_data import params as small_params
@@ -27,6 +28,7 @@ from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner, training_run
 from feedforward.models import metrics
 from feedforward.promotion import (
+    audit_log,
     bundle,
     champion,
     evaluation,
@@ -39,7 +41,7 @@ from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.retraining import policy
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, names, settings
 from feedforward.tracking.registry import Registry
 from pipelines import retraining_flow
 
@@ -385,6 +387,33 @@ def test_entries_about_versions_of_another_project_are_ignored(params: Params, s
         assert champion.reconcile(NAME, Registry()) == first
     assert find_version() == first
     assert [period.version for period in history.history(NAME).periods] == [1]
+
+
+@pytest.mark.proves(
+    "After a registered model was deleted in MLflow, only the promotion rule makes its run champion again"
+)
+def test_entries_about_a_deleted_model_make_no_version_champion(params: Params, small_store: "Store") -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    criteria = params.promotion.model_copy(update={"max_bytes": 1})
+    strict = params.model_copy(update={"promotion": criteria})
+    assert promote.conclude(params, NAME, run, registered.version(registry, run, 1.0), registry).decision.promoted
+    MlflowClient(settings.tracking_uri()).delete_registered_model(names.registered_model(NAME))
+    again = registered.version(registry, run, 1.0)
+    assert audit_log.entries_in_registry(NAME, {again.number: again}.get) == []
+    with pytest.raises(Refused, match="size must be at most 1 bytes"):
+        promote.conclude(strict, NAME, run, again, registry)
+    assert model_versions.find(NAME) is None
+    assert promote.conclude(params, NAME, run, again, registry).decision.promoted
+
+
+def test_an_entry_of_an_earlier_release_is_about_the_version_with_its_run_and_digest(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(params, small_store, 1.0)
+    [entry] = audit_entries()
+    earlier = {key: value for key, value in entry.items() if key != "model"}
+    assert audit_log.is_about(earlier, find_version())
+    assert not audit_log.is_about(entry | {"model": "m-0"}, find_version())
 
 
 def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_store: "Store") -> None:
