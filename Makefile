@@ -13,8 +13,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.$(REQUIREMENTS)
 DEV_STAMP := $(VENV)/.dev
 # An environment contains absolute paths: a moved or copied checkout needs a new one.
-ifneq ($(shell cat $(VENV)/.checkout 2>/dev/null || echo "$(CURDIR)"),$(CURDIR))
-$(shell touch $(VENV)/.installing; rm -f $(STAMP) $(DEV_STAMP))
+ifneq ($(shell head -n 1 $(VENV)/.checkout 2>/dev/null || echo "$(CURDIR)"),$(CURDIR))
+$(sort $(STAMP) $(DEV_STAMP)): replace
 endif
 CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
 
@@ -141,6 +141,8 @@ lock: $(DEV_STAMP) ## update requirements/*.txt after a change to pyproject.toml
 	$(COMPILE) requirements/cluster.txt --group cluster -c requirements/dev.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $(UPGRADE) -o
+
+.PHONY: replace # never up to date, so that the stamps of an environment that must be replaced are not, either
 
 # install.py writes the stamp file last. If PYTHON is empty, no suitable Python was found.
 $(VENV)/.%: requirements/%.txt requirements/setup.txt requirements/install.py pyproject.toml

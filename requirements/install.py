@@ -2,9 +2,11 @@
 
 Uses only the standard library, because it runs before anything is installed. It tries an installed uv, then a uv that
 it downloads from the package index, then pip. Each file from the index must match a locked hash. The stamp file
-VENV/.NAME is written last, so that make repeats an interrupted installation. The repeated installation starts with a
-new environment, because a partly installed package looks complete. VENV/.checkout names the checkout whose code the
-environment runs; in a moved or copied checkout, make installs a new environment.
+VENV/.NAME is written last, so that make repeats an interrupted installation.
+
+VENV/.checkout names the checkout whose code the environment runs, and says whether an installation is incomplete. Make
+replaces the environment of a moved or copied checkout, and an incomplete one, because a partly installed package looks
+complete. Files are deleted only in a folder that this script made its own when the folder was empty.
 """
 
 import os
@@ -15,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+CHECKOUT = str(HERE.parent)
+NAMES = ("cpu", "gpu", "dev")
 # The Python outside any virtual environment: `create` may delete the environment that is active.
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 QUIET = [] if sys.stderr.isatty() else ["--quiet"]
@@ -29,10 +33,28 @@ def succeeds(*command: str | Path, **kwargs: int) -> bool:
 
 
 def create(venv: Path, uv: bool) -> None:
-    """Create or repair the environment; first delete it if it has another Python or an interrupted installation."""
+    """Create or repair the environment; first delete its files if it is incomplete, or of another Python or checkout.
+
+    The folder itself remains, because it may be a link to another disk or a mount point.
+    """
+    venv = venv.resolve()
+    venv.mkdir(parents=True, exist_ok=True)
+    mark = venv / ".checkout"
+    owner, _, state = mark.read_text().partition("\n") if mark.exists() else (CHECKOUT, "", "")
+    # release 0.2.0 wrote only stamp files
+    is_ours = mark.exists() or ((venv / "pyvenv.cfg").exists() and any((venv / f".{name}").exists() for name in NAMES))
+    if not is_ours and any(venv.iterdir()):
+        sys.exit(f"{venv}: has files that make did not create; name another folder (VENV=FOLDER), or empty this one")
+    if owner != CHECKOUT and Path(owner).exists() and not venv.is_relative_to(CHECKOUT):
+        sys.exit(f"{venv}: is the environment of {owner}; name another folder (VENV=FOLDER)")
+    mark.write_text(f"{CHECKOUT}\nincomplete")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if (venv / ".installing").exists() or (venv.exists() and not (venv / "lib" / version).is_dir()):
-        shutil.rmtree(venv)
+    if owner != CHECKOUT or state or not (venv / "lib" / version).is_dir():
+        for path in venv.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != mark:
+                path.unlink()
     if not (uv and succeeds("uv", "venv", "--quiet", "--allow-existing", "--python", PYTHON, venv)) and not succeeds(
         PYTHON, "-m", "venv", venv
     ):
@@ -66,7 +88,6 @@ def install(name: str, venv: Path) -> None:
         f"Installing requirements/{name}.txt into {venv} (only once; takes a few minutes without a cache)", flush=True
     )
     create(venv, uv)
-    (venv / ".installing").touch()
     # The files are complete, so `--no-deps` skips resolution (pip 23.2 would fail on an extra in a file with hashes).
     # Packages without a wheel are built with the locked build tools.
     steps = [
@@ -85,10 +106,12 @@ def install(name: str, venv: Path) -> None:
     succeeds(venv / "bin" / "python", "-c", "import feedforward.training.kernels", stderr=subprocess.DEVNULL)
     for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
         succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)
-    (venv / ".checkout").write_text(str(HERE.parent))
-    (venv / ".installing").unlink()
+    (venv / ".checkout").write_text(CHECKOUT)
     (venv / f".{name}").touch()
 
 
 if __name__ == "__main__":
-    install(sys.argv[1], Path(sys.argv[2]))
+    try:
+        install(sys.argv[1], Path(sys.argv[2]))
+    except OSError as error:
+        sys.exit(f"{sys.argv[2]}: {error}; name another folder (VENV=FOLDER)")

@@ -104,24 +104,6 @@ def test_make_lists_every_target_and_can_dry_run_it() -> None:
     output("make", "--dry-run", *make_targets())
 
 
-def test_make_installs_a_new_environment_in_a_moved_or_copied_checkout(tmp_path: Path) -> None:
-    for name in ("Makefile", "pyproject.toml", "requirements"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    venv = tmp_path / ".venv"
-    venv.mkdir()
-
-    def run_installs(checkout: str) -> bool:
-        (venv / ".checkout").write_text(checkout)
-        (venv / ".cpu").touch()
-        return "requirements/install.py cpu .venv" in output("make", "--dry-run", "run", cwd=tmp_path)
-
-    assert not run_installs(str(tmp_path))
-    assert not (venv / ".installing").exists()
-    assert run_installs("/former/place")
-    assert (venv / ".installing").exists()  # the environment is not repaired but replaced
-
-
 @pytest.mark.slow
 def test_every_feedforward_command_in_the_makefile_exists() -> None:
     for command in re.findall(r"^\t\$\(BIN\)/feedforward ([a-z-]+)", (ROOT / "Makefile").read_text(), re.MULTILINE):

@@ -1,0 +1,103 @@
+"""`make` installs into a folder that is empty or its own, and deletes nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import scripts
+
+ROOT = Path(__file__).resolve().parent.parent
+CREATED = ("bin/python", "pyvenv.cfg")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files that install."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # for uv
+    (tmp_path / "checkout").mkdir()
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / "checkout" / name)
+    return tmp_path / "checkout"
+
+
+def make(checkout: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", *arguments]
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
+
+
+def create(checkout: Path, venv: Path) -> None:
+    """Create the environment as `make` does, without packages, and mark it as complete."""
+    scripts.load(checkout / "requirements" / "install.py").create(venv, uv=True)
+    (venv / ".checkout").write_text(str(checkout))
+
+
+def test_make_installs_again_in_a_moved_or_copied_checkout(checkout: Path) -> None:
+    venv = checkout / ".venv"
+    venv.mkdir()
+    (venv / ".cpu").touch()
+    for mark, installs in [(checkout, False), (f"{checkout}\nincomplete", False), ("/former/place", True)]:
+        (venv / ".checkout").write_text(str(mark))
+        assert ("requirements/install.py cpu .venv" in make(checkout, "--dry-run", "run").stdout) == installs
+        assert (venv / ".cpu").exists()  # a dry run changes nothing
+
+
+@pytest.mark.proves("`make` deletes nothing in a folder that it did not create")
+@pytest.mark.parametrize("name", ["thesis.tex", ".dev", "pyvenv.cfg", "lib/python3.8/site-packages/package.py"])
+def test_a_folder_with_other_files_is_refused(checkout: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "used" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("important")
+    done = make(checkout, "run", f"VENV={tmp_path / 'used'}")
+    assert f"{tmp_path / 'used'}: has files that make did not create; name another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path for path in (tmp_path / "used").rglob("*") if path.is_file()] == [file]
+
+
+def test_the_environment_of_another_checkout_is_refused_while_that_exists(checkout: Path, tmp_path: Path) -> None:
+    venv, other = tmp_path / "venv", tmp_path / "other"
+    other.mkdir()
+    create(checkout, venv)
+    (venv / ".checkout").write_text(str(other))
+    (venv / ".cpu").touch()
+    for target in ("help", "run"):
+        done = make(checkout, target, f"VENV={venv}")
+        assert (venv / ".cpu").exists()
+    assert f"{venv}: is the environment of {other}; name another folder (VENV=FOLDER)" in done.stderr
+    other.rmdir()
+    create(checkout, venv)
+    assert not (venv / ".cpu").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.proves("`make` replaces an environment on another disk without replacing the link to it")
+def test_an_environment_behind_a_link_is_replaced(checkout: Path, tmp_path: Path) -> None:
+    disk, venv = tmp_path / "disk" / "venv", checkout / ".venv"
+    venv.symlink_to(disk)  # the folder does not exist yet
+    create(checkout, venv)
+    for kind, mark in [("complete", str(checkout)), ("incomplete", f"{checkout}\nincomplete"), ("moved", "/former")]:
+        (venv / "file").touch()
+        (venv / ".checkout").write_text(mark)
+        create(checkout, venv)
+        assert (venv / "file").exists() == (kind == "complete")
+        assert all((disk / name).exists() for name in CREATED)
+    assert venv.readlink() == disk
+
+
+def test_an_environment_of_release_0_2_0_is_repaired(checkout: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    create(checkout, venv)
+    (venv / ".checkout").unlink()
+    (venv / ".cpu").touch()
+    create(checkout, venv)
+    assert (venv / ".cpu").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_named_in_one_line(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "venv").touch()
+    done = make(checkout, "run", f"VENV={tmp_path / 'venv'}")
+    assert f"{tmp_path / 'venv'}: " in done.stderr
+    assert "Traceback" not in done.stderr
