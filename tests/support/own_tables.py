@@ -44,7 +44,7 @@ def prepare(path: Path, *targets: str) -> tuple[Guess, Dataset]:
 
 def encoder(dataset: Dataset) -> encoders.Encoder:
     """Return the encoder of the vectorized dataset."""
-    return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
+    return encoders.of_dataset(dataset.reader, paths.vectorized("own"))
 
 
 def class_counts() -> dict[str, list[int]]:

@@ -37,12 +37,12 @@ def put_texts(root, reviews=REVIEWS):
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(reviews))
 
 
-def put_images(root):
-    """Put random images and labels into the mirror."""
+def put_images(root, *size):
+    """Put random images of this shape and labels into the mirror; default: 4 × 4 pixels."""
     rng = np.random.default_rng(1)
     for key in images().files:
         samples = 30 if "train" in key else 10
-        shape = (samples, 4, 4) if "images" in key else (samples,)
+        shape = (samples, *(size or (4, 4))) if "images" in key else (samples,)
         array = rng.integers(0, 256 if "images" in key else 10, shape)
         (root / "mirror" / key).write_bytes(gzip.compress(idx(array)))
 

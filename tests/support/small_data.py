@@ -168,6 +168,7 @@ def write_vectorized(root: Path) -> None:
             "data_digest": atomic_files.digest(digests),
             "samples": {"train": TRAIN, "test": TEST},
             "features": train.features.shape[1],
+            **({"height": 1, "width": PIXELS} if name == "tones" else {}),
         }
         atomic_files.write_json(folder / "manifest.json", manifest)
         write_profile(folder, train.labels, test.labels)

@@ -13,7 +13,6 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
-from feedforward.data.sources import download
 from feedforward.models import keras_archive, network_files
 from feedforward.promotion import audit_log, bundle, champion, current_runs, version_bundles
 from feedforward.promotion.bundle import Description
@@ -117,8 +116,7 @@ def _must_be_replaced(version: Version) -> bool:
 
 def encoder_of(name: str, dataset: Dataset) -> Encoder:
     """Load the preprocessing that vectorizes the dataset."""
-    files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
-    return encoders.of_dataset(dataset.reader, paths.vectorized(name), files)
+    return encoders.of_dataset(dataset.reader, paths.vectorized(name))
 
 
 def package(

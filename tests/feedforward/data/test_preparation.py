@@ -17,8 +17,10 @@ from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files, preparation
 from feedforward.data import manifest as manifest_file
+from feedforward.data.readers import encoders
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.splits import Split
+from feedforward.promotion import candidate
 
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
 MIRROR = next((Path(folder) for folder in MIRRORS if folder and (Path(folder) / "aclImdb_v1.tar.gz").is_file()), None)
@@ -102,6 +104,15 @@ def test_images_have_no_vocabulary(root):
     assert manifest["samples"] == {"train": 30, "test": 10}
     assert manifest["features"] == 16
     assert not (folder / "vocabulary.txt").exists()
+
+
+@pytest.mark.proves("The size of images comes from their file even if the raw files were removed after vectorizing")
+@pytest.mark.parametrize(("shape", "size"), [((2, 8), (2, 8)), ((5, 3), (5, 3)), ((16,), (4, 4)), ((15,), (1, 15))])
+def test_the_size_of_images_is_known_without_the_raw_files(root, shape, size):
+    put_images(root, *shape)
+    prepare("digits", images())
+    shutil.rmtree(paths.raw("digits"))
+    assert encoders.image_size(candidate.encoder_of("digits", images())) == size
 
 
 @pytest.mark.parametrize("kind", ["texts", "images"])

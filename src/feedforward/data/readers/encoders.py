@@ -55,10 +55,8 @@ def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
     return encoder.sample_kind != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
 
 
-def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> Encoder:
-    """The encoder of a vectorized dataset; `files` maps a raw file's key to its path, if available.
-
-    The image geometry is measured on the training split.
+def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
+    """The encoder of a vectorized dataset; the image geometry is measured on the training split.
 
     Raises:
         DataError: a file is missing or damaged, or the features of idx images are not pixels.
@@ -75,23 +73,13 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
     features = Split.load(vectorized / "train").features
     if isinstance(features, MultiHot):
         raise DataError(f"{vectorized}: must contain pixels, got words; run `dvc repro vectorize`")
-    height, width = _shape(files.get(reader.train.features), features.shape[1])
-    pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, height, width).astype(np.uint8)
+    size = idx.recorded_size(vectorized, features.shape[1])
+    pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, *size).astype(np.uint8)
     return ImageEncoder(image_preprocessing.measure_geometry(pixels))
 
 
 def _scaled_encoder(height: int, width: int) -> ScaledEncoder:
     return ScaledEncoder(ImageGeometry(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
-
-
-def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
-    """Height and width: from the raw file if available, otherwise those of a square or, failing that, a single row."""
-    if path is not None and path.exists():
-        sides = idx.read_array(path).shape[1:]
-        if len(sides) == 2 and sides[0] * sides[1] == pixels:
-            return int(sides[0]), int(sides[1])
-    side = round(pixels**0.5)
-    return (side, side) if side * side == pixels else (1, pixels)
 
 
 def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:

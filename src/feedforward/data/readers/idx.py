@@ -1,6 +1,7 @@
 """Reader for grayscale images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import IdxPair, IdxReader
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data.readers.reading import Part, Reading, check_rows, order
 from feedforward.data.splits import Split
@@ -28,20 +30,46 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
         yield _part("train", config.train, files, config)
         yield _part("test", config.test, files, config)
 
-    return Reading(parts())
+    height, width = _size(read_array(files[config.train.features]))
+    return Reading(parts(), facts={"height": height, "width": width})
 
 
 def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """The test images in the given rows, shape (height, width), or (1, pixels) if the file does not give the shape."""
+    """The test images in the given rows, shape (height, width)."""
     images = read_array(files[config.test.features])
     check_rows(rows, len(images))
-    shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
-    return [np.asarray(images[row]).reshape(shape) for row in rows]
+    return [np.asarray(images[row]).reshape(_size(images)) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
     """Names of the feature columns: numbered pixels."""
     return lambda column: f"pixel {column}"
+
+
+def recorded_size(vectorized: Path, pixels: int) -> tuple[int, int]:
+    """Height and width of a vectorized dataset's images, according to its manifest; their product must be `pixels`.
+
+    Raises:
+        DataError: the manifest does not contain them, because it is damaged or was written by release 0.2.
+    """
+    path = vectorized / "manifest.json"
+    try:
+        manifest = atomic_files.read_json(path)
+        height, width = int(manifest["height"]), int(manifest["width"])
+        if height * width != pixels:
+            raise ValueError(f"{height} × {width} are not {pixels} pixels")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: the size of the images cannot be read ({error}); run `dvc repro vectorize`") from None
+    return height, width
+
+
+def _size(images: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width of the images in a file. If its rows are plain rows of pixels: of a square, or else one row."""
+    if images.ndim == 3:
+        return images.shape[1], images.shape[2]
+    pixels = int(np.prod(images.shape[1:]))
+    side = math.isqrt(pixels)
+    return (side, side) if side * side == pixels else (1, pixels)
 
 
 def read_array(path: Path) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import centered_strokes, encoded, stroke
 from PIL import Image
-from raw_files import idx
 
 from feedforward.config.schema import IdxPair, IdxReader, TextReader
 from feedforward.core import atomic_files
@@ -159,15 +158,23 @@ def test_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Pat
     reader = IdxReader(kind="idx", train=pair, test=pair)
     pixels = centered_strokes(40)[:, :, 2:26]
     Split(pixels.reshape(40, -1), np.zeros(40, np.uint8)).save(tmp_path / "train")
-    (tmp_path / "images").write_bytes(idx(pixels))
-    encoder = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})
+    atomic_files.write_json(tmp_path / "manifest.json", {"height": 28, "width": 24}, "vectorize")
+    encoder = encoders.of_dataset(reader, tmp_path)
     assert isinstance(encoder, ImageEncoder)
     assert (encoder.geometry.height, encoder.geometry.width, encoder.geometry.box) == (28, 24, 20)
-    assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
 
     text_reader = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
     (tmp_path / "vocabulary.txt").write_text("the\nfilm\n")
-    assert encoders.of_dataset(text_reader, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
+    assert encoders.of_dataset(text_reader, tmp_path) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
+
+
+@pytest.mark.parametrize("facts", [{}, {"height": "many", "width": 24}, {"height": 24, "width": 24}])
+def test_the_size_of_images_is_never_guessed(tmp_path: Path, facts: dict[str, object]) -> None:
+    pair = IdxPair(features="images.gz", labels="labels.gz")
+    Split(np.zeros((4, 28 * 24), np.uint8), np.zeros(4, np.uint8)).save(tmp_path / "train")
+    atomic_files.write_json(tmp_path / "manifest.json", facts, "vectorize")
+    with pytest.raises(DataError, match=r"size of the images cannot be read .* run `dvc repro vectorize`"):
+        encoders.of_dataset(IdxReader(kind="idx", train=pair, test=pair), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
