@@ -105,8 +105,9 @@ def _interference(report: Mapping[str, Any]) -> list[str]:
 
 def _shadow(report: Mapping[str, Any]) -> list[str]:
     text = (
-        f"Medians of {report['pairs']} pairs: one service without a shadow, one with it, in alternating order. The"
-        f" clients ({report['program']}) and the shadow run on the same cores as the services."
+        f"Medians of {report['rounds']} rounds: one service with a shadow and two without, one of which is the control,"
+        f" one after the other in changing order. The clients ({report['program']}) and the shadow use the cores of the"
+        " services."
     )
     return _section("What a shadow costs the caller", report, text, shadow.table(report), shadow.targets_table(report))
 

@@ -32,7 +32,7 @@ def load_mnist(folder, split):
 
 
 def load_imdb(folder, split):
-    """A list of lists of word indices, and labels 0 and 1, as keras.datasets.imdb returns them."""
+    """Lists of word indices, like those of keras.datasets.imdb but without repeated words, and labels 0 and 1."""
     indices = np.load(folder / "imdb" / split / "indices.npy")
     starts = np.load(folder / "imdb" / split / "indptr.npy")
     sequences = [indices[a:b].tolist() for a, b in itertools.pairwise(starts)]
@@ -85,12 +85,12 @@ def train_mnist(folder, epochs, samples):
 
 
 def main():
-    """Train the requested parts, and print (and write) the seconds and metrics of each."""
+    """Train the requested parts; print (and write) the seconds and metrics of each, and the time of vectorizing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="data/vectorized")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples (only tests the script)")
+    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples, to try the script")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     requested, samples = options.only.split(","), 1000 if options.quick else None

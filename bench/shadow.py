@@ -1,13 +1,14 @@
 """Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
-A shadow is a challenger that also answers each request, unseen by the client. Two services with the same champion run
-at the same time. In each pair of measurements, clients on loopback send review-length texts, or images, first to one
-service and then to the other; the order is reversed in every second pair. Clients and services share the machine's
-cores. LoadedVersion and challenger are the same final run, the latest one, registered twice in a temporary copy of the
-store. Writes reports/bench/shadow.json.
+A shadow is a challenger that also answers each request, unseen by the client. Three services with the same champion run
+at the same time: one with a shadow and two without; one of these two is the control, which shows how much two equal
+services differ. In each round, clients on loopback send review-length texts, or images, to one service after the other,
+in another order each time. Clients and services share the machine's cores. Champion and challenger are the same final
+run, the latest one, registered twice in a temporary copy of the store. Writes reports/bench/shadow.json.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import statistics
@@ -31,29 +32,29 @@ from feedforward.serving import prediction
 from feedforward.tracking import model_version, model_versions, open_store
 
 CLIENTS = (4, 32)
-WITHOUT_SHADOW, WITH_SHADOW = "without", "with"
-COST = Target("{}: {}, with / without a shadow, median of the pairs", 1.10)
+WITHOUT_SHADOW, WITH_SHADOW, CONTROL = "without a shadow", "with a shadow", "control, without a shadow"
+COST = Target("{}: {}, with / without a shadow, median over the rounds", 1.10)
 
 
 def main() -> None:
-    """Measure, write, print; report datasets without a finished final run."""
-    parser = terminal.parser("shadow", __doc__, "one pair of one second")
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=5.0, help="seconds per pair and service")
+    """Measure, write and print; report datasets without a final run of the current data and parameters."""
+    parser = terminal.parser("shadow", __doc__, "one round of one-second measurements")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds per round and service")
     parser.add_argument("--dataset", action="append", help="a dataset of params.yaml (repeatable); default: all")
     options = parser.parse_args()
     if options.quick:
-        options.pairs, options.seconds = 1, 1.0
+        options.rounds, options.seconds = 1, 1.0
     names = options.dataset or list(load_params().datasets)
-    report = measure_all(names, options.pairs, options.seconds) | {"quick": options.quick}
+    report = measure_all(names, options.rounds, options.seconds) | {"quick": options.quick}
     if not report["rows"]:  # the reason has been printed
         return
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
-def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, Any]:
-    """Measure both services for each dataset, kind of sample and number of clients."""
+def measure_all(names: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
+    """Measure the services for each dataset, kind of sample and number of clients."""
     machine, rows = measure.machine(), {}
     with tempfile.TemporaryDirectory(prefix="feedforward-shadow-") as name:
         folder = Path(name)
@@ -65,32 +66,35 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
                 except DataError as error:
                     print(error, flush=True)
                     continue
-                rows |= _measure_dataset(folder, dataset, pairs, seconds)
-    return {"machine": machine, "pairs": pairs, "program": clients.program(), "rows": rows}
+                rows |= _measure_dataset(folder, dataset, rounds, seconds)
+    return {"machine": machine, "rounds": rounds, "program": clients.program(), "rows": rows}
 
 
-def _measure_dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
+def _measure_dataset(folder: Path, name: str, rounds: int, seconds: float) -> dict[str, Any]:
     batches = serving.samples(prediction.champion(name))
     rows, path = {}, f"/predict/{name}"
     with (
-        _run_service(folder / WITHOUT_SHADOW, None) as plain,
-        _run_service(folder / WITH_SHADOW, "challenger") as with_shadow,
+        _run_service(folder / "without", None) as without,
+        _run_service(folder / "with", "challenger") as with_shadow,
+        _run_service(folder / "control", None) as control,
     ):
-        services = {WITHOUT_SHADOW: plain, WITH_SHADOW: with_shadow}
+        services = {WITHOUT_SHADOW: without, WITH_SHADOW: with_shadow, CONTROL: control}
+        orders = list(itertools.permutations(services))
         for kind, batch in batches.items():
             bodies = [{"samples": [sample]} for sample in batch]
             for count in CLIENTS:
                 measured: dict[str, list[Any]] = {key: [] for key in services}
                 before = _counts(with_shadow.port)
-                for pair in range(pairs):
-                    for key in services if pair % 2 == 0 else reversed(services):
-                        service = services[key]  # its CPU time excludes the shadow's process
+                for number in range(rounds):
+                    for key in orders[number % len(orders)]:
+                        service = services[key]
+                        # CPU time is that of the service's own process, without the shadow's
                         measurement = clients.measure([service.process], service.port, path, bodies, seconds, count)
                         measured[key].append(asdict(measurement))
-                        print(f"{kind}, {count} clients, {key} a shadow: {measured[key][-1]}", flush=True)
+                        print(f"{kind}, {count} clients, {key}: {measured[key][-1]}", flush=True)
                 after = _counts(with_shadow.port)
-                shadow = {key: after[key] - before[key] for key in after}
-                rows[f"{kind}, {count} clients"] = {"measurements": measured, "shadow": shadow}
+                counts = {key: after[key] - before[key] for key in after}
+                rows[f"{kind}, {count} clients"] = {"measurements": measured, "shadow": counts}
         return rows
 
 
@@ -122,7 +126,7 @@ def _using_store(folder: Path) -> Iterator[None]:
 
 
 def _register(name: str) -> None:
-    """Register the latest final run as champion, and once more as an evaluated challenger.
+    """Register the latest final run as champion, and again as a challenger that is marked as evaluated.
 
     Raises:
         DataError: there is no run with the current data and parameters.
@@ -155,7 +159,7 @@ def _run_service(folder: Path, shadow: str | None) -> Iterator[Service]:
 
 
 def _counts(port: int) -> dict[str, float]:
-    """The numbers of requests answered by the service, compared by the shadow, and dropped by it."""
+    """The numbers of requests that the service answered, that the shadow compared, and that were not sent to it."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
     names = {
@@ -174,10 +178,10 @@ def _counts(port: int) -> dict[str, float]:
 # --- output --------------------------------------------------------------------------------------
 
 
-def ratios(row: Mapping[str, Any], key: str) -> list[float]:
-    """For each pair, the value with a shadow divided by the value without. key: `p50`, `p99` or `cpu`."""
-    pairs = zip(row["measurements"][WITH_SHADOW], row["measurements"][WITHOUT_SHADOW], strict=True)
-    return [with_shadow[key] / without[key] for with_shadow, without in pairs]
+def ratios(row: Mapping[str, Any], key: str, service: str = WITH_SHADOW) -> list[float]:
+    """For each round, a service's value divided by that of the service without a shadow. key: `p50`, `p99` or `cpu`."""
+    pairs = zip(row["measurements"][service], row["measurements"][WITHOUT_SHADOW], strict=True)
+    return [measured[key] / without[key] for measured, without in pairs]
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -188,21 +192,24 @@ def table(report: Mapping[str, Any]) -> list[list[str]]:
             keys = ("rate", "p50", "p99", "cpu")
             rate, p50, p99, cpu = (statistics.median(each[key] for each in measured) for key in keys)
             counts = [f"{row['shadow'][key]:.0f}" if service == WITH_SHADOW else "" for key in row["shadow"]]
-            cells = [f"{name}, {service} a shadow", f"{rate:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"]
+            cells = [f"{name}, {service}", f"{rate:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"]
             rows.append([*cells, *counts])
     return rows
 
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each target, with the range over the pairs."""
-    rows = [["target", "limit", "measured", ""]]
+    """A header and a row for each target, with ranges over the rounds, and the ratios of the control."""
+    rows = [["target", "limit", "measured", "", "control / without"]]
     for name, row in report["rows"].items():
         for key in ("p50", "p99", "cpu"):
-            pair_ratios = ratios(row, key)
-            value = statistics.median(pair_ratios)
-            measured = f"{value:.3f} ({min(pair_ratios):.2f}-{max(pair_ratios):.2f})"
-            rows.append([COST.name.format(name, key), f"{COST.limit:g}", measured, COST.verdict(value)])
+            measured, control = ratios(row, key), ratios(row, key, CONTROL)
+            verdict = COST.verdict(statistics.median(measured))
+            rows.append([COST.name.format(name, key), f"{COST.limit:g}", _shown(measured), verdict, _shown(control)])
     return rows
+
+
+def _shown(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def text(report: Mapping[str, Any]) -> str:

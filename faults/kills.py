@@ -1,7 +1,7 @@
 """Rows 8 and 9 of docs/reliability.md: kill -9 during the steps on the way from raw files to a champion.
 
-Row 8: at random moments, the whole process group of the job; at every crash point, only the process that reaches it.
-Row 9: at random moments, only `dvc`.
+Row 8 kills the job's whole process group at random moments and, at every crash point, only the process that reaches it.
+Row 9 kills only `dvc`, at random moments.
 """
 
 import json
@@ -27,7 +27,7 @@ from pipelines import prefect_server
 
 T = TypeVar("T")
 SAMPLE = "a fine film"
-EXIT_TIMEOUT = 10.0  # s after a kill within which all processes in the workspace must exit
+EXIT_TIMEOUT = 10.0  # s; all processes in the workspace must exit within this time after a kill
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ SHORT_POINTS = (  # the crash points of a short run
 
 @dataclass(frozen=True)
 class Reference:
-    """Results and durations of undisturbed steps, to compare those of killed steps with.
+    """What undisturbed steps produce, to compare with killed steps, and how long they take, to draw moments for kills.
 
     answer: the champion's answer for SAMPLE. rerun_environment: environment variables for the commands that run after
     the kills; they make these commands share one Prefect server.
@@ -145,8 +145,8 @@ class Reference:
 def check_audit_log(lines: Sequence[Mapping[str, Any]]) -> None:
     """Check that an audit log is complete: each line's `before` is the previous line's `champion`.
 
-    A line with the decision `finished` completes the change on the previous line, which was interrupted, and repeats
-    its `before`.
+    A line with the decision `finished` completes the interrupted change that the previous line records, and repeats its
+    `before`.
     """
     for previous, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
         expected = previous["before"] if line["decision"] == "finished" else previous["champion"]
@@ -181,12 +181,12 @@ def kill_dvc_only(context: Context) -> str:
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
     moments = draw_moments(reference.seconds, context.count(12, 1), SEED + 1)
-    survivals = run_trials(
+    survival_seconds = run_trials(
         {f"{step} after {delay:.2f} s": partial(_kill_dvc, reference, step, delay) for step, delay in moments}
     )
     return (
-        f"{len(survivals)} of {len(survivals)} random moments: the same bytes as without a kill,"
-        f" no process left after {max(survivals):.1f} s"
+        f"{len(survival_seconds)} of {len(survival_seconds)} random moments: the same bytes as without a kill,"
+        f" no process left after {max(survival_seconds):.1f} s"
     )
 
 
@@ -199,7 +199,7 @@ def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
 
 
 def _run_undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
-    """Call `_measure_step` as a trial, which gets a number."""
+    """Call `_measure_step` without the number that `run_trials` gives each trial, so that its cache works."""
     return _measure_step(baseline, name)
 
 
@@ -268,7 +268,7 @@ def _kill_at(reference: Reference, name: str, delay: float, number: int) -> bool
 
 
 def _kill_at_point(reference: Reference, name: str, point: str, number: int) -> bool:
-    """Run a step, which kills itself at a crash point, and rerun it. If it is a DVC stage, DVC reports the kill."""
+    """Run a step so that it kills itself at a crash point, and rerun it. DVC's output reports the kill of a stage."""
     with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].undo(folder)
         done = workspace.run(folder, *STEPS[name].command, FAULT=point)
@@ -292,7 +292,7 @@ def _kill_dvc(reference: Reference, name: str, delay: float, number: int) -> flo
 
 
 def _rerun(reference: Reference, name: str, folder: Path) -> None:
-    """Run a step again after a kill, and check the outputs."""
+    """Run the step's `rerun` command after a kill, and check the outputs."""
     done = workspace.run(folder, *STEPS[name].rerun, **reference.rerun_environment)
     assert done.returncode == 0, f"the run after the kill failed: {done.stdout[-1000:]}{done.stderr[-1000:]}"
     reference.check_outputs(folder, name)

@@ -21,9 +21,9 @@ from feedforward.core import append_only_log, paths
 from feedforward.promotion import promote as gate
 from feedforward.tracking import model_versions, settings
 
-VALID = 15  # number of valid versions
-# Metrics of the invalid versions; the last two have valid metrics, but predict no better than chance
-INVALID: tuple[dict[str, Any], ...] = (
+VALID_COUNT = 15  # valid versions
+# How metrics of invalid versions differ from valid ones; the last two do not, but predict no better than chance
+INVALID_METRICS: tuple[dict[str, Any], ...] = (
     {"latency_ms": 1e6},
     {"seen_cross_entropy": 1.797e308},
     {"latency_ms": 101.0},
@@ -40,22 +40,22 @@ def race(context: Context) -> str:
     template = context.folder / "promoters" / "template"
     with environment({"FEEDFORWARD_ROOT": str(template)}):
         strengths = _prepare(template)
-    best = 1 + max(range(VALID), key=strengths.__getitem__)
+    best, total = 1 + max(range(VALID_COUNT), key=strengths.__getitem__), VALID_COUNT + len(INVALID_METRICS)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for round_number in range(rounds):
             folder = template.with_name(str(round_number))
             shutil.copytree(template, folder)
-            order = rng.sample(range(1, VALID + len(INVALID) + 1), VALID + len(INVALID))
+            order = rng.sample(range(1, total + 1), total)
             shares = [(str(folder), order[first::processes]) for first in range(processes)]
             errors = [line for lines in pool.starmap(_promote, shares, chunksize=1) for line in lines]
             assert not errors, f"round {round_number}: {errors[0]}"
             _check_round(folder, round_number, best, len(order))
             shutil.rmtree(folder)
-    return f"{rounds} rounds of {VALID + len(INVALID)}: the best valid version wins, every decision is logged"
+    return f"{rounds} rounds of {total} promotions: the best valid version won, and every decision was logged"
 
 
 def _prepare(root: Path) -> list[float]:
-    """Register the versions, valid ones first; return the strengths of the valid versions."""
+    """Register the versions, valid ones first; return the strengths of the valid ones (stronger is better)."""
     small_data.write_workspace(root, promotion=CRITERIA.model_dump())
     registered.write_vocabulary()
     params = load_params()
@@ -63,16 +63,16 @@ def _prepare(root: Path) -> list[float]:
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    strengths = random.Random(SEED).sample([round(0.2 + 0.1 * k, 1) for k in range(VALID)], VALID)
+    strengths = random.Random(SEED).sample([round(0.2 + 0.1 * k, 1) for k in range(VALID_COUNT)], VALID_COUNT)
     for strength in strengths:
         registered.version(registry, run, strength)
-    for metrics in INVALID:
+    for metrics in INVALID_METRICS:
         registered.version(registry, run, 9.0 if metrics else 0.0, **metrics)
     return strengths
 
 
 def _promote(root: str, numbers: Sequence[int]) -> list[str]:
-    """Promote the versions simultaneously, each in its own thread; return the problems."""
+    """Try to promote the versions simultaneously, each in its own thread; return the problems."""
     os.environ["FEEDFORWARD_ROOT"] = root
     settings.apply()
     from feedforward.tracking.registry import Registry
@@ -84,16 +84,16 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
     def promote(number: int) -> None:
         version = model_versions.find(name, number)
         try:
-            assert version is not None, "is not registered"
+            assert version is not None, "the version is not registered"
             gate.conclude(params, name, run, version, Registry())
         except gate.Refused:
-            if number <= VALID:
+            if number <= VALID_COUNT:
                 problems.append(f"version {number} is valid but was refused")
         except Exception as error:
             traceback.print_exc()
             problems.append(f"version {number}: {describe(error)}")
         else:
-            if number > VALID:
+            if number > VALID_COUNT:
                 problems.append(f"version {number} is invalid but was not refused")
 
     at_once(promote, numbers)

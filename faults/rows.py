@@ -35,6 +35,7 @@ _FAILED_RUNS, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward
 _DATABASE, _SESSIONS = "feedforward/tracking/test_database.py", "feedforward/tracking/test_sessions.py"
 _REFUSALS, _HTTP_SERVER = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
 _SERVER, _PROMOTE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
+_INTERRUPTED = "feedforward/promotion/test_interrupted_promotions.py"
 _CHANGED_VERSIONS = "feedforward/promotion/test_changed_versions.py"
 _BUNDLE, _NETWORK_FILES = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
 _KERAS_ARCHIVE = "feedforward/models/test_keras_archive.py"
@@ -62,7 +63,7 @@ ROWS = (
     ),
     Row(
         2,
-        "wrong bytes, or a web page with status 200",
+        "wrong bytes, or a web page with status 200 in place of the file",
         _tests(
             _DOWNLOAD,
             "wrong_content_is_reported_with_its_source_and_both_digests",
@@ -136,10 +137,10 @@ ROWS = (
     ),
     Row(
         8,
-        "kill -9 of the whole process group at any point",
+        "kill -9 of the whole process group, or of one process at a crash point",
         _tests(_FAILED_RUNS, "a_kill_while_logging_loses_only_an_incomplete_record")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
-        + _tests(_PROMOTE, "an_interrupted_promotion_is_completed_by_the_next_one"),
+        + _tests(_INTERRUPTED, "an_interrupted_promotion_is_completed_by_the_next_one"),
         (kills.kill_groups,),
     ),
     Row(
@@ -211,7 +212,7 @@ ROWS = (
     ),
     Row(
         18,
-        "no rows, a missing column, an empty suite of expectations",
+        "no rows, a missing column, an empty expectation suite",
         _tests(
             _VALIDATOR,
             "a_split_without_rows_fails_every_check",
@@ -234,7 +235,7 @@ ROWS = (
     ),
     Row(
         20,
-        "unusual texts: not UTF-8, with NUL or right-to-left characters, or a megabyte long",
+        "unusual texts: empty, not UTF-8, with NUL or right-to-left characters, or a megabyte long",
         _tests(_TOKENIZER, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
         + _tests(_TOKENIZER, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
         + _tests(
@@ -277,7 +278,7 @@ ROWS = (
     Row(
         24,
         "twenty simultaneous promotions",
-        _tests(_PROMOTE, "the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap"),
+        _tests(_INTERRUPTED, "the_best_of_twenty_simultaneous_promotions_wins_and_the_log_has_no_gap"),
         (in_subprocess(promoters.race),),
     ),
     Row(
@@ -302,7 +303,7 @@ ROWS = (
     ),
     Row(
         26,
-        "a bad sample to predict",
+        "a bad sample in a request for a prediction",
         _tests(
             _REFUSALS,
             "error_for_a_bad_request_is_one_line_that_names_the_field",
@@ -342,13 +343,13 @@ ROWS = (
     ),
     Row(
         31,
-        "two processes download one version",
+        "two processes download the same version at the same time",
         _tests(_MODEL_VERSIONS, "processes_that_download_a_version_at_the_same_time_get_a_complete_copy"),
     ),
     Row(
         32,
-        "a kill after the champion's alias is written and before its tags are",
-        _tests(_PROMOTE, "an_alias_that_moved_without_its_tags_is_reconciled")
+        "a kill between writing the champion's alias and writing its tags",
+        _tests(_INTERRUPTED, "an_alias_that_moved_without_its_tags_is_reconciled")
         + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_completed"),
     ),
     Row(

@@ -53,9 +53,9 @@ def write(number: int) -> None:
     store.reconcile()  # as every training job does when it starts
     for run in range(RUNS):
         digest = atomic_files.digest([number, run])
-        tags = tracking.RunTags("points", "original", "fair", "replica", digest, digest, number * RUNS + run)
+        tags = tracking.RunTags("writers", "original", "fair", "replica", digest, digest, number * RUNS + run)
         result = run_result.RunResult(
-            "points", "original", number * RUNS + run, "fair", "replica", {"loss": _curve(number, run)}, {}, digest
+            "writers", "original", number * RUNS + run, "fair", "replica", {"loss": _curve(number, run)}, {}, digest
         )
         store.finish(store.start(tags, f"{number} {run}"), result=result)
 

@@ -18,8 +18,8 @@ from feedforward.data.readers import reading
 
 THREADS = "threads"
 WORKER_TIMEOUT = 60.0  # s to wait for the first worker to connect
-MIN_PENDING = 64  # shards submitted ahead, or four per worker thread if that is more
-LIBRARIES = ("numpy", "pyarrow")  # whose versions must be equal on all workers
+MIN_PENDING_LIMIT = 64  # the limit on pending shards is this, or four per worker thread if that is more
+LIBRARIES = ("numpy", "pyarrow")  # their versions on each worker must match those of this process
 
 
 @contextlib.contextmanager
@@ -75,11 +75,11 @@ def client(address: str) -> Any:
 
 
 def _run_shards(cluster: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """A `sharded_text.ShardMap`. Dask repeats the shards of lost workers; the number of pending shards is bounded."""
-    max_pending = max(MIN_PENDING, 4 * sum(cluster.nthreads().values()))
-    signature, futures = _signature(), deque[Any]()
+    """A `sharded_text.ShardMap`. Dask reruns the shards of lost workers; the number of pending shards is bounded."""
+    max_pending = max(MIN_PENDING_LIMIT, 4 * sum(cluster.nthreads().values()))
+    environment, futures = _environment(), deque[Any]()
     for shard in shards:
-        futures.append(cluster.submit(_run_checked, signature, function, shard, *shared))
+        futures.append(cluster.submit(_run_checked, environment, function, shard, *shared))
         if len(futures) > max_pending:
             yield _result(futures.popleft())
     while futures:
@@ -101,21 +101,28 @@ def _result(future: Any) -> Any:
         raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run the command again") from None
 
 
-def _run_checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function, in a worker whose code and versions are those of the process that submitted the shard.
+def _run_checked(environment: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in a worker, after checking that its code and versions match those of the submitting process.
 
     Raises:
         DataError: this worker's code or versions differ, so its output could differ.
     """
-    if _signature() != signature:
+    if _environment() != environment:
         raise DataError(
-            f"a worker on host {provenance.host_digest()} has different code or versions of Python,"
-            f" {', '.join(LIBRARIES)}; give it the same checkout and requirements, or remove it from the cluster"
+            f"the worker {worker_address()} has different code, or another version of Python, {' or '.join(LIBRARIES)};"
+            " give it the same checkout and requirements, or remove it from the cluster"
         )
     return function(*arguments)
 
 
-def _signature() -> str:
+def worker_address() -> str:
+    """The address of the Dask worker that calls this, for messages."""
+    import distributed
+
+    return str(distributed.get_worker().address)
+
+
+def _environment() -> str:
     """The code and versions that determine the output. Python's version determines how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 

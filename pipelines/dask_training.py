@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core import provenance
 from feedforward.core.errors import DataError
 from feedforward.experiments import plan, runner
 from feedforward.experiments.plan import Pack
@@ -61,7 +60,7 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
     packs = plan.plan(params, pack.protocol, [pack.dataset], variants, [pack.seed], pack.varied)
     if not set(pack.fingerprints) <= {fingerprint for planned in packs for fingerprint in planned.fingerprints}:
         raise DataError(
-            f"{pack.name}: a worker on host {provenance.host_digest()} has different data, code or versions, or another"
+            f"{pack.name}: the worker {dask_text.worker_address()} has different data, code or versions, or another"
             " kind of CPU; give it the same checkout, data and requirements, or remove it from the cluster"
         )
     runner.prepare(1)

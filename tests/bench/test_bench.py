@@ -322,17 +322,22 @@ def test_remote_bytes_are_read_from_the_lock(tmp_path: Path) -> None:
 # --- shadow ------------------------------------------------------------------------------------------------------
 
 
-def test_shadow_targets_use_the_ratios_of_pairs() -> None:
+def test_shadow_targets_use_the_ratios_of_rounds_and_show_those_of_the_control() -> None:
     def measurements(*p50: float) -> list[dict[str, float]]:
         return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
 
     row = {
-        "measurements": {shadow.WITHOUT_SHADOW: measurements(1, 2, 4), shadow.WITH_SHADOW: measurements(1, 2.1, 6)},
+        "measurements": {
+            shadow.WITHOUT_SHADOW: measurements(1, 2, 4),
+            shadow.WITH_SHADOW: measurements(1, 2.1, 6),
+            shadow.CONTROL: measurements(1, 1.8, 4.4),
+        },
         "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
     }
-    report = {"rows": {"reviews": row}, "pairs": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}
+    report = {"rows": {"reviews": row}, "rounds": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}
     assert shadow.ratios(row, "p50") == [1, 1.05, 1.5]
     assert shadow.targets_table(report)[1] == [
-        "reviews: p50, with / without a shadow, median of the pairs", "1.1", "1.050 (1.00-1.50)", "met",
+        "reviews: p50, with / without a shadow, median over the rounds", "1.1", "1.050 (1.00-1.50)", "met",
+        "1.000 (0.90-1.10)",
     ]  # fmt: skip
     assert "| reviews, with a shadow | 1000 | 2.10 | 8.40 | 100 | 9 | 7 | 2 |" in page.page({"shadow": report})

@@ -112,9 +112,12 @@ def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, cluster: Any) -
     assert [path.name for path in (cluster_workspace / "data").iterdir()] == ["raw"]
 
 
-def test_a_worker_with_different_code_refuses_the_work() -> None:
-    with pytest.raises(DataError, match="has different code or versions of Python, numpy, pyarrow"):
-        dask_text._run_checked("made elsewhere", print)
+def test_a_worker_with_different_code_refuses_the_work(cluster: Any) -> None:
+    address, start = cluster
+    start()
+    expected = r"the worker tcp://127\.0\.0\.1:\d+ has different code, or another version of Python, numpy or pyarrow;"
+    with dask_text.client(address) as client, pytest.raises(DataError, match=expected):
+        client.submit(dask_text._run_checked, "made elsewhere", print).result()
 
 
 def test_a_cluster_without_workers_is_reported_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 Needs requirements/cluster.txt.
 """
 
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -24,11 +23,9 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.experiments import plan, runner
 from feedforward.tracking import open_store
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="prefect-dask is not installed"),
-]
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("prefect_dask")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TRAIN = """
 from feedforward.config.schema import load_params
@@ -106,8 +103,12 @@ def test_a_worker_with_different_data_refuses_the_work(local_workspace: Path) ->
     (pack, *_) = plan.plan(params, "fair")
     manifest = local_workspace / "data" / "vectorized" / "tones" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
-    with pytest.raises(DataError, match="has different data, code or versions, or another kind of CPU"):
-        pipelines.dask_training.train_pack(pack, params, None)
+    expected = r"the worker inproc://\S+ has different data, code or versions, or another kind of CPU"
+    with (
+        distributed.Client(processes=False, n_workers=1, dashboard_address=None, set_as_default=False) as client,
+        pytest.raises(DataError, match=expected),
+    ):
+        client.submit(pipelines.dask_training.train_pack, pack, params, None).result()
 
 
 def test_a_missing_scheduler_is_reported() -> None:

@@ -26,6 +26,7 @@ from feedforward.models import network_files
 from feedforward.models.numpy_network import Layer, Network
 from feedforward.promotion import bundle, holdout_split, promote
 from feedforward.promotion.bundle import Description
+from feedforward.promotion.evaluator import Evaluator
 from feedforward.tracking import LoggedRun, RunTags, model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
@@ -180,6 +181,12 @@ def conclude(
     registry, run = Registry(), final_run(store, params)
     new_version = version(registry, run, strength, dataset=params.datasets[NAME], **metrics)
     return promote.conclude(params, NAME, run, new_version, registry, skip_comparison)
+
+
+def evaluate(params: Params, run: LoggedRun, version: Version) -> Version:
+    """Evaluate a registered version of the notes dataset."""
+    with Evaluator(params) as evaluator:
+        return promote.evaluate(evaluator, NAME, run, version, Registry())
 
 
 def with_validation(params: Params, take: str, samples: int) -> Params:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
-MIN_LENGTH = 6  # of a secret, in characters; masking shorter values would damage ordinary words
+MIN_LENGTH = 6  # characters; shorter secrets are not masked, because they occur in ordinary words
 
 _SECRET_NAME = re.compile(
     r"((^|[._-])(KEYS?|TOKENS?|PASS|PWD|PAT|JWT|CREDENTIALS?)|(API|ACCESS|PRIVATE|SECRET)_?KEYS?"
@@ -17,8 +17,9 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, not passwords
-# SQLAlchemy allows a slash in a password; digits between a colon and a slash are a port. The path of a web page may
-# contain an @
+# In URLs of databases, a password may contain / and @, so everything up to the last @ is masked. In HTTP URLs, an @ may
+# belong to the path: a user name ends at the last @ before the path, and a password with a slash at the first @. Digits
+# between a colon and a slash are a port, not a password.
 _URL_USER = re.compile(
     r"(?<=://)(?:(?<!http://)(?<!https://)[^/:@\s'\"]*:(?!\d+/)[^\s'\"]{1,200}"
     r"|[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,200})(?=@)"
@@ -31,7 +32,8 @@ _URL_FIELD = re.compile(
 _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
 
 
-# Texts that are never redacted, not even in part: tag and metric values, and names from params.yaml (see `allow`)
+# Words that must stay readable: values of tags, and names from params.yaml (see `allow`). A secret that is one of
+# them, or part of one, is not masked anywhere
 _public_texts = {
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",
@@ -39,7 +41,7 @@ _public_texts = {
 
 
 def allow(names: Iterable[str]) -> None:
-    """Never redact these names or parts of them, even if one is the value of a secret environment variable."""
+    """Keep these names readable: a secret that is one of them, or part of one, is no longer masked."""
     _public_texts.update(names)
 
 
@@ -64,7 +66,7 @@ def redact(text: str) -> str:
 
 
 def redact_json(text: str) -> str:
-    """`text`, redacted; if it is JSON, only its strings are redacted, never keys or numbers, which we read again.
+    """`text`, redacted; in a JSON object or array, only values that are strings, because the program reads it back.
 
     >>> redact_json('{"mirror": "https://user:password@host", "samples": 3}')
     '{"mirror": "https://***@host", "samples": 3}'
@@ -107,7 +109,7 @@ def shown(value: object, max_length: int = 200) -> str:
 
 
 def _secrets() -> list[str]:
-    """The values of secret environment variables, both plain and URL-encoded, longest first."""
+    """The values to mask: those of secret environment variables, plain and URL-encoded, longest first."""
     values = {
         value
         for name, value in os.environ.items()

@@ -1,25 +1,18 @@
-"""Evaluate a version in a clean process, and store the metrics and the holdout models with the version.
+"""Evaluate a version in a separate process, and store the metrics and the holdout models with the version."""
 
-The process runs `evaluation_process`, so a hostile or broken model can crash only that process.
-"""
-
-import contextlib
 import dataclasses
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Params
 from feedforward.config.tasks import TASKS
-from feedforward.core import atomic_files, paths
-from feedforward.core.errors import DataError, FeedforwardError
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.models import metrics
@@ -33,6 +26,7 @@ from feedforward.promotion import (
     version_bundles,
 )
 from feedforward.promotion.bundle import Servable
+from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.promotion.policy import Evidence
 from feedforward.tracking import LoggedRun, model_version
@@ -41,14 +35,8 @@ from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, HoldoutM
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
-TIMEOUT = 600.0  # s for the process
 
-
-class EvaluationFailed(FeedforwardError):
-    """The evaluation could not be finished; this says nothing about the model."""
-
-
-def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
+def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
     """Evaluate a version unless its evaluation is current; store its metrics (as a tag) and holdout models; return it.
 
     An evaluation is current if its holdout models are intact, have the seeds that params.yaml asks for, and were
@@ -58,12 +46,13 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
+    params = evaluator.params
     seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
     if version.is_evaluated and _is_current(params, version, seeds):
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        measured = _run_in_process(params, "evaluate", version.name, name, version.number, folder)
+        measured = evaluator.run("evaluate", version.name, name, version.number, folder)
         digests = [atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST) for seed in seeds]
         models = [HoldoutModel(seed, digest, digests[0][:12]) for seed, digest in zip(seeds, digests, strict=True)]
         for model in models:
@@ -87,67 +76,33 @@ def _is_current(params: Params, version: Version, seeds: Sequence[int]) -> bool:
     return all(map(split.was_trained_on, models))
 
 
-def verify(params: Params, name: str, version: Version) -> None:
-    """Verify and probe a version in a clean process, without training holdout models.
+def verify(evaluator: Evaluator, name: str, version: Version) -> None:
+    """Verify and probe a version in a separate process, without training holdout models.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        _run_in_process(params, "verify", version.name, name, version.number, Path(temporary))
+        evaluator.run("verify", version.name, name, version.number, Path(temporary))
 
 
-def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """Return the results of `temperature.fit` for a final run, from a clean process; empty for regression.
+def final_calibration(evaluator: Evaluator, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
+    """Return the results of `temperature.fit` for a final run, from a separate process; empty for regression.
 
     If a version of the run has stored results, these are returned, so that the run always gives the same version.
 
     Raises:
         DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
     """
-    if TASKS[params.dataset(name).task].answers == "value":
+    if TASKS[evaluator.params.dataset(name).task].answers == "value":
         return {}
     for version in registry.versions(name, run.run_id):
         if model_version.CALIBRATION in version.tags:
             return version.calibration()
     with tempfile.TemporaryDirectory() as temporary:
         seed = int(run.tags["seed"])
-        return _run_in_process(params, "calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
-
-
-def _run_in_process(params: Params, action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
-    """Run an action of evaluation_process and return its metrics; raises as `evaluate` does. title: for messages."""
-    module = evaluation_process.__name__
-    command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
-    environment = os.environ | {"FEEDFORWARD_ROOT": str(paths.root()), "FEEDFORWARD_STORE": str(paths.store())}
-    remedy = "run the command again"
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            input=params.model_dump_json(),
-            timeout=TIMEOUT,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise EvaluationFailed(f"{title}: its evaluation took longer than {TIMEOUT:.0f} s; {remedy}") from None
-    result: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        result = atomic_files.read_json(target / evaluation_process.RESULT)
-    if not result:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
-        raise EvaluationFailed(
-            f"{title}: its evaluation ended with code {done.returncode} and no result ({last}); {remedy}"
-        )
-    if result["failed"]:
-        raise EvaluationFailed(f"{title}: its evaluation failed ({result['failed']}); {remedy}")
-    if result["refused"]:
-        raise DataError(result["refused"])
-    return dict(result["metrics"])
+        return evaluator.run("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
 
 
 # --- evidence --------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """The evaluation of a challenger in a separate process: load it, probe it, and train its holdout models.
 
-    python -I -m feedforward.promotion.evaluation_process evaluate|verify DATASET VERSION FOLDER
-    python -I -m feedforward.promotion.evaluation_process calibrate DATASET SEED FOLDER
-
-`verify` only loads and probes a version; `calibrate` fits the temperature of a final model. Standard input contains the
-parameters with which the gate decides, as JSON, because params.yaml may have been edited since the gate read it.
+`python -I -m feedforward.promotion.evaluation_process` reads JSON lines from standard input: the parameters with which
+the gate decides, because params.yaml may have been edited since the gate read it; then one line for each action,
+["evaluate" | "verify", dataset, version, folder] or ["calibrate", dataset, seed, folder]. The result is written to the
+folder, and then an empty line to standard output. `verify` only loads and probes a version; `calibrate` fits the
+temperature of a final model.
 
 The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
 is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
@@ -13,6 +13,7 @@ trains in seconds. Holdout models with different seeds show how much a metric de
 """
 
 import dataclasses
+import json
 import os
 import statistics
 import sys
@@ -201,14 +202,23 @@ def _reason(error: Exception) -> str:
 ACTIONS = {"evaluate": evaluate, "verify": verify, "calibrate": calibrate}
 
 
-def main(action: str, name: str, number: str, target: str) -> int:
-    """Run one of ACTIONS and write RESULT to the folder `target`. number: the version, or for `calibrate` the seed."""
+def main() -> None:
+    """Run the actions of standard input until it ends."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as done:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library may write to standard output
+        params = Params.model_validate_json(sys.stdin.readline())
+        for line in sys.stdin:
+            _run(params, *json.loads(line))
+            print(file=done, flush=True)
+
+
+def _run(params: Params, action: str, name: str, number: int, target: str) -> None:
+    """Run one of ACTIONS and write RESULT to the folder `target`. number: the version, or for `calibrate` the seed."""
     folder = Path(target)
     result: dict[str, Any] = {"metrics": {}, "refused": "", "failed": ""}
     try:
-        params = Params.model_validate_json(sys.stdin.buffer.read())
-        result["metrics"] = ACTIONS[action](params, name, int(number), folder)
+        result["metrics"] = ACTIONS[action](params, name, number, folder)
     except (TrackingError, OSError, MemoryError) as error:  # these say nothing about the model
         result["failed"] = _reason(error)
     except FeedforwardError as error:
@@ -218,8 +228,7 @@ def main(action: str, name: str, number: str, target: str) -> int:
     if any(not np.isfinite(value) for value in result["metrics"].values()):
         result |= {"metrics": {}, "refused": "a metric of the evaluation is not finite"}
     atomic_files.write_json(folder / RESULT, result)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main()

@@ -28,7 +28,7 @@ from feedforward.promotion import (
 )
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
-from feedforward.promotion.evaluation import EvaluationFailed
+from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.policy import Candidate, Decision, confirm_with_shadow, decide
 from feedforward.tracking import LoggedRun, model_version, settings
 from feedforward.tracking.model_version import Version
@@ -90,17 +90,18 @@ def promote(
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with champions.decision_lock(name):
-        run = candidates.choose(params, name, registry, run_id)
-        consistency.require_valid(name, params.datasets[name])
-        calibration = evaluation.final_calibration(params, name, run, registry)
-        version = candidates.register(params, name, run, registry, calibration)
-        if (rolled_back := candidates.rolled_back(version, registry)) is not None:
-            return keep_rolled_back(name, version, rolled_back, registry)
-        atomic_files.crash_point("promote.before_alias")
-        registry.set_alias(version, model_version.CHALLENGER)
-    say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
-    version = evaluate(params, name, run, version, registry)
+    with Evaluator(params) as evaluator:
+        with champions.decision_lock(name):
+            run = candidates.choose(params, name, registry, run_id)
+            consistency.require_valid(name, params.datasets[name])
+            calibration = evaluation.final_calibration(evaluator, name, run, registry)
+            version = candidates.register(params, name, run, registry, calibration)
+            if (rolled_back := candidates.rolled_back(version, registry)) is not None:
+                return keep_rolled_back(name, version, rolled_back, registry)
+            atomic_files.crash_point("promote.before_alias")
+            registry.set_alias(version, model_version.CHALLENGER)
+        say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
+        version = evaluate(evaluator, name, run, version, registry)
     return conclude(params, name, run, version, registry, skip_comparison)
 
 
@@ -121,7 +122,7 @@ def keep_rolled_back(name: str, version: Version, rolled_back: Version, registry
     return Outcome(version, Decision(False, reason, None, ()), champion.number if champion else None)
 
 
-def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
+def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
     """Evaluate a version and return it with its metrics; if the evaluation fails, the audit log records the reason.
 
     Raises:
@@ -129,7 +130,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         EvaluationFailed: the evaluation could not be finished.
     """
     try:
-        return evaluation.evaluate(params, name, run, version, registry)
+        return evaluation.evaluate(evaluator, name, run, version, registry)
     except (DataError, EvaluationFailed) as error:
         reason, refused = str(error), isinstance(error, DataError)
         with champions.decision_lock(name):

@@ -10,6 +10,7 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, champion, evaluation
+from feedforward.promotion.evaluator import Evaluator
 from feedforward.promotion.promote import Refused, Say, ignore_progress
 from feedforward.tracking import settings
 from feedforward.tracking.model_version import Version
@@ -38,7 +39,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:
-            evaluation.verify(params, name, target)
+            with Evaluator(params) as evaluator:
+                evaluation.verify(evaluator, name, target)
         except DataError as error:
             raise Refused(f"{target.name}: refused: {error}; choose another version with --to") from None
         entry = audit_log.append(name, audit_log.ROLLED_BACK, reason, target, current)

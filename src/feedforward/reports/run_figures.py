@@ -1,7 +1,7 @@
 """The plots that are logged with runs, as SVG documents: curves, calibration, confusion matrix.
 
-They are made without matplotlib, which would take much of the time for logging a small run: 60 ms per figure, and 0.4 s
-for importing it.
+They are made without matplotlib, which would account for much of the time it takes to log a small run: 60 ms per
+figure, and 0.4 s to import the library.
 """
 
 import re
@@ -41,7 +41,7 @@ class Panel:
 
 
 def curves(runs: Sequence[RunResult], title: str) -> str:
-    """Loss and accuracy (or error) by epoch of one run, or of all replicas of a variant, in the lecture's style."""
+    """Loss and accuracy (or error) of one run, or of all replicas of a variant, by epoch, in the lecture's style."""
     panels = []
     for curve in ("loss", runs[0].score):
         series = [
@@ -55,7 +55,7 @@ def curves(runs: Sequence[RunResult], title: str) -> str:
 
 
 def calibration(runs: Sequence[RunResult], dataset: Dataset) -> str | None:
-    """Reliability of one variant, and its calibration error by epoch; None if its runs did not record them."""
+    """Reliability of one variant, and its calibration error by epoch; None if its runs recorded no calibration."""
     summary = calibrations.summarize(runs, [runs[0].variant])
     if not summary:
         return None
@@ -72,7 +72,7 @@ def calibration(runs: Sequence[RunResult], dataset: Dataset) -> str | None:
 
 
 def confusion(runs: Sequence[RunResult], dataset: Dataset) -> str | None:
-    """Test samples by true and predicted class, mean over final runs; None if they recorded no confusion matrix."""
+    """Numbers of test samples by true and predicted class, mean over final runs; None if no run recorded them."""
     errors = errors_over_seeds.summarize(runs)
     if errors is None or errors.confusion is None:
         return None

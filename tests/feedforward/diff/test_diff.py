@@ -26,6 +26,7 @@ from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
 from feedforward.experiments import comparison as experiment_comparison
 from feedforward.promotion import candidate, evaluation
+from feedforward.promotion.evaluator import Evaluator
 from feedforward.reports import tables
 
 NAME = "reviews"
@@ -210,7 +211,8 @@ def test_diff_of_two_model_versions(repository: TrainedRepository, shell: Shell)
     registry, params = Registry(), load_params(repository.root / "params.yaml")
     for number, start in enumerate(repository.runs, start=1):
         [run] = registry.runs_with_id_prefix(start)
-        calibrated = evaluation.final_calibration(params, NAME, run, registry)
+        with Evaluator(params) as evaluator:
+            calibrated = evaluation.final_calibration(evaluator, NAME, run, registry)
         version = candidate.register(params, NAME, run, registry, calibrated)
         assert version.number == number
         registry.set_alias(version, "champion")

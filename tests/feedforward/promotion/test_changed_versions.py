@@ -23,7 +23,7 @@ from feedforward.promotion import (
     promote,
     version_bundles,
 )
-from feedforward.promotion.evaluation import EvaluationFailed
+from feedforward.promotion.evaluator import EvaluationFailed
 from feedforward.promotion.promote import Refused
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
@@ -39,7 +39,7 @@ def refusal_of(version: Version, params: Params) -> str:
     """Return the reason why the evaluation in a separate process refuses the version."""
     run = Registry().find_runs(NAME, role="final")[0]
     with pytest.raises(Refused) as caught:
-        promote.evaluate(params, NAME, run, version, Registry())
+        registered.evaluate(params, run, version)
     assert model_versions.find(NAME) is None
     return str(caught.value)
 
@@ -70,7 +70,7 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
     with pytest.raises(
         EvaluationFailed, match=r"code 1 and no result \(.*No module named feedforward.promotion.nowhere"
     ):
-        promote.evaluate(params, NAME, run, version, Registry())
+        registered.evaluate(params, run, version)
     assert audit_entries()[-1]["decision"] == "failed"
     assert "decision" not in find_version(version.number).tags
 

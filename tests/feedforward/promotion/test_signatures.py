@@ -21,7 +21,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.promotion import audit_log, bundle, candidate, promote, signatures, version_bundles
-from feedforward.promotion.evaluation import EvaluationFailed
+from feedforward.promotion.evaluator import EvaluationFailed
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
 from feedforward.serving import mlflow_flavor, prediction
@@ -126,7 +126,7 @@ def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, sma
     registry.set_alias(unsigned, "champion")
     signing = require(key)
     with pytest.raises(Refused, match=UNSIGNED):
-        promote.evaluate(signing, NAME, run, unsigned, registry)
+        registered.evaluate(signing, run, unsigned)
     other = registered.version(registry, run, 0.5)
     with pytest.raises(EvaluationFailed, match=f"{UNSIGNED}.* --skip-comparison REASON` replaces it"):
         promote.conclude(signing, NAME, run, other, registry)
