@@ -144,6 +144,7 @@ Summary = dict[str, dict[str, Estimate]]  # variant → statistic → mean and i
 def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estimate | None:
     """Mean and intervals of a statistic over the seeds of a variant; None if it is undefined for all of them."""
     definition = STATISTICS[statistic]
+    runs = [run for run in runs if run.variant == variant]  # trials of a sweep may differ in their number of samples
     return estimate(
         sample(runs, variant, statistic).values(),
         overlap=overlap(runs) if definition.role == "replica" else None,

@@ -89,9 +89,7 @@ def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {
-        axis.field: _observed_distribution(axis, [point[axis.field] for point in points]) for axis in varied
-    }
+    distributions = {axis.field: _observed_distribution([point[axis.field] for point in points]) for axis in varied}
     study = optuna.create_study()
     for point, result in zip(points, results, strict=True):
         values = {field: point[field] for field in distributions}
@@ -100,11 +98,11 @@ def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[
     return {field: float(f"{share:.4g}") for field, share in sorted(shares.items(), key=lambda item: -item[1])}
 
 
-def _observed_distribution(axis: Axis, values: Sequence[Value]) -> Any:
-    """The distribution of a field over the range of its values; names are categories."""
+def _observed_distribution(values: Sequence[Value]) -> Any:
+    """The distribution of a field over the range of its values, linear as for fANOVA; names are categories."""
     from optuna import distributions
 
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
         return distributions.CategoricalDistribution(list(dict.fromkeys(values)))
-    return distributions.FloatDistribution(float(min(numbers)), float(max(numbers)), log=axis.is_log)
+    return distributions.FloatDistribution(float(min(numbers)), float(max(numbers)))

@@ -40,6 +40,19 @@ def test_overlap_is_defined_only_if_every_seed_is_known_to_draw_its_own_split() 
     assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in runs]) is None
 
 
+@pytest.mark.proves("The interval of a sweep's trial does not depend on the other trials")
+def test_estimates_do_not_depend_on_the_sample_counts_of_other_variants() -> None:
+    runs = [
+        dataclasses.replace(
+            run_with(seed, best_val_accuracy=0.8 + seed / 100), variant=variant, samples={"train": n, "validation": 100}
+        )
+        for variant, n in (("a", 1000), ("b", 100))
+        for seed in range(3)
+    ]
+    alone = [statistics.summarize([run for run in runs if run.variant == name], [name]) for name in "ab"]
+    assert statistics.summarize(runs, "ab") == alone[0] | alone[1]
+
+
 def test_interval_of_a_final_model_includes_the_sampling_error_if_it_was_measured() -> None:
     finals = [
         RunResult("d", "a", s, "fair", "final", {}, {"test_accuracy": 0.88 + s / 1e5, "test_accuracy_se": 0.002}, "0")

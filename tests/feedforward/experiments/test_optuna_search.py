@@ -62,6 +62,15 @@ def test_maximizing_tries_the_same_points_as_minimizing_the_negative() -> None:
             search.tell([sign * valley(point) for point in trials[0]])
 
 
+def test_importance_does_not_depend_on_the_order_in_which_values_are_listed() -> None:
+    orders = [(0, 0.001, 0.1), (0.001, 0, 0.1), (0.001, 0.1, 0)]
+    points: list[Point] = [{"l2": l2, "size": size} for l2 in orders[0] for size in ("small", "base")]
+    losses = [float(point["l2"]) + (point["size"] == "small") for point in points]
+    shares = [importance([Axis("l2", order), Axis("size", ("small", "base"))], points, losses) for order in orders]
+    assert shares[0]
+    assert shares == [shares[0]] * 3
+
+
 @pytest.mark.slow
 def test_importance_is_highest_for_the_field_that_determines_the_result() -> None:
     axes = [Axis("l2", (1e-5, 1e-1), True), Axis("epochs", (2, 3, 4)), Axis("size", ("small", "base"))]
