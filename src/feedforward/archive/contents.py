@@ -22,6 +22,7 @@ from typing import Any
 
 from feedforward.analysis import run_result
 from feedforward.archive import last_run, ro_crate
+from feedforward.config import protocols
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, dvc_cache, paths, provenance
 from feedforward.core.errors import DataError
@@ -47,7 +48,7 @@ def gather(params: Params) -> dict[str, bytes]:
         DataError: there are no results yet, they were not made with this params.yaml, or a model was tampered with.
         TrackingError: the registry does not answer.
     """
-    results = paths.trained(params.protocols[0])
+    results = paths.trained(protocols.main(params))
     if not results.is_file() or not (paths.root() / PIPELINE).is_file():
         raise DataError(
             f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"

@@ -184,6 +184,7 @@ def ui(
 
 def _print_views(address: str) -> None:
     """For each dataset that has runs, print a link to MLflow's comparison of its variants."""
+    from feedforward.config import protocols
     from feedforward.config.schema import load_params
     from feedforward.tracking import open_store
     from feedforward.tracking.experiment_pages import link
@@ -193,7 +194,7 @@ def _print_views(address: str) -> None:
         store = open_store()
         for dataset in params.datasets:
             if experiment := store.experiment(dataset):
-                url = link(address, experiment, params.protocols[0])
+                url = link(address, experiment, protocols.main(params))
                 # not wrapped, so that terminals recognize the link
                 print(f"variants of {dataset}: {url}", file=sys.stderr)
     except FeedforwardError as error:

@@ -243,12 +243,13 @@ def _conclude(root: Path) -> None:
     workspace = paths.root()
     os.environ["FEEDFORWARD_ROOT"] = str(root)
     from feedforward.analysis import run_result
+    from feedforward.config import protocols
     from feedforward.config.schema import load_params
     from feedforward.experiments import baseline_results, comparison, runner
 
     params = load_params()
     runner.log_comparison(params)
-    protocol = params.protocols[0]
+    protocol = protocols.main(params)
     results = run_result.load(paths.trained(protocol))
     references = baseline_results.load(results, params, protocol)
     print_table(comparison.render_table(results, params, protocol, references))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
+from feedforward.config import protocols
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.core.code_digest import code_digest
@@ -158,7 +159,7 @@ def compare(params: Params) -> None:
     results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         future_store = pool.submit(_open_store)
-        protocol = params.protocols[0]
+        protocol = protocols.main(params)
         computed_by = run_result.fact(paths.trained(protocol), "computed_by")
         additions = comparison.gather(results, params, computed_by or provenance.computed_by())
         references = baseline_results.load(results, params, protocol)
@@ -193,7 +194,7 @@ def _comparison_tags(params: Params) -> list[RunTags]:
         RunTags(
             name,
             "all",
-            params.protocols[0],
+            protocols.main(params),
             "comparison",
             atomic_files.digest(name),
             manifest_file.load(name)["data_digest"],

@@ -12,6 +12,7 @@ from typing import Any
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
+from feedforward.config import protocols
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, dvc_cache, paths, provenance
 from feedforward.core.errors import DataError, ParamsError
@@ -91,7 +92,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
         ParamsError: a name is unknown, or no run is selected.
         DataError: there are no results to compare with, or the cache is empty.
     """
-    protocol = params.protocols[0]
+    protocol = protocols.main(params)
     path = paths.trained(protocol)
     recorded = {_key(run): run for run in run_result.load(path)}
     packs = plan.plan(params, protocol, datasets, variants, range(min(seeds, params.seeds)))

@@ -36,6 +36,19 @@ def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "
         assert {"table.md", "metrics.json", "figures", "index.html"} <= files(run)
 
 
+@pytest.mark.proves("The order in which params.yaml lists the protocols changes nothing in the comparison")
+@pytest.mark.slow
+def test_the_fair_protocol_comes_first_in_whatever_order_params_lists_them(small_store: "Store") -> None:
+    for protocol in ("fair", "lecture"):
+        run_result.save(paths.trained(protocol), synthetic_runs(params(), range(2), protocol), "cpu")
+    texts = []
+    for protocols in (["fair", "lecture"], ["lecture", "fair"]):
+        runner.compare(params(protocols=protocols))
+        texts.append([(paths.comparison() / name).read_text() for name in ("metrics.json", "index.html")])
+    assert texts[0] == texts[1]
+    assert "Protocols “fair” and “lecture”" in texts[0][1]
+
+
 @pytest.mark.slow
 def test_a_comparison_that_dvc_restored_is_attached_again(small_store: "Store", tmp_path: Path) -> None:
     chosen = params()
