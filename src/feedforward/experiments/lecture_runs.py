@@ -32,11 +32,15 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     """Collect what the page shows about a dataset, from the runs in the store.
 
     Raises:
-        DataError: there is no run of the final model's variant.
+        DataError: there is no run of the baseline, which is the final model's variant or, if this one is not compared,
+            the first that is.
         ParamsError: no such dataset.
         TrackingError: the store does not answer.
     """
-    dataset, base = params.dataset(name), _text(params.variants[params.dataset(name).training.final.variant])
+    dataset = params.dataset(name)
+    compared, final = dataset.training.variants or tuple(params.variants), dataset.training.final.variant
+    baseline = final if final in compared else compared[0]
+    base = _text(params.variants[baseline])
     runs = _stored_runs(name, store)
     seeds = sorted({int(run.tags["seed"]) for run in runs}) or [0]
     combinations, index = _combinations(params, name, runs), _index_by_parameters(runs)
@@ -46,8 +50,8 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     trained_names = {run.variant for run in replicas}
     if base not in trained_names:
         raise DataError(
-            f"{name}: the store has no finished run of {dataset.training.final.variant} with these data and "
-            f"parameters; run `feedforward train {name}`"
+            f"{name}: the store has no finished run of {baseline} with these data and parameters;"
+            f" run `feedforward train {name}`"
         )
     [findings] = find(results_of_variants, params.model_copy(update={"datasets": {name: dataset}}), PROTOCOL)
     points = {

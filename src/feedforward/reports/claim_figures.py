@@ -27,7 +27,7 @@ def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
         axes = styled(figure.add_subplot(rows, columns, index), "seeds" if index > len(verdicts) - columns else "", "")
         name = "\n".join(textwrap.wrap(verdict.claim.text, 48))
         outcome = f"{verdict.outcome} after {verdict.decided_after or verdict.n} seeds"
-        axes.set_title(f"{name}\n{outcome}", fontsize=8, loc="left")
+        axes.set_title(f"{name}\n{outcome}", fontsize=8, loc="left", parse_math=False)
         axes.locator_params(axis="x", integer=True)
         history = [entry for entry in verdict.history if entry.low is not None and entry.high is not None]
         if not history:

@@ -49,8 +49,8 @@ def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: fl
     width, height = size
     figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
     figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))
-    figure.text(0.14 / width, 1 - 0.13 / height, title, fontsize=12.5, color=BLACK, va="top")
-    figure.text(0.14 / width, 1 - 0.38 / height, subtitle, fontsize=9.5, color=GRAY, va="top")
+    figure.text(0.14 / width, 1 - 0.13 / height, title, fontsize=12.5, color=BLACK, va="top", parse_math=False)
+    figure.text(0.14 / width, 1 - 0.38 / height, subtitle, fontsize=9.5, color=GRAY, va="top", parse_math=False)
     return figure
 
 

@@ -51,6 +51,14 @@ def write_decision(params: Params) -> Path:
     return decision.write(decision.judge(runs, params, "notes"), params, "notes", "It ended.")
 
 
+@pytest.mark.usefixtures("small")
+def test_dollar_signs_in_a_claim_and_a_title_are_not_formulas() -> None:
+    text = "dropout: from $100 (100 %) to $95 (95 %)"
+    plain = with_claims(CLAIMS[0] | {"text": text}).model_dump(mode="json")
+    plain["datasets"]["notes"]["title"] = text
+    assert list(write_decision(Params.model_validate_json(json.dumps(plain))).glob("*.png"))
+
+
 def seeds_per_round() -> int:
     """The number of seeds that each round adds."""
     return max(1, processes.cores())

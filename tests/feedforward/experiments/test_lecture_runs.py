@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from shell import Shell
-from small_data import params
+from small_data import params, params_with
 from trained_grid import train_grid
 
 from feedforward.core import provenance
@@ -49,6 +49,12 @@ def test_lecture_page_contains_variants_and_sweep_points(
     with monkeypatch.context() as patch:
         patch.setattr(provenance, "device", lambda: "another kind of CPU")
         assert lecture_runs.collect(params(), "notes", small_store) == dataclasses.replace(story, others=4 * 2)
+
+    without_final = params_with("datasets/notes/training/variants", ["l2"])
+    compared = lecture_runs.collect(without_final, "notes", small_store)
+    assert compared.variants[compared.base] == "l2"
+    assert compared.findings.variants == ["l2"]
+    assert lecture_page.render([compared], "feedforward lecture notes")
 
     out = tmp_path / "lecture.html"
     out.symlink_to("pages/latest.html")
