@@ -62,6 +62,28 @@ def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepa
     assert any("column Id is left out" in reason for reason in guess.reasons)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Unnamed: 0",
+        "Index",
+        "Id",
+        "ID",
+        "customerId",
+        "OrderID",
+        "Row ID",
+        "order number",
+        "RowNumber",
+        "level_0",
+        "S.No",
+    ],
+)
+def test_ids_of_a_shuffled_part_of_a_table_are_recognized_by_name(tmp_path: Path, name: str) -> None:
+    ids = [str(k * 37 % 101) for k in range(60)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", **{name: ids}, size=SIZES, label=LABELS))
+    assert guess.entry["reader"]["numeric"] == ["size"]
+
+
 @pytest.mark.proves("`init` never makes the row numbers that pandas or R writes a feature or the target")
 @pytest.mark.parametrize("replace", [False, True], ids=["subset", "drawn with replacement"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -22,7 +22,11 @@ NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a col
 LONG_TEXT = 30.0  # average number of characters at which cells start to count as texts rather than categories
 MAX_EXACT = 2**53  # larger whole numbers are not exact as float64
 MAX_CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
-ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
+# Names of IDs in lower case, with an underscore between the words of a name such as customerId
+ID_NAMES = re.compile(
+    r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|num|number|key|row|rowid|rownumber)|unnamed.*|level_\d+"
+)
+NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 CODE = re.compile(r"0\d+", re.ASCII)
 AMBIGUOUS = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 
@@ -167,9 +171,7 @@ def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
     """Whether the numbers are IDs: all different, and their name, order, lack of gaps, or size suggests IDs."""
     if distinct < len(values) or len(values) < 10:
         return False
-    is_named = (
-        ID_NAMES.fullmatch(name.strip().lower() if name.islower() or name.isupper() else name.strip()) is not None
-    )
+    is_named = ID_NAMES.fullmatch(NEXT_WORD.sub("_", name.strip()).lower()) is not None
     is_monotonic = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))
     has_no_gaps = values.max() - values.min() == len(values) - 1
     return is_named or is_monotonic or bool(has_no_gaps) or float(np.abs(values).max()) >= MAX_EXACT
