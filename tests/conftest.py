@@ -9,7 +9,11 @@ import absl.logging
 import live_prefect
 import pytest
 
-from feedforward.core import logs, processes
+from feedforward.core import environment, logs, processes
+
+# The tests run in git hooks, too. With the variables of a hook, their git commands would change this repository.
+for name in environment.GIT_VARIABLES:
+    os.environ.pop(name, None)
 
 # Keras and TensorFlow log through absl. Its handler would otherwise hold pytest's capture file, which is closed as soon
 # as Prefect configures logging, and every later test would fail with "I/O operation on closed file".

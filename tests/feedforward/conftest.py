@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 # Same values as in feedforward.training.keras_backend, set before any test imports Keras
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

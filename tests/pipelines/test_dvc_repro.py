@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import workspaces
+from git_repositories import git
 from ruamel.yaml import YAML
 from waiting import until
 
@@ -147,7 +148,7 @@ def test_a_killed_dvc_that_has_not_been_reaped_does_not_count_as_running(
 @pytest.mark.slow
 def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
     """A ZIP file downloaded from GitHub contains no repository. Here, it is unpacked in one that ignores it."""
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    git(tmp_path, "init", "-q")
     (tmp_path / ".gitignore").write_text("*")
     root = tmp_path / "unpacked"
     (root / ".dvc").mkdir(parents=True)

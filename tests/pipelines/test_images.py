@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import git_repositories
 import pytest
 from waiting import until
 
@@ -70,9 +71,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in filter(None, names.split("\0")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tmp_path / name)
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "--message", "test"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    git_repositories.commit(tmp_path, "test")
     if os.getuid() == 0:
         for path in [tmp_path, *tmp_path.rglob("*")]:
             os.chown(path, USER, USER)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 __all__ = ["configure", "keras", "tf"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # affects the last bits of results; the default depends on the CPU
 
 
@@ -32,6 +33,11 @@ def _hidden(*packages: str) -> Iterator[None]:
 with _hidden("sklearn", "matplotlib"):
     import keras
     import tensorflow as tf
+
+# The defaults of Keras; other values in the user's keras.json would change results, or end the training.
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
 
 
 @functools.cache

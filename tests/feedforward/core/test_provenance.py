@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from git_repositories import commit, git
 
-from feedforward.core import provenance
+from feedforward.core import environment, provenance
 
 INPUTS: dict[str, Any] = {
     "dataset": "notes",
@@ -19,11 +20,6 @@ INPUTS: dict[str, Any] = {
     "role": "replica",
     "code": "ef" * 32,
 }
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -69,6 +65,33 @@ def test_a_folder_that_is_unpacked_inside_another_repository_has_no_commit(repos
 def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
     assert provenance.git_state(tmp_path / "absent").commit is None
+
+
+@pytest.fixture
+def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose hook started this process; git sets the variables in linked worktrees."""
+    folder = tmp_path / "of-the-hook"
+    folder.mkdir()
+    commit(folder, "first")
+    monkeypatch.setenv("GIT_DIR", str(folder / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(folder / ".git" / "index"))
+    return folder
+
+
+def test_the_repository_of_a_git_hook_is_not_taken_for_that_of_the_workspace(repository: Path, hook: Path) -> None:
+    environment.prepare()
+    assert provenance.git_state(repository) == provenance.GitState(git(repository, "rev-parse", "HEAD"), False)
+    assert git(hook, "log", "--format=%s") == "first"
+
+
+@pytest.mark.slow
+@pytest.mark.proves("Tests that run in a git hook do not change the repository of the hook")
+def test_tests_do_not_change_the_repository_of_a_git_hook(hook: Path) -> None:
+    config = (hook / ".git" / "config").read_text()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "a_clean_tree"]
+    subprocess.run(command, check=True, timeout=120)
+    assert git(hook, "log", "--format=%s") == "first"
+    assert (hook / ".git" / "config").read_text() == config
 
 
 def test_a_fingerprint_imports_neither_tensorflow_nor_keras_and_versions_match() -> None:

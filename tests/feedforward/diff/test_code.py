@@ -1,6 +1,5 @@
 """Which functions differ between two commits of a real repository, read without a checkout."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,9 +128,7 @@ def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
     lines = [
         f"commit refs/heads/main\ncommitter T <t@example.org> {number} +0000\ndata 1\nx" for number in range(1, 1500)
     ]
-    (tmp_path / "stream").write_text("\n".join([*lines, ""]))
-    with (tmp_path / "stream").open("rb") as stream:
-        subprocess.run(["git", "fast-import", "--quiet"], cwd=tmp_path, stdin=stream, check=True)
+    git(tmp_path, "fast-import", "--quiet", text="\n".join([*lines, ""]))
     commits = git(tmp_path, "rev-list", "main").split()
     prefixes = [entry[:4] for entry in commits]
     ambiguous = next(prefix for prefix in prefixes if prefixes.count(prefix) > 1)

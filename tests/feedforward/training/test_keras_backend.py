@@ -1,0 +1,36 @@
+"""Keras is set up the same way whatever the user's own settings for Keras are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+from feedforward.training.keras_backend import keras
+dense = keras.layers.Dense(1)
+dense.build((None, 2))
+keras.losses.BinaryCrossentropy()(keras.ops.ones((2, 1)), dense(keras.ops.ones((2, 2))))
+config = keras.config
+print(config.backend(), dense.kernel.dtype, config.floatx(), config.epsilon(), config.image_data_format())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.proves("The user's settings of Keras, in variables or in keras.json, have no effect")
+@pytest.mark.parametrize(
+    ("variables", "settings"),
+    [
+        ({"KERAS_BACKEND": "jax"}, {"backend": "torch", "floatx": "float16"}),
+        ({}, {"backend": "tensorflow", "floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}),
+    ],
+)
+def test_the_users_settings_of_keras_have_no_effect(
+    tmp_path: Path, variables: dict[str, str], settings: dict[str, str | float]
+) -> None:
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path), **variables}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["tensorflow", "float32", "float32", "1e-07", "channels_last"], done.stderr
