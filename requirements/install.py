@@ -9,12 +9,14 @@ replaces the environment of a moved or copied checkout, and an incomplete one, b
 complete. Files are deleted only in a folder that this script made its own when the folder was empty.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = str(HERE.parent)
@@ -32,28 +34,39 @@ def succeeds(*command: str | Path, **kwargs: int) -> bool:
         return False
 
 
-def create(venv: Path, uv: bool) -> None:
+def claim(venv: Path) -> TextIO:
+    """Return the open file VENV/.checkout, locked so that one installation runs; end if the folder is another's."""
+    venv.mkdir(parents=True, exist_ok=True)
+    # release 0.2.0 wrote only stamp files
+    is_former = (venv / "pyvenv.cfg").exists() and any((venv / f".{name}").exists() for name in NAMES)
+    if not (venv / ".checkout").exists() and not is_former and any(venv.iterdir()):
+        sys.exit(f"{venv}: has files that make did not create; name another folder (VENV=FOLDER), or empty this one")
+    mark = (venv / ".checkout").open("a+")
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{venv}: waiting until another make has installed its packages", flush=True)
+        fcntl.flock(mark, fcntl.LOCK_EX)
+    mark.seek(0)
+    return mark
+
+
+def create(venv: Path, uv: bool, mark: TextIO) -> None:
     """Create or repair the environment; first delete its files if it is incomplete, or of another Python or checkout.
 
     The folder itself remains, because it may be a link to another disk or a mount point.
+    mark: the open file VENV/.checkout.
     """
-    venv = venv.resolve()
-    venv.mkdir(parents=True, exist_ok=True)
-    mark = venv / ".checkout"
-    owner, _, state = mark.read_text().partition("\n") if mark.exists() else (CHECKOUT, "", "")
-    # release 0.2.0 wrote only stamp files
-    is_ours = mark.exists() or ((venv / "pyvenv.cfg").exists() and any((venv / f".{name}").exists() for name in NAMES))
-    if not is_ours and any(venv.iterdir()):
-        sys.exit(f"{venv}: has files that make did not create; name another folder (VENV=FOLDER), or empty this one")
+    owner, _, state = (mark.read() or CHECKOUT).partition("\n")
     if owner != CHECKOUT and Path(owner).exists() and not venv.is_relative_to(CHECKOUT):
         sys.exit(f"{venv}: is the environment of {owner}; name another folder (VENV=FOLDER)")
-    mark.write_text(f"{CHECKOUT}\nincomplete")
+    (venv / ".checkout").write_text(f"{CHECKOUT}\nincomplete")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if owner != CHECKOUT or state or not (venv / "lib" / version).is_dir():
         for path in venv.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path != mark:
+            elif path.name != ".checkout":
                 path.unlink()
     if not (uv and succeeds("uv", "venv", "--quiet", "--allow-existing", "--python", PYTHON, venv)) and not succeeds(
         PYTHON, "-m", "venv", venv
@@ -87,7 +100,8 @@ def install(name: str, venv: Path) -> None:
     print(
         f"Installing requirements/{name}.txt into {venv} (only once; takes a few minutes without a cache)", flush=True
     )
-    create(venv, uv)
+    mark = claim(venv)
+    create(venv, uv, mark)
     # The files are complete, so `--no-deps` skips resolution (pip 23.2 would fail on an extra in a file with hashes).
     # Packages without a wheel are built with the locked build tools.
     steps = [
@@ -112,6 +126,6 @@ def install(name: str, venv: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        install(sys.argv[1], Path(sys.argv[2]))
+        install(sys.argv[1], Path(sys.argv[2]).resolve())
     except OSError as error:
         sys.exit(f"{sys.argv[2]}: {error}; name another folder (VENV=FOLDER)")

@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import scripts
+from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 CREATED = ("bin/python", "pyvenv.cfg")
@@ -31,8 +33,10 @@ def make(checkout: Path, *arguments: str | Path) -> subprocess.CompletedProcess[
 
 def create(checkout: Path, venv: Path) -> None:
     """Create the environment as `make` does, without packages, and mark it as complete."""
-    scripts.load(checkout / "requirements" / "install.py").create(venv, uv=True)
-    (venv / ".checkout").write_text(str(checkout))
+    install, folder = scripts.load(checkout / "requirements" / "install.py"), venv.resolve()
+    with install.claim(folder) as mark:
+        install.create(folder, True, mark)
+        (folder / ".checkout").write_text(str(checkout))
 
 
 def test_make_installs_again_in_a_moved_or_copied_checkout(checkout: Path) -> None:
@@ -85,6 +89,21 @@ def test_an_environment_behind_a_link_is_replaced(checkout: Path, tmp_path: Path
         assert (venv / "file").exists() == (kind == "complete")
         assert all((disk / name).exists() for name in CREATED)
     assert venv.readlink() == disk
+
+
+def test_a_second_make_waits_until_the_first_has_installed(
+    checkout: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install, venv = scripts.load(checkout / "requirements" / "install.py"), tmp_path / "venv"
+    with ThreadPoolExecutor(1) as second:
+        with install.claim(venv) as mark:
+            install.create(venv, True, mark)
+            waiting = second.submit(create, checkout, venv)
+            until(lambda: "waiting until another make" in capfd.readouterr().out)
+            (venv / "package").touch()
+            (venv / ".checkout").write_text(str(checkout))
+        waiting.result(timeout=60)
+    assert (venv / "package").exists()
 
 
 def test_an_environment_of_release_0_2_0_is_repaired(checkout: Path, tmp_path: Path) -> None:
