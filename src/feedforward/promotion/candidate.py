@@ -77,6 +77,7 @@ def register(
             )
         tags = {key: run.tags[key] for key in ("seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title, "variant": final}
+        tags["labels"] = atomic_files.canonical_json(dataset.labels)
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibration)} if calibration else {}
         tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
         for version in registry.versions(name, run.run_id):
@@ -98,6 +99,11 @@ def is_same_model(one: Version, other: Version) -> bool:
     """Whether two versions have the same weights; titles and the names of variants and labels may differ."""
     digest = one.tags.get("weights_digest")
     return digest is not None and digest == other.tags.get("weights_digest")
+
+
+def answer_alike(one: Version, other: Version) -> bool:
+    """Whether two versions have the same weights and labels; versions of release 0.2 do not name labels."""
+    return is_same_model(one, other) and one.tags.get("labels") == other.tags.get("labels")
 
 
 def _must_be_replaced(version: Version) -> bool:

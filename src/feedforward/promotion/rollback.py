@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
-from feedforward.promotion import audit_log, champion, evaluation
+from feedforward.promotion import audit_log, candidate, champion, evaluation
 from feedforward.promotion.evaluator import Evaluator
 from feedforward.promotion.promote import Refused, Say, ignore_progress
 from feedforward.tracking import settings
@@ -50,9 +50,10 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
 
 
 def _target(name: str, current: Version | None, to: int | None, registry: "Registry") -> Version:
-    """The version to roll back to: `to`, or the latest earlier champion that was not itself rolled back.
+    """The version to roll back to: `to`, or the latest earlier champion whose model was not rolled back.
 
-    current: the champion; None if somebody deleted it.
+    Neither may be the current model, registered again under other names. current: the champion; None if somebody
+    deleted it.
     """
     entries = champion.entries_in(registry, name)
     champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
@@ -65,10 +66,18 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
             problem = "is already the champion" if current and to == current.number else "has never been champion"
             choices = ", ".join(map(str, numbers)) or "none"
             raise ParamsError([f"--to: version {to} of {name} {problem}; earlier champions: {choices}"])
+        if current is not None and candidate.answer_alike(target, current):
+            problem = f"is the model of the champion, version {current.number}, with other names or variants"
+            raise ParamsError([f"--to: version {to} of {name} {problem}; change params.yaml, then promote it again"])
         return target
-    for number in numbers:
-        target = registry.find(name, int(number))
-        if target is not None and target.tags.get(champion.DECISION) != audit_log.ROLLED_BACK:
-            return target
-    rolled_back = f"; name one that was rolled back with --to: {', '.join(map(str, numbers))}" if numbers else ""
-    raise ParamsError([f"{name}: there is no earlier champion to roll back to{rolled_back}"])
+    versions = registry.versions(name)
+    rolled_back = [version for version in versions if version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK]
+    by_number = {version.number: version for version in versions}
+    others = [by_number[number] for number in numbers if number in by_number]
+    others = [other for other in others if current is None or not candidate.answer_alike(other, current)]
+    for other in others:
+        if not any(candidate.answer_alike(other, version) for version in rolled_back):
+            return other
+    listed = ", ".join(str(other.number) for other in others)
+    note = f"; name one that was rolled back with --to: {listed}" if others else ""
+    raise ParamsError([f"{name}: there is no earlier champion to roll back to{note}"])

@@ -96,6 +96,25 @@ def test_a_rolled_back_model_is_recognized_by_its_weights(
     assert "rolled back" not in promote.promote(renamed, NAME, runs[-1].run_id).decision.reason
 
 
+@pytest.mark.proves("A rollback leads away from the champion's model, even if it was registered twice")
+def test_a_rollback_skips_the_same_model_under_other_names(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    run = promote_versions(params, small_store, 1.0, 2.0, real=True)
+    registry, model = Registry(), registered.real_keras_model(2.0)
+    retitled = registered.version(registry, run, 2.0, model=model, variants={"tiny": 1.0})
+    assert promote.conclude(params, NAME, run, retitled, registry).decision.promoted
+    with pytest.raises(
+        ParamsError, match="version 2 of notes is the model of the champion, version 3, with other names"
+    ):
+        rollback(params, NAME, 2, "version 3 is bad")
+    assert rollback(params, NAME, None, "version 3 is bad").number == 1
+    with pytest.raises(ParamsError, match=r"no earlier champion to roll back to; name one .* with --to: 3, 2"):
+        rollback(params, NAME, None, "worse")
+    registry.tag(retitled, {"labels": '["glad","sad"]'})  # the same weights with swapped labels answer otherwise
+    assert rollback(params, NAME, None, "labels were swapped").number == 2
+
+
 @pytest.mark.proves("After somebody has deleted the champion, a rollback makes an earlier one champion again")
 def test_an_earlier_champion_is_restored_after_the_champion_was_deleted(
     params: Params, small_store: "Store", tensorflow: None
