@@ -151,35 +151,35 @@ def champion_evidence(
     """The champion's evidence, or None and the reason, which is empty if there is no champion.
 
     Raises:
-        EvaluationFailed: the champion is not signed, or can be served but not compared because a holdout model cannot
-            be read; and the comparison may not be skipped.
+        EvaluationFailed: the champion is not signed, or can be served but not compared because of its preprocessing
+            or a holdout model that cannot be read; and the comparison may not be skipped.
     """
     if champion is None:
         return None, ""
+    command = f"`feedforward promote {name} --run {champion.run_id[:8]}`"
+    again = f"{command} registers it again if params.yaml and the data are as for its training; "
     try:
         served = version_bundles.served(champion)
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
         if problem := compatibility.incomparable(served, reference.encoder):
-            return None, f"{champion.name} cannot be compared: {problem}"
+            return None, _skipped(name, champion, problem, "", skip_comparison)
     except signatures.NotSigned as error:  # as after a change of the key, which says nothing about the challenger
-        return None, _skipped(name, champion, error, skip_comparison)
+        return None, _skipped(name, champion, str(error), again, skip_comparison)
     except DataError as error:
         return None, f"the champion can no longer be served: {error}"
     try:
         models = holdout_models(champion)
     except DataError as error:
-        return None, _skipped(name, champion, error, skip_comparison)
+        return None, _skipped(name, champion, str(error), again, skip_comparison)
     return evidence(models, reference, split.validation, split.unseen(models)), ""
 
 
-def _skipped(name: str, champion: Version, error: DataError, skip_comparison: str | None) -> str:
+def _skipped(name: str, champion: Version, problem: str, remedy: str, skip_comparison: str | None) -> str:
     """Why the champion is not compared; raises EvaluationFailed if the comparison may not be skipped."""
-    problem = f"{champion.name} cannot be compared: {error}"
+    problem = f"{champion.name} cannot be compared: {problem}"
     if skip_comparison is not None:
         return f"{problem}; replaced without a comparison: {skip_comparison}"
     raise EvaluationFailed(
-        f"{problem}: `feedforward promote {name} --run {champion.run_id[:8]}` registers it again if params.yaml and the"
-        f" data are as for its training; `feedforward promote {name} --skip-comparison REASON` replaces it without a"
-        " comparison"
+        f"{problem}: {remedy}`feedforward promote {name} --skip-comparison REASON` replaces it without a comparison"
     ) from None

@@ -1,5 +1,6 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
+import dataclasses
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -8,11 +9,15 @@ import pytest
 import registered
 from registered import NAME, audit_entries, conclude, find_version, flip_bit
 from shell import Shell
-from small_data import values, write_params
+from small_data import WORDS, values, write_params
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.row_encoder import RowEncoder
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan, runner
 from feedforward.promotion import (
     bundle,
@@ -133,6 +138,33 @@ def test_a_champion_with_a_damaged_holdout_model_is_not_replaced_without_a_compa
     assert find_version().number == 1
     assert conclude(params, small_store, 1.0, skip_comparison="disk failure").decision.promoted
     assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: disk failure)")
+
+
+@pytest.mark.proves("A champion that uses more words than the data have now is replaced only with --skip-comparison")
+def test_a_champion_with_words_that_the_data_no_longer_have_is_not_replaced_without_a_comparison(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(params, small_store, 3.0)
+    served, split = version_bundles.served(find_version()), holdout_split.of_today(NAME, params.datasets[NAME])
+    fewer = TextEncoder(tokenizer.Vocabulary(registered.ENCODER.vocabulary.words[:9], WORDS - 1))
+    reference = dataclasses.replace(served, encoder=fewer)
+    message = (
+        "it uses 700 words, the data contain only 699: `feedforward promote notes --skip-comparison REASON` replaces it"
+    )
+    with pytest.raises(EvaluationFailed, match=f"notes version 1 cannot be compared: {message}"):
+        evaluation.champion_evidence(params, NAME, find_version(), reference, split, None)
+    evidence, problem = evaluation.champion_evidence(params, NAME, find_version(), reference, split, "less memory")
+    assert evidence is None
+    assert problem.endswith("only 699; replaced without a comparison: less memory")
+
+
+def test_a_model_that_reads_a_column_otherwise_cannot_be_compared() -> None:
+    numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
+    categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
+    served = SimpleNamespace(encoder=numeric)
+    assert compatibility.incomparable(served, numeric) is None  # type: ignore[arg-type]
+    problem = compatibility.incomparable(served, categorical)  # type: ignore[arg-type]
+    assert problem == "it reads the column grade as numeric, the data do not"
 
 
 @pytest.mark.parametrize(

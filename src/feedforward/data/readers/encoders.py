@@ -129,14 +129,15 @@ def translate(features: Features, source: Encoder, target: Encoder) -> Features:
     stay as they are; both encoders must have the same size.
 
     Raises:
-        DataError: the encoders take different kinds of samples, or `target` needs a column that `source` lacks.
+        DataError: the encoders take different kinds of samples, or `target` needs a column that `source` lacks or reads
+            otherwise.
     """
     if source == target:
         return features
     if isinstance(source, RowEncoder) and isinstance(target, RowEncoder) and not isinstance(features, MultiHot):
         numbers, texts = source.measured.decode(features)
-        missing_columns = {n for n, *_ in (*target.measured.numeric, *target.measured.categorical)} - {*numbers, *texts}
-        if not missing_columns:
+        has_numbers = numbers.keys() >= {name for name, _, _ in target.measured.numeric}
+        if has_numbers and texts.keys() >= {name for name, _ in target.measured.categorical}:
             return target.measured.encode(numbers, texts, len(features))
     if isinstance(source, ImageEncoder) and type(source) is type(target) and image_size(source) == image_size(target):
         return features

@@ -18,8 +18,10 @@ from feedforward.config.schema import IdxPair, IdxReader, TextReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import encoders, tokenizer
+from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 from feedforward.serving.handlers import QUICK_BYTES
@@ -216,3 +218,11 @@ def test_features_are_translated_into_another_vocabulary() -> None:
     assert encoders.translate(features, TEXT_ENCODER, TEXT_ENCODER) is features
     with pytest.raises(DataError, match="cannot be compared"):
         encoders.translate(features, TEXT_ENCODER, IMAGE_ENCODER)
+
+
+def test_rows_whose_column_is_read_otherwise_are_not_translated() -> None:
+    numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
+    categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
+    for source, target in ((numeric, categorical), (categorical, numeric)):
+        with pytest.raises(DataError, match="features from different preprocessing cannot be compared"):
+            encoders.translate(np.zeros((1, source.columns), np.float32), source, target)
