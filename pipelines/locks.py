@@ -19,7 +19,7 @@ def job(title: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(title: str) -> Iterator[None]:
-    """Hold the training lock; taken by commands that train and by the `train` stage, which `dvc repro` runs directly.
+    """Hold the training lock; taken by commands that train, by `ff.train`, and by the `train` stage under `dvc repro`.
 
     Raises:
         Busy: another process is training in this checkout.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from feedforward.config.schema import Params, load_params
-from feedforward.core import paths
+from feedforward.core import paths, processes
 from feedforward.core.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def train(
 
     Raises:
         ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized, or has not passed
-            validation. TrainingError: a loss is not finite.
+            validation. TrainingError: a loss is not finite. Busy: another process is training in this workspace.
     """
     from feedforward import tracking
     from feedforward.data import consistency
@@ -190,14 +190,15 @@ def train(
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     for name in {pack.dataset for pack in packs}:
         consistency.require_valid(name, params.datasets[name])
-    store = tracking.open_store()
-    run_results = reuse.find_finished(packs, store)
-    missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
-    if missing:
-        runner.prepare(jobs=1)
-    for pack in missing:
-        run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
-    parent_runs.conclude(packs, run_results, params, store)
+    with processes.only_one(paths.lock("training"), "ff.train"):  # as the commands that train
+        store = tracking.open_store()
+        run_results = reuse.find_finished(packs, store)
+        missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
+        if missing:
+            runner.prepare(jobs=1)
+        for pack in missing:
+            run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
+        parent_runs.conclude(packs, run_results, params, store)
     return parent_runs.results_of(packs, run_results)
 
 

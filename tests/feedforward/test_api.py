@@ -16,8 +16,8 @@ from synthetic_runs import SHAPES, final_run, replica_run
 
 import feedforward as ff
 from feedforward.config.schema import Params
-from feedforward.core import paths
-from feedforward.core.errors import DataError, InputError, ParamsError
+from feedforward.core import paths, processes
+from feedforward.core.errors import Busy, DataError, InputError, ParamsError
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -66,6 +66,14 @@ def test_the_largest_seed_can_be_trained(small: Params, small_store: "Store") ->
     largest = 2147482
     variants = ["dropout", "l2"]
     assert [run.seed for run in ff.train(small, ["notes"], variants, [largest])] == [largest] * len(variants)
+
+
+@pytest.mark.proves("Two jobs in one checkout never train the same run, also if one of them is a notebook")
+def test_a_notebook_does_not_train_while_another_job_does(small: Params, tmp_path: Path) -> None:
+    message = r"process \d+ \(feedforward train\) is running here; wait until it ends"
+    with processes.only_one(paths.lock("training"), "feedforward train"), pytest.raises(Busy, match=message):
+        ff.train(small, ["notes"])
+    assert not (tmp_path / "mlruns").exists()
 
 
 @pytest.fixture
