@@ -24,6 +24,8 @@ from feedforward.tracking.model_version import Version
 
 log = logging.getLogger(__name__)
 
+ALL = "all"  # selects the champion and all variants
+RESERVED = (model_version.CHAMPION, ALL)  # no names of variants, because answers and options name them
 EXPLAINED_WORDS = 512  # per batch: 1 MB of sums for 512 units, computed in a millisecond
 
 
@@ -52,11 +54,17 @@ class LoadedVersion:
         """A replica of each variant, loaded on first use.
 
         Raises:
-            DataError: a replica was changed, or does not match the champion.
+            DataError: a replica was changed or does not match the champion, or a variant has a name in RESERVED.
         """
         if self.failure is not None:  # so that requests do not try to load them again
             raise DataError(str(self.failure))
-        return {name: self._variant(name, digest) for name, digest in self.version.variants().items()}
+        digests = self.version.variants()
+        if ambiguous := next((name for name in RESERVED if name in digests), None):
+            remedy = f"rename it in params.yaml, then run `feedforward promote {self.version.dataset}`"
+            raise DataError(
+                f"{self.version.name}: its variant {ambiguous} has a name that predictions reserve; {remedy}"
+            )
+        return {name: self._variant(name, digest) for name, digest in digests.items()}
 
     def _variant(self, name: str, digest: str) -> Servable:
         variant = version_bundles.variant(self.version, name, digest)
@@ -71,9 +79,9 @@ class LoadedVersion:
         Raises:
             ParamsError: there is no such variant.
         """
-        if variant == "all":
+        if variant == ALL:
             return {model_version.CHAMPION: self.served, **self.variants}
-        return {variant or model_version.CHAMPION: self.select_one(variant, "all")}
+        return {variant or model_version.CHAMPION: self.select_one(variant, ALL)}
 
     def select_one(self, variant: str | None, *others: str) -> Servable:
         """The champion (None) or one variant. others: what the caller accepts besides variants, for the message.

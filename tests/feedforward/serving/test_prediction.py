@@ -184,6 +184,22 @@ def test_champion_and_variants_give_predictions(small: Params, small_store: "Sto
 
 
 @pytest.mark.slow
+@pytest.mark.proves("A variant named `champion` or `all` never answers in place of the champion or of all variants")
+@pytest.mark.parametrize("name", ["champion", "all"])
+def test_a_variant_with_a_reserved_name_is_refused(
+    small: Params, small_store: "Store", small_shell: Shell, name: str
+) -> None:
+    registered.champion(small_store, small, 3.0, **{"original": 1.0, name: 2.0})
+    assert small_shell.run("predict", NAME, "word1", "--json") == 0
+    assert json.loads(small_shell.stdout)["answers"].keys() == {"champion"}
+    for command in (["predict", NAME, "word1", "--variant", "all"], ["playground", NAME, "--out", "page.html"]):
+        assert small_shell.run(*command) == 1
+        assert (
+            f"notes version 1: its variant {name} has a name that predictions reserve; rename it" in small_shell.stderr
+        )
+
+
+@pytest.mark.slow
 def test_a_tampered_champion_or_variant_gives_no_prediction(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS

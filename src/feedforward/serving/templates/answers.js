@@ -42,7 +42,7 @@ const ACTIVATIONS = {
   gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
   silu: (x) => x * sigmoid(x),
 };
-const networks = {}; // by name, decoded on first use
+const networks = Object.create(null); // by name, decoded on first use
 
 function erf(x) { // Taylor series; beyond 4, erf differs from its limit by less than 2e-8
   if (Math.abs(x) > 4) return Math.sign(x);
