@@ -162,6 +162,18 @@ def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.proves("`init` writes classes as the reader of the dataset spells them")
+@pytest.mark.parametrize("more", ["", "3,5;"], ids=["text and label", "a column of numbers"])
+def test_labels_of_texts_may_have_a_decimal_comma(tmp_path: Path, prepare: Prepare, more: str) -> None:
+    rows = [f"the soup was cold and the waiter slow {k};{more}{k % 3 + 1},0" for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join([f"text;{'price;' if more else ''}note", *rows]))
+    guess, dataset = prepare(tmp_path / "a.csv")
+    assert guess.entry["reader"]["kind"] == "labeled_text"
+    assert "decimal" not in " ".join(guess.reasons)
+    assert dataset.labels == ("1,0", "2,0", "3,0")
+    assert sum(map(sum, class_counts().values())) == 60
+
+
 @pytest.mark.parametrize("name", ["REVIEWS.JSONL", "bom.jsonl", "reviews.jsonl.gz"])
 def test_json_lines_with_any_file_name_and_missing_values_are_read(tmp_path: Path, prepare: Prepare, name: str) -> None:
     import gzip

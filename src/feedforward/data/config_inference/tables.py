@@ -38,6 +38,13 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
         )
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
+    inferred = _infer(path, table, targets, decimal)
+    is_text = inferred.entry["reader"]["kind"] == "labeled_text"  # its reader takes labels as they are written
+    return _infer(path, table, targets, ".") if is_text and decimal == "," else inferred
+
+
+def _infer(path: Path, table: table_file.Table, targets: tuple[str, ...], decimal: Decimal) -> Guess:
+    """The entry for a table that was read, if its numbers have this decimal sign."""
     columns = {name: describe(name, table.columns[name], decimal) for name in _row_names_first(table)}
     columns |= {name: _as_row_names(columns[name]) for name in table.row_names}
     if unknown := [name for name in map(cells.text, targets) if name not in columns]:
