@@ -206,14 +206,18 @@ def verify(
 
 
 def _nothing_is_reachable(params: "Params") -> bool:
-    """Whether the demo has a sample of each configured dataset, and no source of their files can be reached."""
+    """Whether the demo has a sample of each configured dataset, and no source of their files can be reached.
+
+    A dataset with a local path is the user's own, whatever its name; if the file is missing, `fetch` names the path.
+    """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
-    from feedforward.data.sources import download
+    from feedforward.data.sources import download, locations
 
     demo_params = load_params(paths.root() / "demo" / "params.yaml") if _has_demo() else None
     return demo_params is not None and all(
         f"{name}-sample" in demo_params.datasets
+        and not any(locations.is_local(url) for file in dataset.files.values() for url in file.urls)
         and len(download.find_unavailable(dataset.files, paths.raw(name), params.mirrors)) == len(dataset.files)
         for name, dataset in params.datasets.items()
     )

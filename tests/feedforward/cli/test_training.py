@@ -21,20 +21,25 @@ def _enter_workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[s
     workspaces.enter(root, monkeypatch)
 
 
-def _unreachable_datasets(**datasets: str) -> dict[str, Any]:
+def _unreachable_datasets(url: str = "http://127.0.0.1:9/file", **datasets: str) -> dict[str, Any]:
     """Return params with copies of the small datasets whose files cannot be reached. datasets: new name → old name."""
     params = values()
     params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
     for dataset in params["datasets"].values():
         for file in dataset["files"].values():
-            file["urls"] = ["nowhere/file"]
+            file["urls"] = [url]
     return params
 
 
 @pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 @pytest.mark.parametrize(
     ("datasets", "is_replaced"),
-    [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
+    [
+        ({"mnist": "tones", "imdb": "notes"}, True),
+        ({"mnist": "tones", "houses": "notes"}, False),
+        ({"mnist": "tones", "url": "moved/mnist.csv"}, False),
+    ],
+    ids=["shipped", "own name", "own file"],
 )
 def test_demo_replaces_only_the_shipped_datasets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], is_replaced: bool
