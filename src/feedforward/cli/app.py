@@ -1,6 +1,8 @@
 """The application: global options, registration of the commands, and the exit code."""
 
+import codecs
 import io
+import json
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -102,7 +104,7 @@ def main() -> None:
     environment.prepare()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # printing to a Latin-1 terminal must not raise
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="json")
     try:
         path_variables.resolve()
         with interruption.first_signal_only():
@@ -121,6 +123,16 @@ def main() -> None:
     if code == interruption.EXIT_CODE:
         interruption.announce()
     sys.exit(code)
+
+
+def _escaped_as_in_json(error: UnicodeError) -> tuple[str, int]:
+    """Escape what an encoding cannot represent, so that printed JSON remains valid."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("json", _escaped_as_in_json)
 
 
 def _usage_problem(error: typer.TyperException) -> str:

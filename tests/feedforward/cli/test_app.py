@@ -1,5 +1,6 @@
 """Mistakes on the command line and unusable folders: exit code and message are right, and nothing is written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -123,3 +124,16 @@ def test_installed_program_exits_with_the_exit_code_of_the_error(tmp_path: Path)
     module = [sys.executable, "-m", "feedforward.cli"]
     process = subprocess.run([*module, "trian"], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert process.stderr.startswith("feedforward: No such command 'trian'.")
+
+
+@pytest.mark.slow
+@pytest.mark.proves("`--json` prints valid JSON, whatever the encoding of the terminal is")
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_valid_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    plain = values()
+    plain["datasets"]["notes"]["title"] = "Größe 😀"
+    write_params(tmp_path / "params.yaml", plain)
+    command = [Path(sys.executable).parent / "feedforward", "params", "--json"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert json.loads(done.stdout.decode(encoding))["datasets"]["notes"]["title"] == "Größe 😀"
