@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
-from pipelines import dvc_parameters, environment, interruption
+from pipelines import dvc_links, dvc_parameters, environment, interruption
 
 # runs `python -m dvc`, which ends, along with its stage, when the process that started it ends
 DVC = """
@@ -38,14 +38,16 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     """Run `dvc repro` in the workspace `root`; without arguments, it brings everything up to date.
 
     Raises:
-        ParamsError: params.yaml lacks a key that dvc.yaml lists. Busy: another DVC command is running.
+        ParamsError: params.yaml lacks a key that dvc.yaml lists, or a folder with outputs is a link.
+        Busy: another DVC command is running.
         FeedforwardError: a stage failed and printed the reason. KeyboardInterrupt: the job was interrupted.
     """
     environment.apply()
     dvc_parameters.check(root)
+    dvc_links.check(root)
     for line in repair(root):
         print(line, file=sys.stderr)
-    _work_without_git(root)
+    work_without_git(root)
     # the demo's root; and a shell that can run stages, because the login shell of a system account may be nologin
     variables = os.environ | {"FEEDFORWARD_ROOT": str(root), "SHELL": "/bin/sh"}
     process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root, env=variables)
@@ -123,7 +125,7 @@ def _is_complete(lock: Path) -> bool:
     return isinstance(stages, dict) and all(isinstance(stage, dict) and "cmd" in stage for stage in stages.values())
 
 
-def _work_without_git(root: Path) -> None:
+def work_without_git(root: Path) -> None:
     """Make DVC accept a checkout that is not part of a git repository, such as a downloaded archive."""
     if provenance.is_in_repository(root):
         return

@@ -66,7 +66,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
 
 
 def plan(params: Params, force: bool = False) -> Decision:
-    """The decision that `retrain` would make now, with reasons. Nothing is trained, promoted or written."""
+    """The decision that `retrain` would make now, with reasons. Nothing is trained, promoted or recorded."""
     now = datetime.now(UTC)
     observations = {name: policy.observe(params, name, now) for name in params.datasets}
     return policy.decide(params, observations, find_changes.fn(), force)
@@ -128,6 +128,7 @@ def find_changes() -> list[str]:
     Raises:
         FeedforwardError: `dvc status` failed.
     """
+    dvc_repro.work_without_git(paths.root())
     command = [sys.executable, "-m", "dvc", "status", "--json"]
     result = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     if result.returncode:

@@ -15,7 +15,7 @@ from git_repositories import git
 from ruamel.yaml import YAML
 from waiting import until
 
-from feedforward.core.errors import Busy
+from feedforward.core.errors import Busy, ParamsError
 from pipelines import dvc_repro
 
 LOCK = "schema: '2.0'\nstages:\n  fetch@a:\n    cmd: python x\n    outs:\n    - path: data\n      md5: 0123\n"
@@ -142,6 +142,20 @@ def test_a_killed_dvc_that_has_not_been_reaped_does_not_count_as_running(
     while process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     assert dvc_repro.repair(root) == []
+
+
+@pytest.mark.parametrize("name", ["data", "data/trained"])
+def test_a_folder_of_outputs_on_another_disk_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = workspaces.create(tmp_path / "checkout", monkeypatch)
+    (tmp_path / "disk").mkdir()
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).symlink_to(tmp_path / "disk")
+    (root / "dvc.yaml").write_text("stages:\n  train:\n    cmd: touch done\n    outs: [data/trained/fair.json]\n")
+    with pytest.raises(ParamsError, match=f"^{root / name}: is a symbolic link, which DVC does not follow; move"):
+        dvc_repro.repro(root)
+    assert not (root / "done").exists()
 
 
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")

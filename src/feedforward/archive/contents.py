@@ -138,8 +138,18 @@ def _clean(name: str, content: bytes, local: Mapping[str, str]) -> bytes:
 def _without_paths(text: str, local: Mapping[str, str]) -> str:
     """Replace the paths in `local`, but not a part of a longer path, and not the name in `</code>`."""
     for path, shown in local.items():
-        text = re.sub(rf"(?<![\w.~/<-]){re.escape(path)}(?![\w-])", shown, text)
+        pattern = "".join(map(_as_written, path))
+        text = re.sub(rf"(?<![\w.~/<-]){pattern}(?![\w-])", shown, text)
     return text
+
+
+def _as_written(character: str) -> str:
+    """A pattern for a character of a path: YAML may fold the line at a blank, double `'`, or escape letters."""
+    if character == " ":
+        return r"(?: |\\?\n\s*(?:\\ )?)"
+    if character == "'":
+        return "''?"
+    return rf"(?:{re.escape(character)}|\\(?i:[xu]0*{ord(character):x}))"
 
 
 def _local_paths(params: Params) -> Mapping[str, str]:

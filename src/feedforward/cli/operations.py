@@ -109,6 +109,8 @@ def retrain(
     from feedforward.config.schema import load_params
 
     if not dry_run:
+        if as_json:  # the stages print their progress to standard output
+            raise ParamsError(["--json: applies only to --dry-run; add --dry-run, or leave out --json"])
         from pipelines import environment
         from pipelines import operations as prefect_operations
 

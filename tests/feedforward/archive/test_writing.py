@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlcroissant
 import pytest
+import yaml
 from rocrate.rocrate import ROCrate
 from shell import Shell
 from small_data import values, write_params
@@ -53,6 +54,20 @@ def test_archive_contains_all_results_and_nothing_private(unpacked: Path, worksp
         for private in (b"swordfish", str(workspace).encode(), b"/srv/mirror"):
             assert private not in content, (name, private)
     assert load_params(unpacked / "params.yaml").mirrors == ("files",)
+
+
+@pytest.mark.parametrize("style", ["plain", "'", '"'])
+@pytest.mark.parametrize("width", [20, 40, 80, 4096])
+def test_a_path_is_replaced_however_yaml_writes_it(workspace: Path, style: str, width: int) -> None:
+    """YAML folds long values at blanks; in quotes, it doubles apostrophes or escapes letters."""
+    folder = "/srv/Größe of all 😀 things/Ann's internal project Nightingale - do not share its name"
+    plain = values(mirrors=[f"{folder}/files"])
+    with (workspace / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(plain, file, default_style=style.strip("plain") or None, width=width)
+    params = load_params()
+    assert params.mirrors == (f"{folder}/files",)
+    (workspace / "params.yaml").write_bytes(contents.gather(params)["params.yaml"])
+    assert load_params().mirrors == ("files",)
 
 
 @pytest.mark.proves("`export` states the libraries and the kind of CPU that computed the results, not its own")

@@ -132,6 +132,13 @@ def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
     assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
 
 
+def test_dry_run_of_retraining_works_without_git(small_shell: Shell, small: Params, tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
+    assert small_shell.run("retrain", "--dry-run") == 0, small_shell.stderr
+    assert "would train" in small_shell.stdout
+
+
 def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     small_shell: Shell, small: Params, tmp_path: Path
 ) -> None:
@@ -143,4 +150,6 @@ def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     decision = json.loads(small_shell.stdout)
     assert decision["retrain"]
     assert decision["reasons"]
+    assert small_shell.run("retrain", "--json") == 2
+    assert "--json: applies only to --dry-run; add --dry-run" in small_shell.stderr
     assert not paths.retrainings().exists()
