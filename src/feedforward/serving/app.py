@@ -12,8 +12,8 @@ from feedforward.core.errors import FeedforwardError
 from feedforward.serving import monitoring, openapi, pages
 from feedforward.serving.asgi import Middleware, content_type, read_body
 from feedforward.serving.handlers import Handlers
+from feedforward.serving.http.application import Application
 from feedforward.serving.http.requests import Limits
-from feedforward.serving.http.server import Application
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.problems import FAILED, error_response, problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from feedforward.core.environment import LOOPBACK
 from feedforward.core.errors import FeedforwardError
-from feedforward.serving.http.server import Application, Message, Receive, Scope, Send
+from feedforward.serving.http.application import Application, Message, Receive, Scope, Send
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, ErrorResponse, error_response, problem
 

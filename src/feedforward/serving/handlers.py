@@ -24,6 +24,7 @@ from feedforward.serving.work_queue import WorkQueue
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
 QUICK_SAMPLES = 8
+QUICK_ANSWER_BYTES = 2**18  # probabilities and gray levels in the response; written in a millisecond
 QUICK_PRODUCTS = 2**25  # multiplications in all forward passes together
 
 
@@ -120,6 +121,8 @@ class Handlers:
 def _is_quick(champion: LoadedVersion, question: Question, size: int) -> bool:
     """Whether the answer takes only a few milliseconds."""
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
+        return False
+    if schemas.bytes_per_answer(champion, question) * len(question.samples) > QUICK_ANSWER_BYTES:
         return False
     variants = champion.variants.values() if question.variants else ()
     words = size // 2 if champion.served.encoder.sample_kind == "text" else 0  # the maximum in a body of this size

@@ -71,7 +71,7 @@ class ServiceMetrics:
         self._seconds.labels(path).observe(seconds)
 
     def count_refusal(self, status: int) -> None:
-        """Count a request that was refused before it reached the application."""
+        """Count a request that the HTTP server refused, or whose response it could not hold."""
         self._requests.labels("other", str(status)).inc()
 
     def count_samples(self, dataset: str, samples: int) -> None:

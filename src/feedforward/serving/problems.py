@@ -12,6 +12,7 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+RETRY = ((b"retry-after", b"1"),)  # header of refusals that soon no longer apply; in seconds
 STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error determines the status
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,

@@ -27,6 +27,8 @@ COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pi
 )
 MAX_PIXELS = 2**26  # in all images of a request together
 MAX_EXPLAINED_BYTES = 2**20  # in all texts of a request that asks for explanations
+MAX_ANSWER_BYTES = 2**23  # of all probabilities and gray levels; a larger answer is possible only for a single sample
+NUMBER_BYTES, LEVEL_BYTES = 24, 4  # of a probability in JSON, besides its label, and of a gray level
 SAMPLE_SCHEMA = {
     "anyOf": [
         {"type": "string"},
@@ -176,9 +178,14 @@ def answer(
     record: called with the encoded samples. canary: whether to mark the answers as a challenger's.
 
     Raises:
-        InputError: a sample is invalid. DataError: a variant was tampered with.
+        InputError: a sample is invalid, or the answer would be too large. DataError: a variant was tampered with.
     """
     served = champion.served
+    size = bytes_per_answer(champion, question)
+    limit = max(1, MAX_ANSWER_BYTES // size)
+    if len(question.samples) > limit:
+        error = f"must have at most {limit} items, since each answer takes {size} bytes"
+        raise InputError("samples", f"{error}; got {len(question.samples)}")
     samples = check_samples(served, question, bounds)
     features = served.encoder.encode(samples)
     answers = prediction.as_answers(served, served.predict(features))
@@ -206,6 +213,16 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
         return {}
     settings = served.encoder.settings()
     return {"seen": {"height": settings["height"], "width": settings["width"], "levels": sample.tolist()}}
+
+
+def bytes_per_answer(champion: LoadedVersion, question: Question) -> int:
+    """The approximate number of bytes that the probabilities and gray levels for one sample take in the response."""
+    served = champion.served
+    networks = 1 + (len(champion.variants) if question.variants else 0)
+    size = networks * sum(len(label.encode()) + NUMBER_BYTES for label in served.description.labels)
+    if question.explain and served.encoder.sample_kind == "image":
+        size += served.encoder.columns * LEVEL_BYTES
+    return size
 
 
 def check_samples(served: Servable, question: Question, bounds: Serving) -> list[Any]:

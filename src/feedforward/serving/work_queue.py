@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from feedforward.serving.problems import ErrorResponse
+from feedforward.serving.problems import RETRY, ErrorResponse
 
 WAITING = 32  # requests per queue that wait for a thread, up to a second or two each
 FULL = "the service is processing as many large requests as it can; try again in a moment"
@@ -35,7 +35,7 @@ class WorkQueue:
             ErrorResponse: too many requests are waiting.
         """
         if self._waiting >= WAITING:
-            raise ErrorResponse(503, FULL, headers=((b"retry-after", b"1"),))
+            raise ErrorResponse(503, FULL, headers=RETRY)
         self._waiting += 1
         try:
             await self._free_threads.acquire()

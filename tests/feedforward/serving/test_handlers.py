@@ -8,12 +8,25 @@ import pytest
 from registered import ENCODER
 from small_data import WORDS
 
+from feedforward.config.schema import Serving
+from feedforward.core.errors import InputError
+from feedforward.data.readers.image_encoder import ScaledEncoder
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.models.numpy_network import Layer, Network
 from feedforward.promotion.bundle import Description, Servable
-from feedforward.serving import handlers
+from feedforward.serving import handlers, schemas
 from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.schemas import Question
 from feedforward.tracking.model_version import Version
+
+
+def pictures_champion(side: int, *labels: str) -> LoadedVersion:
+    """Return a champion for images of side × side pixels."""
+    size = side * side, len(labels)
+    network = Network(1.0, (Layer(np.zeros(size, np.float32), np.zeros(size[1], np.float32), "softmax"),))
+    encoder = ScaledEncoder(ImageGeometry(side, side, side, (0, 0)))
+    description = Description("tones", "Tones", labels, "original", 0, 2, 90, "r", "f", "d", "w")
+    return LoadedVersion(Version("tones", 1, "", "", {}), Servable(description, encoder, network, "0", 0))
 
 
 def champion(*units: int) -> LoadedVersion:
@@ -44,3 +57,36 @@ def test_requests_that_take_milliseconds_count_as_quick(
 ) -> None:
     question = Question(samples=[text], explain=explain)
     assert handlers._is_quick(champion(*units), question, len(text)) == is_quick
+
+
+@pytest.mark.parametrize(("side", "explain", "is_quick"), [(28, True, True), (280, True, False), (280, False, True)])
+def test_large_images_to_show_are_not_quick(side: int, explain: bool, is_quick: bool) -> None:
+    question = Question(samples=[[[0, 255]]], explain=explain)
+    assert handlers._is_quick(pictures_champion(side, "dark", "light"), question, 99) == is_quick
+
+
+@pytest.mark.proves("The size of a response is limited, whatever the images, labels and variants")
+@pytest.mark.parametrize(
+    ("side", "label_size", "options", "most"),
+    [
+        (128, 5, {"explain": True}, 127),
+        (2, 4000, {}, 1042),
+        (2, 4000, {"variants": True}, 521),
+        (1024, 5, {"explain": True}, 1),
+        (2, 5_000_000, {}, 1),
+    ],
+    ids=["images", "long labels", "variants", "largest image", "one sample"],
+)
+def test_samples_are_refused_if_the_answer_would_be_too_large(
+    side: int, label_size: int, options: dict[str, bool], most: int
+) -> None:
+    loaded = pictures_champion(side, *(letter * label_size for letter in "ab"))
+    vars(loaded)["variants"] = {"wide": loaded.served}
+
+    def size(samples: int) -> int:
+        question = Question(samples=[[[0, 255]]] * samples, **options)
+        return len(schemas.answer(loaded, question, Serving()))
+
+    assert size(most) < 2 * schemas.MAX_ANSWER_BYTES
+    with pytest.raises(InputError, match=f"samples: must have at most {most} items, since .*; got {most + 1}"):
+        size(most + 1)

@@ -10,8 +10,9 @@ import pytest
 from waiting import PATIENCE
 
 from feedforward.serving import server
+from feedforward.serving.http.application import Message, Receive, Scope, Send
 from feedforward.serving.http.requests import Limits
-from feedforward.serving.http.server import Message, Receive, Scope, Send, Server
+from feedforward.serving.http.server import Server
 
 LARGE = b"x" * 20_000_000  # more than fits into the kernel's buffers for a connection
 PIPELINED = 2000
@@ -102,6 +103,38 @@ def test_a_client_that_pauses_receives_the_whole_large_response(headers: str) ->
         writer.close()
 
     serve(client, linger=0.1)
+
+
+@pytest.mark.proves("Large responses that clients do not read share a memory limit with large bodies")
+@pytest.mark.parametrize("reads", [True, False])
+def test_unread_large_responses_share_a_limit_until_they_are_read_or_the_connection_ends(reads: bool) -> None:
+    async def client(_application: Recorder, running: Server, port: int) -> None:
+        async def status_of(path: str) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get(path, "Connection: close\r\n"))
+            answer = await reader.read()
+            writer.close()
+            return answer[9:12]
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(get("/large"))
+        async with asyncio.timeout(PATIENCE):
+            while not running.memory.used:
+                await asyncio.sleep(0.01)
+        assert await status_of("/large") == b"503"
+        assert await status_of("/small") == b"200"
+        if reads:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(LARGE))
+        else:
+            writer.transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while running.memory.used:
+                await asyncio.sleep(0.01)
+        assert await status_of("/large") == b"200"
+        writer.close()
+
+    serve(client, bodies_bytes=len(LARGE) + 1)
 
 
 @pytest.mark.proves("Requests of a client that has closed its connection are not processed")

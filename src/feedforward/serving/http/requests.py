@@ -2,18 +2,18 @@
 
 httptools, a wrapper around Node.js's parser, does the parsing. This module adds the limits that it lacks: on the size
 of the head, of the body, and of a chunked body's framing (chunk sizes, extensions, trailers), and on the memory that
-all bodies use together.
+all bodies of requests and responses use together.
 """
 
 from dataclasses import dataclass
 
 import httptools
 
-from feedforward.serving.problems import ErrorResponse
+from feedforward.serving.problems import RETRY, ErrorResponse
 
 Headers = list[tuple[bytes, bytes]]
 
-SMALL_BODY_BYTES = 2**16  # smaller bodies are always read, regardless of the memory that larger ones use
+SMALL_BODY_BYTES = 2**16  # smaller bodies are always read and sent, regardless of the memory that larger ones use
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Limits:
     """Limits for one client and for all clients together. Times in seconds, sizes in bytes."""
 
     body_bytes: int
-    bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES together, until their requests are answered
+    bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES together, until they are answered or sent
     head_bytes: int = 2**16  # request line and headers; the framing of a chunked body may take twice as much
     headers: int = 100  # each takes at least 150 bytes of memory, however short it is
     connections: int = 800
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass
 class BodyMemory:
-    """Memory in use by large request bodies, in bytes."""
+    """Memory in use by large bodies of requests and of responses that clients have not read yet, in bytes."""
 
     limit: int
     used: int = 0
@@ -149,7 +149,7 @@ class RequestReader:
             growth = self._size - self.reserved
             if not self.memory.reserve(growth):
                 error = "body: the service is holding as many large requests as it can; try again in a moment"
-                self._refuse(ErrorResponse(503, error, "body", ((b"retry-after", b"1"),)))
+                self._refuse(ErrorResponse(503, error, "body", RETRY))
                 return
             self.reserved += growth
 

@@ -6,29 +6,33 @@ longest for its client.
 """
 
 import asyncio
-import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, cast
-from urllib.parse import unquote
 
-from feedforward.serving.http.requests import BodyMemory, Headers, Limits, Request, RequestReader
-from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, ErrorResponse, problem
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from feedforward.serving.http.application import Application, respond
+from feedforward.serving.http.requests import (
+    SMALL_BODY_BYTES,
+    BodyMemory,
+    Headers,
+    Limits,
+    Request,
+    RequestReader,
+)
+from feedforward.serving.problems import JSON, RETRY, SECURITY_HEADERS, ErrorResponse
 
 TICK = 0.25  # s between checks of the deadlines
 SLICE = 2**14  # bytes parsed at a time; pipelined requests stay unparsed until earlier ones are answered
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-log = logging.getLogger(__name__)
+UNREAD = ErrorResponse(
+    503,
+    "clients have not yet read as many large responses as the service can hold; try again in a moment",
+    headers=RETRY,
+)
 
 
 class Server:
@@ -215,9 +219,12 @@ class Connection(asyncio.Protocol):
         """Answer the queued requests in order, and let other clients take a turn between them."""
         try:
             while self.queue and not self._closing:
-                await self._answer_one(self.queue.popleft())
-                if self._until_drained is not None:
-                    await self._until_drained
+                unread = await self._answer_one(self.queue.popleft())
+                try:
+                    if self._until_drained is not None:
+                        await self._until_drained
+                finally:
+                    self.server.memory.release(unread)
                 if self.queue or self._unread:
                     await asyncio.sleep(0)
                 if not self.queue and not self._closing:
@@ -231,24 +238,29 @@ class Connection(asyncio.Protocol):
             self._wait()
             self._resume_reading()
 
-    async def _answer_one(self, item: Request | ErrorResponse) -> None:
+    async def _answer_one(self, item: Request | ErrorResponse) -> int:
+        """Answer a request, or refuse it. Returns the number of bytes reserved until the client has read the answer."""
         if isinstance(item, ErrorResponse):
             self._refuse(item)
-            return
+            return 0
         try:
             status, headers, body = await respond(self.server.application, item, self._client)
         finally:
             self.server.memory.release(item.reserved)
         if self._closing:
-            return
+            return 0
+        size = len(body) if len(body) > SMALL_BODY_BYTES and item.method != "HEAD" else 0
+        if not self.server.memory.reserve(size):
+            status, headers, body, size = UNREAD.status, _headers(UNREAD), UNREAD.body, 0
+            self.server.on_refusal(status)
         self._write(status, headers, body, item.keep_alive, item.method == "HEAD")
         if not item.keep_alive:
             self.close()
+        return size
 
     def _refuse(self, refusal: ErrorResponse) -> None:
         """Respond, then discard input for a moment before closing, because a reset could overtake the response."""
-        headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
-        self._write(refusal.status, headers, refusal.body, keep_alive=False)
+        self._write(refusal.status, _headers(refusal), refusal.body, keep_alive=False)
         self._closing, self._unread = True, b""
         self.deadline = time.monotonic() + self.limits.linger
         self._transport.write_eof()
@@ -276,43 +288,5 @@ class Connection(asyncio.Protocol):
         self.queue.clear()
 
 
-async def respond(
-    application: Application, request: Request, client: tuple[Any, ...] | None = None
-) -> tuple[int, Headers, bytes]:
-    """Return the application's status (500 if it raises), headers and body. client: (address, port, …)."""
-    messages: list[Message] = [  # in reverse order
-        {"type": "http.disconnect"},
-        {"type": "http.request", "body": request.body, "more_body": False},
-    ]
-    status, headers, parts = 500, Headers(), list[bytes]()
-
-    async def receive() -> Message:
-        return messages.pop() if len(messages) > 1 else messages[0]
-
-    async def send(message: Message) -> None:
-        nonlocal status, headers
-        if message["type"] == "http.response.start":
-            status, headers = message["status"], list(message.get("headers", ()))
-        else:
-            parts.append(message.get("body", b""))
-
-    path, _, query = request.target.partition(b"?")
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": request.version,
-        "method": request.method,
-        "scheme": "http",
-        "path": unquote(path.decode("latin-1"), errors="replace"),
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": request.headers,
-        "client": client and client[:2],
-    }
-    try:
-        await application(scope, receive, send)
-    except Exception:
-        log.exception("%s %s failed", request.method, path[:60])
-        return 500, [(b"content-type", JSON)], problem(FAILED)
-    return status, headers, b"".join(parts)
+def _headers(refusal: ErrorResponse) -> Headers:
+    return [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
