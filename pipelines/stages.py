@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -67,6 +68,23 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 }
 
 
+def _remove_leftovers(params: Params) -> None:
+    """Delete what datasets and protocols that params.yaml no longer has left in folders that stages read as a whole.
+
+    DVC would record them as inputs, so another checkout, which does not get them, would train again. Those that a stage
+    wrote are still in DVC's cache. Raw files stay, because fetching them takes long.
+    """
+    items = [(paths.vectorized, params.datasets), (paths.baselines, params.datasets), (paths.trained, params.protocols)]
+    for path_of, names in items:
+        for path in path_of("any").parent.glob("[!.]*"):
+            if path.name.partition(".")[0] in names:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 def main(stage: str, argument: str = "") -> int:
     """Run a stage; returns 0, or the exit code of the error, whose message is printed."""
     title = f"{stage} {argument}".strip()
@@ -76,6 +94,7 @@ def main(stage: str, argument: str = "") -> int:
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
+            _remove_leftovers(load_params())
             inputs = stage_inputs.unchanged(stage, argument)
         with inputs, processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
             STAGES[stage](load_params(), argument)

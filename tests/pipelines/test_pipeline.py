@@ -69,6 +69,27 @@ def test_mlflow_shows_the_comparison_that_dvc_restored_from_its_cache(
     assert [path.read_text() for path in artifacts.rglob("table.md")] == [report.read_text()]
 
 
+@pytest.mark.proves("After `dvc pull` in another checkout there is nothing to run, also after a dataset was removed")
+def test_what_former_datasets_and_protocols_left_is_no_input(
+    finished_workspace: Path, tmp_path: Path, prefect_server_address: str
+) -> None:
+    copy = tmp_path / "former"
+    shutil.copytree(finished_workspace, copy, symlinks=True)
+    raw = copy / "data" / "raw" / "former" / "digests.json"
+    for name in ("vectorized/former/manifest.json", "baselines/former.json", "trained/lecture.json"):
+        (copy / "data" / name).parent.mkdir(exist_ok=True)
+        (copy / "data" / name).write_text("{}")
+    raw.parent.mkdir()
+    raw.write_text("{}")
+    workspace.change_params(copy, {"seeds": 1})
+    done = repro(copy, PREFECT_API_URL=prefect_server_address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert raw.is_file()  # fetching takes long
+    shutil.rmtree(raw.parent)  # the other checkout does not get it
+    assert digests(copy).keys() == digests(finished_workspace).keys()
+    assert "Data and pipelines are up to date." in workspace.run(copy, *DVC, "status").stdout
+
+
 @pytest.mark.proves("A killed job that is started again gives the same bytes")
 def test_rerun_after_a_kill_between_logging_and_writing_gives_identical_files(
     finished_workspace: Path, tmp_path: Path, prefect_server_address: str

@@ -26,7 +26,7 @@ PIPELINE = """stages:
   compare:
     cmd: cd reports/comparison && mkdir -p plots/é && echo 1 | tee table.md > plots/é/a.csv
     params: [variants, datasets]
-    deps: [data/baselines, data/raw, data/vectorized, code]
+    deps: [data/baselines, data/vectorized, code]
     outs: [reports/comparison/table.md, reports/comparison/plots]
 """
 

@@ -15,9 +15,7 @@ from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import shown
 
-# Files that are not in the archive, so they may be missing; the folder of a dataset may be missing from its parent, too
-MAY_BE_MISSING = ("data/collected/", "data/raw/")
-PARENTS = ("data/raw",)
+MAY_BE_MISSING = ("data/collected/", "data/raw/")  # files that are not in the archive
 IGNORED = ("__pycache__", f"*{atomic_files.TEMPORARY_SUFFIX}")  # names of files and folders, as in .dvcignore
 CHARACTERS = 60  # of a value in a message
 REMEDY = "run `feedforward run`, then export again"
@@ -72,9 +70,7 @@ def _stages(root: Path, params: Params, pipeline: str) -> list[Mapping[Any, Any]
 def _recorded_digests(stage: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     """Path and MD5 of each file or folder that a stage read or wrote."""
     for key in ("deps", "outs"):
-        for path, md5 in dvc_lock.digests(stage, key):
-            if path not in PARENTS:
-                yield path, md5
+        yield from dvc_lock.digests(stage, key)
 
 
 def _md5(path: Path) -> str:
