@@ -71,7 +71,7 @@ def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[Any]:
         return []
     table = Table("", "", "a", "b", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))  # long names differ at their ends
     return [Text(f"\n{title}", "bold"), table]
 
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -100,6 +100,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
     params.variant(variant)
     known = fields(dataset, variant)
     axes: list[Axis] = []
+    checked: list[Axis] = []  # those without unknown names
     problems: list[str] = []
     for argument in texts:
         try:
@@ -110,30 +111,38 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
         except ParamsError as error:
             problems += error.problems
         else:
-            problems += _problems(params, dataset, variant, axis)
+            unknown_names = _unknown_names(params, dataset, axis)
+            problems += unknown_names
+            checked += [] if unknown_names else [axis]
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS and not search:
         problems.append(f"{count} combinations: must be at most {MOST_POINTS}; search them with --trials")
+    points = grid(checked) if count <= MOST_POINTS else ({axis.field: v} for axis in checked for v in axis.values)
+    problems += _invalid(params, dataset, variant, points)
     if problems:
         raise ParamsError(problems)
     return axes
 
 
-def _problems(params: Params, dataset: str, variant: str, axis: Axis) -> list[str]:
-    """One message for each value of the axis that would not be valid in params.yaml."""
-    problems: list[str] = []
+def _unknown_names(params: Params, dataset: str, axis: Axis) -> list[str]:
+    """One message for each value of the axis that is not among the names that its field may have."""
     names = _names(params, dataset, axis.field)
-    for value in axis.values:
-        if names:
-            if value not in names:
-                hint = cross_checks.nearest(str(value), names)
-                problems.append(f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{hint}")
-            continue
+    return [
+        f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{cross_checks.nearest(str(value), names)}"
+        for value in (axis.values if names else ())
+        if value not in names
+    ]
+
+
+def _invalid(params: Params, dataset: str, variant: str, points: Iterable[Point]) -> list[str]:
+    """One message for each mistake that a point would be in params.yaml."""
+    problems: dict[str, None] = {}
+    for point in points:
         try:
-            apply(params, dataset, variant, {axis.field: value})
+            apply(params, dataset, variant, point)
         except ParamsError as error:
-            problems += error.problems
-    return problems
+            problems |= dict.fromkeys(error.problems)
+    return list(problems)
 
 
 def _names(params: Params, dataset: str, field: str) -> tuple[str, ...]:

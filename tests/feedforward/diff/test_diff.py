@@ -1,5 +1,6 @@
 """`feedforward diff` on a real store, a real git repository and real DVC outputs."""
 
+import io
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ import own_data
 import pytest
 import workspaces
 from git_repositories import commit, git
+from rich.console import Console
 from ruamel.yaml import YAML
 from shell import Shell
 
@@ -268,6 +270,14 @@ def test_code_is_not_compared_without_git(
     assert shell.run("diff", *repository.runs[:2]) in (0, 1)
     assert "code: not compared, because git is not installed or this folder is not in a git repository" in shell.stdout
     assert "git fetch" not in shell.stdout
+
+
+def test_names_of_parameters_are_not_cut_off_in_a_narrow_terminal(tmp_path: Path) -> None:
+    names = [f"datasets.toy.training.optimizer.{name}" for name in ("learning_rate", "learning_decay")]
+    sides = [Side(side, params=dict.fromkeys(names, f"{side} {'x' * 40}")) for side in "ab"]
+    output = io.StringIO()
+    Console(width=80, file=output).print(text.show(comparison.compare(*sides, Repository(tmp_path))))
+    assert "…" not in output.getvalue()
 
 
 def test_diff_shows_changed_verdicts_and_unknown_commits(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_all_mistakes_are_reported_together() -> None:
     assert len(caught.value.problems) == 4
 
 
+def test_values_are_checked_in_combination() -> None:
+    assert len(parse("optimizer.name=adam", "optimizer.beta_1=0.8,0.9")) == 2
+    with pytest.raises(ParamsError, match="beta_1: is not a parameter of rmsprop"):
+        parse("optimizer.name=adam,rmsprop", "optimizer.beta_1=0.8,0.9")
+
+
 def test_learning_rate_decay_can_be_swept() -> None:
     changed = search_space.apply(params(), "notes", "original", {"optimizer.decay": "cosine"})
     assert changed.datasets["notes"].training.optimizer.decay == Decay(kind="cosine")
