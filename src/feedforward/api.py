@@ -1,5 +1,6 @@
 """The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries are loaded on first use."""
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -186,6 +187,7 @@ def train(
 
     if protocol not in get_args(Protocol):
         raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
+    seeds = [operator.index(seed) for seed in seeds]  # they may be NumPy's integers
     _check_seeds(*seeds)
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     for name in {pack.dataset for pack in packs}:

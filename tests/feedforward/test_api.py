@@ -65,7 +65,8 @@ def test_an_invalid_argument_is_refused_before_anything_is_trained(
 def test_the_largest_seed_can_be_trained(small: Params, small_store: "Store") -> None:
     largest = 2147482
     variants = ["dropout", "l2"]
-    assert [run.seed for run in ff.train(small, ["notes"], variants, [largest])] == [largest] * len(variants)
+    for seeds in ([largest], np.array([largest])):
+        assert [run.seed for run in ff.train(small, ["notes"], variants, seeds)] == [largest] * len(variants)
 
 
 @pytest.mark.proves("Two jobs in one checkout never train the same run, also if one of them is a notebook")
