@@ -99,6 +99,7 @@ def version(
     variants: Mapping[str, float] | None = None,
     model: bytes | None = None,
     dataset: Dataset | None = None,
+    labels: tuple[str, ...] = ("sad", "glad"),
     **metrics: float,
 ) -> Version:
     """Register a version whose network and holdout model have this strength.
@@ -111,7 +112,7 @@ def version(
     description = Description(
         dataset=NAME,
         title="Small texts",
-        labels=("sad", "glad"),
+        labels=labels,
         variant="original",
         seed=int(run.tags["seed"]),
         epochs=2,
@@ -139,6 +140,7 @@ def version(
         tags = {
             "digest": digest,
             "weights_digest": description.weights_digest,
+            "labels": atomic_files.canonical_json(labels),
             "variants": atomic_files.canonical_json(variant_digests),
         }
         new_version = registry.register(NAME, run.run_id, folders, tags)

@@ -87,12 +87,23 @@ def register(
         return registry.register(name, run.run_id, folders, tags)
 
 
-def rolled_back(version: Version, registry: "Registry") -> Version | None:
-    """The latest rolled-back version that is the same model as this one; None if there is none."""
-    for other in registry.versions(version.dataset):
-        if other.tags.get(champion.DECISION) == audit_log.ROLLED_BACK and is_same_model(version, other):
-            return other
-    return None
+def rolled_back(version: Version, current: Version | None, registry: "Registry") -> Version | None:
+    """The latest rolled-back version that is the same model as this one; None if there is none.
+
+    current: the champion. Another version that answers like it may replace it, even if the model was rolled back with
+    other labels.
+    """
+    marked = [other for other in rolled_back_versions(version.dataset, registry) if is_same_model(version, other)]
+    if current is not None and answer_alike(version, current) and all(version.number != m.number for m in marked):
+        return None
+    return next(iter(marked), None)
+
+
+def rolled_back_versions(name: str, registry: "Registry") -> list[Version]:
+    """The versions of a dataset that were rolled back, the latest first."""
+    return [
+        version for version in registry.versions(name) if version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK
+    ]
 
 
 def is_same_model(one: Version, other: Version) -> bool:

@@ -74,7 +74,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
     _, served, model = _load(name, number)
     dataset = params.dataset(name)
     if problem := compatibility.mismatch(served, dataset):
-        raise DataError(problem)
+        raise DataError(f"{problem}; correct params.yaml")
     features = manifest_file.load_split(name, "train").features
     rows = encoders.translate(
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder

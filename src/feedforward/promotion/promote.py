@@ -96,8 +96,9 @@ def promote(
             consistency.require_valid(name, params.datasets[name])
             calibration = evaluation.final_calibration(evaluator, name, run, registry)
             version = candidates.register(params, name, run, registry, calibration)
-            if (rolled_back := candidates.rolled_back(version, registry)) is not None:
-                return keep_rolled_back(name, version, rolled_back, registry)
+            current = champions.reconcile(name, registry)
+            if (rolled_back := candidates.rolled_back(version, current, registry)) is not None:
+                return keep_rolled_back(name, version, rolled_back, current, registry)
             atomic_files.crash_point("promote.before_alias")
             registry.set_alias(version, model_version.CHALLENGER)
         say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
@@ -105,12 +106,13 @@ def promote(
     return conclude(params, name, run, version, registry, skip_comparison)
 
 
-def keep_rolled_back(name: str, version: Version, rolled_back: Version, registry: "Registry") -> Outcome:
+def keep_rolled_back(
+    name: str, version: Version, rolled_back: Version, champion: Version | None, registry: "Registry"
+) -> Outcome:
     """Do not promote a rolled-back model again; record this and return the outcome. The caller must hold the lock.
 
     rolled_back: `version`, or another version of the same model.
     """
-    champion = champions.reconcile(name, registry)
     it = "it" if version.number == rolled_back.number else f"the same model, version {rolled_back.number},"
     reason = (
         f"{it} was rolled back ({rolled_back.tags.get(champions.REASON, 'no reason given')});"

@@ -42,7 +42,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
             with Evaluator(params) as evaluator:
                 evaluation.verify(evaluator, name, target)
         except DataError as error:
-            raise Refused(f"{target.name}: refused: {error}; choose another version with --to") from None
+            raise Refused(f"{target.name}: refused: {error}; or choose another version with --to") from None
         entry = audit_log.append(name, audit_log.ROLLED_BACK, reason, target, current)
         atomic_files.crash_point("rollback.after_log")
         champion.move(target, entry, registry)
@@ -70,9 +70,8 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
             problem = f"is the model of the champion, version {current.number}, with other names or variants"
             raise ParamsError([f"--to: version {to} of {name} {problem}; change params.yaml, then promote it again"])
         return target
-    versions = registry.versions(name)
-    rolled_back = [version for version in versions if version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK]
-    by_number = {version.number: version for version in versions}
+    rolled_back = candidate.rolled_back_versions(name, registry)
+    by_number = {version.number: version for version in registry.versions(name)}
     others = [by_number[number] for number in numbers if number in by_number]
     others = [other for other in others if current is None or not candidate.answer_alike(other, current)]
     for other in others:

@@ -50,7 +50,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
     # version 2 is not promoted again, and retraining does not wait for a decision on its run
-    outcome = promote.keep_rolled_back(NAME, find_version(2), find_version(2), Registry())
+    outcome = promote.keep_rolled_back(NAME, find_version(2), find_version(2), find_version(1), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
     assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
@@ -113,6 +113,29 @@ def test_a_rollback_skips_the_same_model_under_other_names(
         rollback(params, NAME, None, "worse")
     registry.tag(retitled, {"labels": '["glad","sad"]'})  # the same weights with swapped labels answer otherwise
     assert rollback(params, NAME, None, "labels were swapped").number == 2
+
+
+@pytest.mark.proves("After a rollback because of swapped labels, the model with the right labels can be promoted again")
+def test_a_model_that_was_rolled_back_for_its_labels_can_be_promoted_with_other_labels(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    model, labels = registered.real_keras_model(1.0), params.datasets[NAME].labels
+    swapped_labels = params.datasets[NAME].model_copy(update={"labels": labels[::-1]})
+    swapped = params.model_copy(update={"datasets": {**params.datasets, NAME: swapped_labels}})
+    for current in (params, swapped):
+        version = registered.version(registry, run, 1.0, model=model, labels=current.datasets[NAME].labels)
+        assert promote.conclude(current, NAME, run, version, registry).decision.promoted
+    with pytest.raises(Refused, match=r"params\.yaml says glad, sad; correct params\.yaml; or choose another version"):
+        rollback(swapped, NAME, None, "labels swapped")
+    assert rollback(params, NAME, None, "labels swapped").number == 1
+    champion, mistake = find_version(1), find_version(2)
+    right, wrong = (
+        registered.version(registry, run, 1.0, model=model, labels=order) for order in (labels, labels[::-1])
+    )
+    assert candidate.rolled_back(right, champion, registry) is None
+    assert candidate.rolled_back(wrong, champion, registry) == mistake
+    assert candidate.rolled_back(mistake, champion, registry) == mistake
 
 
 @pytest.mark.proves("After somebody has deleted the champion, a rollback makes an earlier one champion again")
