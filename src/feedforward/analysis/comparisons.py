@@ -1,8 +1,10 @@
 """Differences between variants, paired by seed, and the order of variants from best to worst."""
 
-import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from feedforward.analysis import intervals, multiple_testing, sequential
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate
@@ -127,7 +129,7 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
         for v, values in samples.items()
     }
     order = sorted(samples, key=lambda v: -better_sign * means[v])
-    by_pair = _latest_intervals(samples, list(itertools.combinations(order, 2)), resolution(runs, statistic))
+    by_pair = _latest_intervals(samples, order, resolution(runs, statistic))
     signs = {pair: sign(interval) for pair, interval in by_pair.items()}
     pairs = [(left, right) if s == better_sign else (right, left) for (left, right), s in signs.items() if s]
     worse = {loser for _, loser in pairs}
@@ -140,16 +142,20 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
 
 
 def _latest_intervals(
-    samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], step: float
+    samples: Mapping[str, Mapping[int, float]], order: Sequence[str], step: float
 ) -> dict[tuple[str, str], Interval]:
-    """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs."""
-    histories = {
-        (left, right): sequential.confidence_sequence(
-            paired_differences(samples[left], samples[right]), LEVEL / len(pairs), step
-        )
-        for left, right in pairs
-    }
-    return {pair: history[-1] for pair, history in histories.items() if history}
+    """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs.
+
+    A sweep may have half a million pairs, so those with the same left side and number of seeds are computed together.
+    """
+    pairs, intervals_of = math.comb(len(order), 2), dict[tuple[str, str], Interval]()
+    for k, left in enumerate(order):
+        gaps = {right: paired_differences(samples[left], samples[right]) for right in order[k + 1 :]}
+        for count in {len(row) for row in gaps.values() if len(row) > 1}:
+            rows = {right: row for right, row in gaps.items() if len(row) == count}
+            latest = sequential.latest(np.array([*rows.values()]), LEVEL / pairs, step)
+            intervals_of |= {(left, right): interval for right, interval in zip(rows, latest, strict=True)}
+    return intervals_of
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -71,6 +71,17 @@ def confidence_sequence(
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 
 
+def latest(values: Array, level: float, resolution: float = 0.0) -> list[Interval]:
+    """The last interval of the confidence sequence of each row, much faster than one by one.
+
+    values: shape (rows, n), with at least two columns.
+    """
+    n, mean, sd = _running_moments(values, resolution)
+    half = _half_width(n, level, sd)
+    low, high = (mean - half).max(axis=-1), (mean + half).min(axis=-1)
+    return [Interval(values.shape[-1], _finite(a), _finite(b)) for a, b in zip(low, high, strict=True)]
+
+
 def inflate(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
     """The interval for new data: that of the sequence after n values, with sqrt(1 + n n_val / n_train) times the width.
 
@@ -139,14 +150,15 @@ def _sampling_half_width(level: float, sampling_error: float) -> float:
     return float(-special.ndtri(level / 2)) * sampling_error
 
 
-def _running_moments(values: Sequence[float], resolution: float) -> tuple[Array, Array, Array]:
-    """n = 2, 3, …, and the mean and standard deviation of the first n values."""
+def _running_moments(values: Sequence[float] | Array, resolution: float) -> tuple[Array, Array, Array]:
+    """n = 2, 3, …, and the mean and standard deviation of the first n values, which are along the last axis."""
     array = np.asarray(values, float)
-    centered = array - array.mean()  # loses fewer digits to cancellation
-    n = np.arange(1, len(array) + 1, dtype=float)[1:]
-    mean, squares = np.cumsum(centered)[1:] / n, np.cumsum(centered**2)[1:]
+    center = array.mean(axis=-1, keepdims=True)
+    centered = array - center  # loses fewer digits to cancellation
+    n = np.arange(1, array.shape[-1] + 1, dtype=float)[1:]
+    mean, squares = np.cumsum(centered, axis=-1)[..., 1:] / n, np.cumsum(centered**2, axis=-1)[..., 1:]
     variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
-    return n, mean + array.mean(), np.sqrt(variance + resolution**2 / 12)
+    return n, mean + center, np.sqrt(variance + resolution**2 / 12)
 
 
 def _half_width(n: Array, level: float, sd: Array) -> Array:

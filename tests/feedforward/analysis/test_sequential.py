@@ -28,6 +28,15 @@ def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> No
     assert interval.high == pytest.approx(max(accepted), abs=0.011)
 
 
+@pytest.mark.proves("The order of many trials is computed at once, with exactly the intervals of single pairs")
+@pytest.mark.parametrize("count", [2, 5, 12, 200])
+@pytest.mark.parametrize(("level", "resolution"), [(0.05, 0.0), (1e-6, 1.0)])
+def test_latest_intervals_of_many_rows_are_those_of_each_row(count: int, level: float, resolution: float) -> None:
+    rows = np.random.default_rng(count).normal(0.3, 1.0, (50, count))
+    expected = [sequential.confidence_sequence(row.tolist(), level, resolution)[-1] for row in rows]
+    assert sequential.latest(rows, level, resolution) == expected
+
+
 def test_p_value_is_the_reciprocal_of_the_largest_martingale_value() -> None:
     values = np.random.default_rng(1).normal(1.0, 1.0, 9).tolist()
     largest = max(martingale(values[:n], 0.0) for n in range(2, 10))
