@@ -138,6 +138,7 @@ def empty_assertion(_: Context) -> str:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> None:
     row = Row(1, "it", scenarios=(in_subprocess(empty_assertion),))
     observed = __main__.run_row(row, Context(tmp_path, short=True), {}).observed

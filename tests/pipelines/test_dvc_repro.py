@@ -70,6 +70,7 @@ def test_a_complete_lock_file_is_kept(root: Path) -> None:
     assert dvc_repro.repair(root) == []
 
 
+@pytest.mark.slow
 def test_stages_run_for_an_account_without_a_login_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspaces.create(tmp_path, monkeypatch)
     monkeypatch.setenv("SHELL", "/bin/false")

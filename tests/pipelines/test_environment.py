@@ -76,6 +76,7 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
     assert variables["https_proxy"] == "http://127.0.0.1:9"
 
 
+@pytest.mark.slow
 @pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable only by the user")
 def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path: Path) -> None:
     """Only the committed configuration applies, both in the top folder and in a subfolder."""

@@ -13,6 +13,7 @@ def test_holm_matches_an_example_worked_by_hand() -> None:
     assert multiple_testing.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+@pytest.mark.slow
 def test_holm_agrees_with_statsmodels() -> None:
     rng = np.random.default_rng(4)
     for count in range(1, 10):

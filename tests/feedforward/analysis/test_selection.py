@@ -13,6 +13,7 @@ from feedforward.analysis.intervals import estimate
 from feedforward.analysis.selection import Better, ConfirmedTrial
 
 
+@pytest.mark.slow
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8), better=st.sampled_from(["lower", "higher"]))
 def test_expected_best_is_the_mean_over_all_subsets_of_n_trials(values: list[float], better: Better) -> None:
     best = min if better == "lower" else max

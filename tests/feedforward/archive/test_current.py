@@ -19,6 +19,8 @@ from feedforward.experiments.sweep_outcome import Outcome
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
+pytestmark = pytest.mark.slow
+
 CLAIM = {
     "text": "dropout is lower",
     "statistic": "best_val_cross_entropy",

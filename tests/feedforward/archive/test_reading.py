@@ -116,6 +116,7 @@ def test_a_hostile_zip_file_is_rejected(
         reading.read_verified(zipped(tmp_path, *entries))
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_rejected_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = zipped(tmp_path, *((f"{k}", bytes(2**26)) for k in range(9)), compression=zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 2**20

@@ -139,6 +139,7 @@ def test_dry_run_of_retraining_works_without_git(small_shell: Shell, small: Para
     assert "would train" in small_shell.stdout
 
 
+@pytest.mark.slow
 def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     small_shell: Shell, small: Params, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import workspaces
 from feedforward.core import dvc_cache
 from feedforward.core.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 DVC = (sys.executable, "-m", "dvc")
 
 

@@ -108,6 +108,7 @@ def test_a_message_lists_only_the_first_files_and_folders(tmp_path: Path, monkey
     assert "add dark/new0, dark/new1, dark/new2, dark/new3, dark/new4, … to `" in message
 
 
+@pytest.mark.slow
 def test_photos_that_are_too_large_for_a_request_can_be_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

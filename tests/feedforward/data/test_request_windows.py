@@ -88,6 +88,7 @@ def test_only_distances_of_the_latest_windows_are_kept(small: Params, monkeypatc
     assert [entry["version"] for entry in request_windows.load_distances(NAME)] == [2, 3, 4]
 
 
+@pytest.mark.slow
 def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
     """There are 100 windows without drift, and no bound on distances, so that the significance test alone decides."""
     bounds = Drift(feature=0.0, label=0.0, false_alarm_rate=0.05)

@@ -20,6 +20,8 @@ from feedforward.tracking.registry import Registry
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
+pytestmark = pytest.mark.slow
+
 REQUIREMENTS = Path(__file__).parents[3] / "requirements"
 
 
