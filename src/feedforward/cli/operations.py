@@ -78,7 +78,7 @@ def rollback(
 
 def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     """Show which version was the champion, when, and why, as recorded in the audit log."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from feedforward.config.schema import load_params
     from feedforward.promotion.history import history as champion_history
@@ -88,7 +88,8 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False))
         return
-    table = Table("version", "since (UTC)", "until", "decision", "reason", box=None, pad_edge=False)
+    whole = [Column(name, no_wrap=True) for name in ("version", "since (UTC)", "until", "decision")]
+    table = Table(*whole, "reason", box=None, pad_edge=False)  # in a narrow terminal, only the reason is wrapped
     for period in record.periods:
         until = period.until[:19] if period.until else "now"
         table.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))

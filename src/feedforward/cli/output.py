@@ -34,10 +34,14 @@ def working(text: str) -> Iterator[None]:
 
 
 def print_table(content: "RenderableType") -> None:
-    """Print a table, or several, to standard output."""
+    """Print a table, or several, to standard output; if that is no terminal, without shortening any cell."""
     from rich.console import Console
 
-    Console().print(content)
+    console = Console()
+    if not console.is_terminal:
+        unlimited = console.options.update_width(2**16)
+        console.width = max(console.width, console.measure(content, options=unlimited).maximum)
+    console.print(content)
 
 
 def escaped(text: str) -> str:

@@ -118,7 +118,7 @@ def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store
 
 
 def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
-    small_shell: Shell, small_store: "Store", small: Params
+    small_shell: Shell, small_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
@@ -127,6 +127,13 @@ def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
     assert small_shell.run("history", NAME) == 0
     assert small_shell.stderr == ""
     assert "promoted  it [meets] all criteria" in small_shell.stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    since = audit_log.entries(NAME)[0]["time"][:19]
+    for is_terminal in ("0", "1"):
+        monkeypatch.setenv("TTY_COMPATIBLE", is_terminal)
+        assert small_shell.run("history", NAME) == 0
+        assert ("promoted  it [meets] all criteria" in small_shell.stdout) == (is_terminal == "0")
+        assert f"1        {since}  now    promoted" in small_shell.stdout
     assert small_shell.run("history", NAME, "--json") == 0
     history = json.loads(small_shell.stdout)
     assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
