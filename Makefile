@@ -28,7 +28,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit sbom fix lock
+.PHONY: help run demo notebook ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit sbom fix lock
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -39,6 +39,9 @@ run: $(STAMP) ## run everything from fetching the data to comparing all variants
 
 demo: $(STAMP) ## run everything on small embedded data, without a network, in two minutes
 	$(BIN)/feedforward demo
+
+notebook: $(STAMP) $(VENV)/.notebook ## open the lecture and the homework in JupyterLab, which the first call installs
+	$(BIN)/jupyter lab notebooks
 
 ui: $(STAMP) ## start MLflow on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
@@ -139,6 +142,7 @@ lock: $(DEV_STAMP) ## update requirements/*.txt after a change to pyproject.toml
 	$(COMPILE) requirements/gpu.txt pyproject.toml --extra gpu
 	$(COMPILE) requirements/setup.txt --group setup -c requirements/dev.txt
 	$(COMPILE) requirements/cluster.txt --group cluster -c requirements/dev.txt
+	$(COMPILE) requirements/notebook.txt --group notebook -c requirements/dev.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $(UPGRADE) -o
 

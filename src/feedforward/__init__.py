@@ -14,6 +14,8 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import keras
+
     from feedforward import homework
     from feedforward.api import (
         Params,
@@ -52,6 +54,7 @@ __all__ = [
     "fetch",
     "figures",
     "homework",
+    "keras",
     "load_params",
     "load_split",
     "predict",
@@ -77,6 +80,9 @@ def __getattr__(name: str) -> Any:
         return importlib.metadata.version("feedforward")
     if name == "homework":
         return importlib.import_module("feedforward.homework")
+    if name == "keras":  # silent, and set up as for training
+        importlib.import_module("feedforward.experiments.runner").prepare(jobs=1)
+        return importlib.import_module("feedforward.training.keras_backend").keras
     if name == "figures":
         return importlib.import_module("feedforward.reports.figures")
     if name == "TASKS":

@@ -34,3 +34,11 @@ def test_the_users_settings_of_keras_have_no_effect(
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), **variables}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["tensorflow", "float32", "float32", "1e-07", "channels_last"], done.stderr
+
+
+@pytest.mark.slow
+def test_keras_of_the_api_is_imported_silently() -> None:
+    script = "import feedforward as ff; print(ff.keras.config.backend())"
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("tensorflow\n", "")
