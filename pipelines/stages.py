@@ -68,20 +68,18 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 }
 
 
-def _remove_leftovers(params: Params) -> None:
+def remove_leftovers(params: Params) -> None:
     """Delete what datasets and protocols that params.yaml no longer has left in folders that stages read as a whole.
 
-    DVC would record them as inputs, so another checkout, which does not get them, would train again. Those that a stage
-    wrote are still in DVC's cache. Raw files stay, because fetching them takes long.
+    DVC would record them as inputs, so another checkout, which does not get them, would train again. They are still in
+    DVC's cache. Raw files stay, because fetching them takes long, and so does everything that no stage wrote.
     """
-    items = [(paths.vectorized, params.datasets), (paths.baselines, params.datasets), (paths.trained, params.protocols)]
-    for path_of, names in items:
-        for path in path_of("any").parent.glob("[!.]*"):
-            if path.name.partition(".")[0] in names:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
+    for manifest in paths.vectorized("any").parent.glob("[!.]*/manifest.json"):
+        if manifest.parent.name not in params.datasets:
+            shutil.rmtree(manifest.parent)
+    for folder, names in ((paths.baselines("any"), params.datasets), (paths.trained("any"), params.protocols)):
+        for path in folder.parent.glob("[!.]*.json"):
+            if path.stem not in names:
                 path.unlink()
 
 
@@ -94,7 +92,7 @@ def main(stage: str, argument: str = "") -> int:
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
-            _remove_leftovers(load_params())
+            remove_leftovers(load_params())
             inputs = stage_inputs.unchanged(stage, argument)
         with inputs, processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
             STAGES[stage](load_params(), argument)

@@ -11,8 +11,9 @@ from waiting import until
 
 from faults import workspace
 from faults.workspace import DVC, NAME
+from feedforward.config.schema import load_params
 from feedforward.core.errors import DataError
-from pipelines import stage_inputs
+from pipelines import stage_inputs, stages
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,3 +86,22 @@ def recorded(folder: Path) -> set[str]:
     from feedforward.config import yaml_reader
 
     return set(yaml_reader.read(folder / "dvc.lock")["stages"])
+
+
+@pytest.mark.proves("A stage deletes what it wrote for former datasets, and nothing that a person put beside it")
+def test_only_what_a_stage_wrote_is_deleted(inputs: Path) -> None:
+    data = inputs / "data"
+    names = {
+        "vectorized/former/manifest.json": False,
+        f"vectorized/{NAME}/manifest.json": True,
+        "vectorized/mine/notes.txt": True,
+        "trained/lecture.json": "lecture" in load_params().protocols,
+        "trained/notes.txt": True,
+        f"baselines/{NAME}.json": True,
+        "baselines/former.json": False,
+    }
+    for name in names:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text("{}")
+    stages.remove_leftovers(load_params())
+    assert {name: (data / name).exists() for name in names} == names
