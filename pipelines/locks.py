@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from feedforward.core import paths, processes
+from feedforward.tracking import names
 
 
 @contextlib.contextmanager
@@ -24,5 +25,5 @@ def training(title: str) -> Iterator[None]:
     Raises:
         Busy: another process is training in this checkout.
     """
-    with processes.only_one(paths.lock("training"), title):
+    with processes.only_one(paths.lock("training"), title), names.fixed():
         yield

@@ -36,7 +36,7 @@ from feedforward.models.numpy_network import Network
 from feedforward.promotion import bundle, candidate, compatibility, holdout_split, temperature, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.holdout_split import HoldoutSplit
-from feedforward.tracking import model_version, model_versions
+from feedforward.tracking import model_version, model_versions, names
 from feedforward.tracking.model_version import Version
 
 PROBES = 64  # samples for which the predictions of Keras and of the served network are compared
@@ -208,9 +208,10 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as done:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library may write to standard output
         params = Params.model_validate_json(sys.stdin.readline())
-        for line in sys.stdin:
-            _run(params, *json.loads(line))
-            print(file=done, flush=True)
+        with names.fixed(params.project):
+            for line in sys.stdin:
+                _run(params, *json.loads(line))
+                print(file=done, flush=True)
 
 
 def _run(params: Params, action: str, name: str, number: int, target: str) -> None:

@@ -30,7 +30,7 @@ from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.policy import Candidate, Decision, confirm_with_shadow, decide
-from feedforward.tracking import LoggedRun, model_version, settings
+from feedforward.tracking import LoggedRun, model_version, names, settings
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -90,20 +90,21 @@ def promote(
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with Evaluator(params) as evaluator:
-        with champions.decision_lock(name):
-            run = candidates.choose(params, name, registry, run_id)
-            consistency.require_valid(name, params.datasets[name])
-            calibration = evaluation.final_calibration(evaluator, name, run, registry)
-            version = candidates.register(params, name, run, registry, calibration)
-            current = champions.reconcile(name, registry)
-            if (rolled_back := candidates.rolled_back(version, current, registry)) is not None:
-                return keep_rolled_back(name, version, rolled_back, current, registry)
-            atomic_files.crash_point("promote.before_alias")
-            registry.set_alias(version, model_version.CHALLENGER)
-        say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
-        version = evaluate(evaluator, name, run, version, registry)
-    return conclude(params, name, run, version, registry, skip_comparison)
+    with names.fixed(params.project):
+        with Evaluator(params) as evaluator:
+            with champions.decision_lock(name):
+                run = candidates.choose(params, name, registry, run_id)
+                consistency.require_valid(name, params.datasets[name])
+                calibration = evaluation.final_calibration(evaluator, name, run, registry)
+                version = candidates.register(params, name, run, registry, calibration)
+                current = champions.reconcile(name, registry)
+                if (rolled_back := candidates.rolled_back(version, current, registry)) is not None:
+                    return keep_rolled_back(name, version, rolled_back, current, registry)
+                atomic_files.crash_point("promote.before_alias")
+                registry.set_alias(version, model_version.CHALLENGER)
+            say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
+            version = evaluate(evaluator, name, run, version, registry)
+        return conclude(params, name, run, version, registry, skip_comparison)
 
 
 def keep_rolled_back(

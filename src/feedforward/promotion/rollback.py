@@ -12,7 +12,7 @@ from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, candidate, champion, evaluation
 from feedforward.promotion.evaluator import Evaluator
 from feedforward.promotion.promote import Refused, Say, ignore_progress
-from feedforward.tracking import settings
+from feedforward.tracking import names, settings
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
-    with champion.decision_lock(name):
+    with names.fixed(params.project), champion.decision_lock(name):
         current = champion.reconcile(name, registry)
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")

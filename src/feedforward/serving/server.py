@@ -19,6 +19,7 @@ from feedforward.serving.app import Service, create
 from feedforward.serving.asgi import HOST
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
+from feedforward.tracking import names
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10.0  # s for requests in progress
@@ -53,6 +54,7 @@ def run(
         )
     _raise_file_limit()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(names.fixed(params.project))
         listening = stack.enter_context(bind(host, port if port is not None else params.serving.port))
         bound = listening.getsockname()[1]
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound}  (Ctrl-C stops it)"
@@ -118,14 +120,14 @@ def host_names(values: Sequence[str]) -> set[str]:
     Raises:
         ParamsError: a value can match no Host header.
     """
-    names = set()
+    accepted = set()
     for value in values:
         match = HOST.fullmatch(value)
         if match is None and not _is_address(value):
             problem = "must be a host name such as models.example, which the Host header contains"
             raise ParamsError([f"--allow-host: {problem}, got {shown(value)}"])
-        names.add((match["name"] if match else value).lower().strip("[]"))
-    return names
+        accepted.add((match["name"] if match else value).lower().strip("[]"))
+    return accepted
 
 
 def _is_address(value: str) -> bool:

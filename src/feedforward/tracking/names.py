@@ -3,8 +3,27 @@
 Two projects with datasets of the same name can share a tracking server without mixing their runs and versions.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from feedforward.config import file_values
 from feedforward.core import paths
+
+_fixed: str | None = None
+
+
+@contextlib.contextmanager
+def fixed(project: str | None = None) -> Iterator[None]:
+    """During the block, use this project (default: the current one) in all threads, even if params.yaml is edited.
+
+    For jobs and services, which keep the parameters that they have read at their start.
+    """
+    global _fixed
+    before, _fixed = _fixed, _project() if project is None else project
+    try:
+        yield
+    finally:
+        _fixed = before
 
 
 def experiment(dataset: str) -> str:
@@ -18,4 +37,4 @@ def registered_model(dataset: str) -> str:
 
 
 def _project() -> str:
-    return str(file_values.read_cached(paths.params()).get("project") or "")
+    return _fixed if _fixed is not None else str(file_values.read_cached(paths.params()).get("project") or "")

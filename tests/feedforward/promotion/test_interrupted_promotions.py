@@ -139,7 +139,7 @@ def test_entries_about_versions_of_another_project_are_ignored(params: Params, s
 
     assert conclude(params, second_store, 1.0).champion == 2
     with pytest.raises(ParamsError, match="no earlier champion"):  # version 1 was champion only in the first project
-        rollback(params, NAME, None, "worse")
+        rollback(params.model_copy(update={"project": "second"}), NAME, None, "worse")
     assert [period.version for period in history.history(NAME).periods] == [2]
     use_project("")
     with champion.decision_lock(NAME):

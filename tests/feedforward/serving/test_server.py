@@ -22,7 +22,7 @@ from waiting import PATIENCE, until
 from feedforward.config.schema import Params, Serving
 from feedforward.core.errors import FeedforwardError, ParamsError
 from feedforward.serving import server, workers
-from feedforward.tracking import model_versions, registry
+from feedforward.tracking import model_versions, names, registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -84,6 +84,23 @@ def test_serve_is_ready_when_it_prints_its_address_and_stops_on_sigterm(
         assert ask(address).status_code == 200
         libraries = Path(f"/proc/{process.pid}/maps")
         assert not libraries.exists() or "tensorflow" not in libraries.read_text()
+
+
+@pytest.mark.proves("A service keeps serving its project's champions if `project` is edited in params.yaml")
+def test_an_edited_project_takes_effect_only_after_a_restart(
+    small: Params, small_store: "Store", tmp_path: Path
+) -> None:
+    registered.champion(small_store, small)
+    write_params(tmp_path / "params.yaml", values(serving={"refresh": 0.2}))
+    with running() as (_, address):
+        write_params(tmp_path / "params.yaml", values(serving={"refresh": 0.2}, project="other"))
+        assert model_versions.find(NAME) is None
+        with names.fixed(""):
+            registered.champion(small_store, small, 2.0)
+        until(lambda: httpx.get(f"{address}/ready", timeout=PATIENCE).json()["champions"] == {NAME: 2})
+        assert ask(address).json()["version"] == 2
+    with running() as (_, address):
+        assert httpx.get(f"{address}/ready", timeout=PATIENCE).json()["champions"] == {}
 
 
 def test_other_host_names_are_accepted_only_if_allowed(small: Params, small_store: "Store") -> None:

@@ -25,7 +25,7 @@ from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features
 from feedforward.promotion import candidate, evaluation, holdout_split, policy, version_bundles
 from feedforward.promotion.bundle import Servable
-from feedforward.tracking import model_version, model_versions
+from feedforward.tracking import model_version, model_versions, names
 from feedforward.tracking.model_version import Version
 
 NICENESS = 19  # of the lowest priority
@@ -100,7 +100,9 @@ def main() -> None:
     """Compare the window of the dataset named on the command line; params.yaml as JSON is on standard input."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    compare(Params.model_validate_json(sys.stdin.read()), sys.argv[1])
+    params = Params.model_validate_json(sys.stdin.read())
+    with names.fixed(params.project):
+        compare(params, sys.argv[1])
 
 
 if __name__ == "__main__":

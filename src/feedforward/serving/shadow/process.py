@@ -24,7 +24,7 @@ from feedforward.serving import prediction, schemas
 from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
-from feedforward.tracking import model_version, model_versions
+from feedforward.tracking import model_version, model_versions, names
 
 SHARE = 0.03  # of one core's time, at most, for comparing answers
 REQUESTS_PER_BURST = 8  # requests between pauses; right after a pause, a request takes up to twice as long
@@ -127,12 +127,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the service, which closes the socket
     _lower_priority()
     with socket.socket(fileno=os.dup(0)) as connection, os.fdopen(os.dup(0), "rb", READ_BYTES) as stream:
-        comparer = Comparer(Params.model_validate_json(stream.readline()))
+        params = Params.model_validate_json(stream.readline())
+        comparer = Comparer(params)
         stopped = threading.Event()
         reporting = threading.Thread(target=_report, args=(comparer, connection, stopped), daemon=True)
         reporting.start()
         try:
-            _compare_all(stream, comparer)
+            with names.fixed(params.project):
+                _compare_all(stream, comparer)
         finally:
             stopped.set()
             reporting.join(FLUSH_INTERVAL)
