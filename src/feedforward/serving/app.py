@@ -42,8 +42,11 @@ class Service:
         self.handlers.close()
 
 
-def create(params: Params, hosts: frozenset[str]) -> Service:
-    """Create the service that `params` configures. hosts: names accepted in the Host header, in lower case."""
+def create(params: Params, hosts: frozenset[str], connections: int = Limits.connections) -> Service:
+    """Create the service that `params` configures.
+
+    hosts: names accepted in the Host header, in lower case. connections: the limit on connections.
+    """
     handlers = Handlers(params)
     inner = FastAPI(
         title="feedforward",
@@ -60,7 +63,7 @@ def create(params: Params, hosts: frozenset[str]) -> Service:
     _add_page_routes(inner, handlers)
     _add_feedback_routes(inner, handlers)
     post_handlers = {"predict": handlers.predict, "incoming": handlers.correct, "feedback": handlers.feedback.decide}
-    limits = Limits(params.serving.max_body_bytes)
+    limits = Limits(params.serving.max_body_bytes, connections=connections)
     return Service(Middleware(inner, post_handlers, hosts, handlers.metrics), handlers, limits)
 
 

@@ -52,7 +52,7 @@ def run(
         log.warning(
             "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
         )
-    _raise_file_limit()
+    connections = _connections()
     with contextlib.ExitStack() as stack:
         stack.enter_context(names.fixed(params.project))
         listening = stack.enter_context(bind(host, port if port is not None else params.serving.port))
@@ -63,7 +63,7 @@ def run(
             print(address, flush=True)
 
         def work(listening: socket.socket, ready: Callable[[], None], parent_end: int | None = None) -> None:
-            asyncio.run(_run(create(params, hosts), listening, ready, parent_end))
+            asyncio.run(_run(create(params, hosts, connections), listening, ready, parent_end))
 
         if worker_count == 1:
             work(listening, announce)
@@ -170,10 +170,14 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
     return listening
 
 
-def _raise_file_limit() -> None:
-    """Allow twice as many open files as connections, if the system permits it."""
+def _connections() -> int:
+    """The limit on connections: half of the limit on open files, which is raised as far as permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * Limits.connections
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    files = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    if files < needed:
+        reason = f"this process may open only {files} files; `ulimit -Hn` in the shell sets the limit"
+        log.warning("at most %d connections instead of %d, because %s", files // 2, Limits.connections, reason)
+    return files // 2

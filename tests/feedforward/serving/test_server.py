@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,9 +56,13 @@ def test_a_port_in_use_is_reported() -> None:
 
 
 @contextlib.contextmanager
-def running(*options: str, **environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """Run `feedforward serve`; yield the process and the address that it prints; finally stop it with SIGTERM."""
-    command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", *options]
+def running(*options: str, before: str = ":", **environment: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run `feedforward serve`; yield the process and the address that it prints; finally stop it with SIGTERM.
+
+    before: a shell command that runs first.
+    """
+    serve = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", *options]
+    command = ["bash", "-c", f'{before}; exec "$@"', "bash", *serve]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
     )
@@ -115,6 +120,21 @@ def test_other_host_names_are_accepted_only_if_allowed(small: Params, small_stor
         ):
             assert ask(local, host=host).status_code == status, host
         assert ask(local, host="models.example", origin="http://evil.example").status_code == 403
+
+
+@pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
+def test_unfinished_requests_do_not_exhaust_the_open_files(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    with running(before="ulimit -n 256") as (process, address), contextlib.ExitStack() as stack:
+        endpoint = ("127.0.0.1", int(address.rpartition(":")[2]))
+        process.send_signal(signal.SIGSTOP)  # so that it finds all of them at once
+        for _ in range(300):
+            client = stack.enter_context(socket.create_connection(endpoint, timeout=PATIENCE))
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        process.send_signal(signal.SIGCONT)
+        assert ask(address).status_code == 200
+        assert len(psutil.Process(process.pid).net_connections()) <= 129
+        assert "at most 128 connections instead of 800" in process.stderr.readline()
 
 
 def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(

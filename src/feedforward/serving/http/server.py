@@ -26,6 +26,7 @@ from feedforward.serving.http.requests import (
 from feedforward.serving.problems import JSON, RETRY, SECURITY_HEADERS, ErrorResponse
 
 TICK = 0.25  # s between checks of the deadlines
+QUEUE = 1024  # connections that the kernel holds until they are accepted
 SLICE = 2**14  # bytes parsed at a time; pipelined requests stay unparsed until earlier ones are answered
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 UNREAD = ErrorResponse(
@@ -51,7 +52,10 @@ class Server:
         self.date = formatdate(usegmt=True).encode()
         self._tick_task = asyncio.create_task(self._tick())
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=1024)
+        # asyncio accepts `backlog` connections in a row, several times before `admit` closes others in their favor
+        at_once = max(1, self.limits.connections // 8)
+        self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=at_once)
+        listening.listen(QUEUE)
 
     async def stop(self, grace: float) -> None:
         """Stop accepting connections, finish requests in progress for at most `grace` seconds, then close."""
