@@ -28,6 +28,7 @@ def test_notebook_is_stored_without_outputs_and_has_short_cells(path: Path) -> N
 @pytest.mark.slow
 def test_lecture_notebook_runs_on_the_demo_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDFORWARD_LECTURE", "demo")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # otherwise, ipykernel does not show what native code writes
     notebook = nbformat.read(NOTEBOOKS / "lecture.ipynb", nbformat.NO_CONVERT)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

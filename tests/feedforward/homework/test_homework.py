@@ -16,10 +16,10 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config import schema
 
 NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "homework.ipynb"
-IMPORT = 'os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")\nimport keras\n'
 SOLUTIONS = {
-    "build": IMPORT
-    + """
+    "build": """
+keras = ff.keras
+
 def build(columns, hidden, outputs, activation, last):
     layers = [keras.Input((columns,))]
     layers += [keras.layers.Dense(units, activation=activation) for units in hidden]
@@ -71,7 +71,8 @@ MISTAKES = {
 
 
 @pytest.mark.slow
-def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -> None:
+def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # otherwise, ipykernel does not show what native code writes
     notebook = nbformat.read(NOTEBOOK, nbformat.NO_CONVERT)
     checks = [cell for cell in notebook.cells if cell.source.startswith("ff.homework.check_")]
     gaps = [cell for cell in notebook.cells if cell.cell_type == "code" and "..." in cell.source]
@@ -81,6 +82,7 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
     for mistake, check in zip(MISTAKES.values(), checks, strict=True):
         notebook.cells += [nbformat.v4.new_code_cell(source) for source in (mistake, check.source)]
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    assert not [output.text for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output]
     outputs = [output for cell in notebook.cells if "ff.homework.check_" in cell.source for output in cell.outputs]
     texts = [output["data"]["text/plain"] for output in outputs if "data" in output]
     assert [text[0] for text in texts] == ["✓"] * 5 + ["✗"] * 5, texts
