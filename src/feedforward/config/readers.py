@@ -108,7 +108,7 @@ class Expectations(Strict):
     target: Span[float] | None = None  # values of a regression target, as used in training
     nonzero_features: Span[Count]  # number of non-zero features per sample
     value: Span[float]  # feature values
-    raw_length: Span[Count]  # size of a raw sample, in bytes
+    raw_length: Span[Count]  # size of a raw sample, in bytes; of an image: its number of pixels after scaling
     empty: Count = 0  # maximum number of samples whose features are all zero
     duplicates: Count  # maximum number of samples, per split, that repeat an earlier sample
     overlap: Count  # maximum number of distinct raw samples that occur in both splits

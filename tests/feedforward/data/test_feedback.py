@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import own_data
+import own_tables
+import pyarrow.parquet as pq
 import pytest
 from prepared_data import file_digests, images, prepare, put_images, put_texts, reviews, store_correction
 
-from feedforward.config.schema import Dataset
+from feedforward.config.schema import Dataset, Retraining
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
-from feedforward.data import feedback, preparation, validation_split
+from feedforward.data import drift, feedback, preparation, validation_split
+from feedforward.data.readers import encoders
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
+from feedforward.retraining import policy
 
 
 def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -> None:
@@ -131,6 +136,30 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     assert len(train) == 31
     assert train.features[0].tolist() == pixels.tolist()
     assert train.labels[0] == 7
+
+
+@pytest.mark.proves("Users' images are recognized in the data and cause no drift, also if the data are image files")
+def test_images_of_class_folders_are_compared_as_the_network_receives_them(
+    tmp_path: Path, prepare: own_tables.Prepare
+) -> None:
+    source = own_data.picture_folder(tmp_path / "digits")
+    _, dataset = prepare(source)
+    encoder = encoders.of_dataset(dataset.reader, paths.vectorized("own"))
+    for number in range(10):
+        [image] = source.glob(f"*/{number:04}.png")
+        pixels = encoder.check(image.read_bytes(), "sample")
+        store_correction("own", dataset.labels[0], pixels=pixels)
+        store_correction("own", dataset.labels[0], pixels=np.maximum(pixels, 1))
+    intake = feedback.examine("own", dataset)
+    assert intake.refused == {"already in the data": 10}
+    assert len(intake.new) == 10
+    comparison = policy._compare("own", dataset, intake.new, Retraining())
+    [length] = [distance for distance in comparison.distances.others if distance.name == drift.LENGTH]
+    assert length.value == 0
+    assert feedback.take("own", dataset, collect=True) == 10
+    preparation.vectorize("own", dataset, collect=True)
+    lengths = pq.read_table(paths.vectorized("own") / "profile.parquet", columns=["raw_length"])["raw_length"]
+    assert set(lengths.to_pylist()) == {encoder.columns}
 
 
 def test_collected_images_of_a_former_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,5 @@
 """Reader for grayscale images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ import numpy.typing as npt
 from feedforward.config.schema import IdxPair, IdxReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
-from feedforward.data.readers.reading import Part, Reading, check_rows, order
-from feedforward.data.splits import Split
+from feedforward.data.readers.reading import Part, Reading, check_rows, image_part, order
 
 UNSIGNED_BYTE = 8  # the idx code of the only element type that is read
 OTHER_TYPES = {9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
@@ -134,10 +132,7 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
     if config.classes is not None:
         labels = _renumber(labels, config.classes, files[pair.labels])
     rows = order(len(labels), config.shuffle_seed if name == "train" else None)
-    pixels = images.reshape(len(images), -1)[rows]
-    digests = np.frombuffer(b"".join(hashlib.sha256(row.data).digest() for row in pixels), np.uint8)
-    lengths = np.full(len(pixels), pixels.shape[1], np.int64)
-    return Part(name, Split(pixels, labels[rows]), lengths, digests.reshape(-1, 32))
+    return image_part(name, images.reshape(len(images), -1)[rows], labels[rows])
 
 
 def _renumber(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:

@@ -17,10 +17,10 @@ from feedforward.data.readers.reading import (
     check_rows,
     content_digests,
     draw_test_split,
+    image_part,
     label_of_path,
     order,
 )
-from feedforward.data.splits import Split
 
 Picture = tuple[str, bytes, int]  # name, content, label
 
@@ -90,5 +90,4 @@ def _pixels(picture: Picture, config: ImageReader, dataset: str) -> npt.NDArray[
 def _part(name: Literal["train", "test"], pictures: Sequence[Picture], config: ImageReader, dataset: str) -> Part:
     pixels = np.stack([_pixels(picture, config, dataset) for picture in pictures])
     labels = np.array([label for _, _, label in pictures], np.min_scalar_type(len(config.classes) - 1))
-    lengths = np.array([len(content) for _, content, _ in pictures], np.int64)
-    return Part(name, Split(pixels, labels), lengths, content_digests(content for _, content, _ in pictures))
+    return image_part(name, pixels, labels)

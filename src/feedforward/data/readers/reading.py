@@ -116,6 +116,15 @@ def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
+def image_part(name: Literal["train", "test"], pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic]) -> Part:
+    """A split of images. pixels: shape (images, pixels).
+
+    The raw bytes of an image are its pixels as the network receives them: so are those of images that users submit.
+    """
+    lengths = np.full(len(pixels), pixels.shape[1], np.int64)
+    return Part(name, Split(pixels, labels), lengths, content_digests(row.tobytes() for row in pixels))
+
+
 def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
     """The class number of a file below `folder`/CLASS, -1 for others. An empty `folder` is the archive's top level."""
     prefix = f"{folder}/" if folder else ""
