@@ -51,6 +51,11 @@ def tracking_uri() -> str:
             f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {redact(uri)};"
             " unset it to use mlruns/mlflow.db"
         )
+    if uri.startswith(SQLITE) and UNUSABLE.search(uri):
+        raise TrackingError(
+            "MLFLOW_TRACKING_URI: an SQLite address must have no options (?), and no percent sign followed by two"
+            f" hexadecimal digits, got {redact(uri)}; name only the file, or rename it"
+        )
     return uri
 
 

@@ -23,7 +23,7 @@ from tracked_runs import (
 
 from feedforward import tracking
 from feedforward.core.errors import TrackingError
-from feedforward.tracking import database, mlflow_tables
+from feedforward.tracking import database, mlflow_tables, model_versions
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -98,6 +98,17 @@ def test_an_invalid_tracking_address_is_reported_in_one_line(
     message = f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {address};"
     with pytest.raises(TrackingError, match=re.escape(message)):
         tracking.open_store()
+
+
+@pytest.mark.proves("The commands never disagree about which SQLite file an address names")
+@pytest.mark.parametrize("file", ["mlflow.db?timeout=60", "ml%66low.db"])
+def test_an_sqlite_address_with_options_or_escapes_is_refused_everywhere(
+    store: "Store", monkeypatch: pytest.MonkeyPatch, workspace: Path, file: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/mlruns/{file}")
+    for use in (tracking.open_store, lambda: model_versions.find("words")):
+        with pytest.raises(TrackingError, match=r"^MLFLOW_TRACKING_URI: an SQLite address must have no options"):
+            use()
 
 
 def test_a_database_without_an_installed_driver_is_reported_in_one_line(
