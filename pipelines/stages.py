@@ -11,7 +11,7 @@ from feedforward.core import paths, processes
 from feedforward.core.errors import ValidationFailed, run_reporting_errors
 from feedforward.data import preparation
 from feedforward.experiments import runner
-from pipelines import dask_text, environment, interruption, locks, prefect_server, stage_inputs
+from pipelines import dask_text, dvc_links, environment, interruption, locks, prefect_server, stage_inputs
 
 
 def fetch(params: Params, name: str) -> None:
@@ -92,6 +92,7 @@ def main(stage: str, argument: str = "") -> int:
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
+            dvc_links.check(paths.root())  # again, because `dvc repro` may have been run directly
             remove_leftovers(load_params())
             inputs = stage_inputs.unchanged(stage, argument)
         with inputs, processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):

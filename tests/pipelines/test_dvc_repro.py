@@ -159,6 +159,22 @@ def test_a_folder_of_outputs_on_another_disk_is_refused_before_any_work(
     assert not (root / "done").exists()
 
 
+@pytest.mark.slow
+def test_dvc_runs_no_stage_whose_outputs_are_on_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = workspaces.create(tmp_path / "checkout", monkeypatch)
+    (tmp_path / "disk").mkdir()
+    (root / "data").symlink_to(tmp_path / "disk")
+    stage = f"cmd: {sys.executable} -m pipelines.stages train fair\n    outs: [data/trained/fair.json]\n"
+    (root / "dvc.yaml").write_text(f"stages:\n  train:\n    {stage}")
+    git(root, "init", "-q")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode != 0
+    assert f"{root / 'data'}: is a symbolic link, which DVC does not follow; move" in done.stderr
+
+
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
 def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
