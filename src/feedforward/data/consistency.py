@@ -55,8 +55,7 @@ def raw_samples(
         DataError: other files were fetched since the data were vectorized; or see `reading.samples`.
     """
     _require_same_files(raw, manifest)
-    files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
-    return reading.samples(dataset.reader, files, rows)
+    return reading.samples(dataset.reader, download.stored_files(dataset.files, raw), rows)
 
 
 def _require_same_files(raw: Path, manifest: Mapping[str, Any]) -> None:

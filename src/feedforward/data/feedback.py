@@ -93,6 +93,11 @@ def read(name: str) -> list[dict[str, Any]]:
     return entries
 
 
+def usable(name: str, dataset: Dataset) -> list[dict[str, Any]]:
+    """The samples of the snapshot whose label the dataset has; raises as `read` does."""
+    return [entry for entry in read(name) if entry["label"] in dataset.labels]
+
+
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
     """Add new, valid samples to the snapshot, and remove those that are no longer wanted; return the number added.
 

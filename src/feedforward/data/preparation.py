@@ -60,10 +60,9 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
         DataError: the raw files are missing or damaged.
     """
     folder = paths.raw(name)
-    files = {key: folder / download.stored_name(key, file) for key, file in dataset.files.items()}
     fetched = download.recorded(folder)
-    content = read(dataset.reader, files)
-    collected = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
+    content = read(dataset.reader, download.stored_files(dataset.files, folder))
+    collected = feedback.usable(name, dataset) if collect else []
     with atomic_files.writing_folder(paths.vectorized(name), "vectorize") as target:
         digests = {"vocabulary": _save_vocabulary(content.vocabulary, target)}
         for file, data in content.files.items():

@@ -11,15 +11,14 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths, provenance
 from feedforward.core.errors import DataError
-from feedforward.data import consistency
+from feedforward.data import consistency, encoded_again
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers import encoders
-from feedforward.data.splits import Split
+from feedforward.data.splits import Split, Subset
 from feedforward.diff import sides
 from feedforward.diff.predictions import shorten
 from feedforward.diff.sides import Answers, Figure, Model, Side
 from feedforward.models import network_files
-from feedforward.promotion import candidate, champion, version_bundles
+from feedforward.promotion import champion, version_bundles
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.experiment_pages import bounds
@@ -133,8 +132,7 @@ def _features(test: Split, servable: Servable, manifest: Mapping[str, Any], data
         raise DataError(f"predictions of {description.dataset}: the version's labels or task differ from params.yaml")
     if description.data_digest == manifest["data_digest"]:
         return test.features
-    current_encoder = candidate.encoder_of(description.dataset, dataset)
-    return encoders.translate(test.features, current_encoder, servable.encoder)
+    return encoded_again.samples(description.dataset, dataset, "test", Subset(test), servable.encoder).features
 
 
 def _workspace_answers(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:

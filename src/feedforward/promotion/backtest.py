@@ -17,12 +17,11 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, NothingToServe, TrackingError
-from feedforward.data import feedback, feedback_decisions
+from feedforward.data import encoded_again, feedback, feedback_decisions
 from feedforward.data import manifest as manifest_file
-from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.data.splits import Split
 from feedforward.promotion import (
-    candidate,
     compatibility,
     evaluation,
     history,
@@ -32,6 +31,7 @@ from feedforward.promotion import (
     version_bundles,
 )
 from feedforward.promotion.bundle import Servable
+from feedforward.promotion.holdout_split import HoldoutSplit
 from feedforward.promotion.policy import Evidence
 from feedforward.reports import backtest_figure
 from feedforward.tracking import model_versions, settings
@@ -98,6 +98,7 @@ class _LoadedVersion:
     since: str
     served: Servable
     holdout: list[Servable]
+    validation: Split
 
 
 def run(params: Params, name: str, last: int) -> Backtest:
@@ -112,12 +113,12 @@ def run(params: Params, name: str, last: int) -> Backtest:
     champion = model_versions.find(name)
     if champion is None:
         raise NothingToServe(f"{name}: there is no champion to compare with; run `feedforward promote {name}`")
-    encoder = candidate.encoder_of(name, dataset)
+    split = holdout_split.of_today(name, dataset)
     skipped: dict[int, str] = {}
     versions = []
     for number, since in _champions(name, champion.number, last).items():
         try:
-            versions.append(_load(name, dataset, encoder, number, since))
+            versions.append(_load(name, dataset, split, number, since))
         except (DataError, TrackingError) as error:
             if number == champion.number:
                 raise
@@ -125,7 +126,7 @@ def run(params: Params, name: str, last: int) -> Backtest:
     current = next(loaded for loaded in versions if loaded.version.number == champion.number)
     confidence = params.promotion.confidence
     remarks: list[str] = []
-    evidence = {VALIDATION: _validation_evidence(name, dataset, encoder, versions, current, skipped, remarks)}
+    evidence = {VALIDATION: _validation_evidence(name, split, versions, current, skipped, remarks)}
     evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions, current, remarks)
     comparisons = tuple(
         _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
@@ -142,8 +143,8 @@ def _champions(name: str, champion: int, last: int) -> dict[int, str]:
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
 
 
-def _load(name: str, dataset: Dataset, encoder: Encoder, number: int, since: str) -> _LoadedVersion:
-    """Load a version and its networks. encoder: today's.
+def _load(name: str, dataset: Dataset, split: HoldoutSplit, number: int, since: str) -> _LoadedVersion:
+    """Load a version and its networks, and encode the validation samples for them.
 
     Raises:
         DataError: the version was changed, is gone, is not signed, was never evaluated, or does not fit the
@@ -155,9 +156,11 @@ def _load(name: str, dataset: Dataset, encoder: Encoder, number: int, since: str
     served = version_bundles.served(version)
     if problem := compatibility.mismatch(served, dataset):
         raise DataError(f"{version.name}: {problem}")
-    if problem := compatibility.incomparable(served, encoder):
-        raise DataError(f"{version.name}: {problem}")
-    return _LoadedVersion(version, since, served, evaluation.holdout_models(version))
+    try:
+        validation = encoded_again.samples(name, dataset, "train", split.held_out, served.encoder)
+    except DataError as error:
+        raise DataError(f"{version.name}: {error}") from None
+    return _LoadedVersion(version, since, served, evaluation.holdout_models(version), validation)
 
 
 # --- evidence --------------------------------------------------------------------------------
@@ -167,8 +170,7 @@ Measurements = list[tuple[_LoadedVersion, Evidence]]
 
 def _validation_evidence(
     name: str,
-    dataset: Dataset,
-    encoder: Encoder,
+    split: HoldoutSplit,
     versions: Sequence[_LoadedVersion],
     current: _LoadedVersion,
     skipped: dict[int, str],
@@ -178,11 +180,8 @@ def _validation_evidence(
 
     Other versions that cannot be compared are added to `skipped`, and samples that are left out to `remarks`.
     """
-    split, target = holdout_split.of_today(name, dataset), manifest_file.load(name).get("target")
-    description = dataclasses.replace(
-        current.served.description, target=(target["mean"], target["scale"]) if target else None
-    )
-    reference = dataclasses.replace(current.served, encoder=encoder, description=description)
+    target = manifest_file.load(name).get("target")
+    units = (target["mean"], target["scale"]) if target else None
     champion_unseen, total = split.unseen(current.holdout), len(split.held_out)
     if policy.too_few(int(champion_unseen.sum()), total):
         remarks.append(_seen(current, champion_unseen) + "; no version is compared on this split")
@@ -193,7 +192,7 @@ def _validation_evidence(
         try:
             if policy.too_few(int((unseen & champion_unseen).sum()), total):
                 raise DataError(_seen(loaded, unseen & champion_unseen))
-            evidence = evaluation.evidence(loaded.holdout, reference, split.validation, unseen)
+            evidence = evaluation.evidence(loaded.holdout, loaded.validation, units, unseen)
         except DataError as error:
             if loaded is current:
                 raise
@@ -232,7 +231,8 @@ def _feedback_evidence(
         encoder = loaded.served.encoder
         part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
         try:
-            measured.append((loaded, evaluation.evidence([loaded.served], loaded.served, part.split)))
+            evidence = evaluation.evidence([loaded.served], part.split, loaded.served.description.target)
+            measured.append((loaded, evidence))
         except DataError as error:
             remarks.append(f"{loaded.version.name}: cannot be measured on {FEEDBACK} ({error})")
     return measured if any(loaded is current for loaded, _ in measured) else []

@@ -5,10 +5,8 @@ neither compared with challengers nor served.
 """
 
 from feedforward.config.schema import Dataset, TableReader
-from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.row_encoder import RowEncoder
-from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.promotion.bundle import Servable
 
 # What a model takes, by kind of reader; models for other readers take texts
@@ -29,34 +27,17 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
     if served.encoder.sample_kind != sample_kind:
         return f"it takes {served.encoder.sample_kind} samples, params.yaml says {sample_kind}"
     if isinstance(dataset.reader, TableReader):
-        columns, expected = {*_roles(served.encoder)}, {*dataset.reader.numeric, *dataset.reader.categorical}
+        columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:
             return f"it reads the columns {_shorten(columns)}, params.yaml says {_shorten(expected)}"
     return None
 
 
-def incomparable(served: Servable, encoder: Encoder) -> str | None:
-    """Why the model cannot be measured on samples that `encoder` has encoded; None if it can."""
-    if encoders.lacks_pairs(encoder, served.encoder):
-        return "it uses word pairs, which the data no longer contain"
-    if isinstance(encoder, TextEncoder) and encoder.columns < served.encoder.columns:
-        return f"it uses {served.encoder.columns} words, the data contain only {encoder.columns}"
-    roles = _roles(encoder)
-    for name, role in _roles(served.encoder).items():
-        if roles.get(name) != role:
-            return f"it reads the column {name} as {role}, the data do not"
-    own, current = encoders.image_size(served.encoder), encoders.image_size(encoder)
-    if own and current and own != current:
-        return f"it takes images of {own[0]} × {own[1]} pixels, the data have {current[0]} × {current[1]}"
-    return None
-
-
-def _roles(encoder: Encoder) -> dict[str, str]:
-    """Column of a table → `numeric` or `categorical`; empty for other samples."""
+def _columns(encoder: Encoder) -> set[str]:
     if not isinstance(encoder, RowEncoder):
-        return {}
-    numeric = {name: "numeric" for name, _, _ in encoder.measured.numeric}
-    return numeric | {name: "categorical" for name, _ in encoder.measured.categorical}
+        return set()
+    numeric = {name for name, _, _ in encoder.measured.numeric}
+    return numeric | {name for name, _ in encoder.measured.categorical}
 
 
 def _shorten(names: tuple[str, ...] | set[str]) -> str:

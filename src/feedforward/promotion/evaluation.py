@@ -13,7 +13,7 @@ from feedforward.config.schema import Params
 from feedforward.config.tasks import TASKS
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
-from feedforward.data.readers import encoders
+from feedforward.data import encoded_again
 from feedforward.data.splits import Split
 from feedforward.models import metrics
 from feedforward.promotion import (
@@ -120,23 +120,25 @@ def holdout_models(version: Version) -> list[Servable]:
 
 
 def evidence(
-    models: Sequence[Servable], reference: Servable, samples: Split, unseen: npt.NDArray[np.bool_] | None = None
+    models: Sequence[Servable],
+    samples: Split,
+    target: tuple[float, float] | None,
+    unseen: npt.NDArray[np.bool_] | None = None,
 ) -> Evidence:
-    """Measure models with one common encoder on samples that are encoded and scaled as for `reference`.
+    """Measure models with one common encoder on samples that it has encoded.
 
-    unseen: whether each sample is new to the models; None if all are.
+    target: mean and standard deviation with which the labels are standardized; see `bundle.Description`. unseen:
+    whether each sample is new to the models; None if all are.
     """
-    features = encoders.translate(samples.features, reference.encoder, models[0].encoder)
-    split = Split(features, samples.labels)
-    mean, scale = reference.description.target or (0.0, 1.0)
+    mean, scale = target or (0.0, 1.0)
     model_mean, model_scale = models[0].description.target or (0.0, 1.0)
     units = (model_mean - mean) / scale, model_scale / scale
-    results = [evaluation_process.losses_and_correct(model.network, split, units) for model in models]
+    results = [evaluation_process.losses_and_correct(model.network, samples, units) for model in models]
     r2 = None
-    if metrics.is_value(split.labels):
-        new = np.ones(len(split), np.bool_) if unseen is None else unseen
-        predicted = models[0].predict(features)[new, 0]
-        r2 = metrics.r2(np.asarray(split.labels, np.float64)[new] * scale + mean, predicted)
+    if metrics.is_value(samples.labels):
+        new = np.ones(len(samples), np.bool_) if unseen is None else unseen
+        predicted = models[0].predict(samples.features)[new, 0]
+        r2 = metrics.r2(np.asarray(samples.labels, np.float64)[new] * scale + mean, predicted)
     return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2, unseen)
 
 
@@ -144,11 +146,13 @@ def champion_evidence(
     params: Params,
     name: str,
     champion: Version | None,
-    reference: Servable,
+    target: tuple[float, float] | None,
     split: HoldoutSplit,
     skip_comparison: str | None,
 ) -> tuple[Evidence | None, str]:
     """The champion's evidence, or None and the reason, which is empty if there is no champion.
+
+    target: see `evidence`.
 
     Raises:
         EvaluationFailed: the champion is not signed, or can be served but not compared because of its preprocessing
@@ -162,8 +166,6 @@ def champion_evidence(
         served = version_bundles.served(champion)
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
-        if problem := compatibility.incomparable(served, reference.encoder):
-            return None, _skipped(name, champion, problem, "", skip_comparison)
     except signatures.NotSigned as error:  # as after a change of the key, which says nothing about the challenger
         return None, _skipped(name, champion, str(error), again, skip_comparison)
     except DataError as error:
@@ -172,7 +174,11 @@ def champion_evidence(
         models = holdout_models(champion)
     except DataError as error:
         return None, _skipped(name, champion, str(error), again, skip_comparison)
-    return evidence(models, reference, split.validation, split.unseen(models)), ""
+    try:
+        samples = encoded_again.samples(name, params.datasets[name], "train", split.held_out, models[0].encoder)
+    except DataError as error:
+        return None, _skipped(name, champion, str(error), "", skip_comparison)
+    return evidence(models, samples, target, split.unseen(models)), ""
 
 
 def _skipped(name: str, champion: Version, problem: str, remedy: str, skip_comparison: str | None) -> str:

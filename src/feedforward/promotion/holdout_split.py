@@ -65,7 +65,7 @@ class HoldoutSplit:
         return unseen
 
     def _digests(self, samples: Subset) -> ShortDigests:
-        digests = sample_digests.of_training_split(self.dataset, len(samples.split))
+        digests = sample_digests.of_split(self.dataset, "train", len(samples.split))
         return digests if samples.rows is None else digests[samples.rows]
 
 

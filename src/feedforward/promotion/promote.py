@@ -198,14 +198,14 @@ def _decide(
     models = evaluation.holdout_models(version)
     if current_runs.outdated_reason(params, name, run) or not all(map(split.was_trained_on, models)):
         raise EvaluationFailed(f"{version.name}: the data have changed during the evaluation; run the command again")
-    metrics = version.metrics()
+    metrics, target = version.metrics(), models[0].description.target
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
-    evidence = evaluation.evidence(models, models[0], validation)
+    evidence = evaluation.evidence(models, validation, target)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
     champion_evidence, problem = None, _equality(version, champion)
     if not problem:
         champion_evidence, problem = evaluation.champion_evidence(
-            params, name, champion, models[0], split, skip_comparison
+            params, name, champion, target, split, skip_comparison
         )
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)

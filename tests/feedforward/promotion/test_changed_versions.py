@@ -1,6 +1,5 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
-import dataclasses
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -9,15 +8,11 @@ import pytest
 import registered
 from registered import NAME, audit_entries, conclude, find_version, flip_bit
 from shell import Shell
-from small_data import WORDS, values, write_params
+from small_data import values, write_params
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
-from feedforward.data.readers import tokenizer
-from feedforward.data.readers.columns import Columns
-from feedforward.data.readers.row_encoder import RowEncoder
-from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan, runner
 from feedforward.promotion import (
     bundle,
@@ -101,7 +96,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
         find_version(),
-        served,
+        None,
         holdout_split.of_today(NAME, dataset),
         None,
     )
@@ -145,26 +140,15 @@ def test_a_champion_with_words_that_the_data_no_longer_have_is_not_replaced_with
     params: Params, small_store: "Store"
 ) -> None:
     conclude(params, small_store, 3.0)
-    served, split = version_bundles.served(find_version()), holdout_split.of_today(NAME, params.datasets[NAME])
-    fewer = TextEncoder(tokenizer.Vocabulary(registered.ENCODER.vocabulary.words[:9], WORDS - 1))
-    reference = dataclasses.replace(served, encoder=fewer)
-    message = (
-        "it uses 700 words, the data contain only 699: `feedforward promote notes --skip-comparison REASON` replaces it"
-    )
-    with pytest.raises(EvaluationFailed, match=f"notes version 1 cannot be compared: {message}"):
-        evaluation.champion_evidence(params, NAME, find_version(), reference, split, None)
-    evidence, problem = evaluation.champion_evidence(params, NAME, find_version(), reference, split, "less memory")
-    assert evidence is None
-    assert problem.endswith("only 699; replaced without a comparison: less memory")
-
-
-def test_a_model_that_reads_a_column_otherwise_cannot_be_compared() -> None:
-    numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
-    categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
-    served = SimpleNamespace(encoder=numeric)
-    assert compatibility.incomparable(served, numeric) is None  # type: ignore[arg-type]
-    problem = compatibility.incomparable(served, categorical)  # type: ignore[arg-type]
-    assert problem == "it reads the column grade as numeric, the data do not"
+    words = registered.ENCODER.vocabulary.words
+    (paths.vectorized(NAME) / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words[:9]))
+    message = rf"it uses {len(words) - 9} words or word pairs that have no column in the data, and the raw texts cannot"
+    remedy = "`feedforward promote notes --skip-comparison REASON` replaces it without a comparison"
+    with pytest.raises(EvaluationFailed, match=rf"notes version 1 cannot be compared: {message} .*: {remedy}"):
+        conclude(params, small_store, 1.0)
+    assert find_version().number == 1
+    assert conclude(params, small_store, 1.0, skip_comparison="less memory").decision.promoted
+    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: less memory)")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_validation_sample_with_a_duplicate_in_todays_training_samples_counts_
 
 
 def test_a_damaged_profile_is_reported(params: Params) -> None:
-    with pytest.raises(DataError, match=r"must have one row per training sample \(90\), got 89; run `dvc repro"):
+    with pytest.raises(DataError, match=r"must have one row per sample of `train` \(90\), got 89; run `dvc repro"):
         _ = split_of(params, DIGESTS[1:]).training_samples
     with pytest.raises(DataError, match="cannot be read"):
         _ = split_of(params, ["x" * 64] * TRAIN).training_samples

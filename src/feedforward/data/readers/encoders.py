@@ -108,11 +108,30 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None
 
 
-def lacks_pairs(source: Encoder, target: Encoder) -> bool:
-    """Whether the features of the encoder `source` lack word pairs, which the encoder `target` uses."""
-    if not (isinstance(source, TextEncoder) and isinstance(target, TextEncoder)):
-        return False
-    return target.vocabulary.pairs is not None and source.vocabulary.pairs is None
+def lacking(source: Encoder, target: Encoder) -> str | None:
+    """What a model with the encoder `target` needs and features of `source` lack, as a sentence about the model.
+
+    None if `translate` gives exactly the features that `target` would have produced.
+    """
+    if isinstance(source, TextEncoder) and isinstance(target, TextEncoder):
+        missing = len({*target.vocabulary.words} - {*source.vocabulary.words})
+        return f"it uses {missing} words or word pairs that have no column in the data" if missing else None
+    if isinstance(source, RowEncoder) and isinstance(target, RowEncoder):
+        roles = _roles(source)
+        changed = [f"{name} as {role}" for name, role in _roles(target).items() if roles.get(name) != role]
+        return f"it reads the column {changed[0]}, the data do not" if changed else None
+    own, current = image_size(target), image_size(source)
+    if own and current and own != current:
+        return f"it takes images of {own[0]} × {own[1]} pixels, the data have {current[0]} × {current[1]}"
+    if type(source) is not type(target):
+        return "it prepares samples in another way than the data were"
+    return None
+
+
+def _roles(encoder: RowEncoder) -> dict[str, str]:
+    """Column → `numeric` or `categorical`."""
+    numeric = {name: "numeric" for name, _, _ in encoder.measured.numeric}
+    return numeric | {name: "categorical" for name, _ in encoder.measured.categorical}
 
 
 def image_size(encoder: Encoder) -> tuple[int, int] | None:
@@ -124,25 +143,21 @@ def translate(features: Features, source: Encoder, target: Encoder) -> Features:
     """Convert features from the encoder `source` to those that `target` would have produced from the same samples.
 
     Texts: each word moves to its column in the vocabulary of `target`, or counts as dropped if it has none; word pairs
-    without a column there are left out. Words that only the vocabulary of `target` contains stay dropped. Table rows:
-    they are encoded again with the means, deviations and categories of `target`. Images: features are pixels, which
-    stay as they are; both encoders must have the same size.
+    without a column there are left out. Words that only the vocabulary of `target` contains stay dropped, so the result
+    is exact only if `lacking` returns None. Table rows: they are encoded again with the means, deviations and
+    categories of `target`. Images: features are pixels, which stay as they are.
 
     Raises:
-        DataError: the encoders take different kinds of samples, or `target` needs a column that `source` lacks or reads
-            otherwise.
+        DataError: the features of images or rows lack what `target` needs.
     """
     if source == target:
         return features
-    if isinstance(source, RowEncoder) and isinstance(target, RowEncoder) and not isinstance(features, MultiHot):
-        numbers, texts = source.measured.decode(features)
-        has_numbers = numbers.keys() >= {name for name, _, _ in target.measured.numeric}
-        if has_numbers and texts.keys() >= {name for name, _ in target.measured.categorical}:
-            return target.measured.encode(numbers, texts, len(features))
-    if isinstance(source, ImageEncoder) and type(source) is type(target) and image_size(source) == image_size(target):
-        return features
     if not (isinstance(source, TextEncoder) and isinstance(target, TextEncoder) and isinstance(features, MultiHot)):
-        raise DataError("features from different preprocessing cannot be compared; promote a run on the same data")
+        if problem := lacking(source, target):
+            raise DataError(f"features from different preprocessing cannot be compared: {problem}")
+        if isinstance(source, RowEncoder) and isinstance(target, RowEncoder) and not isinstance(features, MultiHot):
+            return target.measured.encode(*source.measured.decode(features), len(features))
+        return features
     column_of = np.full(source.columns, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
     for word, column in source.vocabulary.column_of.items():

@@ -26,6 +26,7 @@ from feedforward.data.readers.reading import (
     order,
 )
 from feedforward.data.readers.table import class_numbers, normalized_classes, warn_unlabeled
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 
 CHUNK = 4096  # rows of a table per chunk
@@ -71,12 +72,27 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     vocabulary = tokenizer.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
-        encode_chunk = functools.partial(encode, vocabulary=vocabulary)
         folder = files[config.file].parent
-        yield assemble("train", processes.map_in_order(encode_chunk, train()), config, folder)
-        yield assemble("test", processes.map_in_order(encode_chunk, test()), config, folder)
+        yield _part("train", train, config, folder, vocabulary)
+        yield _part("test", test, config, folder, vocabulary)
 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
+
+
+def encode_part(
+    config: TextReader, files: Mapping[str, Path], name: Literal["train", "test"], encoder: TextEncoder
+) -> Part:
+    """Read one split as `read` does, but with the vocabulary of `encoder`; raises as `read` does."""
+    train, test = splits(config, files)
+    columns = config.model_copy(update={"num_words": encoder.columns})
+    return _part(name, train if name == "train" else test, columns, files[config.file].parent, encoder.vocabulary)
+
+
+def _part(
+    name: Literal["train", "test"], chunks: Chunks, config: TextReader, folder: Path, vocabulary: tokenizer.Vocabulary
+) -> Part:
+    encode_chunk = functools.partial(encode, vocabulary=vocabulary)
+    return assemble(name, processes.map_in_order(encode_chunk, chunks()), config, folder)
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:

@@ -40,6 +40,11 @@ def stored_name(key: str, file: SourceFile) -> str:
     return file.stored_as(key)
 
 
+def stored_files(files: Mapping[str, SourceFile], folder: Path) -> dict[str, Path]:
+    """The path of each file's verified content in the folder of raw files, by key."""
+    return {key: folder / stored_name(key, file) for key, file in files.items()}
+
+
 def fetch(
     files: Mapping[str, SourceFile],
     folder: Path,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, one_line, run_reporting_errors
-from feedforward.data import drift, request_windows
+from feedforward.data import drift, encoded_again, request_windows
 from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distance
 from feedforward.data.readers import encoders, reading
@@ -65,7 +65,7 @@ def _outputs(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
     """The holdout model's outputs for validation samples that are new to it, and for the requests.
 
-    None if there is no holdout model, or if too few validation samples are new to it.
+    None if there is no holdout model, if too few validation samples are new to it, or if they cannot be encoded for it.
     """
     if not version.is_evaluated:
         return None
@@ -73,9 +73,11 @@ def _outputs(
     unseen = split.unseen([model])
     if policy.too_few(int(unseen.sum()), len(unseen)):
         return None
-    training_encoder = candidate.encoder_of(version.dataset, dataset)
-    samples = split.validation.take(np.flatnonzero(unseen)).features
-    validation = encoders.translate(samples, training_encoder, model.encoder)
+    try:
+        samples = encoded_again.samples(version.dataset, dataset, "train", split.held_out, model.encoder)
+    except DataError:  # without the model's words or pairs, its outputs would differ from those for requests
+        return None
+    validation = samples.take(np.flatnonzero(unseen)).features
     return model.predict(validation), model.predict(encoders.translate(requests, served.encoder, model.encoder))
 
 

@@ -188,8 +188,8 @@ def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: s
     assert isinstance(single, MultiHot)
     np.testing.assert_array_equal(single.indices, batch.indices)
     words_only = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
-    assert encoders.lacks_pairs(words_only, encoder)
-    assert not encoders.lacks_pairs(encoder, words_only)
+    assert encoders.lacking(words_only, encoder) == "it uses 3 words or word pairs that have no column in the data"
+    assert encoders.lacking(encoder, words_only) is None
     np.testing.assert_array_equal(
         encoders.translate(batch, encoder, words_only).indices,  # type: ignore[union-attr]
         words_only.encode([text]).indices,
@@ -223,6 +223,8 @@ def test_features_are_translated_into_another_vocabulary() -> None:
 def test_rows_whose_column_is_read_otherwise_are_not_translated() -> None:
     numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
     categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
+    assert encoders.lacking(numeric, numeric) is None
+    assert encoders.lacking(numeric, categorical) == "it reads the column grade as categorical, the data do not"
     for source, target in ((numeric, categorical), (categorical, numeric)):
         with pytest.raises(DataError, match="features from different preprocessing cannot be compared"):
             encoders.translate(np.zeros((1, source.columns), np.float32), source, target)
