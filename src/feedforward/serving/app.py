@@ -1,5 +1,7 @@
 """The ASGI application: FastAPI's routes and OpenAPI document, wrapped in middleware that answers predictions."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,7 +18,8 @@ from feedforward.serving.http.application import Application
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.problems import FAILED, error_response, problem
+from feedforward.serving.pages import Page
+from feedforward.serving.problems import FAILED, ErrorResponse, error_response, problem
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def create(params: Params, hosts: frozenset[str], connections: int = Limits.conn
     )
     inner.add_exception_handler(HTTPException, _refuse)
     inner.add_exception_handler(FeedforwardError, _explain)
+    inner.add_exception_handler(ErrorResponse, _explain)
     inner.add_exception_handler(Exception, _fail)
     _add_prediction_routes(inner, handlers)
     _add_state_routes(inner, handlers)
@@ -79,9 +83,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _explain(_: Request, error: Exception) -> Response:
-    assert isinstance(error, FeedforwardError)
-    response = error_response(error)
-    return Response(response.body, response.status, media_type="application/json")
+    assert isinstance(error, FeedforwardError | ErrorResponse)
+    response = error if isinstance(error, ErrorResponse) else error_response(error)
+    headers = {name.decode(): value.decode() for name, value in response.headers}
+    return Response(response.body, response.status, headers, media_type="application/json")
 
 
 async def _fail(*_: object) -> Response:
@@ -105,17 +110,17 @@ def _add_prediction_routes(inner: FastAPI, handlers: Handlers) -> None:
 
 def _add_state_routes(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/datasets", **openapi.STATE)
-    def datasets() -> dict[str, Any]:
+    async def datasets() -> dict[str, Any]:
         """List the datasets with their labels, champions and variants."""
-        return pages.datasets(handlers)
+        return await handlers.pages.run(lambda: pages.datasets(handlers))
 
     @inner.get("/health", **openapi.STATE)
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:
         """Report that the process is alive; with a shadow or a canary, also list the challengers."""
         return {"status": "alive", **handlers.challengers.state()}
 
     @inner.get("/ready", **openapi.READY)
-    def ready() -> Response:
+    async def ready() -> Response:
         """Report whether any champion is loaded; list the champions, and the reason for each dataset without one."""
         champions = {name: champion.version.number for name, champion in handlers.models.champions().items()}
         missing = {name: handlers.models.problem(name) for name in handlers.datasets if name not in champions}
@@ -123,32 +128,32 @@ def _add_state_routes(inner: FastAPI, handlers: Handlers) -> None:
         return JSONResponse({**state, "problems": handlers.models.problems}, 200 if champions else 503)
 
     @inner.get("/metrics", **openapi.METRICS)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Return metrics in Prometheus text format."""
-        return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = await handlers.pages.run(handlers.metrics.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_page_routes(inner: FastAPI, handlers: Handlers) -> None:
+    interface = functools.cache(lambda: pages.interface(inner.openapi(), list(handlers.datasets)))
+
     @inner.get("/", include_in_schema=False)
-    def playground() -> HTMLResponse:
+    async def playground() -> HTMLResponse:
         """The playground: a page for trying out predictions in the browser."""
-        page = pages.playground()
-        return HTMLResponse(page.text, headers=page.headers())
+        return await _page(handlers, pages.playground)
 
     @inner.get("/monitoring", include_in_schema=False)
-    def monitoring_page() -> HTMLResponse:
+    async def monitoring_page() -> HTMLResponse:
         """The monitoring page: the shadow's comparisons and request drift."""
-        page = pages.monitoring(monitoring.values(handlers))
-        return HTMLResponse(page.text, headers=page.headers())
+        return await _page(handlers, lambda: pages.monitoring(monitoring.values(handlers)))
 
     @inner.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
+    async def docs() -> HTMLResponse:
         """The documentation of the HTTP interface."""
-        page = pages.interface(inner.openapi(), list(handlers.datasets))
-        return HTMLResponse(page.text, headers=page.headers())
+        return await _page(handlers, interface)
 
     @inner.get("/favicon.ico", include_in_schema=False)
-    def favicon() -> Response:
+    async def favicon() -> Response:
         """An empty response (204), because the service has no icon."""
         return Response(status_code=204)
 
@@ -157,10 +162,10 @@ def _add_feedback_routes(inner: FastAPI, handlers: Handlers) -> None:
     """Routes of the feedback page; the middleware answers its POST requests and refuses clients on other machines."""
 
     @inner.get("/feedback", include_in_schema=False)
-    def feedback() -> HTMLResponse:
+    async def feedback() -> HTMLResponse:
         """The review page, on which people on this machine accept or reject user-submitted samples."""
-        page = pages.feedback({name: dataset.title for name, dataset in handlers.datasets.items()})
-        return HTMLResponse(page.text, headers=page.headers())
+        titles = {name: dataset.title for name, dataset in handlers.datasets.items()}
+        return await _page(handlers, lambda: pages.feedback(titles))
 
     @inner.get("/feedback/{dataset}", include_in_schema=False)
     async def list_samples(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
@@ -171,6 +176,14 @@ def _add_feedback_routes(inner: FastAPI, handlers: Handlers) -> None:
     async def decide(dataset: str, request: Request) -> Response:
         """Accept or reject samples by ID: `{"accept": […], "reject": […], "reason": ""}`."""
         return _json(await handlers.feedback.decide(dataset, _media_type(request), await read_body(request.receive)))
+
+
+async def _page(handlers: Handlers, make: Callable[[], Page]) -> HTMLResponse:
+    def response() -> HTMLResponse:
+        page = make()
+        return HTMLResponse(page.text, headers=page.headers)
+
+    return await handlers.pages.run(response)
 
 
 def _json(body: bytes) -> Response:

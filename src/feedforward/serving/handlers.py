@@ -40,6 +40,7 @@ class Handlers:
         max_bytes = self.settings.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, max_bytes) for name, dataset in self.datasets.items()}
         self.feedback = FeedbackPage(self.datasets)
+        self.pages = WorkQueue(1, "pages")
         self._light_queue = WorkQueue(2, "light")
         self._heavy_queue = WorkQueue(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
@@ -55,6 +56,7 @@ class Handlers:
         self.challengers.stop()
         self.drift.stop()
         self.feedback.close()
+        self.pages.close()
         self._light_queue.close()
         self._heavy_queue.close()
 

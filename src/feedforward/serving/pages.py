@@ -22,6 +22,7 @@ class Page:
 
     text: str
 
+    @functools.cached_property
     def headers(self) -> dict[str, str]:
         """A content security policy: only the page's own scripts, styles and images, and requests to this service."""
         scripts, styles = (" ".join(digests(self.text, tag)) or "'none'" for tag in ("script", "style"))
@@ -64,6 +65,7 @@ def offline_playground(**values: Any) -> str:
     return html_page.with_policy(_environment().get_template("playground_file.html").render(values))
 
 
+@functools.cache
 def _environment() -> Environment:
     loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # has page.html
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -4,11 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from feedforward.serving.problems import RETRY, ErrorResponse
 
 WAITING = 32  # requests per queue that wait for a thread, up to a second or two each
-FULL = "the service is processing as many large requests as it can; try again in a moment"
+FULL = "the service is processing as many such requests as it can; try again in a moment"
+
+Result = TypeVar("Result")
 
 
 class WorkQueue:
@@ -21,14 +24,14 @@ class WorkQueue:
         self._name = name
         self._free_threads = asyncio.Semaphore(threads)
         self._waiting = 0
-        self._running: set[asyncio.Future[bytes]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     def close(self) -> None:
         """Cancel the requests whose work is in progress. Must be called on the event loop."""
         for future in self._running:
             future.cancel()
 
-    async def run(self, work: Callable[[], bytes]) -> bytes:
+    async def run(self, work: Callable[[], Result]) -> Result:
         """Return the result of `work`, once a thread is free. Must be called on the event loop.
 
         Raises:
@@ -46,7 +49,7 @@ class WorkQueue:
         finally:
             self._free_threads.release()
 
-    async def _run(self, work: Callable[[], bytes]) -> bytes:
+    async def _run(self, work: Callable[[], Result]) -> Result:
         """Run `work` now. If it is cancelled, wait for the thread, which still occupies its place and the body."""
         future = self._start(work)
         self._running.add(future)
@@ -59,8 +62,8 @@ class WorkQueue:
                 future.exception()  # otherwise, asyncio would log that nobody has looked at it
             raise
 
-    def _start(self, work: Callable[[], bytes]) -> asyncio.Future[bytes]:
-        job: Future[bytes] = Future()
+    def _start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
+        job: Future[Result] = Future()
         job.set_running_or_notify_cancel()  # from now on, only its result ends it
 
         def run() -> None:

@@ -1,5 +1,6 @@
 """The HTTP server over raw sockets: limits, deadlines, and conformance with HTTP."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -14,6 +15,7 @@ from registered import NAME
 from waiting import PATIENCE
 
 from feedforward.config.schema import Params
+from feedforward.serving import work_queue
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -217,6 +219,31 @@ def test_a_body_with_a_million_invalid_values_gives_one_error(
     answer = default_service.client.post(f"/predict/{dataset}", content=body, headers=headers)
     assert answer.status_code == 422
     assert len(answer.content) < 500
+
+
+@pytest.mark.proves(
+    "Health checks and short requests do not wait for pages, and a flood of requests for pages is refused"
+)
+def test_health_checks_do_not_wait_for_pages(default_service: LiveService) -> None:
+    release, handlers = threading.Event(), default_service.service.handlers
+    get = default_service.client.get
+    waiting = [
+        asyncio.run_coroutine_threadsafe(queue.run(lambda: release.wait(PATIENCE)), default_service.loop)
+        for queue in (handlers.pages, handlers.feedback._queue)
+        for _ in range(1 + work_queue.WAITING)
+    ]
+    paths = ("/", "/docs", "/monitoring", "/metrics", "/datasets", "/feedback", f"/feedback/{NAME}")
+    try:
+        for path in paths:
+            answer = get(path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), path
+            assert "try again in a moment" in answer.json()["error"]
+        assert [get(path).status_code for path in ("/health", "/ready")] == [200, 200]
+        assert default_service.ask(GLAD).status_code == 200
+    finally:
+        release.set()
+    assert all(future.result(PATIENCE) for future in waiting)
+    assert [get(path).status_code for path in paths[:-1]] == [200] * 6
 
 
 @pytest.mark.proves("Short requests are answered while a request with a thousand explanations runs")
