@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from feedforward.config import file_values
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import Busy, FeedforwardError
@@ -47,19 +48,20 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     """
     environment.apply()
     prefect_logs.keep_short()
-    params = load_params()
+    params: Params | None = None
     try:
+        params = load_params()
         with locks.job("retraining"):
             return _retrain(params, force, device)
     except Busy as error:
         policy.record("skipped", None, problem=str(error))
-        _notify(params, f"skipped: {error}")
+        _notify(_block(params), f"skipped: {error}")
         return Completed(name="Skipped", message=str(error))
     except Exception as error:
         # The state goes to Prefect's database, and a library's message may contain an address with a password.
         problem = redact(str(error) or type(error).__name__)
         policy.record("failed", None, problem=problem)
-        _notify(params, f"failed: {problem}")
+        _notify(_block(params), f"failed: {problem}")
         if not isinstance(error, FeedforwardError | OSError):
             get_run_logger().exception("unexpected error")
         return Failed(message=problem)
@@ -90,7 +92,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     outcome = "failed" if problems else "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
     text = _summary(decision, outcomes)
-    _notify(params, f"{text}; {page.relative_to(paths.root())}")
+    _notify(params.retraining.notify, f"{text}; {page.relative_to(paths.root())}")
     return Failed(message="; ".join(problems)) if problems else Completed(name=outcome.capitalize(), message=text)
 
 
@@ -129,7 +131,8 @@ def find_changes() -> list[str]:
         FeedforwardError: `dvc status` failed.
     """
     dvc_repro.work_without_git(paths.root())
-    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    # only the stages of this file: DVC also tracks files of the user's own, which no training brings up to date
+    command = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
     result = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     if result.returncode:
         lines = (result.stderr or result.stdout).strip().splitlines()
@@ -197,13 +200,23 @@ def promote(params: Params, name: str) -> str:
         return str(error)
 
 
-def _notify(params: Params, text: str) -> None:
-    """Write to the log, and send to the notification block that params.yaml names; a failure to send is a warning."""
+def _block(params: Params | None) -> str | None:
+    """The notification block that params.yaml names; None: the file is invalid, so only this key is read."""
+    if params is not None:
+        return params.retraining.notify
+    try:
+        return str(file_values.read_cached(paths.params())["retraining"]["notify"] or "") or None
+    except (FeedforwardError, OSError, KeyError, TypeError):
+        return None
+
+
+def _notify(notification_block: str | None, text: str) -> None:
+    """Write to the log, and send to the notification block, if any; a failure to send is a warning."""
     text = redact(text)
     get_run_logger().info(text)
-    if params.retraining.notify:
+    if notification_block:
         try:
-            block: Any = Block.load(params.retraining.notify)
+            block: Any = Block.load(notification_block)
             block.notify(text, subject="feedforward: retraining")
         except Exception as error:
-            get_run_logger().warning("%s: the message was not sent: %s", params.retraining.notify, redact(str(error)))
+            get_run_logger().warning("%s: the message was not sent: %s", notification_block, redact(str(error)))

@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dvc_projects
 import pytest
 import small_data
 import workspaces
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from feedforward.core import append_only_log, paths
-from feedforward.core.errors import TrackingError
+from feedforward.core.errors import ParamsError, TrackingError
 from feedforward.promotion import promote as gate
-from pipelines import gpu_slots, retraining_flow
+from pipelines import gpu_slots, operations, retraining_flow
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +51,38 @@ def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_a
     assert entry["outcome"] == "failed"
     assert entry["gate"]["notes"] == "notes 1: refused: it is worse than chance"
     assert "c4n4ry" not in str(read_log())
+
+
+@pytest.mark.proves("A scheduled retraining with an invalid params.yaml is recorded, and a message is sent")
+def test_a_mistake_in_params_yaml_is_recorded_and_sent(
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str | None, str]] = []
+    monkeypatch.setattr(retraining_flow, "_notify", lambda block, text: sent.append((block, text)))
+    small_data.write_params(paths.params(), small_data.values(seeds=0, retraining={"notify": "webhook/team"}))
+    state = retraining_flow.retrain(return_state=True)
+    problem = "params.yaml: seeds: must be at least 1, got 0"
+    assert (state.is_failed(), state.message) == (True, problem)
+    assert (read_log()[-1]["outcome"], read_log()[-1]["problem"]) == ("failed", problem)
+    assert sent == [("webhook/team", f"failed: {problem}")]
+    paths.params().write_text("- no mapping\n")
+    assert retraining_flow.retrain(return_state=True).is_failed()
+    assert sent[-1][0] is None
+    with pytest.raises(ParamsError):  # the command ends with exit code 2
+        operations.retrain(False, "cpu")
+
+
+@pytest.mark.proves("A file of the user's own that DVC tracks is no reason to train again and again")
+def test_only_stages_are_a_reason_to_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspaces.enter(small_data.write_workspace(tmp_path), monkeypatch)
+    (tmp_path / "reports" / "comparison").mkdir(parents=True)
+    dvc_projects.finish(tmp_path)
+    (tmp_path / "own.csv").write_text("1\n")
+    dvc_projects.dvc(tmp_path, "add", "-q", "own.csv")
+    (tmp_path / "own.csv").write_text("2\n")
+    assert retraining_flow.find_changes.fn() == []
+    (tmp_path / "code" / "compare.py").write_text("rate = 2\n")
+    assert retraining_flow.find_changes.fn() == ["data changed: code"]
 
 
 def test_message_of_a_failed_flow_is_one_line_without_secrets(
