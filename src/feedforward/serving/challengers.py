@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feedforward.config.schema import Dataset, Params
@@ -57,10 +57,17 @@ class Challengers:
         challenger = self.models.find(champion.version.dataset) if self.enabled else None
         return None if challenger is None or challenger.version.number == champion.version.number else challenger
 
+    def selected(self, champion: LoadedVersion, samples: Sequence[Any]) -> LoadedVersion | None:
+        """The challenger that answers a request with these samples; None if it is not in the canary's share."""
+        challenger = self.of(champion) if self.settings.canary else None
+        if challenger is None or not canary.selects(samples, challenger.version.name, self.settings.canary):
+            return None
+        return challenger
+
     def answer(self, champion: LoadedVersion, question: Question) -> bytes | None:
         """The challenger's answer; None if the request is not in the canary's share, or if the challenger fails."""
-        challenger = self.of(champion) if self.settings.canary else None
-        if challenger is None or not canary.selects(question.samples, challenger.version.name, self.settings.canary):
+        challenger = self.selected(champion, question.samples)
+        if challenger is None:
             return None
         began, dataset = time.perf_counter(), champion.version.dataset
         try:

@@ -114,7 +114,9 @@ class Handlers:
     def _correct(self, champion: LoadedVersion, name: str, kind: str, body: bytes) -> bytes:
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
-        stored = schemas.store(champion, schemas.parse(Correction, body), self._logs[name], self.settings)
+        correction = schemas.parse(Correction, body)
+        answering = self.challengers.selected(champion, [correction.sample]) or champion  # whose answer the user saw
+        stored = schemas.store(answering, correction, self._logs[name], self.settings)
         if stored:
             self.metrics.count_feedback(name)
         return schemas.as_json({"stored": stored})

@@ -10,7 +10,7 @@ from registered import NAME
 from waiting import until
 
 from feedforward.config.schema import Params, Promotion, Serving, ShadowRule
-from feedforward.core import paths
+from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError
 from feedforward.promotion import audit_log, promote, shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
@@ -163,6 +163,21 @@ def _question():
     from feedforward.serving.schemas import parse_question
 
     return parse_question(json.dumps({"samples": [GLAD]}).encode(), 5)
+
+
+@pytest.mark.slow
+@pytest.mark.proves(
+    "A corrected sample is stored with the answer and the version that the user saw, also with a canary"
+)
+def test_correction_of_a_challengers_answer_names_the_challenger(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0)
+    challenger(small_store, small, -1.0)
+    with serving(small, SERVING.model_copy(update={"canary": 1.0})) as service:
+        seen = until(lambda: (answer := service.ask(GLAD).json()).get("canary") and answer)
+        correction = {"sample": GLAD, "label": "glad"}
+        assert service.client.post(f"/incoming/{NAME}", json=correction).json() == {"stored": True}
+    [entry] = append_only_log.read(paths.incoming(NAME))
+    assert (entry["version"], entry["answer"]) == (seen["version"], seen["predictions"][0]["label"]) == (2, "sad")
 
 
 def test_canary_share_is_that_of_params_and_each_challenger_gets_different_requests() -> None:
