@@ -5,6 +5,8 @@ none is added to the snapshot, DVC and the fingerprints show which work is done,
 and a run on which the gate has not decided is a reason to continue. Every outcome is recorded.
 """
 
+import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -28,7 +30,16 @@ from feedforward.experiments import runner
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
 from feedforward.retraining.policy import Decision, Observations
-from pipelines import dvc_repro, environment, gpu_slots, locks, prefect_logs, retraining_summary, run_artifacts
+from pipelines import (
+    dvc_repro,
+    environment,
+    gpu_slots,
+    locks,
+    log_notification,  # noqa: F401  so that Prefect can load blocks of this type
+    prefect_logs,
+    retraining_summary,
+    run_artifacts,
+)
 from pipelines.gpu_slots import Device
 
 NAMES_SHOWN = 3  # per kind of change
@@ -217,6 +228,8 @@ def _notify(notification_block: str | None, text: str) -> None:
     if notification_block:
         try:
             block: Any = Block.load(notification_block)
-            block.notify(text, subject="feedforward: retraining")
+            sent = block.notify(text, subject="feedforward: retraining")
+            if inspect.iscoroutine(sent):  # of a block without a synchronous interface, such as LogNotification
+                asyncio.run(sent)
         except Exception as error:
             get_run_logger().warning("%s: the message was not sent: %s", notification_block, redact(str(error)))

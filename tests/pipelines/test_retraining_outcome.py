@@ -14,6 +14,7 @@ from feedforward.core import append_only_log, paths
 from feedforward.core.errors import ParamsError, TrackingError
 from feedforward.promotion import promote as gate
 from pipelines import gpu_slots, operations, retraining_flow
+from pipelines.log_notification import LogNotification
 
 pytestmark = pytest.mark.slow
 
@@ -54,20 +55,18 @@ def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_a
 
 
 @pytest.mark.proves("A scheduled retraining with an invalid params.yaml is recorded, and a message is sent")
-def test_a_mistake_in_params_yaml_is_recorded_and_sent(
-    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[str | None, str]] = []
-    monkeypatch.setattr(retraining_flow, "_notify", lambda block, text: sent.append((block, text)))
-    small_data.write_params(paths.params(), small_data.values(seeds=0, retraining={"notify": "webhook/team"}))
+def test_a_mistake_in_params_yaml_is_recorded_and_sent(read_log: Callable[[], list[dict[str, Any]]]) -> None:
+    LogNotification().save("team", overwrite=True)
+    small_data.write_params(paths.params(), small_data.values(seeds=0, retraining={"notify": "feedforward-log/team"}))
     state = retraining_flow.retrain(return_state=True)
     problem = "params.yaml: seeds: must be at least 1, got 0"
     assert (state.is_failed(), state.message) == (True, problem)
     assert (read_log()[-1]["outcome"], read_log()[-1]["problem"]) == ("failed", problem)
-    assert sent == [("webhook/team", f"failed: {problem}")]
+    [message] = append_only_log.read(paths.notifications())
+    assert message["body"] == f"failed: {problem}"
     paths.params().write_text("- no mapping\n")
     assert retraining_flow.retrain(return_state=True).is_failed()
-    assert sent[-1][0] is None
+    assert len(list(append_only_log.read(paths.notifications()))) == 1
     with pytest.raises(ParamsError):  # the command ends with exit code 2
         operations.retrain(False, "cpu")
 
