@@ -8,7 +8,7 @@ import pytest
 import registered
 from live_service import GLAD, SERVING, LiveService
 from registered import NAME
-from small_data import dense, multihot, values, write_params
+from small_data import dense, from_dense, multihot, values, write_params
 from waiting import until
 
 from feedforward import tracking
@@ -17,6 +17,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.data import manifest as manifest_file
 from feedforward.data import request_windows
 from feedforward.data.readers import tokenizer
+from feedforward.data.request_windows import Window
 from feedforward.data.splits import Split
 from feedforward.promotion import bundle, drift_windows
 from feedforward.retraining import policy
@@ -95,6 +96,27 @@ def test_outputs_are_compared_only_with_those_for_validation_samples_that_are_ne
         return None if outputs is None else len(outputs[0])
 
     assert [compared("first", 40), compared("first", 60), compared("last", 40)] == [40, 40, None]
+
+
+@pytest.mark.proves(
+    "Words that only the model or only the training data know count as unknown in both, and are no drift"
+)
+@pytest.mark.slow
+def test_a_new_word_in_the_training_data_is_no_drift_of_requests(small: Params, small_store: "Store") -> None:
+    version = registered.version(Registry(), registered.final_run(small_store, small), 1.0)
+    words = (
+        "fresh",
+        *registered.ENCODER.vocabulary.words[1:],
+    )  # in place of a word that two thirds of the texts contain
+    (paths.vectorized(NAME) / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))
+    rows = dense(Split.load(paths.vectorized(NAME) / "train").features)
+    fresh = tokenizer.RANK_OFFSET + 1
+    rows[:, tokenizer.DROPPED] = np.maximum(rows[:, tokenizer.DROPPED], rows[:, fresh])
+    rows[:, fresh] = 0  # as the model, which does not know the word, encodes the training texts
+    times = ("2030-01-01T00:00:00+00:00", "2030-01-01T01:00:00+00:00")
+    request_windows.save(NAME, Window(version.number, version.tags["digest"], *times, len(rows), from_dense(rows)))
+    distances = process.compare(small, NAME)["distances"]
+    assert {kind: distance["value"] for kind, distance in distances.items()} == {"non-zero features": 0, "features": 0}
 
 
 @pytest.mark.slow

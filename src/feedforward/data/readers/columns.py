@@ -58,9 +58,17 @@ class Columns:
         return features
 
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
-        """Inverse of `encode`: the numbers and texts, as far as features determine them."""
+        """Inverse of `encode`: the numbers and texts, as far as features determine them.
+
+        Numbers are rounded, so that equal cells are equal again, whatever means and deviations they were encoded with.
+        They are restored exactly unless their last decimal place is below a 100,000th of the deviation and of their
+        distance from the mean.
+        """
         matrix = np.asarray(features, np.float64)
-        numbers = {name: matrix[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
+        numbers = {
+            name: _round(matrix[:, k] * scale + mean, scale * np.maximum(1, np.abs(matrix[:, k])))
+            for k, (name, mean, scale) in enumerate(self.numeric)
+        }
         texts, start = {}, len(self.numeric)
         for name, values in self.categorical:
             part, start = matrix[:, start : start + len(values)], start + len(values)
@@ -72,6 +80,14 @@ class Columns:
         content = {"numeric": self.numeric, "categorical": self.categorical}
         spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
         return (atomic_files.canonical_json({**content, **spelling}) + "\n").encode()
+
+
+def _round(values: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Round values to a decimal place of at most a 100,000th of `sizes`; a float32 of that size is more exact."""
+    exponents = np.clip(np.floor(np.log10(sizes)) - 5, -300, 300)
+    units, factors = 10.0 ** np.maximum(exponents, 0), 10.0 ** np.maximum(-exponents, 0)  # one of them is 1
+    rounded: npt.NDArray[np.float64] = np.rint(values * factors / units) * units / factors
+    return rounded
 
 
 def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Columns:

@@ -43,10 +43,14 @@ def compare(params: Params, name: str) -> dict[str, Any]:
     if version is None or version.tags.get(model_version.DIGEST) != window.digest:
         raise DataError(f"{paths.requests(name)}: was recorded for a version that is no longer registered; remove it")
     served = version_bundles.served(version)
-    train, training_encoder = manifest_file.load_split(name, "train"), candidate.encoder_of(name, dataset)
-    features = encoders.translate(window.features, served.encoder, training_encoder)
+    train, training_encoder = manifest_file.load_split(name, "train").features, candidate.encoder_of(name, dataset)
+    # Also from training data to the champion's features and back, so that what only one side knows is unknown in both
+    train = encoders.translate(train, training_encoder, served.encoder)
+    train, features = (
+        encoders.translate(features, served.encoder, training_encoder) for features in (train, window.features)
+    )
     by_kind = drift.measure_requests(
-        train.features,
+        train,
         features,
         _outputs(version, served, window.features, dataset),
         served.description.labels,

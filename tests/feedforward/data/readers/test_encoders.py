@@ -18,7 +18,7 @@ from feedforward.config.schema import IdxPair, IdxReader, TextReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import encoders, tokenizer
-from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.columns import Columns, measure
 from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.row_encoder import RowEncoder
@@ -218,6 +218,18 @@ def test_features_are_translated_into_another_vocabulary() -> None:
     assert encoders.translate(features, TEXT_ENCODER, TEXT_ENCODER) is features
     with pytest.raises(DataError, match="cannot be compared"):
         encoders.translate(features, TEXT_ENCODER, IMAGE_ENCODER)
+
+
+@pytest.mark.proves("Equal numbers in a table stay equal after data with another mean have been vectorized")
+@given(st.lists(st.integers(-999, 999), min_size=2, max_size=20), st.integers(-3, 3), st.integers(-9, 9))
+def test_decimal_numbers_are_translated_exactly(digits: list[int], places: int, other: int) -> None:
+    values = np.array([float(f"{number}e{-places}") for number in digits])
+    earlier, later = (
+        RowEncoder(measure({"size": cells}, {})) for cells in (values, np.append(values, float(f"{other}e{-places}")))
+    )
+    rows = [{"size": value} for value in values.tolist()]
+    translated = encoders.translate(earlier.encode(rows), earlier, later)
+    np.testing.assert_array_equal(translated, later.encode(rows))
 
 
 def test_rows_whose_column_is_read_otherwise_are_not_translated() -> None:
