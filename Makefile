@@ -28,6 +28,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 
+.DEFAULT_GOAL := help
 .PHONY: help run demo notebook ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit sbom fix lock
 .NOTPARALLEL:
 

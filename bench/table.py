@@ -1,8 +1,8 @@
 """Measures `feedforward init` and `run` for tables of two sizes: `python -m bench.table`, or `make bench`.
 
 The tables are CSV files with 30 columns (numbers, counts, categories, a year and the label). For each size, `init` adds
-the table to params.yaml in a fresh workspace, and `run` uses the settings that `init` chose: five seeds of five
-variants, baselines and final models. Writes reports/bench/table.json.
+the table to params.yaml in a fresh workspace, and `run` trains with the settings that `init` chose for the table: five
+variants with the checkout's number of seeds, the final models, and the baselines. Writes reports/bench/table.json.
 """
 
 import sys
@@ -22,7 +22,7 @@ from feedforward.core import atomic_files, paths
 
 ROWS = (250_000, 1_000_000)
 QUICK_ROWS = (1_000, 2_000)
-COLUMNS = 30
+COLUMNS = 30  # that _write_table writes
 SEED = 7
 EXPONENT = Target("scaling exponent of CPU time", 1.05)
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
@@ -58,7 +58,7 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def _write_table(path: Path, rows: int) -> None:
-    """Write a table of COLUMNS columns; the label depends on some of the others."""
+    """Write a table of 14 + 6 + 8 columns, a year and a label, which depends on some of the others."""
     rng = np.random.default_rng(SEED)
     values = rng.normal(size=(rows, 14))
     columns: dict[str, Any] = {
@@ -80,7 +80,7 @@ def _write_table(path: Path, rows: int) -> None:
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each size."""
-    rows = [["rows", "CSV MB", "`init` s", "`run` minutes", "CPU s", "peak MB"]]
+    rows = [["rows", "CSV MB", "`init` s", "`run` minutes", "`run` CPU s", "`run` peak MB"]]
     for size in report["sizes"]:
         init, run = size["init"], size["run"]
         cells = [f"{size['bytes'] / 1e6:.0f}", f"{init['wall']:.0f}", f"{run['wall'] / 60:.1f}", f"{run['cpu']:.0f}"]

@@ -1,4 +1,7 @@
-"""Functions that each switch off one optimization of training, so that its gain can be measured (bench.jobs.epoch)."""
+"""Functions that each switch off one optimization of training, so that its gain can be measured (bench.jobs.epoch).
+
+`tensorflow_gradient` and `keras_rmsprop` also switch off the compiled tail; compare them with `tensorflow_tail`.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,17 +19,17 @@ from feedforward.training.replica_stack import Gradients
 
 
 def all_tail() -> None:
-    """Use no dense head: sum the kernel's rows for all ones of a sample."""
+    """Shrink the dense head to one column, the minimum: sum the kernel's rows for all other ones of a sample."""
     sparse_layer.HEAD = 1
 
 
 def all_dense() -> None:
-    """Use no tail: multiply all columns densely, expanding the rows batch by batch."""
+    """Use no tail: multiply all columns densely, expanding the rows section by section."""
     sparse_layer.HEAD = 2**16
 
 
 def tensorflow_tail() -> None:
-    """Use no compiled tail but a TensorFlow variable, whose gradient the fused RMSprop reads back from memory."""
+    """Replace the compiled tail by a variable of TensorFlow: its gradient is written to memory and read by RMSprop."""
     sparse_layer.CompiledTail = lambda kernels, _optimizer, l2: sparse_layer.VariableTail(kernels, l2)
 
 
@@ -37,10 +40,11 @@ def tensorflow_gradient() -> None:
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
         laid_out = original_batch(self, plan, number)
+        # SparseSegmentSumGrad needs the ones by row, but `backward` is given those by column
         return dataclasses.replace(laid_out, ones={**laid_out.ones, "column": laid_out.ones["row"]})
 
-    def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Indices) -> tf.Tensor:
-        rows, columns = by_column
+    def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, ones: sparse_layer.Indices) -> tf.Tensor:
+        rows, columns = ones
         gradient = tf.raw_ops.SparseSegmentSumGrad(
             grad=upstream, indices=columns, segment_ids=rows, output_dim0=self.variable.shape[0]
         )

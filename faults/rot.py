@@ -13,30 +13,30 @@ CACHE = Path(".dvc/cache/files/md5")
 
 
 def flip_bits(context: Context) -> str:
-    """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object."""
+    """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object; try its remedy."""
     count, rng = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
-        objects, damaged_objects = verification.rehash(folder / CACHE)
-        assert objects > 0, "the cache is empty"
+        object_count, damaged_objects = verification.rehash(folder / CACHE)
+        assert object_count > 0, "the cache is empty"
         assert damaged_objects == [], f"undamaged objects were reported: {damaged_objects}"
         for _ in range(count):
             path = rng.choice(workspace.walk(folder / CACHE))
             original = _flip(path, rng)
             name = str(path.relative_to(folder))
-            assert verification.rehash(folder / CACHE) == (objects, [name]), (
+            assert verification.rehash(folder / CACHE) == (object_count, [name]), (
                 f"{name}: not detected, or other objects reported"
             )
             _write(path, original)
-        assert verification.rehash(folder / CACHE) == (objects, []), "undamaged objects were reported"
+        assert verification.rehash(folder / CACHE) == (object_count, []), "undamaged objects were reported"
         if not context.short:
-            _apply_remedy(context, folder, rng)
-    return f"{count} of {count} flipped bits detected among {objects} objects, no false alarm" + (
+            _check_remedy(context, folder, rng)
+    return f"{count} of {count} flipped bits detected among {object_count} objects, no false alarms" + (
         "" if context.short else "; the remedy works"
     )
 
 
-def _apply_remedy(context: Context, folder: Path, rng: random.Random) -> None:
-    """Damage an object, follow the message, remove the object's output as well, and check that both are rebuilt."""
+def _check_remedy(context: Context, folder: Path, rng: random.Random) -> None:
+    """Damage a cached file, follow the message, delete the output with the file, too, and check that both return."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
@@ -45,9 +45,9 @@ def _apply_remedy(context: Context, folder: Path, rng: random.Random) -> None:
     workspace.one_line(workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `dvc repro`")
     path.unlink()
     shutil.rmtree(output)
-    assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
+    assert workspace.run(folder, *REPRO).returncode == 0, "the remedy failed"
     context.baseline.check_outputs(folder)
-    assert path.read_bytes() == content, "the remedy does not restore the object in the cache"
+    assert path.read_bytes() == content, "the remedy did not restore the object in the cache"
     done = workspace.run(folder, *FEEDFORWARD, "verify")
     assert done.returncode == 0, done.stderr[-500:]
 

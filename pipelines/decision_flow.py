@@ -1,6 +1,6 @@
 """Trains more seeds until every claim about a dataset is decided or the budget is used up.
 
-Finished runs are kept, so a killed job continues where it stopped when it is started again.
+Finished runs are kept, so a killed job picks up where it left off when it is started again.
 """
 
 import time
@@ -18,15 +18,18 @@ Show = Callable[[int, Sequence[Verdict]], None]
 
 
 def run(
-    params: Params, dataset: str, wait_for_server: Callable[[], None], seeds: int, budget: float, show: Show
+    params: Params, dataset: str, wait_for_server: Callable[[], None], max_seeds: int, budget: float, show: Show
 ) -> tuple[list[Verdict], str, Path]:
-    """Train until all claims are decided, `seeds` seeds are trained, or the next round would exceed `budget` seconds.
+    """Train until all claims are decided, `max_seeds` seeds are trained, or another round would exceed the budget.
 
-    A round trains as many seeds as there are cores. The next round is expected to take as long as the last one; the
-    first round is no guide, because it also imports TensorFlow and reads the store.
+    The first round trains the seeds of params.yaml, at least two; later rounds add as many as there are cores. The next
+    round is expected to take as long as the last one. The first round is no guide, because it also imports TensorFlow
+    and reads the store, so the second one starts unless the budget is already used up.
 
     Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped
-    because of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.
+    because of its result, so each verdict stays valid.
+
+    budget: in seconds. show: called after each evaluation with the number of seeds so far and the verdicts.
 
     Returns:
         The verdicts, the reason why training ended, and the folder to which both were written.
@@ -34,7 +37,7 @@ def run(
     deadline, step = time.monotonic() + budget, max(1, processes.cores())
     results: dict[tuple[str, str, int], RunResult] = {}
     verdicts: list[Verdict] = []
-    n, is_first = min(seeds, max(2, params.seeds)), True
+    n, is_first = min(max_seeds, max(2, params.seeds)), True
     while True:
         began = time.monotonic()
         needed = decision.find_needed(params, dataset, verdicts)
@@ -45,25 +48,25 @@ def run(
         verdicts = decision.judge(results.values(), params, dataset)
         show(n, verdicts)
         latest_start = deadline if is_first else deadline - (time.monotonic() - began)
-        if reason := _reason(verdicts, n, seeds, latest_start):
+        if reason := _reason(verdicts, n, max_seeds, latest_start):
             return verdicts, reason, decision.write(verdicts, params, dataset, reason)
-        n, is_first = min(seeds, n + step), False
+        n, is_first = min(max_seeds, n + step), False
 
 
-def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, latest_start: float) -> str:
+def _reason(verdicts: Sequence[Verdict], n: int, max_seeds: int, latest_start: float) -> str:
     """The reason why training ends now; empty if it continues.
 
     latest_start: the time on the monotonic clock after which another round would exceed the budget.
     """
     undecided = sum(not verdict.decided for verdict in verdicts)
     if not undecided:
-        return f"All {len(verdicts)} claims are decided after {n} seeds."
-    if n >= seeds:
+        return f"{len(verdicts)} of {len(verdicts)} claims are decided after {n} seeds."
+    if n >= max_seeds:
         return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the maximum set by --seeds."
     if time.monotonic() > latest_start:
         still = f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds"
         return (
             f"{still}; another round would exceed the budget. "
-            "To continue from here, run the command again with a longer --budget."
+            "To continue from here, run the command again: the budget then counts anew."
         )
     return ""

@@ -1,4 +1,4 @@
-"""Environment variables that DVC, Prefect, MLflow and Great Expectations read when they are imported."""
+"""Environment variables that DVC, Prefect, MLflow, Great Expectations and Arrow read when they are imported."""
 
 import importlib.util
 import os
@@ -10,20 +10,20 @@ from pipelines import running_code
 
 
 def apply() -> None:
-    """Turn off telemetry, quiet the logs, keep state inside this checkout. Variables that are already set are kept.
+    """Turn off telemetry, quiet the logs, and keep state inside the workspace. Variables that are already set are kept.
 
     Raises:
-        ParamsError: there is no workspace, or the code that is running is that of another checkout.
+        ParamsError: there is no workspace, or the running code belongs to another checkout.
     """
     process_environment.prepare()
     path_variables.resolve()
     root = paths.root()
     running_code.check(root)
     for name, value in {
-        "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory
+        "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: copy unaligned buffers, without a warning
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but also for commands in other folders
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, also for commands elsewhere
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -34,12 +34,13 @@ def apply() -> None:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_flow_runs
     }.items():
         os.environ.setdefault(name, value)
-    if (root / ".dvc").is_dir():  # DVC would create a folder that everyone can write to
+    if (root / ".dvc").is_dir():
+        # created here, because DVC would create a folder that everyone can write to
         Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def drop_unusable_proxies() -> None:
-    """Remove SOCKS proxies that httpx, Prefect's HTTP client, cannot use: it raises an error if one is set."""
+    """Unset SOCKS proxies if `socksio` is not installed, because Prefect's HTTP client, httpx, would fail."""
     if importlib.util.find_spec("socksio"):
         return
     for name in list(os.environ):

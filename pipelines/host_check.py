@@ -18,27 +18,29 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IG
 class HostCheck:
     """Passes a request to `app` if it is addressed to one of `names` and does not come from another server's page.
 
-    The port is not compared, because a container may be published on another port.
+    The port in Host may be another than the server's own, because a container may be published on another port; Origin
+    must have the port that Host has.
     """
 
     def __init__(self, app: Any, names: Collection[str] = LOOPBACK) -> None:
         self._app, self._names = app, frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass on allowed requests and answer others with 403 (a WebSocket closed before it is accepted means 403)."""
+        """Pass on allowed requests and answer others with 403 (as servers do if a WebSocket is closed unaccepted)."""
         if scope["type"] == "lifespan" or is_allowed(scope["headers"], self._names):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            text = b"Host or Origin is not allowed: use one of " + ", ".join(sorted(self._names)).encode() + b"\n"
+            names = ", ".join(sorted(self._names))
+            text = f"Host or Origin is not allowed; open this server as one of: {names}\n".encode()
             headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
             await send({"type": "http.response.body", "body": text})
 
 
 def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> bool:
-    """Whether there is one Host header, it has an allowed name, and the Origin header, if any, names the same host."""
+    """Whether the only Host header has an allowed name, and the Origin header, if any, the same name and port."""
     values: dict[bytes, list[str]] = {b"host": [], b"origin": []}
     for name, value in headers:
         if name.lower() in values:

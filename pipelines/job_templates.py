@@ -6,7 +6,7 @@ from typing import Any
 
 from feedforward.core.errors import FeedforwardError
 
-KINDS = ("docker", "kubernetes")
+POOL_TYPES = ("docker", "kubernetes")
 IMAGE = "feedforward:cluster-gpu"
 GPUS_VARIABLE = {
     "title": "GPUs",
@@ -17,31 +17,32 @@ GPUS_VARIABLE = {
 }
 
 
-def template(address: str, kind: str) -> dict[str, Any]:
-    """The template for a pool of this kind, from the default that the server at `address` offers (REST API).
+def template(address: str, pool_type: str) -> dict[str, Any]:
+    """The template for a pool of this type, made from the server's default. address: of the server's REST API (…/api).
 
     Raises:
-        FeedforwardError: the server does not answer, or its default has an unexpected structure.
+        FeedforwardError: the server answers with an error or not at all, or its default has an unexpected
+            structure.
     """
     url = f"{address.rstrip('/')}/collections/views/aggregate-worker-metadata"
     try:
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310
-            default = json.load(response)[f"prefect-{kind}"][kind]["default_base_job_configuration"]
-        return with_gpus(default, kind)
+            default = json.load(response)[f"prefect-{pool_type}"][pool_type]["default_base_job_configuration"]
+        return with_gpus(default, pool_type)
     except OSError as error:
         raise FeedforwardError(f"{url}: {error}; is the Prefect server running?") from None
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FeedforwardError(
-            f"{url}: unexpected template for {kind} ({error!r}); check Prefect's version on the server"
+            f"{url}: unexpected template for {pool_type} ({error!r}); check the server's Prefect version"
         ) from None
 
 
-def with_gpus(default: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Add the variable `gpus`, a request for that many GPUs and the project's image to a default template, in place."""
+def with_gpus(default: dict[str, Any], pool_type: str) -> dict[str, Any]:
+    """Make a default template request `gpus` GPUs and use the project's image by default; changed in place."""
     properties, job = default["variables"]["properties"], default["job_configuration"]
     properties["gpus"] = GPUS_VARIABLE
     properties["image"]["default"] = IMAGE
-    if kind == "docker":
+    if pool_type == "docker":
         devices = [{"driver": "nvidia", "count": "{{ gpus }}", "capabilities": [["gpu"]]}]
         job.setdefault("container_create_kwargs", {})["device_requests"] = devices
     else:

@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     commands.add_parser("deploy")
     pool = commands.add_parser("pool")
     pool.add_argument("name", choices=POOLS)
-    pool.add_argument("--type", choices=job_templates.KINDS, required=True)
+    pool.add_argument("--type", choices=job_templates.POOL_TYPES, required=True)
     retraining = commands.add_parser("retrain")
     retraining.add_argument("--force", action="store_true", help="train even if there is no reason to")
     retraining.add_argument("--device", choices=POOLS, default="cpu")

@@ -1,8 +1,8 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
-Prefect itself also starts a temporary server, but that server outlives a job that is killed. The temporary server in
-this module exits when the process that started it exits. It starts while TensorFlow is imported, and not at all if
-there is nothing to train. Both kinds of server check the Host and Origin headers.
+Prefect can start a temporary server itself, but that one outlives a job that is killed. The temporary server in this
+module exits when the process that started it exits. Jobs start it only if there is something to train, while they
+import TensorFlow. Both kinds of server check the Host and Origin headers.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from pipelines import environment, prefect_database
 from pipelines.host_check import LOOPBACK, HostCheck
 
 RETRY_AFTER = 0.25  # s after a collision of two writers; a client makes six attempts
-START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that on a busy machine
+START_TIMEOUT = 120.0  # s; a server takes 6 to 9 s to start, and several times that on a busy machine
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Use the server at PREFECT_API_URL, which is checked now, or a temporary one, which the yielded function starts.
+    """Use the server at PREFECT_API_URL, after checking that it answers; if the variable is not set, a temporary one.
 
-    The function waits until the temporary server is ready; with PREFECT_API_URL, it does nothing.
+    The yielded function starts the temporary server and waits until it is ready; with PREFECT_API_URL, it does nothing.
 
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer.
@@ -45,11 +45,11 @@ def serving() -> Iterator[Callable[[], None]]:
     environment.drop_unusable_proxies()  # none is needed: Prefect connects only to this machine
     port = _free_port()
     os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
-    os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent
+    os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server might end before the last line is sent
     with contextlib.ExitStack() as stack:
         start = functools.cache(lambda: stack.enter_context(_server_process(port, os.environ)))
         try:
-            yield lambda: start()()
+            yield lambda: start()()  # `start` returns the function that waits
         finally:
             del os.environ["PREFECT_API_URL"], os.environ["PREFECT_LOGGING_TO_API_ENABLED"]
 
@@ -88,7 +88,8 @@ def _server_process(port: int, variables: Mapping[str, str]) -> Iterator[Callabl
     except Exception as error:
         if isinstance(error, FeedforwardError) or not _has_ended(process):
             raise
-        raise FeedforwardError(f"Prefect's temporary server {_end(process, errors)}; run the command again") from error
+        ending = _ending(process, errors)
+        raise FeedforwardError(f"Prefect's temporary server {ending}; run the command again") from error
     finally:
         process.terminate()
         try:
@@ -123,19 +124,21 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, errors: 
         if not _problem(address, 2):
             return
         time.sleep(0.1)
-    state = f"is not ready after {START_TIMEOUT:.0f} s" if process.poll() is None else _end(process, errors)
-    raise FeedforwardError(f"Prefect's temporary server {state}; fix this, or set PREFECT_API_URL to a running server")
+    state = f"is not ready after {START_TIMEOUT:.0f} s" if process.poll() is None else _ending(process, errors)
+    raise FeedforwardError(
+        f"Prefect's temporary server {state}; fix this, or set PREFECT_API_URL to the address of a running server"
+    )
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
     try:
-        process.wait(1)  # a killed process closes its connections shortly before it can be waited for
+        process.wait(1)  # the connections of a killed process break slightly before `wait` reports its exit
     except subprocess.TimeoutExpired:
         return False
     return True
 
 
-def _end(process: "subprocess.Popen[bytes]", errors: Sequence[bytes]) -> str:
+def _ending(process: "subprocess.Popen[bytes]", errors: Sequence[bytes]) -> str:
     reason = f": {redact(errors[-1].decode(errors='replace').strip())}" if errors else ""
     return f"ended with exit code {process.returncode}{reason}"
 
@@ -143,7 +146,7 @@ def _end(process: "subprocess.Popen[bytes]", errors: Sequence[bytes]) -> str:
 def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:
     """Serve until a signal ends the process.
 
-    names: host names allowed in the Host header. temporary: without the UI and with few services.
+    names: host names allowed in the Host header. temporary: without the UI, and with only the essential services.
     """
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # excludes pages of other sites
     prefect_database.create()
@@ -151,7 +154,7 @@ def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, t
         import uvicorn
         from prefect.server.api.server import create_app
 
-        from pipelines import log_notification  # noqa: F401  the server loads blocks of this type
+        from pipelines import log_notification  # noqa: F401  the server must know this type of block
 
     app = HostCheck(with_retry_after(create_app(ephemeral=temporary, final=True)), names)
     with contextlib.suppress(KeyboardInterrupt):
@@ -159,9 +162,9 @@ def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, t
 
 
 def with_retry_after(app: Any) -> Callable[[Any, Any, Any], Awaitable[None]]:
-    """An ASGI application like `app`, which also sends `Retry-After` with each status 503.
+    """Make `app` send `Retry-After` with each status 503.
 
-    Prefect's server sends 503 if two writers of its SQLite database collide, which happens whenever one training run
+    Prefect's server sends 503 if two writers to its SQLite database collide, which happens whenever one training run
     starts while another ends. Without this header, Prefect's client waits two seconds, during which a core is idle.
     """
 

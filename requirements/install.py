@@ -20,7 +20,7 @@ from typing import TextIO
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = str(HERE.parent)
-NAMES = ("cpu", "gpu", "dev")
+NAMES = ("cpu", "gpu", "dev", "notebook")
 # The Python outside any virtual environment: `create` may delete the environment that is active.
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 QUIET = [] if sys.stderr.isatty() else ["--quiet"]
@@ -51,18 +51,20 @@ def claim(venv: Path) -> TextIO:
     return mark
 
 
-def create(venv: Path, uv: bool, mark: TextIO) -> None:
+def create(venv: Path, uv: bool, mark: TextIO) -> list[str]:
     """Create or repair the environment; first delete its files if it is incomplete, or of another Python or checkout.
 
     The folder itself remains, because it may be a link to another disk or a mount point.
-    mark: the open file VENV/.checkout.
+    mark: the open file VENV/.checkout. Returns the names of the requirements files that were installed in it.
     """
     owner, _, state = (mark.read() or CHECKOUT).partition("\n")
     if owner != CHECKOUT and Path(owner).exists() and not venv.is_relative_to(CHECKOUT):
         sys.exit(f"{venv}: is the environment of {owner}; name another folder (VENV=FOLDER)")
     (venv / ".checkout").write_text(f"{CHECKOUT}\nincomplete")
+    deleted = []
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if owner != CHECKOUT or state or not (venv / "lib" / version).is_dir():
+        deleted = [name for name in NAMES if (venv / f".{name}").exists()]
         for path in venv.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -74,6 +76,7 @@ def create(venv: Path, uv: bool, mark: TextIO) -> None:
         sys.exit(
             f"{venv}: {PYTHON} cannot create a virtual environment; install uv, or your system's package python3-venv"
         )
+    return deleted
 
 
 def installers(venv: Path, uv: bool) -> Iterator[list[str | Path]]:
@@ -101,12 +104,12 @@ def install(name: str, venv: Path) -> None:
         f"Installing requirements/{name}.txt into {venv} (only once; takes a few minutes without a cache)", flush=True
     )
     mark = claim(venv)
-    create(venv, uv, mark)
+    names = list(dict.fromkeys([*create(venv, uv, mark), name]))
     # The files are complete, so `--no-deps` skips resolution (pip 23.2 would fail on an extra in a file with hashes).
     # Packages without a wheel are built with the locked build tools.
     steps = [
         ["--require-hashes", "-r", HERE / "setup.txt"],
-        ["--require-hashes", "--no-build-isolation", "-r", HERE / f"{name}.txt"],
+        *(["--require-hashes", "--no-build-isolation", "-r", HERE / f"{each}.txt"] for each in names),
         ["--no-build-isolation", "--editable", HERE.parent],
     ]
     for installer in installers(venv, uv):
@@ -121,7 +124,8 @@ def install(name: str, venv: Path) -> None:
     for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
         succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)
     (venv / ".checkout").write_text(CHECKOUT)
-    (venv / f".{name}").touch()
+    for each in names:
+        (venv / f".{each}").touch()
 
 
 if __name__ == "__main__":

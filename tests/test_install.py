@@ -120,3 +120,32 @@ def test_a_file_in_place_of_the_folder_is_named_in_one_line(checkout: Path, tmp_
     done = make(checkout, "run", f"VENV={tmp_path / 'venv'}")
     assert f"{tmp_path / 'venv'}: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.proves("After an interrupted installation, `make` also installs again what was in the environment before")
+def test_everything_that_an_interrupted_installation_deletes_is_installed_again(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(checkout, checkout / ".venv")
+    (checkout / ".venv" / ".cpu").touch()
+    (checkout / ".venv" / ".checkout").write_text(f"{checkout}\nincomplete")
+    install, installed = scripts.load(checkout / "requirements" / "install.py"), list[str]()
+    monkeypatch.setattr(install, "installers", lambda *_: iter([["installer"]]))
+    original = install.succeeds
+
+    def succeeds(*command: str | Path, **options: int) -> bool:
+        if command[0] != "installer":
+            return bool(original(*command, **options))
+        installed.extend(Path(part).name for part in command if str(part).endswith(".txt"))
+        return True
+
+    monkeypatch.setattr(install, "succeeds", succeeds)
+    install.install("notebook", checkout / ".venv")
+    assert installed == ["setup.txt", "cpu.txt", "notebook.txt"]
+    assert all((checkout / ".venv" / f".{name}").exists() for name in ("cpu", "notebook"))
+
+
+def test_make_without_a_target_lists_the_targets_in_a_moved_checkout(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".checkout").write_text("/former/place")
+    assert "install.py" not in make(checkout, "--dry-run").stdout

@@ -192,8 +192,11 @@ def train(
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     for name in {pack.dataset for pack in packs}:
         consistency.require_valid(name, params.datasets[name])
+    store = tracking.open_store()
+    run_results = reuse.find_finished(packs, store)
+    if all(run_results.keys() >= {*pack.fingerprints} for pack in packs):
+        return parent_runs.results_of(packs, run_results)  # even while another process is training
     with processes.only_one(paths.lock("training"), "ff.train"):  # as the commands that train
-        store = tracking.open_store()
         run_results = reuse.find_finished(packs, store)
         missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
         if missing:

@@ -54,7 +54,7 @@ def test_kubernetes_job_requests_one_gpu_by_default(server: Server) -> None:
 
 def test_other_template_values_equal_prefects_defaults(server: Server) -> None:
     views = httpx.get(f"{server.url}/api/collections/views/aggregate-worker-metadata", timeout=30).json()
-    for kind in job_templates.KINDS:
+    for kind in job_templates.POOL_TYPES:
         default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]
         template = job_templates.template(f"{server.url}/api", kind)
         assert template["variables"]["properties"].pop("gpus") == job_templates.GPUS_VARIABLE

@@ -64,10 +64,14 @@ def test_a_killed_temporary_server_is_named_instead_of_the_failed_request(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
 
+    def servers() -> set[psutil.Process]:  # other tests may have started the shared one
+        return {child for child in psutil.Process().children() if prefect_server.__name__ in child.cmdline()}
+
     def lose_the_server() -> None:
+        before = servers()
         with prefect_server.serving() as wait_for_server:
             wait_for_server()
-            [server] = [child for child in psutil.Process().children() if prefect_server.__name__ in child.cmdline()]
+            [server] = servers() - before
             server.kill()
             ask(os.environ["PREFECT_API_URL"])
 

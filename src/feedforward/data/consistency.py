@@ -1,7 +1,7 @@
-"""Whether raw files, vectorized data and their validation belong together.
+"""Checks that raw files, vectorized data and the results of their validation belong together.
 
-They need not: `feedforward fetch` replaces only the raw files, and data that failed validation stay in place so that
-they can be examined.
+They can get out of step: `feedforward fetch` replaces only the raw files, and data that failed validation stay in place
+so that they can be examined.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ def require_valid(name: str, dataset: Dataset) -> None:
     """Check that a dataset may be used for training: that its vectorized data are current, and have passed validation.
 
     Raises:
-        DataError: files were fetched since the data were vectorized; the data have not passed validation with the
-            current expectations; or see `manifest.load_current`.
+        DataError: other files have been fetched since the data were vectorized; the data have not passed validation
+            with the current expectations; or see `manifest.load_current`.
     """
     manifest = manifest_file.load_current(name, dataset)
     _require_same_files(paths.raw(name), manifest)
@@ -47,12 +47,12 @@ def require_valid(name: str, dataset: Dataset) -> None:
 def raw_samples(
     dataset: Dataset, raw: Path, manifest: Mapping[str, Any], rows: Sequence[int]
 ) -> list[str | npt.NDArray[np.uint8]]:
-    """The raw samples of the given rows of the vectorized test split, for display; see `reading.samples`.
+    """The raw samples behind the given rows of the vectorized test split, for display; see `reading.samples`.
 
-    raw: folder of raw files. manifest: of the vectorized data.
+    raw: folder of raw files. manifest: that of the vectorized data.
 
     Raises:
-        DataError: other files were fetched since the data were vectorized; or see `reading.samples`.
+        DataError: other files have been fetched since the data were vectorized; or see `reading.samples`.
     """
     _require_same_files(raw, manifest)
     return reading.samples(dataset.reader, download.stored_files(dataset.files, raw), rows)
@@ -61,8 +61,8 @@ def raw_samples(
 def _require_same_files(raw: Path, manifest: Mapping[str, Any]) -> None:
     """Check that the files in `raw`, if any were fetched, are those that were vectorized.
 
-    A manifest of an earlier version does not say which files these were.
+    A manifest of an earlier version does not name the files, and so fails this check if any were fetched.
     """
     recorded = download.recorded(raw)
     if recorded and recorded != manifest.get("files"):
-        raise DataError(f"{raw}: contains other files than those that were vectorized; {REMEDY}")
+        raise DataError(f"{raw}: its files differ from those that were vectorized; {REMEDY}")

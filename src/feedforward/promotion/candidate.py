@@ -77,7 +77,7 @@ def register(
             )
         tags = {key: run.tags[key] for key in ("seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title, "variant": final}
-        tags["labels"] = atomic_files.canonical_json(dataset.labels)
+        tags["labels"] = atomic_files.digest(dataset.labels)  # MLflow limits the length of tags
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibration)} if calibration else {}
         tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
         for version in registry.versions(name, run.run_id):

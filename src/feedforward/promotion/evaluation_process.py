@@ -215,9 +215,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as done:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library may write to standard output
-        params = Params.model_validate_json(sys.stdin.readline())
+        lines = sys.stdin.buffer  # UTF-8, whatever the locale
+        params = Params.model_validate_json(lines.readline())
         with names.fixed(params.project):
-            for line in sys.stdin:
+            for line in lines:
                 _run(params, *json.loads(line))
                 print(file=done, flush=True)
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import select
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -50,7 +50,10 @@ class Evaluator:
         process = self._process = self._process or self._start()
         assert process.stdout is not None
         _send(process, json.dumps([action, name, number, str(target)]))
-        if not select.select([process.stdout], [], [], TIMEOUT)[0]:
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            has_answered = selector.select(TIMEOUT)
+        if not has_answered:
             raise EvaluationFailed(
                 f"{title}: its evaluation took longer than {TIMEOUT / 3600:.0f} h; reduce promotion.holdout_models"
             )

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 NOT_VALID = (
     r"^notes: its data have not passed validation .*; run `feedforward run` \(in Python: `ff.prepare\(params\)`\)$"
 )
-NOT_VECTORIZED = "data/raw/own: contains other files than those that were vectorized; run `feedforward run`"
+NOT_VECTORIZED = "data/raw/own: its files differ from those that were vectorized; run `feedforward run`"
 
 
 @pytest.fixture

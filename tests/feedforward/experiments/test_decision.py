@@ -181,7 +181,7 @@ def test_no_round_exceeds_the_budget_and_a_larger_budget_adds_rounds(
     _, reason, _ = decision_flow.run(params, "notes", lambda: None, 100, budget, lambda n, _: rounds.append(n))
     assert rounds[-1] == seeds
     assert f"after {seeds} seeds; another round would exceed the budget." in reason
-    assert reason.endswith("run the command again with a longer --budget.")
+    assert reason.endswith("run the command again: the budget then counts anew.")
     decision_flow.run(params, "notes", lambda: None, 100, budget + 20, lambda n, _: rounds.append(n))
     assert rounds[-1] >= seeds + seeds_per_round()
 
@@ -205,7 +205,9 @@ def test_the_command_adds_seeds_up_to_the_maximum_and_continues_after_a_kill(tmp
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["dataset"] == "notes"
-    assert outcome["reason"].startswith(("All 1 claims are decided after", "1 of 1 claims are undecided after 4 seeds"))
+    assert outcome["reason"].startswith(
+        ("1 of 1 claims are decided after", "1 of 1 claims are undecided after 4 seeds")
+    )
     runs = open_store().find_runs("notes", role="replica")
     assert {run.tags["variant"] for run in runs} == {"original", "l2"}
     assert len({run.tags["fingerprint"] for run in runs}) == len(runs)  # no run was trained twice

@@ -1,6 +1,10 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -73,6 +77,25 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
         registered.evaluate(params, run, version)
     assert audit_entries()[-1]["decision"] == "failed"
     assert "decision" not in find_version(version.number).tags
+
+
+@pytest.mark.proves("A version is evaluated in any locale, whatever letters params.yaml contains")
+def test_parameters_reach_the_evaluation_process_in_a_locale_that_is_not_utf8(
+    params: Params, small_store: "Store", tmp_path: Path, tensorflow: None
+) -> None:
+    dataset = params.datasets[NAME].model_copy(update={"labels": ("süß", "sauer")})
+    run = registered.final_run(small_store, params)
+    model = registered.real_keras_model(1.0)
+    version = registered.version(Registry(), run, 1.0, evaluated=False, labels=dataset.labels, model=model)
+    settings = params.model_copy(update={"datasets": {NAME: dataset}}).model_dump_json()
+    action = json.dumps(["verify", NAME, version.number, str(tmp_path)])
+    subprocess.run(
+        [sys.executable, "-m", evaluation_process.__name__],
+        input=f"{settings}\n{action}\n".encode(),
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        check=True,
+    )
+    assert json.loads((tmp_path / evaluation_process.RESULT).read_text())["refused"] == ""
 
 
 @pytest.mark.parametrize(
