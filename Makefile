@@ -42,7 +42,7 @@ demo: $(STAMP) ## run everything on small embedded data, without a network, in t
 	$(BIN)/feedforward demo
 
 notebook: $(STAMP) $(VENV)/.notebook ## open the lecture and the homework in JupyterLab, which the first call installs
-	$(BIN)/jupyter lab notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
 
 ui: $(STAMP) ## start MLflow on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
