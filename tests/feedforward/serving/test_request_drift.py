@@ -1,6 +1,9 @@
 """Request drift, measured without labels: the reservoir, and a real service whose requests change."""
 
+import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +120,13 @@ def test_a_new_word_in_the_training_data_is_no_drift_of_requests(small: Params, 
     request_windows.save(NAME, Window(version.number, version.tags["digest"], *times, len(rows), from_dense(rows)))
     distances = process.compare(small, NAME)["distances"]
     assert {kind: distance["value"] for kind, distance in distances.items()} == {"non-zero features": 0, "features": 0}
+    titled = small.datasets[NAME].model_copy(update={"title": "größte Notizen"})
+    subprocess.run(  # as the service runs it, in a locale without this title's letters
+        [sys.executable, "-m", process.__name__, NAME],
+        input=small.model_copy(update={"datasets": {NAME: titled}}).model_dump_json().encode(),
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def main() -> None:
     """Compare the window of the dataset named on the command line; params.yaml as JSON is on standard input."""
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    params = Params.model_validate_json(sys.stdin.read())
+    params = Params.model_validate_json(sys.stdin.buffer.read())  # UTF-8, whatever the locale
     with names.fixed(params.project):
         compare(params, sys.argv[1])
 
