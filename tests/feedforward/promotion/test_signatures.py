@@ -134,6 +134,7 @@ def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, sma
     signed = registered.version(registry, run, 1.0)  # the same model, registered again
     promote.conclude(signing, NAME, run, signed, registry)
     assert prediction.champion(NAME).version.number == signed.number
+    promote.conclude(signing, NAME, run, registered.version(registry, run, 2.0), registry)  # another model
     with pytest.raises(Refused, match=UNSIGNED):
         rollback(signing, NAME, unsigned.number, "worse")
     assert candidate._must_be_replaced(unsigned)  # so promoting the same run registers a new version
