@@ -1,26 +1,31 @@
 """Writes docs/performance-measured.md from the JSON files that `make bench` and `make bench-gpu` write."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench import bench, gpu, growth, interference, parts, scale, serving, shadow, table
 from feedforward.core import atomic_files, paths
 
+FORMER = re.compile(r"<!-- (\w+)\.json -->\n\n(.*?)\s*(?=<!-- |\Z)", re.DOTALL)  # a report's name and sections
+
 
 def main() -> None:
-    """Write the page from the reports in reports/bench that exist."""
-    folder = paths.root() / "reports" / "bench"
+    """Write the page from the reports in reports/bench that exist; the page keeps its sections about others."""
+    folder, target = paths.root() / "reports" / "bench", paths.root() / "docs" / "performance-measured.md"
     reports = {path.stem: atomic_files.read_json(path) for path in sorted(folder.glob("*.json"))}
-    atomic_files.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
+    atomic_files.write_text(target, page(reports, target.read_text(encoding="utf-8") if target.exists() else ""))
 
 
-def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page, with a section for each report."""
+def page(reports: Mapping[str, Mapping[str, Any]], former: str = "") -> str:
+    """The page, with sections about each report and, from the `former` page, about those that are not given."""
+    texts = dict(FORMER.findall(former))
+    for name in SECTIONS.keys() & reports.keys():
+        quick = ["**Quick run: the results are meaningless.**"] if reports[name].get("quick") else []
+        texts[name] = "\n\n".join([*SECTIONS[name](reports[name]), *quick])
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    for name, show in SECTIONS.items():
-        if name in reports:
-            quick = ["**Quick run: the results are meaningless.**"] if reports[name].get("quick") else []
-            sections += [*show(reports[name]), *quick]
+    for name in SECTIONS:
+        sections += [f"<!-- {name}.json -->", texts[name]] if name in texts else []
     return "\n\n".join(sections) + "\n"
 
 

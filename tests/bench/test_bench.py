@@ -340,4 +340,11 @@ def test_shadow_targets_use_the_ratios_of_rounds_and_show_those_of_the_control()
         "reviews: p50, with / without a shadow, median over the rounds", "1.1", "1.050 (1.00-1.50)", "met",
         "1.000 (0.90-1.10)",
     ]  # fmt: skip
-    assert "| reviews, with a shadow | 1000 | 2.10 | 8.40 | 100 | 9 | 7 | 2 |" in page.page({"shadow": report})
+    text = page.page({"shadow": report})
+    assert "| reviews, with a shadow | 1000 | 2.10 | 8.40 | 100 | 9 | 7 | 2 |" in text
+    assert page.page({}, former=text) == text
+
+
+def test_the_page_keeps_sections_about_reports_that_are_not_there() -> None:
+    former = (Path(__file__).parents[2] / "docs" / "performance-measured.md").read_text(encoding="utf-8")
+    assert page.page({}, former) == former
