@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -46,7 +47,11 @@ def start_second_job(context: Context) -> str:
             workspace.one_line(done, 75, f"process {os.getpid()} (feedforward run) is running here; wait")
         first = workspace.start(folder, *DVC, "repro", "--force", "--single-item", "validate")
         _wait_for(folder / ".locks", "validate-*.holder")
-        workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is running here; wait")
+        os.killpg(first.pid, signal.SIGSTOP)  # on a busy machine, it might end before the second job looks at the lock
+        try:
+            workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is running here; wait")
+        finally:
+            os.killpg(first.pid, signal.SIGCONT)
         assert first.wait(workspace.TIMEOUT) == 0, workspace.output(folder)
         context.baseline.check_outputs(folder)
     return "`feedforward run` during another one and during `dvc repro`: exit code 75, the running process is named"
