@@ -96,7 +96,7 @@ def schedule_variables(params: Params) -> dict[str, str]:
 
 def retrain(force: bool, device: "Device") -> int:
     """Run the retraining flow now, with the server in PREFECT_API_URL or a temporary one; return the exit code."""
-    load_params()  # the exit code tells a mistake in the file from a failed retraining
+    load_params()  # so that a mistake in the file has an exit code of its own
     with prefect_server.serving() as wait_for_server:
         from pipelines import retraining_flow
 
