@@ -141,7 +141,7 @@ class _Client(asyncio.Protocol):
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted `times` that at least this share of all times does not exceed."""
+    """The smallest of the sorted `times` for which at least this share of all times is not longer."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 

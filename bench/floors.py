@@ -148,7 +148,7 @@ def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _products(split: Split, units: Sequence[int], replicas: int) -> list[int]:
-    """Multiplications in each layer's forward product; for multi-hot rows, the first layer's covers only the head."""
+    """Multiplications in each layer's forward product; for multi-hot rows, the first has only those of the head."""
     layers = _layers(split, units)
     inputs, outputs = layers[0]
     if isinstance(split.features, MultiHot):

@@ -38,7 +38,8 @@ def _measure_growth(repetitions: Sequence[int], quick: bool) -> list[dict[str, A
     for count in repetitions:
         vectorized = parts.job("vectorize", "imdb", count)
         epochs = 2 if quick else max(4, 64 // count)  # similar total seconds, because short ones are noisy
-        epoch = parts.job("epoch", "imdb", "smaller", 1, epochs, 1, count)
+        seeds = cores = 1
+        epoch = parts.job("epoch", "imdb", "smaller", seeds, epochs, cores, count)
         rows.append(
             {
                 "times": count,

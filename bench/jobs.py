@@ -57,7 +57,10 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a dataset with its texts repeated `times` times. bytes: size of raw samples plus output."""
+    """Vectorize a dataset with its texts repeated `times` times.
+
+    bytes: size of raw samples plus output. peak, before: peak memory in bytes, at the end and before vectorizing.
+    """
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
@@ -274,7 +277,11 @@ def _with_larger_validation(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Log runs with curves, a plot and a model, as training does. seconds: mean over the runs, including the first."""
+    """Log runs with curves, a plot and a model, as training does.
+
+    seconds: mean over the runs, including the first. first: seconds of the first run. open: seconds to open the store.
+    bytes: size of the artifacts of a run.
+    """
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.experiments import run_contents

@@ -26,6 +26,6 @@ def text(report: Mapping[str, Any], *tables: Sequence[Sequence[str]]) -> str:
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines of text, with align columns."""
+    """The rows as lines of text, with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -14,7 +14,7 @@ from clean_environment import environment
 
 from faults import ROOT, workspace
 
-FUZZ = 4  # how many times as many Hypothesis examples are run as in `make test`
+FUZZ = 4  # factor by which more Hypothesis examples are run than in `make test`
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
 
 
 def exists(test: str) -> bool:
-    """Whether the test function exists."""
+    """Return whether the test function exists."""
     file, _, function = test.partition("::")
     path = ROOT / "tests" / file
     return path.is_file() and re.search(rf"^def {function}\(", path.read_text(encoding="utf-8"), re.M) is not None

@@ -22,7 +22,7 @@ from feedforward.promotion import promote as gate
 from feedforward.tracking import model_versions, settings
 
 VALID_COUNT = 15  # valid versions
-# How metrics of invalid versions differ from valid ones; the last two do not, but predict no better than chance
+# For each invalid version, what its metrics are instead; the last two have valid metrics, but always predict 50 %
 INVALID_METRICS: tuple[dict[str, Any], ...] = (
     {"latency_ms": 1e6},
     {"seen_cross_entropy": 1.797e308},
@@ -46,8 +46,8 @@ def race(context: Context) -> str:
             folder = template.with_name(str(round_number))
             shutil.copytree(template, folder)
             order = rng.sample(range(1, total + 1), total)
-            shares = [(str(folder), order[first::processes]) for first in range(processes)]
-            errors = [line for lines in pool.starmap(_promote, shares, chunksize=1) for line in lines]
+            arguments = [(str(folder), order[first::processes]) for first in range(processes)]
+            errors = [line for lines in pool.starmap(_promote, arguments, chunksize=1) for line in lines]
             assert not errors, f"round {round_number}: {errors[0]}"
             _check_round(folder, round_number, best, len(order))
             shutil.rmtree(folder)
@@ -55,7 +55,7 @@ def race(context: Context) -> str:
 
 
 def _prepare(root: Path) -> list[float]:
-    """Register the versions, valid ones first; return the strengths of the valid ones (stronger is better)."""
+    """Register the versions, valid ones first; return the strengths of the valid ones (the strongest is the best)."""
     small_data.write_workspace(root, promotion=CRITERIA.model_dump())
     registered.write_vocabulary()
     params = load_params()

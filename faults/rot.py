@@ -13,7 +13,7 @@ CACHE = Path(".dvc/cache/files/md5")
 
 
 def flip_bits(context: Context) -> str:
-    """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object; try its remedy."""
+    """Row 10: flip bits one at a time, and check that `rehash` names only the damaged object; try the remedy once."""
     count, rng = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
         object_count, damaged_objects = verification.rehash(folder / CACHE)
@@ -36,7 +36,7 @@ def flip_bits(context: Context) -> str:
 
 
 def _check_remedy(context: Context, folder: Path, rng: random.Random) -> None:
-    """Damage a cached file, follow the message, delete the output with the file, too, and check that both return."""
+    """Damage a cached file, follow the message, and check that the file and its output (also deleted) are restored."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]

@@ -24,7 +24,7 @@ def search_for_secret(context: Context) -> str:
         secret_env = {"UPLOAD_TOKEN": MARKER, "FEEDFORWARD_MIRROR": address.format(port)}
         dead_mirror_env = secret_env | {"FEEDFORWARD_MIRROR": address.format(9)}
         dead_tracking_env = secret_env | {"MLFLOW_TRACKING_URI": f"http://someone:{MARKER}@127.0.0.1:9"}
-        commands = [_check_code(workspace.run(folder, *REPRO, **secret_env), 0)]  # fetched, trained, logged
+        commands = [_check_code(workspace.run(folder, *REPRO, **secret_env), 0)]  # fetches, trains and logs
         commands.append(_check_code(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secret_env), 0))
         train = (*FEEDFORWARD, "train", NAME, "--seeds", "2")
         commands.append(_check_code(workspace.run(folder, *train, **dead_tracking_env), 0))
@@ -51,7 +51,7 @@ def search_for_secret(context: Context) -> str:
 
 
 def _check_code(completed: Completed, code: int) -> Completed:
-    """Check the exit code; return the completed command."""
+    """Check the exit code of a completed command, and return the command."""
     output = f"{completed.stdout[-500:]}{completed.stderr[-500:]}"
     received = completed.returncode
     assert received == code, f"{completed.args}: exit code {received} instead of {code}: {output}"

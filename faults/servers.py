@@ -23,7 +23,7 @@ ALL_RUNS = ["final original 0", "finals original None", "replica original 0", "v
 
 
 def stop_server(context: Context) -> str:
-    """Row 13: stop the server during training; the job ends at most MAX_DELAY later, and `sync` sends the rest."""
+    """Row 13: stop the server during training; the job may end at most MAX_DELAY later, and `sync` sends the rest."""
     undisturbed, _ = _train(context, "undisturbed", None)
     observations = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):

@@ -66,7 +66,7 @@ def tamper(context: Context) -> str:
 
 
 def forge(context: Context) -> str:
-    """Row 36: forge versions whose digests match the registry, as anyone with write access to the store can."""
+    """Row 36: forge versions whose digests match the registry, as anyone can who may write to the store."""
     root, signer = context.folder / "forgery", context.folder / "keys" / "signer.pem"
     with environment({"FEEDFORWARD_ROOT": str(root), signatures.SIGNER: str(signer)}):
         key = signatures.create()[1]
@@ -149,7 +149,7 @@ def _check_no_answer(root: Path, name: str) -> None:
 
 
 def _check_refused_in_evaluation(params: Params, name: str, file: str, content: bytes) -> None:
-    """Check that a hostile model is refused even if its digests match, which anyone with write access can achieve."""
+    """Check that a hostile model is refused even if its digests match, as if the attacker could write to the store."""
     from feedforward.tracking.registry import Registry
 
     registry = Registry()

@@ -93,7 +93,7 @@ def walk(folder: Path) -> list[Path]:
 
 
 def runs(database: Path) -> dict[str, list[str]]:
-    """Return, by status, the role, variant and seed of each run in an MLflow database, sorted; not of deleted runs."""
+    """Return role, variant and seed of each run in an MLflow database, except deleted runs: sorted, by status."""
     columns = ", ".join(f"MAX(CASE WHEN key = '{key}' THEN value END)" for key in ("role", "variant", "seed"))
     query = f"SELECT status, {columns} FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active'"
     by_status: dict[str, list[str]] = {}
@@ -140,8 +140,9 @@ class Baseline:
 
     def check_outputs(self, folder: Path) -> None:
         """Check that another workspace's outputs have the same bytes as these, and that no partial files are left."""
-        found = digests(folder)
-        different = sorted(name for name in self.digests.keys() | found if self.digests.get(name) != found.get(name))
+        received = digests(folder)
+        names = self.digests.keys() | received
+        different = sorted(name for name in names if self.digests.get(name) != received.get(name))
         assert not different, f"{len(different)} outputs differ from the baseline; the first is {different[0]}"
         files = [path for name in ("data", "reports") for path in walk(folder / name)]
         partial_files = [path for path in files if ".partial" in str(path)]

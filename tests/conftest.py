@@ -22,7 +22,7 @@ absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Pause garbage collection while tests are collected, because that imports every heavy library."""
+    """Pause garbage collection while pytest collects the tests, which imports every heavy library."""
     with processes.importing():
         return (yield)
 

@@ -1,4 +1,7 @@
-"""Runs every command of the README in a checkout with a finished `make run`: `make readme` (takes minutes)."""
+"""Runs the commands of the README in a checkout with a finished `make run`: `make readme` (takes minutes).
+
+`make test` and the commands for the reader's own data are left out, because they are run elsewhere.
+"""
 
 import os
 import re
@@ -53,7 +56,7 @@ def test_readme_command_succeeds(command: str) -> None:
 
 
 def serve(command: str) -> None:
-    """Start the command, request its page, and stop the command as Ctrl-C does."""
+    """Start the command, wait until its server answers, and stop the command as Ctrl-C does."""
     process = subprocess.Popen(shlex.split(command), cwd=ROOT, env=environment(), start_new_session=True)
     try:
         for _ in range(120):

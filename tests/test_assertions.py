@@ -43,10 +43,10 @@ def asserting_helpers() -> set[str]:
     """Return the helpers that assert something, either directly or through other helpers."""
     helpers: set[str] = set()
     while True:
-        found = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
-        if found == helpers:
+        extended = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
+        if extended == helpers:
             return helpers
-        helpers = found
+        helpers = extended
 
 
 def is_test(node: ast.FunctionDef) -> bool:

@@ -30,6 +30,7 @@ SKIPPED = {"name": "unknown", "skip_reason": "could not be audited: unknown (1.0
 @pytest.mark.parametrize(
     ("packages", "problem", "code", "lines"),
     [
+        # a package that several lock files list counts once
         ([SAFE, SAFE], "", 0, ["audit: looked up 1 of 1 packages; vulnerabilities found: 0"]),
         (
             [SAFE, VULNERABLE],

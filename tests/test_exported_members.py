@@ -16,7 +16,7 @@ def test_all_is_sorted_and_has_no_duplicates() -> None:
 
 
 @pytest.mark.parametrize("name", feedforward.__all__)
-def test_every_public_name_has_a_value_and_a_docstring(name: str) -> None:
+def test_every_public_name_has_a_value_and_every_callable_a_docstring(name: str) -> None:
     value = getattr(feedforward, name)
     assert value is not None
     if callable(value):
@@ -34,7 +34,7 @@ def test_an_unknown_name_raises_an_attribute_error() -> None:
         _ = feedforward.runner_of_all
 
 
-def test_importing_the_package_and_loading_params_imports_no_heavy_library() -> None:
+def test_importing_the_package_and_load_params_imports_no_heavy_library() -> None:
     script = f"import sys, feedforward; feedforward.load_params; print(*sorted({HEAVY_LIBRARIES!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

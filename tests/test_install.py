@@ -43,6 +43,7 @@ def test_make_installs_again_in_a_moved_or_copied_checkout(checkout: Path) -> No
     venv = checkout / ".venv"
     venv.mkdir()
     (venv / ".cpu").touch()
+    # "incomplete" changes nothing here: .cpu says that its packages were installed before the interrupted installation
     for mark, installs in [(checkout, False), (f"{checkout}\nincomplete", False), ("/former/place", True)]:
         (venv / ".checkout").write_text(str(mark))
         assert ("requirements/install.py cpu .venv" in make(checkout, "--dry-run", "run").stdout) == installs
@@ -61,7 +62,9 @@ def test_a_folder_with_other_files_is_refused(checkout: Path, tmp_path: Path, na
     assert [path for path in (tmp_path / "used").rglob("*") if path.is_file()] == [file]
 
 
-def test_the_environment_of_another_checkout_is_refused_while_that_exists(checkout: Path, tmp_path: Path) -> None:
+def test_the_environment_of_another_checkout_is_refused_while_the_checkout_exists(
+    checkout: Path, tmp_path: Path
+) -> None:
     venv, other = tmp_path / "venv", tmp_path / "other"
     other.mkdir()
     create(checkout, venv)
@@ -106,7 +109,7 @@ def test_a_second_make_waits_until_the_first_has_installed(
     assert (venv / "package").exists()
 
 
-def test_an_environment_of_release_0_2_0_is_repaired(checkout: Path, tmp_path: Path) -> None:
+def test_an_environment_of_release_0_2_0_which_has_no_mark_is_accepted_and_kept(checkout: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     create(checkout, venv)
     (venv / ".checkout").unlink()
@@ -115,7 +118,7 @@ def test_an_environment_of_release_0_2_0_is_repaired(checkout: Path, tmp_path: P
     assert (venv / ".cpu").exists()
 
 
-def test_a_file_in_place_of_the_folder_is_named_in_one_line(checkout: Path, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_named_without_a_traceback(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "venv").touch()
     done = make(checkout, "run", f"VENV={tmp_path / 'venv'}")
     assert f"{tmp_path / 'venv'}: " in done.stderr

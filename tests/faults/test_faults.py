@@ -125,7 +125,7 @@ def test_every_failure_is_reported_in_one_line(tmp_path: Path) -> None:
     ):
         text = __main__.run_row(failing_row(error), context, {}).text()
         assert text.startswith(message)
-        assert text.endswith(" fail)") or "two" in text
+        assert text.endswith(" fail)") or "two" in text  # a message of the row itself needs no location
         assert "\n" not in text
     assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing checks this row yet"
     row = Row(3, "this", ("a.py::test_b",))

@@ -103,7 +103,7 @@ def served(small: Params, small_store: "Store") -> Iterator["LiveService"]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Debian's Chromium; only tests that are skipped without it use this fixture."""
+    """The installed Chromium; only tests that are skipped without it use this fixture."""
     from chromium import EXECUTABLE, sync
 
     with sync.sync_playwright() as playwright:

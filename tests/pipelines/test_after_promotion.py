@@ -168,13 +168,13 @@ def test_shadow_canary_drift_retraining_and_rollback_after_a_promotion(projects:
 
 
 def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
-    """Check that the challenger answers a share of the requests, then wait until it has predicted 30 in the shadow."""
+    """Check that the challenger answers a share of the requests; then ask until its shadow has answered 30 as well."""
     until(lambda: client.get("/health").json()["shadow"] == "running")
     answers = [ask(client, text) for text in texts]
     canary_answers = [answer for answer in answers if answer.get("canary")]
     assert {answer["version"] for answer in canary_answers} == {2}
     assert {answer["version"] for answer in answers if answer not in canary_answers} == {1}
-    assert 20 < len(canary_answers) < 75, "of 150 with probability 0.3, within four standard deviations"
+    assert 20 < len(canary_answers) < 75, "of 150 with probability 0.3: 45 with a standard deviation of 5.6"
 
     def has_compared_enough() -> bool:
         prefix = f'feedforward_shadow_requests{{dataset="{NAME}"}} '
@@ -205,7 +205,7 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
 
 
 def _retrain_after_drift(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Check that drift is only a remark while there are no labeled samples, and a reason to train once there are."""
+    """Check that drift is only a remark as long as there are no labeled samples, and then a reason to train."""
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])

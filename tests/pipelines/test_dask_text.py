@@ -87,7 +87,7 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_process(
     cluster_workspace = workspace(tmp_path / "cluster_workspace", engine=address, shards=store)
     done = vectorize(local_workspace)
     assert done.returncode == 0, done.stderr
-    lost_worker = start(FAULT="shard.encoded")  # dies after encoding its first shard
+    lost_worker = start(FAULT="shard.encoded")  # is killed after encoding its first shard
     start()
     with distributed.Client(address, set_as_default=False) as client:
         client.wait_for_workers(2)  # otherwise, the first worker to connect might do all the work
@@ -98,7 +98,7 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_process(
     assert vectorized_files(cluster_workspace) == vectorized_files(local_workspace)
 
 
-def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, cluster: Any) -> None:
+def test_a_store_that_is_a_file_is_reported_and_nothing_is_written(tmp_path: Path, cluster: Any) -> None:
     address, start = cluster
     (tmp_path / "file").write_text("a file, not a folder")
     cluster_workspace = workspace(tmp_path / "cluster_workspace", engine=address, shards=str(tmp_path / "file"))
@@ -120,7 +120,7 @@ def test_a_worker_with_different_code_refuses_the_work(cluster: Any) -> None:
         client.submit(dask_text._run_checked, "made elsewhere", print).result()
 
 
-def test_a_cluster_without_workers_is_reported_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_reported(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     address, _ = cluster
     monkeypatch.setattr(dask_text, "WORKER_TIMEOUT", 0.5)
     with pytest.raises(

@@ -74,7 +74,7 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(
 ) -> None:
     address, start = cluster
     cluster_workspace = workspace(tmp_path / "cluster_workspace", address)
-    lost_worker = start(FAULT="train.before_log")  # dies after training its first pack
+    lost_worker = start(FAULT="train.before_log")  # is killed after training its first pack
     start()
     runner.prepare(1)
     params, store = load_params(), open_store()

@@ -1,4 +1,4 @@
-"""DVC knows no default values, so `feedforward params` names each optional key that dvc.yaml lists."""
+"""DVC knows no default values, so params.yaml must have each key that dvc.yaml lists; missing keys are named."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_a_missing_key_is_named_with_its_default_value(tmp_path: Path, key: str,
 
 
 @pytest.mark.slow
-def test_dvc_accepts_parameters_in_which_every_key_that_can_be_left_out_is_left_out(tmp_path: Path) -> None:
+def test_dvc_accepts_parameters_without_any_key_that_can_be_left_out(tmp_path: Path) -> None:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     values["datasets"] = {"mnist": values["datasets"]["mnist"] | {"claims": [], "literature": []}}
     params = write(tmp_path, _without_optional_keys(values, values, tmp_path))
@@ -58,7 +58,7 @@ def test_dvc_accepts_parameters_in_which_every_key_that_can_be_left_out_is_left_
 
 
 def _without_optional_keys(values: dict[str, Any], node: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Remove each key of `node` and below without which the parameters are still accepted; return `values`."""
+    """Remove all keys from `node`, and from dictionaries in it, that the parameters do not need; return `values`."""
     for key in list(node):
         removed = node.pop(key)
         try:

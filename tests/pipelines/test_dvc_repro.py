@@ -197,8 +197,8 @@ def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path
     assert (root / "one").read_text() == "1\n"
     config = [sys.executable, "-m", "dvc", "config", "--local"]
     subprocess.run([*config, "--unset", "core.no_scm"], cwd=root, check=True)
-    left = subprocess.run([*config, "--list"], cwd=root, check=True, capture_output=True, text=True)
-    assert "no_scm" not in left.stdout
+    settings_after = subprocess.run([*config, "--list"], cwd=root, check=True, capture_output=True, text=True).stdout
+    assert "no_scm" not in settings_after, "the command in the message must undo the setting"
 
 
 @pytest.mark.proves("A relative FEEDFORWARD_ROOT or FEEDFORWARD_STORE means the same for a command and for its stages")

@@ -1,4 +1,4 @@
-"""Requests to other host names, or from pages of other origins, are rejected."""
+"""Prefect's server rejects requests to other host names, or from pages of other origins."""
 
 import pytest
 

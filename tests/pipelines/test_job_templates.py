@@ -52,7 +52,7 @@ def test_kubernetes_job_requests_one_gpu_by_default(server: Server) -> None:
     assert resources()["limits"] == {"nvidia.com/gpu": 1}
 
 
-def test_other_template_values_equal_prefects_defaults(server: Server) -> None:
+def test_other_template_variables_equal_prefects_defaults(server: Server) -> None:
     views = httpx.get(f"{server.url}/api/collections/views/aggregate-worker-metadata", timeout=30).json()
     for kind in job_templates.POOL_TYPES:
         default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]
@@ -63,7 +63,7 @@ def test_other_template_values_equal_prefects_defaults(server: Server) -> None:
         assert template["variables"] == default["variables"]
 
 
-def test_a_server_without_templates_is_reported_in_one_line(server: Server) -> None:
+def test_a_server_without_templates_is_reported(server: Server) -> None:
     with pytest.raises(FeedforwardError, match="HTTP Error 404"):
         job_templates.template(f"{server.url}/api/none", "docker")
 

@@ -1,4 +1,4 @@
-"""The schedule, the locks of GPUs, and the changes that a retraining reports, without a server."""
+"""The schedule, the locks of GPUs, and the changes that a retraining reports, without a permanent server."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_schedule_is_active_on_the_pool_named_in_params() -> None:
         "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
         "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true", "FEEDFORWARD_ON_DRIFT": "false",
     }  # fmt: skip
-    assert variables()["FEEDFORWARD_ON_CPU"] == "false"
+    assert variables()["FEEDFORWARD_ON_CPU"] == "false"  # by default, there is no schedule
     text = (ROOT / "prefect.yaml").read_text()
     assert all(f"${name}" in text for name in variables())
 
@@ -46,7 +46,7 @@ def test_deploy_without_a_server_names_the_command_that_starts_one() -> None:
     assert "`make server`" in done.stderr
 
 
-# --- slots -----------------------------------------------------------------------------------
+# --- devices ---------------------------------------------------------------------------------
 
 
 def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_without_a_gpu_the_cpu_is_used_only_if_params_allow_it(monkeypatch: pyte
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert gpu_slots.gpus() == ["2", "5"]
+    assert gpu_slots.gpus() == ["2", "5"]  # these would be used
 
 
 # --- changes since the last run ---------------------------------------------------------------

@@ -69,8 +69,8 @@ def test_mlflow_shows_the_comparison_that_dvc_restored_from_its_cache(
     assert [path.read_text() for path in artifacts.rglob("table.md")] == [report.read_text()]
 
 
-@pytest.mark.proves("After `dvc pull` in another checkout there is nothing to run, also after a dataset was removed")
-def test_what_former_datasets_and_protocols_left_is_no_input(
+@pytest.mark.proves("After `dvc pull` in another checkout there is nothing to run, even if a dataset was removed")
+def test_outputs_of_former_datasets_and_protocols_are_deleted_but_raw_files_are_kept(
     finished_workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
     copy = tmp_path / "former"
@@ -140,11 +140,12 @@ def test_error_of_a_second_job_names_the_running_process(finished_workspace: Pat
     workspace.one_line(done, 75, f"process {os.getpid()} (a test) is running here")
 
 
-@pytest.mark.proves("A sample that is rejected, or not accepted when this is required, leaves the training data")
+@pytest.mark.proves("A sample that is rejected, or not accepted while `review` is on, leaves the training data")
 def test_decisions_about_samples_take_effect_without_a_retraining(tmp_path: Path) -> None:
     folder = workspace.prepare(tmp_path / "decisions")
 
     def collected(*command: str) -> int:
+        """Run a command, then the pipeline; return the number of collected samples that are vectorized."""
         done = workspace.run(folder, *command)
         assert done.returncode == 0, done.stdout + done.stderr
         done = repro(folder, f"vectorize@{NAME}")
@@ -152,14 +153,15 @@ def test_decisions_about_samples_take_effect_without_a_retraining(tmp_path: Path
         manifest = json.loads((folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
         return int(manifest.get("collected", 0))
 
-    assert collected(*DVC, "--version") == 0
+    nothing = (*DVC, "--version")  # a command without effect
+    assert collected(*nothing) == 0
     for k in range(3):
         text = f"A rather fine film, number {k}, with a good story and good actors in it."
         entry = {"text": text, "label": "positive", "digest": hashlib.sha256(text.encode()).hexdigest()}
         append_only_log.append(folder / "data" / "incoming" / f"{NAME}.jsonl", entry)
-    assert collected(*DVC, "--version") == 0  # samples that arrive are the retraining's to take
+    assert collected(*nothing) == 0  # only a retraining takes samples that arrive
     workspace.change_params(folder, {"retraining": {"use_feedback": True, "review": False}})
-    assert collected(*DVC, "--version") == 3
+    assert collected(*nothing) == 3
     accepted, rejected, _ = map(feedback_decisions.sample_id, feedback_entries(folder))
     assert collected(*workspace.FEEDFORWARD, "feedback", NAME, "--reject", rejected) == 2
     workspace.change_params(folder, {"retraining": {"use_feedback": True, "review": True}})

@@ -25,8 +25,6 @@ environment.apply()
 from pipelines import request_alerts
 print(request_alerts.watch(return_state=True).name)
 """
-
-
 REGISTER = """
 from feedforward import tracking
 from feedforward.tracking import names

@@ -175,7 +175,7 @@ except ConcurrencySlotAcquisitionError:
 
 
 @pytest.mark.proves(
-    "A scheduled retraining trains on new samples, promotes the better model and does nothing without a reason"
+    "A scheduled retraining trains on new samples, promotes the first valid model, and does nothing without a reason"
 )
 def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace) -> None:
     workspace.start("server", "--port", str(workspace.port))

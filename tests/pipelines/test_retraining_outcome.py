@@ -32,7 +32,7 @@ def read_log(
         yield lambda: list(append_only_log.read(paths.retrainings()))
 
 
-def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_are_decided(
+def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_decides_about_the_others(
     read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = []
@@ -66,7 +66,7 @@ def test_a_mistake_in_params_yaml_is_recorded_and_sent(read_log: Callable[[], li
     assert message["body"] == f"failed: {problem}"
     paths.params().write_text("- no mapping\n")
     assert retraining_flow.retrain(return_state=True).is_failed()
-    assert len(list(append_only_log.read(paths.notifications()))) == 1
+    assert len(list(append_only_log.read(paths.notifications()))) == 1  # nothing says where to send a second one
     with pytest.raises(ParamsError):  # the command ends with exit code 2
         operations.retrain(False, "cpu")
 

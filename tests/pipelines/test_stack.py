@@ -127,7 +127,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 @pytest.fixture
 def registered() -> Iterator[Callable[[Worker], Worker]]:
-    """Yields a function that returns the worker given to it; these workers are killed at the end of the test."""
+    """Yields a function that returns the worker given to it, which is killed at the end of the test."""
     workers: list[Worker] = []
     yield lambda worker: (workers.append(worker), worker)[1]
     for worker in workers:

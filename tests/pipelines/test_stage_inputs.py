@@ -82,14 +82,14 @@ def test_an_edit_during_training_is_not_recorded_with_the_results_of_the_old_par
 
 
 def recorded(folder: Path) -> set[str]:
-    """The stages in dvc.lock."""
+    """Return the stages in dvc.lock."""
     from feedforward.config import yaml_reader
 
     return set(yaml_reader.read(folder / "dvc.lock")["stages"])
 
 
-@pytest.mark.proves("A stage deletes what it wrote for former datasets, and nothing that a person put beside it")
-def test_only_what_a_stage_wrote_is_deleted(inputs: Path) -> None:
+@pytest.mark.proves("A stage deletes outputs of former datasets; other folders and other kinds of files stay")
+def test_only_outputs_for_former_datasets_and_protocols_are_deleted(inputs: Path) -> None:
     data = inputs / "data"
     names = {
         "vectorized/former/manifest.json": False,

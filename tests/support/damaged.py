@@ -77,7 +77,7 @@ def flipped(content: bytes, position: int) -> bytes:
 
 
 def damaged_gzip(line: bytes, position: int) -> bytes:
-    """A gzip of many such lines in which the blocks from a position on are invalid: reading it raises zlib.error."""
+    """A gzip of many such lines that is invalid from a position on: reading it raises zlib.error."""
     blocks = gzip.compress(line * 9999, 0)  # with level 0, the lines are copied, in blocks of at most 2**16 bytes
     return blocks[:position] + b"\xff" * 2**17
 

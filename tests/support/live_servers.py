@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the server answers at `url`. process: the process of the server."""
+    """Wait until the server answers at `url`. process: the server, or the script that runs it."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert process.poll() is None, "the server ended"

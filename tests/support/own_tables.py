@@ -1,4 +1,4 @@
-"""Small tables and text files of a user, from which `own` is made, the only dataset of a workspace."""
+"""Small tables of a user, and functions that make `own`, the only dataset of a workspace, from a file."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of a digit-like stroke in several sizes, colors and formats."""
+"""Pictures of digit-like strokes in several sizes and formats."""
 
 import io
 import struct

@@ -38,7 +38,7 @@ def put_texts(root, reviews=REVIEWS):
 
 
 def put_images(root, *size):
-    """Put random images of this shape and labels into the mirror; default: 4 × 4 pixels."""
+    """Put random images, of 4 × 4 pixels unless a size is given, and random labels into the mirror."""
     rng = np.random.default_rng(1)
     for key in images().files:
         samples = 30 if "train" in key else 10

@@ -40,7 +40,10 @@ METRICS = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
 def network(strength: float) -> Network:
-    """Return a network that predicts the labels of `notes`. Confidence grows with `strength`; 0 gives 50 % always."""
+    """Return a network that predicts the labels of `notes`.
+
+    Its confidence grows with `strength`: 0 gives 50 % always, and a negative strength predicts the opposite labels.
+    """
     kernel = np.zeros((WORDS, 1), np.float32)
     kernel[5:25] = strength
     return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))
@@ -105,8 +108,7 @@ def version(
     """Register a version whose network and holdout model have this strength.
 
     evaluated: False omits the holdout model and the evaluation. variants: the strength of each variant. model: the
-    .keras file. dataset: settings of `notes` that determine the samples which are new to the holdout model. metrics:
-    changes to METRICS.
+    .keras file. dataset: the settings of `notes` that decide which samples are held out. metrics: changes to METRICS.
     """
     content = files(strength)
     description = Description(
@@ -159,7 +161,7 @@ def version(
         registry.add(new_version, folder / seed, f"holdout_models/{seed}")
         registry.tag(new_version, tags)
     registered_version = find_version(new_version.number)
-    assert json.loads(registered_version.tags["evaluation"])["bytes"] == 1000
+    assert json.loads(registered_version.tags["evaluation"]) == METRICS | metrics  # as read back from the store
     return registered_version
 
 
@@ -192,14 +194,14 @@ def evaluate(params: Params, run: LoggedRun, version: Version) -> Version:
 
 
 def with_validation(params: Params, take: str, samples: int) -> Params:
-    """The params with another fixed validation split of `notes`."""
+    """Return the params with another fixed validation split of `notes`."""
     plain = params.model_dump(mode="json")
     plain["datasets"][NAME]["training"]["validation"] = {"take": take, "samples": samples}
     return Params.model_validate_json(json.dumps(plain))
 
 
 def audit_entries() -> list[dict[str, object]]:
-    """The entries of the audit log, the oldest first."""
+    """Return the entries of the audit log, the oldest first."""
     return list(append_only_log.read(paths.audit()))
 
 
@@ -224,7 +226,7 @@ def pictures_champion(store: "Store", height: int = 28, width: int = 28, evaluat
     return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, encoder, evaluated)
 
 
-GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
+GRADES = {  # a table whose labels JavaScript would put in numeric order if they were keys of an object
     "title": "Grades",
     "task": "multiclass",
     "labels": ["1", "10", "2"],
@@ -270,7 +272,7 @@ def _champion(
     store.finish(run, metrics={"test_accuracy": 0.9})
     final = store.find_runs(name, role="final")[0]
     weights = network.weights_digest()
-    description = Description(name, title, labels, "original", 0, 2, 90, final.run_id, "f", "d", weights)
+    description = Description(name, title, labels, "original", 0, 2, TRAIN, final.run_id, "f", "d", weights)
     registry = Registry()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"

@@ -84,7 +84,7 @@ def spooled_ids() -> list[str]:
 
 
 def run_python(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a separate process in which the names of this module are available."""
+    """Run `code`, which can use the names of this module, in a separate process."""
     setup = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
     return subprocess.run(
         [sys.executable, "-c", setup + code],

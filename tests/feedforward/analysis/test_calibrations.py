@@ -1,4 +1,4 @@
-"""Calibration and errors across seeds: means, intervals, and the share of the loss rise that scaling removes."""
+"""Calibration and errors across seeds: means, intervals, and the share of the rise in loss that scaling removes."""
 
 import dataclasses
 

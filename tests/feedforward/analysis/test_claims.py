@@ -150,7 +150,7 @@ def test_history_has_an_interval_for_every_number_of_seeds_from_two() -> None:
     params = with_claims(claim("lower"))
     [verdict] = claims.judge(runs_of(params, smaller=LOW, original=HIGH), params)
     assert [interval.n for interval in verdict.history] == [2, 3, 4, 5, 6]
-    assert verdict.wins == (0.0, 0.0)
+    assert verdict.wins == (0.0, 0.0)  # `smaller` never has the higher loss
 
 
 def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> None:
@@ -192,7 +192,8 @@ def test_a_perfect_result_on_17_test_samples_is_no_proof_of_more_than_95_percent
     assert (verdict.outcome, verdict.needs_samples) == ("undecided", True)
     assert verdict.interval is not None
     assert verdict.interval.low is not None
-    assert verdict.interval.low < 0.87 - 0.95  # a share of 0.84 is right 17 times in a row with a probability of 5 %
+    # a model with an accuracy of 0.84 is right on all of 17 samples with a probability of 5 %
+    assert verdict.interval.low < 0.87 - 0.95
     assert verdict.interval.high == verdict.difference.high == pytest.approx(1 - 0.95)  # type: ignore[union-attr]
 
 

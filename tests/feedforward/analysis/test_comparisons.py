@@ -69,8 +69,8 @@ def test_ranking_lists_variants_that_cannot_be_distinguished_from_the_best() -> 
     assert with_margin.equivalent == with_margin.tied
 
 
-@pytest.mark.proves("The report says that the winner is better than a variant only if the two were compared and it is")
-def test_a_variant_that_only_others_beat_is_not_listed_as_beaten_by_the_first() -> None:
+@pytest.mark.proves("The report says that the best variant beats another one only if the two were compared directly")
+def test_a_variant_that_only_the_second_beats_is_not_listed_as_beaten_by_the_first() -> None:
     """`first` has the best mean, but its large differences from `last` vary; `second` beats `last` on each seed."""
     noise = np.random.default_rng(3).normal(0, 0.5, 8)
     last = np.linspace(0.5, 0.6, 8)

@@ -1,4 +1,4 @@
-"""Confidence sequences: valid at every number of seeds."""
+"""Confidence sequences are valid at every number of seeds, and agree with their p-values and with the martingale."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> No
     assert interval.high == pytest.approx(max(accepted), abs=0.011)
 
 
-@pytest.mark.proves("The order of many trials is computed at once, with exactly the intervals of single pairs")
+@pytest.mark.proves("Intervals for many pairs, which are computed at once, are exactly those of single pairs")
 @pytest.mark.parametrize("count", [2, 5, 12, 200])
 @pytest.mark.parametrize(("level", "resolution"), [(0.05, 0.0), (1e-6, 1.0)])
 def test_latest_intervals_of_many_rows_are_those_of_each_row(count: int, level: float, resolution: float) -> None:

@@ -1,4 +1,4 @@
-"""An archive in a checkout is no part of the checkout: not for DVC, and not for git."""
+"""Neither DVC nor git takes an archive that is in a checkout for a part of the checkout."""
 
 import shutil
 from pathlib import Path

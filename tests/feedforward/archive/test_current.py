@@ -69,15 +69,16 @@ def exported_folders() -> set[str]:
     return {name.rpartition("/")[0] for name in names if name.startswith(("reports/decisions/", "reports/sweeps/"))}
 
 
-@pytest.mark.proves("`export` takes only sweeps and verdicts with the claims, parameters and data of now")
+@pytest.mark.proves("`export` takes only sweeps and verdicts that belong to the current claims, parameters and data")
 @pytest.mark.usefixtures("decided")
-def test_sweeps_and_verdicts_of_now_are_exported(caplog: pytest.LogCaptureFixture) -> None:
+def test_current_sweeps_and_verdicts_are_exported(caplog: pytest.LogCaptureFixture) -> None:
     assert exported_folders() == {DECISION, L2_SWEEP, SIZE_SWEEP}
     write("datasets/notes/title", "Other texts")
     assert exported_folders() == {DECISION, L2_SWEEP, SIZE_SWEEP}
     assert caplog.messages == []
 
 
+@pytest.mark.proves("`export` takes only sweeps and verdicts that belong to the current claims, parameters and data")
 @pytest.mark.usefixtures("decided")
 @pytest.mark.parametrize(
     ("path", "value", "exported"),
@@ -99,6 +100,7 @@ def test_sweeps_and_verdicts_of_other_parameters_or_claims_are_left_out(
     assert {message.partition(":")[0] for message in caplog.messages} == {str(paths.root() / name) for name in left_out}
 
 
+@pytest.mark.proves("`export` takes only sweeps and verdicts that belong to the current claims, parameters and data")
 @pytest.mark.usefixtures("decided")
 def test_sweeps_and_verdicts_on_other_data_or_of_former_variants_are_left_out() -> None:
     manifest = paths.vectorized("notes") / "manifest.json"

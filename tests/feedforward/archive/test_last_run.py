@@ -61,6 +61,7 @@ def test_results_of_other_parameters_are_not_exported_until_the_next_run(finishe
 
 
 @pytest.mark.slow
+@pytest.mark.proves("`export` refuses results of another params.yaml, and results that were edited")
 def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: Path) -> None:
     writing.collect(load_params())
     edited = {
@@ -128,7 +129,7 @@ def test_results_that_dvc_links_to_its_cache_are_exported(
 
 
 @pytest.mark.slow
-@pytest.mark.proves("`export` refuses results of other code than that of the commit that it states")
+@pytest.mark.proves("`export` refuses results that other code than the workspace's has computed")
 def test_results_of_other_code_are_not_exported_until_the_next_run(finished: Path) -> None:
     code = finished / "code" / "compare.py"
     for ignored in ("__pycache__/compare.pyc", "compare.py.partial"):

@@ -130,6 +130,3 @@ def test_an_import_succeeds_after_a_killed_one(archive: Path, workspace: Path) -
     assert run("import.between_renames") == -signal.SIGKILL
     assert run("") == 0
     assert {path.name for path in archive.parent.iterdir() if path.is_dir()} == {"result"}
-
-
-# --- results that cannot be compared --------------------------------------------------------------

@@ -34,7 +34,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server_address() -> Iterator[str]:
-    """An HTTP server on loopback that answers 200 to /health."""
+    """The address of an HTTP server on loopback that answers every request with status 200."""
 
     class Health(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -132,6 +132,7 @@ def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
     for is_terminal in ("0", "1"):
         monkeypatch.setenv("TTY_COMPATIBLE", is_terminal)
         assert small_shell.run("history", NAME) == 0
+        # only on a terminal, the table is fitted into its 60 columns
         assert ("promoted  it [meets] all criteria" in small_shell.stdout) == (is_terminal == "0")
         assert f"1        {since}  now    promoted" in small_shell.stdout
     assert small_shell.run("history", NAME, "--json") == 0

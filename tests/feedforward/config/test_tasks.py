@@ -113,8 +113,8 @@ def test_early_stopping_keeps_the_best_weights_alone_and_in_a_pack(dataset_name:
     assert_same(alone, packed[0])
 
 
-@pytest.mark.proves("A replica that has stopped early has its result even if it diverges afterwards in its pack")
-def test_a_replica_that_diverges_after_it_has_stopped_has_the_result_that_it_has_alone() -> None:
+@pytest.mark.proves("A replica that has stopped early keeps its result even if its weights diverge later in its pack")
+def test_a_replica_that_diverges_after_it_has_stopped_has_the_same_result_as_alone() -> None:
     optimizer = {"name": "sgd", "learning_rate": 0.2}
     small = params("regression", ["size"], early_stopping={"patience": 2}, optimizer=optimizer)
     dataset, train = small.datasets["tones"], data("regression")

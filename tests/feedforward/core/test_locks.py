@@ -30,7 +30,7 @@ def permissions(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.proves("Other users cannot open lock files, so they cannot make the service or a command wait")
+@pytest.mark.proves("Other users cannot open the lock files of jobs and logs, so they cannot hold these locks")
 def test_lock_files_can_be_opened_only_by_their_owner(tmp_path: Path) -> None:
     with processes.only_one(tmp_path / "job.lock", "a job"):
         append_only_log.append(tmp_path / "log.jsonl", {"a": 1})

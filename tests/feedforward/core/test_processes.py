@@ -181,12 +181,16 @@ def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
     assert process.returncode == 0, process.stderr
 
 
-@pytest.mark.proves("The CPU limit of a container is respected")
+@pytest.mark.proves("No more cores are used than the CPU limit of a container allows")
 @pytest.mark.parametrize(
     ("content", "expected"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", None), ("", None)]
 )
-def test_cpu_limit_of_a_container_is_read(tmp_path: Path, content: str, expected: int | None) -> None:
+def test_cpu_limit_of_a_container_is_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, expected: int | None
+) -> None:
     (tmp_path / "cpu.max").write_text(content)
     assert processes.cgroup_limit(tmp_path / "cpu.max") == expected
     assert processes.cgroup_limit(tmp_path / "nowhere") is None
-    assert processes.cores() >= 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(processes, "CPU_LIMIT_FILE", tmp_path / "cpu.max")
+    assert processes.cores() == (expected or 8)

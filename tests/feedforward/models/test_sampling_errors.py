@@ -63,7 +63,7 @@ def test_perfect_predictions_for_few_samples_are_not_certain(kind: str) -> None:
     assert all(0.03 < error < 0.2 for error in sampling_errors.measure(model, logits, labels).values())
 
 
-def test_undefined_metrics_have_no_error() -> None:
+def test_undefined_metrics_have_an_error_of_0() -> None:
     assert sampling_errors.of_mean(np.array([0.3])) == 0
     assert sampling_errors.measure(network("linear", 1), np.zeros((3, 1), np.float32), np.zeros(3)) == {"r2": 0}
     one_class = sampling_errors.measure(network("sigmoid", 1), -np.ones((3, 1), np.float32), np.zeros(3, np.uint8))

@@ -67,7 +67,7 @@ def test_url_restores_the_chosen_variants_seeds_and_scale(page: "Page", address:
     sync.expect(figure(page).get_by_role("button", name="larger")).to_have_attribute("aria-pressed", "false")
     press(page, "Single seeds")
     press(page, "Log scale")
-    assert figure(page).locator("path.seed").count() == 4 * 4
+    assert figure(page).locator("path.seed").count() == 4 * 4  # variants × seeds
     figure(page).get_by_role("combobox", name="Curve").select_option("training loss")
     link = figure(page).get_by_role("link", name="Link to this view").evaluate("(at) => at.href")
     assert page.url == link

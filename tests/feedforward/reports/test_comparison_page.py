@@ -159,7 +159,8 @@ def test_page_is_small_even_with_many_seeds(params: Params) -> None:
     findings = find(synthetic_runs(params, range(60)), params)
     page = comparison_page.render(findings)
     assert len(page.encode()) < 3_000_000
-    [data, *_] = [chart_data.dataset(one, most=4 * 20 * 5 * 3) for one in findings if one.name == "imdb"]
+    most = 4 * 20 * 5 * 3  # kinds of curves × epochs × variants × seeds
+    [data, *_] = [chart_data.dataset(one, most=most) for one in findings if one.name == "imdb"]
     assert [len(variant["curves"]["val_cross_entropy"]["runs"]) for variant in data["variants"]] == 5 * [3]
     assert len(data["variants"][0]["seeds"]) == 60
 
@@ -283,4 +284,4 @@ def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> N
 
 def test_a_verdict_shows_its_interval_over_the_number_of_seeds(page: str, params: Params) -> None:
     assert page.count("by number of seeds</summary>") >= 1
-    assert "P(smaller" in page
+    assert "P(smaller" in page  # the probability that a run beats another

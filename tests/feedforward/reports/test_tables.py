@@ -16,7 +16,7 @@ def test_docstring_examples_pass() -> None:
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e-7, 1e-3, 1.0, 1e6])
-def test_statistics_in_the_unit_of_the_target_have_four_significant_digits(unit: float) -> None:
+def test_statistics_in_the_unit_of_the_target_are_not_rounded_to_0(unit: float) -> None:
     names = ("best_val_mae", "last_val_mae", "test_mae")
     summary = {
         name: {statistic: Estimate(5, mean * unit, 0.1 * unit, (mean - 0.1) * unit, (mean + 0.1) * unit)}

@@ -53,6 +53,7 @@ def test_last_known_champion_is_used_only_while_its_own_server_is_unreachable(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:new-password@127.0.0.1:{port}")
     last_known = model_versions.last_known_champion(NAME)
     assert last_known == version
+    assert prediction.champion(NAME).version == version
     bundle.read(model_versions.folder(last_known, "served"), last_known.tags["digest"])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert model_versions.last_known_champion(NAME) is None

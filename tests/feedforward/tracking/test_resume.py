@@ -90,7 +90,7 @@ def test_sending_a_record_twice_changes_nothing(
     assert history(after.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
 
 
-@pytest.mark.proves("Jobs that start the same parent run at the same time share one")
+@pytest.mark.proves("A run that a late request created a second time exists only once in the end")
 def test_a_duplicate_run_from_a_late_request_is_removed(store: "Store") -> None:
     from feedforward.tracking import sync
 
