@@ -218,10 +218,10 @@ def test_stages_use_the_workspace_and_the_store_of_the_command(
         (root / "dvc.yaml").write_text(f"stages:\n  one:\n    cmd: python -c '{show}' > one\n    outs: [one]\n")
         subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
     folder = tmp_path / start
-    chosen = {"FEEDFORWARD_ROOT": os.path.relpath(tmp_path / workspace, folder)} if workspace else {}
+    root_variable = {"FEEDFORWARD_ROOT": os.path.relpath(tmp_path / workspace, folder)} if workspace else {}
     settings = {name: value for name, value in os.environ.items() if name not in workspaces.VARIABLES}
     settings.pop("FEEDFORWARD_ROOT", None)
-    settings |= chosen | {"FEEDFORWARD_STORE": "store"}
+    settings |= root_variable | {"FEEDFORWARD_STORE": "store"}
     root = tmp_path / expected
     repro = f"from pathlib import Path; from pipelines import dvc_repro; dvc_repro.repro(Path({str(root)!r}))"
     subprocess.run([sys.executable, "-c", repro], cwd=folder, env=settings, check=True, stdout=subprocess.DEVNULL)

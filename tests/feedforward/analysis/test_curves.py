@@ -40,6 +40,7 @@ def test_band_of_an_accuracy_ends_at_1() -> None:
     assert band is not None
     assert band.low is not None
     assert band.high is not None
+    # 12.706 is the 97.5 % quantile of Student's t with one degree of freedom
     assert (band.low.tolist(), band.high.tolist()) == ([pytest.approx(0.95 - 12.706 * 0.05, abs=1e-3)], [1.0])
 
 
@@ -53,6 +54,7 @@ def test_a_very_wide_band_hardly_stretches_the_range_shown() -> None:
     narrow = Band(3, np.arange(1, 4), np.array([0.6, 0.3, 0.4]), np.full(3, 0.28), np.full(3, 0.62))
     wide = Band(3, np.arange(1, 4), np.array([0.5, 0.4, 0.5]), np.full(3, -9.0), np.full(3, 9.0))
     assert shown_range([narrow]) == (0.28, 0.62)
+    # the range of the means, 0.3 to 0.6, extended by 15 % of its width
     assert shown_range([narrow, wide]) == (pytest.approx(0.255), pytest.approx(0.645))
     single_seed = Band(1, np.arange(1, 3), np.array([0.6, 0.3]), None, None)
     assert shown_range([single_seed]) == (0.3, 0.6)

@@ -91,7 +91,7 @@ def test_all_seeds_are_reported_if_none_learned(dataset: Dataset) -> None:
 
 def test_constant_loss_is_the_recorded_one_or_else_follows_from_the_task(dataset: Dataset) -> None:
     without_record = run(0, 0.3)
-    assert failures.constant_loss(without_record, dataset) == pytest.approx(0.6931, abs=1e-4)
+    assert failures.constant_loss(without_record, dataset) == pytest.approx(0.6931, abs=1e-4)  # ln 2
     assert failures.constant_loss(run(0, 0.3, constant_val_cross_entropy=0.325), dataset) == 0.325
     assert failures.constant_loss(without_record, dataset.model_copy(update={"task": "regression"})) == 1.0
 

@@ -84,6 +84,7 @@ def test_values_that_coincide_in_steps_are_not_certain() -> None:
     """Two seeds with the same accuracy on 64 samples may differ by less than one sample."""
     equal = intervals.estimate([0.75, 0.75], overlap=0.25, resolution=1 / 64)
     assert equal is not None
+    # 0.0405 = 12.706 · (1 / 64) / √12 / √2: the t interval of two seeds with the variance of rounding
     assert (equal.low, equal.high) == (pytest.approx(0.75 - 0.0405, abs=1e-4), pytest.approx(0.75 + 0.0405, abs=1e-4))
     assert equal.new_low is not None
     assert equal.new_low < 0.75 - 0.04

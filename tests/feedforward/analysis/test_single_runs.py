@@ -32,7 +32,7 @@ def test_single_runs_are_compared_with_the_mean_if_the_claim_is_undecided() -> N
     assert judgment.against == "mean"
     assert judgment.wrong == (2,)
     assert judgment.differences == pytest.approx({0: -0.03, 1: -0.03, 2: 0.01})
-    assert judgment.any_two == pytest.approx(2 / 6)
+    assert judgment.any_two == pytest.approx(2 / 6)  # of the six pairs of different seeds, those with 0.34
     assert str(judgment) == "1 of 3 single runs contradict the mean (any two seeds: 33 %)"
 
 

@@ -66,7 +66,7 @@ def test_damaged_outputs_are_noted_in_one_line(root: Path, content: str) -> None
     assert any(line.startswith("verdicts of commit") for line in side.remarks)
 
 
-def test_a_damaged_dvc_lock_is_reported_in_one_line(root: Path) -> None:
+def test_a_damaged_dvc_lock_is_reported_and_malformed_entries_are_ignored(root: Path) -> None:
     (root / "dvc.lock").write_text("stages: [")
     commit_id = commit(root, "damaged")
     with pytest.raises(ParamsError, match=r"dvc.lock of commit .* is not valid YAML"):

@@ -16,10 +16,10 @@ from feedforward.reports import calibration_section, error_tables, errors_sectio
 CLASSES = {"tones": 3, "notes": 2}
 
 
-def findings(chosen: Params | None = None, with_calibration: bool = True) -> list[Findings]:
-    chosen = chosen or params()
-    runs = synthetic_runs(chosen, range(3))
-    return find(complete(runs, CLASSES) if with_calibration else runs, chosen)
+def findings(small_params: Params | None = None, with_calibration: bool = True) -> list[Findings]:
+    small_params = small_params or params()
+    runs = synthetic_runs(small_params, range(3))
+    return find(complete(runs, CLASSES) if with_calibration else runs, small_params)
 
 
 def test_calibration_has_a_figure_for_each_curve_and_variant_and_a_table() -> None:
@@ -63,8 +63,8 @@ def test_a_regression_shows_residuals_and_no_matrix() -> None:
 
 def test_hostile_labels_are_escaped() -> None:
     plain = values()["datasets"]["notes"] | {"labels": ["<b>sad</b>", "glad"]}
-    chosen = params(datasets={"notes": plain})
-    page = errors_section.render(find(complete(synthetic_runs(chosen, range(2)), CLASSES), chosen)[0])
+    small_params = params(datasets={"notes": plain})
+    page = errors_section.render(find(complete(synthetic_runs(small_params, range(2)), CLASSES), small_params)[0])
     assert "<b>sad" not in page
     assert "&lt;b&gt;sad" in page
 

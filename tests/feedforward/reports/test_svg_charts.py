@@ -83,7 +83,7 @@ def test_curve_names_do_not_overlap() -> None:
         float(str(e.get("y"))) for e in elements(svg_charts.curves(series, "t", "y", ends=True), "text", "name")
     )
     assert len(positions) == 6
-    assert np.diff(positions).min() >= 14
+    assert np.diff(positions).min() >= 14  # px, a line of text
 
 
 def test_two_charts_next_to_each_other_share_their_scale() -> None:

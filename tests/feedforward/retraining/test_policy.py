@@ -29,8 +29,8 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 def decide(
     observations: dict[str, Observations], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any
 ) -> Any:
-    chosen = params().model_copy(update={"retraining": Retraining(**retraining)})
-    return policy.decide(chosen, observations, changed, forced)
+    changed_params = params().model_copy(update={"retraining": Retraining(**retraining)})
+    return policy.decide(changed_params, observations, changed, forced)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_policy_gives_the_expected_reason_and_remark(
 
 
 def give_images(labels: np.ndarray, brightness: int) -> None:
+    """Store labeled images as the service does."""
     for k, label in enumerate(labels):
         pixels = np.minimum(np.arange(PIXELS) * 3 + k % 50 + int(label) * 60 + brightness, 255).astype(np.uint8)
         append_only_log.append(

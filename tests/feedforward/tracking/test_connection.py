@@ -63,6 +63,7 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
     assert len(spooled_ids()) == 3
     [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "an HTML page instead of a response from MLflow" in warning.getMessage()
+    assert "\n" not in warning.getMessage()
     assert "sign in" not in caplog.text
 
 

@@ -96,8 +96,9 @@ def test_an_invalid_tracking_address_is_reported_in_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     message = f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {address};"
-    with pytest.raises(TrackingError, match=re.escape(message)):
+    with pytest.raises(TrackingError, match=re.escape(message)) as caught:
         tracking.open_store()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.proves("The commands never disagree about which SQLite file an address names")
@@ -115,8 +116,9 @@ def test_a_database_without_an_installed_driver_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, workspace: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql://127.0.0.1/x")
-    with pytest.raises(TrackingError, match=r"cannot be opened \(No module named 'MySQLdb'\)"):
+    with pytest.raises(TrackingError, match=r"cannot be opened \(No module named 'MySQLdb'\)") as caught:
         tracking.open_store()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_database_is_reported_in_one_line(workspace: Path) -> None:
@@ -209,8 +211,9 @@ def test_a_path_that_mlflow_cannot_use_is_rejected_in_one_line(
     tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / name))
-    with pytest.raises(TrackingError, match="MLflow cannot use a folder whose path contains"):
+    with pytest.raises(TrackingError, match="MLflow cannot use a folder whose path contains") as caught:
         tracking.open_store()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")

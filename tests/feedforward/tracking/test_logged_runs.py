@@ -82,7 +82,7 @@ def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspac
 
     data_inputs = {entry.dataset.name: entry for entry in stored_run.inputs.dataset_inputs}
     assert data_inputs.keys() == {"words train", "words validation"}
-    assert data_inputs["words train"].dataset.digest == DIGEST[:36]
+    assert data_inputs["words train"].dataset.digest == DIGEST[:36]  # the length of MLflow's field
     assert {tag.key: tag.value for tag in data_inputs["words validation"].tags} == {
         "mlflow.data.context": "validation",
         "sha256": DIGEST,

@@ -45,10 +45,10 @@ def fit(
 ) -> list[Replica]:
     """Train a replica of each variant on a small dataset, and return those that did not fail."""
     train, validation = training_and_validation(dataset)
-    chosen = {name: params.variants[name] for name in variants}
+    by_name = {name: params.variants[name] for name in variants}
     options = {"epochs": EPOCHS} | options
     results = trainer.fit(
-        params.datasets[dataset], chosen, train, validation, seed, np.random.default_rng(order_seed), **options
+        params.datasets[dataset], by_name, train, validation, seed, np.random.default_rng(order_seed), **options
     )
     return [result for result in results if isinstance(result, Replica)]
 
