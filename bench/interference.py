@@ -100,7 +100,8 @@ def _image(mode: str, side: int) -> str:
 async def _measure_round(port: int, short: bytes, large: bytes) -> dict[str, float]:
     """Send a large request while short ones are sent.
 
-    seconds: duration of the large request. idle, slowest: ms of the slowest short request before it and during it.
+    seconds: duration of the large request. idle, slowest: ms of the slowest short request before it, and from its start
+    until LEAD after its end.
     """
     waits: list[float] = []
     short_requests = asyncio.create_task(_keep_asking(port, short, waits))

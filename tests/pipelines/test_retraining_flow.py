@@ -168,9 +168,9 @@ with slots.computing_on("gpu", fallback=False) as device:
 slots.LIMIT = "none-such"
 try:
     with slots.computing_on("gpu", fallback=False):
-        print("passed")
+        print("a slot of a limit that does not exist")
 except ConcurrencySlotAcquisitionError:
-    print("no limit, no pass")
+    print("no slot without a limit")
 """
 
 
@@ -191,7 +191,7 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     assert not workspace.answers(Origin="http://evil.example")
     workspace.start("worker", "cpu")
     slots = workspace.run("-c", CHECK_SLOTS, CUDA_VISIBLE_DEVICES="3")
-    assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
+    assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no slot without a limit"], slots.stderr
 
     workspace.wait(lambda: workspace.logged("started", "failed"))
     second = workspace.run("-m", "pipelines.operations", "retrain")  # while the first one is running

@@ -190,9 +190,9 @@ READABLE_PATH = "set/train/neg/9_9.txt"  # a path in a folder whose members are 
 
 @dataclass(frozen=True)
 class HostileArchive:
-    """An archive that must be rejected with a message that contains `message`.
+    """A hostile archive.
 
-    message: None if the archive must be read, but only its reviews.
+    message: a part of the message with which it must be rejected; None: it must be read, but only its reviews.
     """
 
     title: str

@@ -38,7 +38,7 @@ def dvc(root: Path, *arguments: str) -> str:
 
 
 def finish(root: Path) -> None:
-    """Make the current workspace `root`, which has vectorized datasets, a DVC project, and run all stages."""
+    """Turn the current workspace `root`, which has vectorized datasets, into a DVC project, and run all stages."""
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / ".dvcignore").write_text("__pycache__/\n*.partial\n")
     (root / "code").mkdir()

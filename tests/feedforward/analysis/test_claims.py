@@ -167,7 +167,7 @@ def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> 
         assert verdict.interval is not None
         widths.append((verdict.interval.high or 0) - (verdict.interval.low or 0))
         assert verdict.new_data is None
-    assert widths[1] > 1.9 * 1.96 * 0.002 > widths[0]
+    assert widths[1] > 1.9 * 1.96 * 0.002 > widths[0]  # two times 1.96 standard errors, and a little less
 
 
 @pytest.mark.parametrize(("error", "needed"), [(0.002, "more test samples"), (0.0001, "")])

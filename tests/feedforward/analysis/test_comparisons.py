@@ -30,7 +30,7 @@ def test_pairing_removes_variation_that_the_variants_share() -> None:
     assert difference.p is not None
     assert difference.p < 0.001
     assert difference.sign == -1
-    assert difference.beats() == (1.0, pytest.approx(0.5, abs=0.2))
+    assert difference.beats() == (1.0, pytest.approx(0.5, abs=0.2))  # for the same seed, and for any two seeds
 
 
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")

@@ -282,6 +282,6 @@ def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> N
     assert RULE in text[text.index("Validation loss by epoch") :]
 
 
-def test_a_verdict_shows_its_interval_over_the_number_of_seeds(page: str, params: Params) -> None:
+def test_a_verdict_shows_its_intervals_by_number_of_seeds_and_the_probability_of_winning(page: str) -> None:
     assert page.count("by number of seeds</summary>") >= 1
     assert "P(smaller" in page  # the probability that a run beats another
