@@ -9,7 +9,7 @@ import workspaces
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace whose mirror is the folder `mirror`."""
+    """A workspace with a folder `mirror`, in which tests put the files to fetch."""
     (tmp_path / "checkout" / "mirror").mkdir(parents=True)
     return workspaces.create(tmp_path / "checkout", monkeypatch)
 

@@ -1,4 +1,4 @@
-"""Class folders: files that the settings of a dataset leave out are named, and large photos are read."""
+"""Class folders: `init` finds their suffixes, files that a dataset's settings leave out are named, photos are read."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ from feedforward.data import class_folders, collected_files, config_inference, p
 from feedforward.data.readers import image_decoding
 
 
-def write(folder: Path, suffix: str, count: int, name: str = "") -> None:
-    """Write `count` small pictures or texts into `folder`."""
+def write(folder: Path, suffix: str, count: int, prefix: str = "") -> None:
+    """Write `count` small pictures or texts into `folder`, with names such as `prefix0.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        path = folder / f"{name}{number}{suffix}"
+        path = folder / f"{prefix}{number}{suffix}"
         if suffix.lower() == ".txt":
             path.write_text(f"{path} is number {number}")
         else:
@@ -28,13 +28,13 @@ def write(folder: Path, suffix: str, count: int, name: str = "") -> None:
 
 
 def initialize(source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Add a source to params.yaml as the dataset `own`, as `init` does, and return the params."""
+    """Create and enter a workspace with the source as its only dataset `own`, as `init` adds it; return the params."""
     workspaces.create(source.parent, monkeypatch)
     return own_tables.initialize(source)[1]
 
 
 def stored(key: str) -> list[str]:
-    """The names of the fetched files."""
+    """The names of the files that were fetched from the source `key`."""
     return [name for names, _ in collected_files.read(paths.raw("own") / f"{key}.parquet") for name in names]
 
 
@@ -51,7 +51,7 @@ def test_fetch_and_run_name_new_files_that_are_left_out_and_the_keys_to_change(
     [key] = params.datasets["own"].files
 
     write(source / "dark" / "new", suffix, 1)
-    write(source / "light", other, 1, name="n")
+    write(source / "light", other, 1, prefix="n")
     write(source / "dark" / ".hidden", suffix, 1)
     (source / "dark" / "Thumbs.db").touch()
     write(source / "unused", suffix, 2)  # was not a class when `init` ran, so it is one only if the labels name it
@@ -80,7 +80,7 @@ def test_a_suffix_chosen_on_purpose_or_a_digest_leaves_files_out_without_a_messa
 ) -> None:
     for name in ("dark", "light"):
         write(tmp_path / "shapes" / name, ".txt", 3)
-        write(tmp_path / "shapes" / name, ".txt", 3, name="review_")
+        write(tmp_path / "shapes" / name, ".txt", 3, prefix="review_")
     dataset = initialize(tmp_path / "shapes", monkeypatch).datasets["own"]
     assert class_folders.left_out("own", dataset) == []
 
@@ -88,10 +88,10 @@ def test_a_suffix_chosen_on_purpose_or_a_digest_leaves_files_out_without_a_messa
         file = dataset.files["shapes"].model_copy(update=settings)
         return class_folders.left_out("own", dataset.model_copy(update={"files": {"shapes": file}}))
 
-    assert with_settings(suffix="w_1.txt") == []
+    assert with_settings(suffix="w_1.txt") == []  # of only some file names, so it was chosen on purpose
     assert "add light to `datasets.own.files.shapes.folders`, then" in with_settings(folders=("dark",))[0]
-    assert with_settings(folders=("dark",), sha256="0" * 64) == []
-    assert with_settings(folders=("dark",), urls=(str(tmp_path / "moved"),)) == []
+    assert with_settings(folders=("dark",), sha256="0" * 64) == []  # the digest is that of the listed folders
+    assert with_settings(folders=("dark",), urls=(str(tmp_path / "moved"),)) == []  # no source that could be listed
 
 
 def test_a_message_lists_only_the_first_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_message_lists_only_the_first_files_and_folders(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_photos_that_are_too_large_for_a_request_can_be_trained_on(
+def test_photos_that_are_too_large_for_a_request_are_vectorized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("dark", "light"):
@@ -129,7 +129,7 @@ def test_init_reads_suffixes_that_only_the_test_split_has(tmp_path: Path) -> Non
     for name in ("dark", "light"):
         write(source / "train" / name, ".png", 5)
         write(source / "test" / name, ".png", 1)
-        write(source / "test" / name, ".PNG", 5, name="n")
+        write(source / "test" / name, ".PNG", 5, prefix="n")
     guess = config_inference.guess(source)
     assert guess.entry["files"]["shapes"]["suffix"] == [".PNG", ".png"]
     assert "2 class folders contain 22 images (.PNG, .png): `kind: image_folder`" in guess.reasons

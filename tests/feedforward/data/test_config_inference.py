@@ -1,4 +1,4 @@
-"""`feedforward init` on unusual tables: the inferred entry is readable and valid, and messages stay on one line."""
+"""`feedforward init` on unusual tables and folders: a valid entry in params.yaml, or a message that says why not."""
 
 import csv
 import gzip
@@ -72,7 +72,11 @@ def test_concurrent_writes_to_params_keep_all_entries(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("`init` never writes a params.yaml that another command could not read")
-@pytest.mark.parametrize(("columns", "letters"), [(3, 2001), (501, 1), (6, 50_000)])
+@pytest.mark.parametrize(
+    ("columns", "letters"),
+    [(3, 2001), (501, 1), (6, 50_000)],
+    ids=["names too long", "too many names", "names too long together"],
+)
 def test_a_table_with_too_many_or_too_long_names_does_not_change_params(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, letters: int
 ) -> None:
@@ -96,7 +100,7 @@ def test_numbers_with_decimal_points_and_commas_in_one_column_are_reported(tmp_p
 
 @pytest.mark.parametrize("datasets", ["", "datasets:\n  # first\n", "datasets: {}\n"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_new_lines_of_params_yaml_end_like_the_others(tmp_path: Path, newline: str, datasets: str) -> None:
+def test_lines_added_to_params_yaml_end_like_the_others(tmp_path: Path, newline: str, datasets: str) -> None:
     (tmp_path / "own.csv").write_text("size,label\n" + "1,a\n2,b\n" * 30)
     file, text = tmp_path / "params.yaml", f"# top\n{HEAD}{datasets}# end"
     file.write_bytes(text.replace("\n", newline).encode())
@@ -126,7 +130,7 @@ def test_a_new_dataset_has_every_size_that_variants_name(tmp_path: Path) -> None
     (tmp_path / "own.csv").write_text("size,label\n" + "1,a\n2,b\n" * 30)
     params = config_inference.write(config_inference.guess(tmp_path / "own.csv").entry, "own", file)
     sizes = params.datasets["own"].network.sizes
-    assert sizes["deep"] == (8, 4, 2)
+    assert sizes["deep"] == (8, 4, 2)  # that of the first dataset
     assert sizes.keys() >= {"base", "small", "large"}
 
 
@@ -181,10 +185,10 @@ def write_texts(folder: Path, count: int = 5) -> None:
         (b"pos/a\nb.txt", "its name contains a line break or NUL"),
         (b"a\nb/0.txt", "its name contains a line break or NUL"),
         (b"train-images-idx3-ubyte", None),  # init reads texts, so it ignores this file
-        (b"pos/Icon\n", None),
+        (b"pos/Icon\n", None),  # macOS's icon of a folder, and not a text
     ],
 )
-def test_names_that_cannot_be_stored_are_refused_before_params_yaml_is_changed(
+def test_names_that_cannot_be_stored_are_refused_unless_init_ignores_the_file(
     tmp_path: Path, name: bytes, problem: str | None
 ) -> None:
     for folder in ("neg", "pos"):
@@ -198,10 +202,10 @@ def test_names_that_cannot_be_stored_are_refused_before_params_yaml_is_changed(
         return
     with pytest.raises(InputError, match=f"{problem}; rename it, then run init again") as caught:
         config_inference.guess(tmp_path / "set")
-    str(caught.value).encode()
+    str(caught.value).encode()  # fails if the message contains bytes of the name that cannot be printed
 
 
-def test_the_name_of_a_table_or_folder_must_be_valid_unicode(tmp_path: Path) -> None:
+def test_the_name_of_a_table_or_folder_must_be_valid_utf8(tmp_path: Path) -> None:
     table = tmp_path / os.fsdecode(b"caf\xe9.csv")
     table.write_text("a,label\n" + "1,x\n2,y\n" * 20)
     write_texts(tmp_path / os.fsdecode(b"s\xe9t") / "neg")
@@ -216,7 +220,7 @@ def test_a_left_out_class_with_an_undecodable_name_is_reported_readably(tmp_path
         write_texts(tmp_path / "set" / folder)
     write_texts(tmp_path / "set" / os.fsdecode(b"caf\xe9"), count=1)
     [reason] = [line for line in config_inference.guess(tmp_path / "set").reasons if "single file" in line]
-    assert b"caf" in reason.encode()
+    assert b"caf" in reason.encode()  # fails if the reason contains a byte that cannot be printed
 
 
 def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def prepared(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> P
     return params
 
 
-@pytest.mark.proves("Raw samples of files that were fetched again are not shown with labels of the former ones")
+@pytest.mark.proves("After files were fetched again, raw samples are not shown with the labels of the earlier files")
 def test_files_that_were_fetched_again_are_refused_until_they_are_vectorized(prepared: Params, shell: Shell) -> None:
     hardest: list[dict[str, Any]] = [{"row": 0, "truth": 0, "answer": 1, "probability": 0.9, "columns": []}]
     uses: list[Callable[[], object]] = [
@@ -60,7 +60,7 @@ def test_files_that_were_fetched_again_are_refused_until_they_are_vectorized(pre
     assert NOT_VECTORIZED in shell.stderr
     ff.prepare(prepared)
     assert shell.run("describe", "own") == 0
-    for use in (uses[0], uses[1], uses[3]):
+    for use in (uses[0], uses[1], uses[3]):  # all but the training, which takes long
         use()
 
 

@@ -14,7 +14,7 @@ CLASSES = {"tones": 3, "notes": 2}
 
 def measure(name: str, incoming: Split, **bounds: float) -> Distances:
     train = split(name, 900)
-    lengths = tuple(np.asarray(drift.nonzero(part.features)) * 5 for part in (train, incoming))
+    lengths = tuple(np.asarray(drift.nonzero(part.features)) * 5 for part in (train, incoming))  # in place of raw ones
     return drift.measure(train, incoming, lengths, CLASSES[name], Drift(**bounds), str)
 
 
@@ -38,7 +38,7 @@ def test_an_excess_of_one_class_drifts_in_class_shares_and_features() -> None:
     assert distances.classes in distances.drifted
     columns = {distance.column for distance in distances.drifted if distance.column is not None}
     assert columns
-    assert columns <= set(range(5, 25))
+    assert columns <= set(range(5, 25))  # those that determine the labels of `notes`
 
 
 def test_brighter_pictures_drift_in_their_features_but_not_in_class_shares() -> None:

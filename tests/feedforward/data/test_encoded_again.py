@@ -1,4 +1,4 @@
-"""Samples of vectorized data with the features of an earlier encoder, from raw files if the data lack some words."""
+"""Vectorized samples get the features of an earlier encoder; its words that the data lack are read from raw files."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -90,7 +90,7 @@ def test_training_data_are_unchanged_if_feedback_is_off(root: Path) -> None:
 
 
 @pytest.mark.parametrize("take", ["first", "last"])
-def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out(root: Path, take: str) -> None:
+def test_samples_are_added_to_the_training_split_opposite_the_held_out_samples(root: Path, take: str) -> None:
     put_texts(root)
     dataset = reviews()
     config = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
@@ -134,11 +134,11 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     preparation.vectorize("digits", dataset, collect=True)
     train = Split.load(paths.vectorized("digits") / "train")
     assert len(train) == 31
-    assert train.features[0].tolist() == pixels.tolist()
+    assert train.features[0].tolist() == pixels.tolist()  # at the start, because the last samples are held out
     assert train.labels[0] == 7
 
 
-@pytest.mark.proves("Users' images are recognized in the data and cause no drift, also if the data are image files")
+@pytest.mark.proves("Users' images are recognized in data from image files, and their sizes cause no drift")
 def test_images_of_class_folders_are_compared_as_the_network_receives_them(
     tmp_path: Path, prepare: own_tables.Prepare
 ) -> None:
@@ -149,7 +149,7 @@ def test_images_of_class_folders_are_compared_as_the_network_receives_them(
         [image] = source.glob(f"*/{number:04}.png")
         pixels = encoder.check(image.read_bytes(), "sample")
         store_correction("own", dataset.labels[0], pixels=pixels)
-        store_correction("own", dataset.labels[0], pixels=np.maximum(pixels, 1))
+        store_correction("own", dataset.labels[0], pixels=np.maximum(pixels, 1))  # a new image
     intake = feedback.examine("own", dataset)
     assert intake.refused == {"already in the data": 10}
     assert len(intake.new) == 10
@@ -162,7 +162,7 @@ def test_images_of_class_folders_are_compared_as_the_network_receives_them(
     assert set(lengths.to_pylist()) == {encoder.columns}
 
 
-def test_collected_images_of_a_former_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_collected_images_of_another_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = pictures(root)
     prepare("digits", dataset)
     store_correction("digits", "7", pixels=np.arange(16, dtype=np.uint8), height=4, width=4)

@@ -92,7 +92,7 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
     assert feedback.examine(NAME, reviews(), review=True).withdrawn == {id_of("so so good", "positive")}
 
 
-def test_a_rejection_differs_from_every_finished_snapshot(root: Path) -> None:
+def test_the_snapshot_after_a_rejection_differs_from_every_finished_one(root: Path) -> None:
     # DVC records the content of the snapshot after `vectorize` has ended. If somebody rejects a sample that the stage
     # has read, this content must not be that of the next snapshot; otherwise, the sample would stay in the data.
     store_correction(NAME, "positive", "good fun")
@@ -214,7 +214,7 @@ for number in range(10**6):
 
 
 @pytest.mark.slow
-def test_a_reported_decision_is_not_lost_by_a_kill(root: Path) -> None:
+def test_a_reported_decision_is_not_lost_if_the_process_is_killed(root: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", DECIDE], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         reported = [int(process.stdout.readline()) for _ in range(20)]

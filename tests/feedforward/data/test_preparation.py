@@ -106,7 +106,7 @@ def test_images_have_no_vocabulary(root):
     assert not (folder / "vocabulary.txt").exists()
 
 
-@pytest.mark.proves("The size of images comes from their file even if the raw files were removed after vectorizing")
+@pytest.mark.proves("The size of images is known even if their raw files were removed after vectorizing")
 @pytest.mark.parametrize(("shape", "size"), [((2, 8), (2, 8)), ((5, 3), (5, 3)), ((16,), (4, 4)), ((15,), (1, 15))])
 def test_the_size_of_images_is_known_without_the_raw_files(root, shape, size):
     put_images(root, *shape)
@@ -228,13 +228,13 @@ def test_real_reviews_have_the_expected_vocabulary_and_splits(real_data):
     for split in (train, test):
         assert split.features.shape == (25_000, 10_000)
         assert np.bincount(split.labels).tolist() == [12_500, 12_500]
-        assert 128 < len(split.features.indices) / len(split) < 133
+        assert 128 < len(split.features.indices) / len(split) < 133  # the mean number of different words
     assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled, so the validation split contains both classes
     digests = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
-    assert len(digests["train"] & digests["test"]) == 123
+    assert len(digests["train"] & digests["test"]) == 123  # different texts that are in both splits
 
 
-@pytest.mark.proves("A target that overflows in training ends `vectorize`, with its value and a remedy")
+@pytest.mark.proves("`vectorize` refuses a target that would overflow in training, and names its value and a remedy")
 @pytest.mark.parametrize("value", [1e90, -1e90])
 @pytest.mark.filterwarnings("error")
 def test_a_target_that_overflows_is_refused_with_its_value(root, value):

@@ -1,4 +1,4 @@
-"""One table in over forty CSV formats (separators, encodings, number formats …) always gives identical output."""
+"""One table in over forty CSV formats (separators, encodings …), in Parquet and in JSON gives equal output."""
 
 import csv
 import gzip
@@ -42,7 +42,7 @@ def rows() -> list[tuple[float | None, int, str, bool, str]]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Params, str]]]:
-    """A function that runs init, fetch and vectorize on a file in a new workspace; it returns params and name."""
+    """A function that runs init, fetch and vectorize on a file in a new workspace; returns params and dataset name."""
     counter = itertools.count()
 
     def run(path: Path, *targets: str) -> tuple[Params, str]:
@@ -169,7 +169,7 @@ def test_parquet_and_json_lines_give_the_same_result(
     assert contents() == expected
 
 
-def test_prediction_and_training_parse_cells_the_same(
+def test_cells_of_a_sample_may_have_the_format_of_the_training_file_and_unknown_categories_are_named(
     tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]
 ) -> None:
     path = tmp_path / "houses.csv"

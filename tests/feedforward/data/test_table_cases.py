@@ -1,5 +1,7 @@
 """Tables with unusual labels, files that are not tables, and generated tables: read, or refused in one line."""
 
+import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from feedforward.data.splits import Split
         (("- a",), ("{b}",), ("- a", "{b}")),
     ],
 )
-def test_different_spellings_of_a_label_are_one_class(
+def test_unusual_labels_are_kept_and_different_spellings_of_one_are_one_class(
     tmp_path: Path, prepare: Prepare, first: tuple[str, ...], second: tuple[str, ...], classes: tuple[str, ...]
 ) -> None:
     labels = [(first if k % 3 else second)[k % len(first if k % 3 else second)] for k in range(60)]
@@ -58,12 +60,12 @@ def test_rows_without_a_label_are_counted_and_left_out(
     assert sum(map(sum, class_counts().values())) == 54
 
 
-@pytest.mark.proves("A test split that is drawn at random contains every class with at least two samples")
+@pytest.mark.proves("A test split drawn at random has a sample of each class that has at least two")
 def test_a_rare_class_is_in_both_splits_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
     guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert any(reason.startswith("few rows: rare (2)") for reason in guess.reasons)
-    assert [part[0] for part in class_counts().values()] == [1, 1]
+    assert [part[0] for part in class_counts().values()] == [1, 1]  # of `rare`, the first label
 
 
 def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
@@ -84,7 +86,7 @@ def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path:
     columns = {
         "size": SIZES,
         name: [others[k * 7 % 4] for k in range(60)],
-        "grade": [rare if k == 3 else others[k % 2 * 2] for k in range(60)],
+        "grade": [rare if k == 3 else (others[0], others[2])[k % 2] for k in range(60)],
     }
     path = table(tmp_path / "a.csv", **columns)
     if suffix == "parquet":
@@ -176,20 +178,20 @@ def test_labels_of_texts_may_have_a_decimal_comma(tmp_path: Path, prepare: Prepa
 
 @pytest.mark.parametrize("name", ["REVIEWS.JSONL", "bom.jsonl", "reviews.jsonl.gz"])
 def test_json_lines_with_any_file_name_and_missing_values_are_read(tmp_path: Path, prepare: Prepare, name: str) -> None:
-    import gzip
 
     entries: list[dict[str, Any]] = [
         {"text": f"the soup was cold and the waiter slow {k}", "label": (1, 1.0, "1")[k % 3] if k % 2 else 0}
         for k in range(60)
     ]
-    entries[4]["text"] = None
-    del entries[5]["label"]
+    entries[4]["text"] = None  # read as an empty text
+    del entries[5]["label"]  # left out
     content = "\n".join(map(json.dumps, entries)).encode("utf-8-sig" if name.startswith("bom") else "utf-8")
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     guess, dataset = prepare(tmp_path / name)
     assert guess.entry["reader"]["kind"] == "labeled_text"
     assert dataset.labels == ("0", "1")
     assert sum(map(sum, class_counts().values())) == 59
+    # a missing text is not the text "null"
     assert "null" not in (paths.vectorized("own") / "vocabulary.txt").read_text().split()
 
 
@@ -235,7 +237,6 @@ def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
 def test_a_table_that_init_accepts_can_be_prepared_and_its_rows_encoded(
     tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], separator: str
 ) -> None:
-    import csv
 
     folder = tmp_path_factory.mktemp("any")
     with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:

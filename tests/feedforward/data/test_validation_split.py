@@ -13,6 +13,7 @@ from feedforward.data.splits import Split, Subset
 
 
 def dataset(samples: int, train_share: float = 1.0) -> Dataset:
+    """Return a dataset with this number of validation samples."""
     entry = params().datasets["tones"]
     validation = entry.training.validation.model_copy(update={"samples": samples})
     update = {"validation": validation, "train_share": train_share}
@@ -23,7 +24,7 @@ def labeled(labels: np.ndarray) -> Split:
     return Split(np.zeros((len(labels), 1), np.uint8), labels)
 
 
-@pytest.mark.proves("Each class has the same share of the validation samples as of all samples, up to rounding")
+@pytest.mark.proves("The shares of the classes in the validation split are those in all samples, up to rounding")
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99), data=st.data())
 def test_draw_partitions_the_samples_and_keeps_class_shares(sizes: list[int], seed: int, data: st.DataObject) -> None:
@@ -56,7 +57,7 @@ def test_every_sample_is_used_for_validation_equally_often_over_seeds() -> None:
     draws = [validation_split.draw(labeled(labels), dataset(30), seed)[1].rows for seed in range(400)]
     counts = np.bincount(np.concatenate(draws), minlength=90)
     assert counts.mean() == pytest.approx(400 / 3)
-    assert np.abs(counts - 400 / 3).max() < 5 * np.sqrt(400 * 2 / 9)
+    assert np.abs(counts - 400 / 3).max() < 5 * np.sqrt(400 * 2 / 9)  # five standard deviations of binomial counts
 
 
 @pytest.mark.parametrize("labels", [np.linspace(0, 1, 50, dtype=np.float32), np.zeros((50, 3), np.uint8)])
@@ -100,6 +101,7 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
         assert set(part.rows) <= larger
         larger = set(part.rows)
         counts = np.bincount(part.labels.astype(int), minlength=len(sizes))
+        # rounding: half a sample in the class, and half a sample per class in the size of the share
         assert (np.abs(counts - np.array(sizes) * len(part) / len(labels)) <= len(sizes) / 2 + 0.5).all()
 
 
@@ -116,7 +118,7 @@ def test_a_train_share_changes_only_the_training_samples() -> None:
     assert not np.array_equal(validation_split.draw_share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other_seed)
 
 
-def test_split_order_and_share_use_independent_random_numbers() -> None:
+def test_split_order_and_share_use_different_random_numbers() -> None:
     streams = [
         validation_split.generator(0, stream).random(4)
         for stream in (validation_split.SPLIT, validation_split.ORDER, validation_split.SHARE)

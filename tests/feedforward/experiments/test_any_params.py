@@ -1,4 +1,4 @@
-"""Params that `feedforward params` accepts can be planned, judged by their claims and swept without a traceback."""
+"""With any params that `feedforward params` accepts, planning runs and sweeps and judging claims raises no error."""
 
 import copy
 import json

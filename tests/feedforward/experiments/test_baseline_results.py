@@ -84,6 +84,6 @@ def test_baselines_saved_by_an_older_version_are_left_out(saved: Params) -> None
 def test_only_baselines_of_the_compared_datasets_are_checked(saved: Params, caplog: pytest.LogCaptureFixture) -> None:
     changed = with_training(train_share=0.5)
     assert baseline_results.load(runs(dataset="tones"), changed, "fair") == []  # has no baselines
-    slides = [dataclasses.replace(run, protocol="lecture") for run in runs()]
-    assert baseline_results.load(slides, changed, "lecture") == []
+    lecture_runs = [dataclasses.replace(run, protocol="lecture") for run in runs()]
+    assert baseline_results.load(lecture_runs, changed, "lecture") == []
     assert not caplog.records

@@ -89,11 +89,11 @@ def test_metrics_include_the_final_models_test_metrics_and_no_nan(folder: Path, 
         assert set(metrics[name]) == set(params.variants)
 
 
-def test_curves_are_in_long_format_with_one_row_per_epoch(folder: Path, params: Params) -> None:
+def test_curves_are_in_long_format_with_one_row_per_run_and_epoch(folder: Path, params: Params) -> None:
     for name, dataset in params.datasets.items():
         with (folder / "curves" / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert len(rows) == len(params.variants) * 3 * dataset.training.epochs
+        assert len(rows) == len(params.variants) * 3 * dataset.training.epochs  # three seeds
         assert {int(row["epoch"]) for row in rows} == set(range(1, dataset.training.epochs + 1))
         assert all(float(row["val_cross_entropy"]) > 0 for row in rows)
 
@@ -147,7 +147,7 @@ def test_both_protocols_are_shown_if_both_were_run(
         on_test = dataset.training.lecture.validated_on_test if dataset.training.lecture else ()
         assert section.count("validates on test") >= len(on_test)
     assert "A test set that was used to choose a model no longer measures" in " ".join(section.split())
-    assert digests(tmp_path / "both").keys() == digests(folder).keys()
+    assert digests(tmp_path / "both").keys() == digests(folder).keys()  # no file about the other protocol
 
 
 def test_report_on_the_lecture_protocol_does_not_say_that_the_split_varies(params: Params, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_failed_comparison_keeps_the_previous_report(folder: Path, params: Par
 
 
 @pytest.mark.proves("A commit does not change the report")
-def test_page_names_libraries_and_data_but_no_commit(params: Params) -> None:
+def test_page_names_libraries_but_no_commit(params: Params) -> None:
     """The DVC stage does not depend on the commit, so its output must not either."""
     origin = comparison.gather([], params, {"libraries": {"numpy": "1.0", "keras": "3.0"}}).origin
     assert origin["libraries"] == "numpy 1.0, keras 3.0"

@@ -56,6 +56,7 @@ def test_dollar_signs_in_a_claim_and_a_title_are_not_formulas() -> None:
     text = "dropout: from $100 (100 %) to $95 (95 %)"
     plain = with_claims(CLAIMS[0] | {"text": text}).model_dump(mode="json")
     plain["datasets"]["notes"]["title"] = text
+    # as a formula, this text would be invalid, and Matplotlib would fail to draw the figure
     assert list(write_decision(Params.model_validate_json(json.dumps(plain))).glob("*.png"))
 
 
@@ -127,7 +128,7 @@ def test_saved_decision_about_other_claims_parameters_or_data_is_left_out(caplog
         return Params.model_validate_json(json.dumps(plain))
 
     assert decision.load_saved(params, "notes") is not None
-    assert decision.load_saved(changed(lecture=None), "notes") is not None  # decides nothing
+    assert decision.load_saved(changed(lecture=None), "notes") is not None  # affects no claim
     assert not caplog.records
     for other in (
         with_claims({**CLAIMS[0], "text": "other words"}, *CLAIMS[1:]),

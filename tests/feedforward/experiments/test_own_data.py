@@ -145,7 +145,7 @@ def test_derived_expectations_are_written_and_met(prepared: Params) -> None:
 def test_tables_are_standardized_with_training_rows_only(prepared: Params) -> None:
     train, test = (Split.load(paths.vectorized("diabetes") / part) for part in ("train", "test"))
     assert len(test) == pytest.approx(88, abs=20)  # about a fifth of 442, by a hash of each row
-    assert np.asarray(train.features)[:, :9].mean() == pytest.approx(0, abs=1e-6)
+    assert np.asarray(train.features)[:, :9].mean() == pytest.approx(0, abs=1e-6)  # the numeric columns
     assert np.asarray(train.labels).std() == pytest.approx(1, abs=1e-5)
     assert abs(np.asarray(test.features)[:, :9].mean()) > 1e-3
 
@@ -210,13 +210,13 @@ def test_five_documented_commands_work_on_a_users_data(
     prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run them one by one on images of digits, except `run`, whose work the fixtures have done."""
-    checkout = Path(__file__).resolve().parents[3]
     commands = {}
     for page in ("README.md", "docs/datasets.md"):
-        text = (checkout / page).read_text(encoding="utf-8")
+        text = (ROOT / page).read_text(encoding="utf-8")
         block = text[text.index("$ feedforward init ~/flowers") :].split("```", 1)[0]
         commands[page] = [line.removeprefix("$ ") for line in block.splitlines()]
     assert commands["README.md"] == commands["docs/datasets.md"]
+    assert len(commands["README.md"]) == 5
     images = own_data.picture_folder(tmp_path / "flowers")
     (tmp_path / "params.yaml").write_text(HEAD)
     for command in commands["README.md"]:

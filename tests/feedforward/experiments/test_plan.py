@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_data import HELD_OUT, TRAIN, params, params_with, values
+from small_data import HELD_OUT, TRAIN, WORDS, params, params_with, values
 
 from feedforward.config.schema import Params
 from feedforward.core import provenance
@@ -133,7 +133,7 @@ def test_packs_are_ordered_by_cost_counted_in_multiplications() -> None:
     packs = plan(params(seeds=1))
     assert [pack.cost for pack in packs] == sorted((pack.cost for pack in packs), reverse=True)
     assert (packs[0].dataset, packs[0].members[0].variant) == ("notes", "larger")
-    assert packs[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
+    assert packs[0].cost == 3 * (TRAIN - HELD_OUT) * (WORDS * 40 + 40 * 40)  # 3 epochs, two layers of 40 units
 
 
 def test_a_seed_determines_all_sources_of_variation_unless_one_is_selected() -> None:
@@ -229,9 +229,9 @@ def test_different_data_change_the_fingerprints(tmp_path: Path) -> None:
     assert {key[0] for key in before if before[key] != after[key]} == {"notes"}
 
 
-@pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")
+@pytest.mark.proves("A fingerprint depends on the GPU; with all GPUs hidden, it is the same as without a GPU")
 @pytest.mark.parametrize("visible", ["", "-1"])
-def test_a_gpu_changes_fingerprints_but_hiding_an_absent_one_does_not(
+def test_a_gpu_changes_fingerprints_but_a_hidden_one_does_not(
     monkeypatch: pytest.MonkeyPatch, visible: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

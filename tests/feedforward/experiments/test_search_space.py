@@ -16,8 +16,8 @@ def parse(*texts: str, search: bool = False) -> list[Axis]:
 
 
 def test_a_grid_contains_all_combinations() -> None:
-    combinations = parse("dropout_rate=0,0.5", "size=base,small")
-    assert [search_space.text(point) for point in search_space.grid(combinations)] == [
+    axes = parse("dropout_rate=0,0.5", "size=base,small")
+    assert [search_space.text(point) for point in search_space.grid(axes)] == [
         "dropout_rate=0 size=base",
         "dropout_rate=0 size=small",
         "dropout_rate=0.5 size=base",
@@ -41,17 +41,16 @@ def test_a_value_changes_only_its_field(field: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "search", "log"),
-    [("l2=1e-5..1e-2", True, True), ("dropout_rate=0..0.6", True, False), ("epochs=2..9", True, False)],
+    ("text", "is_log"), [("l2=1e-5..1e-2", True), ("dropout_rate=0..0.6", False), ("epochs=2..9", False)]
 )
-def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, search: bool, log: bool) -> None:
-    [axis] = parse(text, search=search)
+def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, is_log: bool) -> None:
+    [axis] = parse(text, search=True)
     assert axis.is_range
-    assert axis.is_log == log
+    assert axis.is_log == is_log
 
 
 @pytest.mark.parametrize(
-    ("texts", "line"),
+    ("texts", "message"),
     [
         (["dropout_rat=0.1"], r"unknown field 'dropout_rat': must be one of size, .*; did you mean dropout_rate\?"),
         (["size=smal"], r"size: must be one of base, small, large, got smal; did you mean small\?"),
@@ -69,8 +68,8 @@ def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, sear
          "266 combinations: must be at most 256; search them with --trials"),
     ],
 )  # fmt: skip
-def test_invalid_fields_are_reported(texts: list[str], line: str) -> None:
-    with pytest.raises(ParamsError, match=line):
+def test_invalid_fields_are_reported(texts: list[str], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
         parse(*texts)
 
 
@@ -118,16 +117,16 @@ def test_a_range_must_be_ascending() -> None:
         parse("l2=1e-2..1e-5", search=True)
 
 
-@pytest.mark.proves("Every field that `sweep` offers can be swept")
-def test_all_listed_fields_can_be_swept() -> None:
+@pytest.mark.proves("`sweep` accepts values of every field that it offers")
+def test_values_of_all_listed_fields_are_accepted() -> None:
     names = {"size": "base,small", "optimizer.name": "sgd,adam", "optimizer.decay": "none,cosine"}
-    valid_fields = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
+    numbers = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
     for field in search_space.fields("notes", "original"):
-        kind = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
-        kind = kind or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")
+        optimizer = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
+        optimizer = optimizer or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")
         plain = values()
-        plain["datasets"]["notes"]["training"]["optimizer"] = {"name": kind}
+        plain["datasets"]["notes"]["training"]["optimizer"] = {"name": optimizer}
         params = check(yaml_reader.freeze(plain), "params.yaml")
-        text = f"{field}={(names | valid_fields).get(field, '0.1,0.2')}"
+        text = f"{field}={(names | numbers).get(field, '0.1,0.2')}"
         [axis] = search_space.parse([text], params, "notes", "original", search=False)
         assert len(axis.values) == 2

@@ -1,4 +1,4 @@
-"""Every case in ../shared/cases is refused in one line, or is configured, trained, and predicted on its own samples."""
+"""Each case in ../shared/cases is refused in one line, or a model is trained on it and predicts its own samples."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_the_case_is_refused_in_one_line(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.proves("The encoder stored with a model reads each of some 50 troublesome inputs as training did")
+@pytest.mark.proves("The encoder stored with a model reads some 50 troublesome tables, texts and images as in training")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
 def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: Path, tensorflow: None) -> None:
     params = prepare(CASES / name, workspace)
@@ -65,7 +65,7 @@ def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: 
     encoded = served.encoder.encode(samples)
     parts = [Split.load(paths.vectorized("own") / part).features for part in ("train", "test")]
     vectorized = Counter(row for part in parts for row in row_bytes(part) if row != EMPTY)
-    if dataset.reader.kind == "idx":  # the encoder scales images from users to the size of the training images
+    if dataset.reader.kind == "idx":  # the samples are synthetic; the encoder scales them to the training images' size
         assert encoded.shape == (len(samples), parts[0].shape[1])
         return
     assert not vectorized - Counter(row_bytes(encoded)), "features of the encoder differ from those in training"

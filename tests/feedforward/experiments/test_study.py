@@ -186,14 +186,14 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
     plain["datasets"]["notes"]["training"] |= {"variants": ["original", "larger", "l2"], "lecture": slides}
     write_params(tmp_path / "params.yaml", plain)
 
-    def run() -> str:
+    def study_page() -> str:
         words = "study --seeds 3 --wide-seeds 2 --to docs"
         command = [sys.executable, "-m", "feedforward.cli", *words.split()]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
         return (tmp_path / "docs" / "study.md").read_text()
 
-    page = run()
+    page = study_page()
     store = open_store()
     replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", role=role)]
     trained = Counter((run.tags["protocol"], run.tags["variant"], run.params.get("varied")) for run in replicas)
@@ -212,7 +212,7 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
         assert parent.metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
         assert parent.metrics["seeds"] == len(children)
 
-    assert run() == page
+    assert study_page() == page
     all_replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
     assert len(all_replicas) == len(replicas)
 

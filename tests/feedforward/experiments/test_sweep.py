@@ -87,8 +87,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert folder == sweep_files.folder_of("notes", ["dropout_rate", "l2"])
     assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "sweep.json").read_text()) == outcome
-    assert (folder / "table.md").read_text().count("dropout_rate=0.5 l2=0.01") >= 1
-    assert "mnist" not in (folder / "table.md").read_text()
+    assert "dropout_rate=0.5 l2=0.01" in (folder / "table.md").read_text()
 
     finals = store.find_runs("notes", role="final")
     assert {(run.tags["seed"], run.tags["mlflow.parentRunId"]) for run in finals} == {
@@ -118,7 +117,7 @@ L2, SIZE = Axis("l2", (0.0, 0.1)), Axis("size", ("small", "large"))
 
 
 @pytest.mark.proves(
-    "Results of a sweep are not shown for the same sweep with other parameters, or with other units of a size"
+    "Results of a sweep are not shown after other parameters of its runs, or the units of a size in it, have changed"
 )
 @pytest.mark.usefixtures("small_store")
 @pytest.mark.parametrize(
@@ -301,7 +300,7 @@ def test_sweep_figure_for_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
     [line] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
     assert line.get_xscale() == "symlog"
-    assert len(line.collections) == 1  # the band
+    assert len(line.collections) == 1  # the band of the intervals
     assert [text.get_text() for text in line.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
     [names] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
     assert [text.get_text() for text in names.get_xticklabels()] == ["small", "base", "large", "huge"]

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -184,7 +183,7 @@ def test_a_champion_for_images_of_another_size_is_skipped(params: Params, small_
     assert [[score.version for score in c.scores] for c in result.comparisons] == [[2], [2]]
 
 
-def test_invalid_arguments_are_reported(params: Params, small_store: "Store", tmp_path: Path) -> None:
+def test_a_missing_champion_and_an_unknown_dataset_are_reported(params: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match="no champion to compare with; run `feedforward promote notes`"):
         backtest.run(params, NAME, last=5)
     with pytest.raises(ParamsError, match="unknown dataset"):

@@ -67,8 +67,8 @@ def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: P
     servable = bundle.read(tmp_path / "served", digest)
     features, network = ENCODER.encode(["good film", "bad"]), network_files.read(FILES)
     np.testing.assert_array_equal(servable.network.logits(features), network.logits(features))
-    odds = np.log(servable.predict(features)[:, 1] / servable.predict(features)[:, 0])
-    np.testing.assert_allclose(odds, network.logits(features)[:, 0] / 1.7, rtol=1e-6)
+    log_odds = np.log(servable.predict(features)[:, 1] / servable.predict(features)[:, 0])
+    np.testing.assert_allclose(log_odds, network.logits(features)[:, 0] / 1.7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])

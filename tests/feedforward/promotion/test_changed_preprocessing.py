@@ -45,7 +45,7 @@ def train(params: Params, **reader: Any) -> Params:
     return params
 
 
-@pytest.mark.proves("A text model with fewer words or without pairs replaces the champion only if it is better")
+@pytest.mark.proves("A text model with fewer words and no pairs does not replace a champion that is better with more")
 def test_a_champion_with_more_words_is_compared_with_all_of_them(tmp_path: Path) -> None:
     params = train(configured(own_data.texts(tmp_path / "own.csv"), "label"), num_words=60, ngrams=2)
     assert promote.promote(params, "own").decision.promoted
@@ -55,14 +55,14 @@ def test_a_champion_with_more_words_is_compared_with_all_of_them(tmp_path: Path)
     assert outcome.decision.gain is not None
     assert outcome.decision.gain.high < 0
     [comparison] = backtest.run(fewer, "own", last=5).comparisons
-    assert comparison.scores[0].loss[0] < 0.2
+    assert comparison.scores[0].loss[0] < 0.2  # the champion's, with all of its words and pairs
     champion = model_versions.find("own")
     assert champion is not None
     answers = run_side._answers_of_version(champion, fewer)
     assert (answers.outputs.argmax(axis=1) == answers.truth).all()
 
 
-@pytest.mark.proves("After a change of the size of images, rollback restores the former champion")
+@pytest.mark.proves("After a change of the size of images, rollback restores the earlier champion")
 def test_a_champion_for_images_of_another_size_is_restored(tmp_path: Path) -> None:
     params = train(configured(own_data.picture_folder(tmp_path / "own")), height=8, width=8)
     assert promote.promote(params, "own").decision.promoted
@@ -76,7 +76,7 @@ def test_a_champion_for_images_of_another_size_is_restored(tmp_path: Path) -> No
 
 
 @pytest.mark.proves("A column may change between numeric and categorical: promote, backtest and rollback work")
-def test_a_champion_that_reads_a_column_otherwise_is_kept_or_restored(tmp_path: Path) -> None:
+def test_a_champion_for_which_a_column_has_another_type_is_kept_or_restored(tmp_path: Path) -> None:
     rows = range(150)
     columns = {"grade": [str(k % 4) for k in rows], "size": [f"{k * 7 % 50}.5" for k in rows]}
     source = own_tables.table(tmp_path / "own.csv", **columns, label=["low" if k % 4 < 2 else "high" for k in rows])
@@ -85,7 +85,7 @@ def test_a_champion_that_reads_a_column_otherwise_is_kept_or_restored(tmp_path: 
     changed = train(params, numeric=("size",), categorical=("grade",))
     with pytest.raises(EvaluationFailed, match=r"grade as numeric, the data do not: .*skip-comparison"):
         promote.promote(changed, "own")
-    assert promote.promote(changed, "own", skip_comparison="grades are no numbers").decision.promoted
+    assert promote.promote(changed, "own", skip_comparison="grades are not numbers").decision.promoted
     assert backtest.run(changed, "own", last=5).skipped == {
         1: "own version 1: it reads the column grade as numeric, the data do not"
     }

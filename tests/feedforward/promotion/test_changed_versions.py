@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 
 def refusal_of(version: Version, params: Params) -> str:
-    """Return the reason why the evaluation in a separate process refuses the version."""
+    """Return the reason why the evaluation refuses the version, after a check that there is no champion."""
     run = Registry().find_runs(NAME, role="final")[0]
     with pytest.raises(Refused) as caught:
         registered.evaluate(params, run, version)
@@ -158,8 +158,10 @@ def test_a_champion_with_a_damaged_holdout_model_is_not_replaced_without_a_compa
     assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: disk failure)")
 
 
-@pytest.mark.proves("A champion that uses more words than the data have now is replaced only with --skip-comparison")
-def test_a_champion_with_words_that_the_data_no_longer_have_is_not_replaced_without_a_comparison(
+@pytest.mark.proves(
+    "A champion with words that neither the data nor raw texts have is replaced only with --skip-comparison"
+)
+def test_a_champion_whose_words_are_in_neither_the_data_nor_raw_texts_is_not_replaced_without_a_comparison(
     params: Params, small_store: "Store"
 ) -> None:
     conclude(params, small_store, 3.0)
@@ -208,7 +210,7 @@ def test_the_logged_model_must_have_the_weights_that_the_run_recorded(
         promote.promote(params, NAME)
 
 
-@pytest.mark.proves("Promoting the run again, as the message says, replaces a champion with a damaged file")
+@pytest.mark.proves("A champion that has a damaged file is replaced by promoting its run again, as the message says")
 def test_promoting_the_run_again_replaces_a_damaged_champion(
     params: Params, small_store: "Store", small_shell: Shell, tensorflow: None
 ) -> None:

@@ -40,7 +40,7 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     assert "no longer configured in params.yaml" in str(current_runs.outdated_reason(without_variant, NAME, run))
     decaying = dataclasses.replace(run, params={**run.params, "decay_kind": "exponential"})
     assert "different parameters (decay_kind)" in str(current_runs.outdated_reason(params, NAME, decaying))
-    assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
+    assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None  # no replica was recorded
 
 
 def test_a_run_belongs_to_each_variant_with_its_parameters(params: Params, small_store: "Store") -> None:

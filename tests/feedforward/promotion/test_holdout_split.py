@@ -25,7 +25,7 @@ class Model:
 
 
 def split_of(params: Params, digests: list[str] | None = None) -> HoldoutSplit:
-    """Today's split, after replacing the digests of the training samples."""
+    """Today's split. digests: replace those of the training samples first."""
     if digests is not None:
         table = pa.table({"split": ["train"] * len(digests), "digest": digests})
         pq.write_table(table, paths.vectorized(NAME) / "profile.parquet")
@@ -43,8 +43,8 @@ ALL = list(range(HELD_OUT))
 def test_samples_are_recognized_wherever_they_are_in_the_new_data(params: Params) -> None:
     model = Model(split_of(params, DIGESTS))
     assert new_samples(split_of(params), model) == ALL
-    assert new_samples(registered_split(params, "last", HELD_OUT), model) == []
-    assert new_samples(registered_split(params, "first", HELD_OUT + 6), model) == ALL
+    assert new_samples(split_with_validation(params, "last", HELD_OUT), model) == []
+    assert new_samples(split_with_validation(params, "first", HELD_OUT + 6), model) == ALL
     reversed_rows = split_of(params, DIGESTS[::-1])
     assert new_samples(reversed_rows, model) == []
     other = split_of(params, [f"{k + TRAIN - 6:08x}" + "0" * 56 for k in range(TRAIN)])
@@ -52,7 +52,7 @@ def test_samples_are_recognized_wherever_they_are_in_the_new_data(params: Params
     assert new_samples(other, model, Model(None)) == [], "nothing is known about the second model"
 
 
-def registered_split(params: Params, take: str, samples: int) -> HoldoutSplit:
+def split_with_validation(params: Params, take: str, samples: int) -> HoldoutSplit:
     return split_of(registered.with_validation(params, take, samples))
 
 

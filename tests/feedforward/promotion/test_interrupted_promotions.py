@@ -1,4 +1,4 @@
-"""Simultaneous and killed promotions, and champions changed without the gate: the next promotion completes them."""
+"""Simultaneous promotions; killed ones, which the next promotion completes; champions that the gate has not set."""
 
 import os
 import re
@@ -91,7 +91,7 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 
 @pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """After a kill between alias and tags, the next promotion or retraining records the decision."""
+    """After a kill between alias and tags, the run does not wait for a decision; retraining records the one taken."""
     number = killed_at("promote.after_alias", params, small_store)
     assert find_version().number == number
     assert "decision" not in find_version().tags
@@ -105,12 +105,12 @@ def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, smal
 
 
 @pytest.mark.proves("A dry run of retraining does not complete an interrupted promotion; a retraining does")
-def test_only_a_retraining_that_is_no_dry_run_completes_an_interrupted_promotion(
+def test_only_a_retraining_that_is_not_a_dry_run_completes_an_interrupted_promotion(
     params: Params, killed_version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retraining_flow.find_changes, "fn", list)
+    monkeypatch.setattr(retraining_flow.find_changes, "fn", list)  # there are no changes
     entries = audit_entries()
-    assert not retraining_flow.plan(params).reasons  # the gate has decided on the run
+    assert not retraining_flow.plan(params).reasons  # a dry run: the gate has decided on the run
     assert find_version().number == 1
     assert "decision" not in find_version(killed_version).tags
     assert audit_entries() == entries
@@ -119,7 +119,7 @@ def test_only_a_retraining_that_is_no_dry_run_completes_an_interrupted_promotion
     assert audit_entries()[-1]["decision"] == "finished"
 
 
-@pytest.mark.proves("The log of another project's promotions makes no version champion")
+@pytest.mark.proves("Entries in the audit log about another project's promotions make no version champion")
 def test_entries_about_versions_of_another_project_are_ignored(params: Params, small_store: "Store") -> None:
     def use_project(name: str) -> "Store":
         write_params(paths.params(), values(project=name))

@@ -33,7 +33,7 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     second = promote.promote(params, NAME, runs[-1].run_id)
     assert second.version.number == 2
     number = registered.find_version().number
-    Registry().set_alias(registered.find_version({1: 2, 2: 1}[number]), "champion")
+    Registry().set_alias(registered.find_version(3 - number), "champion")  # the other version, 1 or 2
     assert rollback(params, NAME, number, "tried").number == number
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None

@@ -68,19 +68,20 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert holdout_model.description.weights_digest == trained_again.weights_digest
     assert holdout_model.description.samples == len(training)
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=champion.tags["seed"])
+    # after the two epochs of the final model
     assert measured["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
     assert set(json.loads(champion.tags["variants"])) == {"original", "smaller"}
     for variant, digest in json.loads(champion.tags["variants"]).items():
         description = bundle.read(model_versions.folder(champion, f"variants/{variant}"), digest).description
-        assert (description.variant, description.epochs, description.samples) == (variant, 3, 66)
+        assert (description.variant, description.epochs, description.samples) == (variant, 3, TRAIN - HELD_OUT)
         holdout_run = Registry().find_runs(NAME, role="replica", variant=variant, seed=champion.tags["seed"])[0]
-        assert description.temperature == Registry().curve(holdout_run, "calibration/temperature")[2]
+        assert description.temperature == Registry().curve(holdout_run, "calibration/temperature")[2]  # third epoch
     card = (model_versions.folder(champion, "card") / "card.md").read_text()
     assert champion.tags["weights_digest"] in card
     served = bundle.read(model_versions.folder(champion, "served"), champion.tags["digest"])
     calibration = json.loads(champion.tags["calibration"])
     assert served.network.temperature == calibration["temperature"]
-    assert calibration["samples"] == 3 * (TRAIN // 10)
+    assert calibration["samples"] == temperature.MAX_PARTS * (TRAIN // 10)
     uncalibrated = dataclasses.replace(served.network, temperature=1.0)
     features = Split.load(paths.vectorized(NAME) / "test").features
     np.testing.assert_array_equal(uncalibrated.probabilities(features).argmax(1), served.predict(features).argmax(1))
@@ -143,7 +144,7 @@ def test_an_edit_of_params_yaml_does_not_change_what_is_evaluated(
     assert find_version().calibration() == temperature.fit(decided, NAME, 0)
 
 
-def test_a_version_is_not_compared_on_other_data_than_it_was_evaluated_on(params: Params, small_store: "Store") -> None:
+def test_a_version_is_compared_only_on_the_data_that_it_was_evaluated_on(params: Params, small_store: "Store") -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     moved = registered.with_validation(params, "last", HELD_OUT)
     version = registered.version(registry, run, 1.0, dataset=moved.datasets[NAME])
@@ -202,7 +203,7 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     assert third.tags["reason"] == worse.decision.reason == audit_entries()[2]["reason"]
 
 
-@pytest.mark.proves("Versions are compared only on samples that the holdout models of neither were trained on")
+@pytest.mark.proves("Versions are compared only on samples on which no holdout model of either was trained")
 def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_can_be_compared(
     params: Params, small_store: "Store"
 ) -> None:
@@ -212,7 +213,7 @@ def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_
     assert (kept.decision.promoted, kept.decision.gain, find_version().number) == (False, None, 1)
     assert "only 0 of 24 validation samples are new to the champion's holdout models; let" in kept.decision.reason
     assert audit_entries()[-1]["decision"] == find_version(2).tags["decision"] == "kept"
-    # both remedies work: no comparison, and the former split
+    # both remedies work: no comparison, and the earlier split
     replaced = conclude(moved, small_store, 0.5, skip_comparison="new split")
     assert (replaced.decision.promoted, find_version().number) == (True, 3)
     assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: new split")

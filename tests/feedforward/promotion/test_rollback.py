@@ -111,7 +111,7 @@ def test_a_rollback_skips_the_same_model_under_other_names(
     assert rollback(params, NAME, None, "version 3 is bad").number == 1
     with pytest.raises(ParamsError, match=r"no earlier champion to roll back to; name one .* with --to: 3, 2"):
         rollback(params, NAME, None, "worse")
-    registry.tag(retitled, {"labels": '["glad","sad"]'})  # the same weights with swapped labels answer otherwise
+    registry.tag(retitled, {"labels": '["glad","sad"]'})  # with swapped labels, the same weights give other answers
     assert rollback(params, NAME, None, "labels were swapped").number == 2
 
 
@@ -195,15 +195,6 @@ def test_a_version_that_was_refused_or_kept_does_not_become_champion(params: Par
     assert audit_log.entries(NAME) == entries
 
 
-ROLLBACK = """
-from feedforward.config.schema import load_params
-from feedforward.promotion import evaluation
-from feedforward.promotion.rollback import rollback
-evaluation.verify = lambda *_: None  # other tests cover the verification; here, the process is killed after it
-rollback(load_params(), "notes", None, "worse")
-"""
-
-
 def test_secrets_in_a_reason_are_stored_nowhere(params: Params, small_store: "Store", tensorflow: None) -> None:
     promote_versions(params, small_store, 1.0, 3.0, real=True)
     rollback(params, NAME, None, "see https://bob:c4n4ry-7d1e55@host/x")
@@ -221,6 +212,15 @@ def test_a_long_reason_in_the_log_does_not_block_later_decisions(params: Params,
     with champion.decision_lock(NAME):
         assert champion.reconcile(NAME, registry) == first
     assert find_version().number == 1
+
+
+ROLLBACK = """
+from feedforward.config.schema import load_params
+from feedforward.promotion import evaluation
+from feedforward.promotion.rollback import rollback
+evaluation.verify = lambda *_: None  # other tests cover the verification; here, the process is killed after it
+rollback(load_params(), "notes", None, "worse")
+"""
 
 
 @pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])

@@ -11,6 +11,7 @@ import scripts
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from registered import NAME
+from small_data import TEST
 
 from feedforward.config.schema import Params
 from feedforward.promotion import bundle, model_card
@@ -65,12 +66,12 @@ def test_sbom_is_valid_and_lists_packages_and_champions(
     assert data["hashes"][0]["content"] == run.tags["data_digest"]
     metrics = {entry["type"]: entry for entry in card["quantitativeAnalysis"]["performanceMetrics"]}
     assert metrics["test_accuracy"]["value"] == "0.9"
-    low, _ = model_card.wilson(0.9, 30)
+    low, _ = model_card.wilson(0.9, TEST)
     assert float(metrics["test_accuracy"]["confidenceInterval"]["lowerBound"]) == pytest.approx(low, abs=1e-5)
     assert card["considerations"]["technicalLimitations"] == list(model_card.LIMITATIONS["text"])
 
 
-def test_a_tampered_champion_is_not_listed(
+def test_no_sbom_is_written_if_a_champion_was_tampered_with(
     sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = registered.champion(small_store, small)

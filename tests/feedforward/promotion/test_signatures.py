@@ -197,7 +197,7 @@ def test_signature_lists_all_files_in_the_openssf_format(tmp_path: Path, params:
     assert content is not None
     envelope = json.loads(content)["dsseEnvelope"]
     statement = json.loads(base64.b64decode(envelope["payload"]))
-    assert statement["subject"][0]["name"] == "version/served"  # a folder's name alone was signed before roles were
+    assert statement["subject"][0]["name"] == "version/served"  # earlier releases signed only the folder's name
     assert statement["predicateType"] == "https://model_signing/signature/v1.0"
     assert [entry["name"] for entry in statement["predicate"]["resources"]] == ["a", "b"]
     path = tmp_path / signatures.FILE

@@ -81,7 +81,7 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: LiveServi
     assert sum(stored) == 20
 
 
-def test_a_worker_reads_only_what_the_others_have_appended(
+def test_each_worker_reads_each_stored_line_only_once(
     served: LiveService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = served.service.handlers.models.champion(NAME).served.encoder

@@ -1,4 +1,4 @@
-"""Which requests are answered on the event loop: those that cannot block it for long, whatever the network."""
+"""Which requests are answered on the event loop, because they cannot block it for long; how large answers may be."""
 
 import dataclasses
 import itertools
@@ -30,7 +30,7 @@ def pictures_champion(side: int, *labels: str) -> LoadedVersion:
 
 
 def champion(*units: int) -> LoadedVersion:
-    """Return a champion for texts whose hidden layers have these numbers of units."""
+    """Return a champion for texts, with hidden layers of these numbers of units."""
     sizes = [*itertools.pairwise([WORDS, *units, 1])]
     layers = [Layer(np.zeros(size, np.float32), np.zeros(size[1], np.float32), "relu") for size in sizes]
     network = Network(1.0, (*layers[:-1], dataclasses.replace(layers[-1], activation="sigmoid")))
@@ -38,7 +38,7 @@ def champion(*units: int) -> LoadedVersion:
     return LoadedVersion(Version("notes", 1, "", "", {}), Servable(description, ENCODER, network, "0", 0))
 
 
-@pytest.mark.proves("A large network or a long explanation never keeps other requests waiting")
+@pytest.mark.proves("A request that needs a large network or a long explanation is not answered on the event loop")
 @pytest.mark.parametrize(
     ("units", "text", "explain", "is_quick"),
     [
@@ -48,7 +48,7 @@ def champion(*units: int) -> LoadedVersion:
         ((16, 16), "word1 " * 400, False, True),
         ((512, 512), "word1", True, True),
         ((512, 512), "word1 " * 300, False, True),
-        ((512, 512), "word1 " * 300, True, False),  # up to 900 forward passes
+        ((512, 512), "word1 " * 300, True, False),  # a text of 1,800 bytes has up to 900 words, each with a pass
         ((6000, 6000), "word1", False, False),
     ],
 )
@@ -87,6 +87,6 @@ def test_samples_are_refused_if_the_answer_would_be_too_large(
         question = Question(samples=[[[0, 255]]] * samples, **options)
         return len(schemas.answer(loaded, question, Serving()))
 
-    assert size(most) < 2 * schemas.MAX_ANSWER_BYTES
+    assert size(most) < 2 * schemas.MAX_ANSWER_BYTES  # not exact: sizes are estimated, and one sample is always allowed
     with pytest.raises(InputError, match=f"samples: must have at most {most} items, since .*; got {most + 1}"):
         size(most + 1)

@@ -137,7 +137,7 @@ def test_unread_large_responses_share_a_limit_until_they_are_read_or_the_connect
     serve(client, bodies_bytes=len(LARGE) + 1)
 
 
-@pytest.mark.proves("Requests of a client that has closed its connection are not processed")
+@pytest.mark.proves("If a client resets its connection, its current request is cancelled and its next ones are ignored")
 def test_the_answer_to_a_client_that_resets_the_connection_is_cancelled() -> None:
     async def client(application: Recorder, running: Server, port: int) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -46,7 +46,7 @@ def load_model(name: str) -> Any:
     return mlflow.pyfunc.load_model(f"models:/{name}@champion")
 
 
-def test_mlflow_server_gives_the_answers_of_the_champion(small: Params, small_store: "Store") -> None:
+def test_mlflow_server_and_benchmark_get_the_answers_of_the_champion(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
@@ -65,6 +65,7 @@ def test_mlflow_server_gives_the_answers_of_the_champion(small: Params, small_st
         for invalid in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
             status, content = ask(mlflow_server.port, invalid)
             assert 400 <= status < 500, (invalid, content)
+        # the benchmark compares both services in the same way
         [texts] = serving.samples(champion).values()
         inputs = texts[:5]
         bodies = [[{"inputs": [text]} for text in inputs], [{"samples": [text]} for text in inputs]]

@@ -61,4 +61,5 @@ def test_openapi_examples_come_from_params_and_are_accepted(small: Params, small
             for example in schema["examples"]:
                 answer = served.client.post(path.replace("{dataset}", registered.NAME), json=example)
                 assert answer.status_code == 200, answer.text
+        # `schema` is now that of /incoming
         assert schema["examples"][0]["label"] in small.datasets[registered.NAME].labels

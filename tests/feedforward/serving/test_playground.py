@@ -45,6 +45,7 @@ def playground(browser: "Browser", served: LiveService) -> Iterator[OpenPage]:
     opened = OpenPage(browser, served.port)
     yield opened
     opened.context.close()
+    # the browser also logs refused requests, which some tests send
     assert not [message for message in opened.errors if "422" not in message and "413" not in message]
 
 
@@ -92,7 +93,7 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(pl
 def test_a_response_about_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
     page = playground.open()
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"not a picture")
     playground.expect_answer("Draw something")
     with page.expect_response("**/predict/*") as response:
         page.route("**/predict/*", lambda route: page.get_by_role("button", name="Clear").click() or route.continue_())
@@ -291,7 +292,7 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
 
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     for name, content, message in (
-        ("a.png", b"no picture", "This sample must be an image (PNG"),
+        ("a.png", b"not a picture", "This sample must be an image (PNG"),
         ("a.png", b"", "This file is empty"),
         ("a.png", encoded(stroke(40, 40))[:60], "This sample"),
         ("a.png", encoded(stroke(40, 40) * 0), "This sample"),

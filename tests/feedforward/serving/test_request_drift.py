@@ -102,15 +102,12 @@ def test_outputs_are_compared_only_with_those_for_validation_samples_that_are_ne
 
 
 @pytest.mark.proves(
-    "Words that only the model or only the training data know count as unknown in both, and are no drift"
+    "Words that only the model or only the training data know are counted as unknown words, so they are no drift"
 )
 @pytest.mark.slow
 def test_a_new_word_in_the_training_data_is_no_drift_of_requests(small: Params, small_store: "Store") -> None:
     version = registered.version(Registry(), registered.final_run(small_store, small), 1.0)
-    words = (
-        "fresh",
-        *registered.ENCODER.vocabulary.words[1:],
-    )  # in place of a word that two thirds of the texts contain
+    words = ("fresh", *registered.ENCODER.vocabulary.words[1:])  # "fresh" in place of a word of two thirds of the texts
     (paths.vectorized(NAME) / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))
     rows = dense(Split.load(paths.vectorized(NAME) / "train").features)
     fresh = tokenizer.RANK_OFFSET + 1
@@ -135,11 +132,11 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
     registry = Registry()
     version = registered.version(registry, registered.final_run(small_store, small), 1.0)
     registry.set_alias(version, "champion")
-    bounds = SERVING.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
+    serving = SERVING.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
     texts = replace_training_split_by_texts()
-    changes = {"feature": 0.45, "label": 0.5, "false_alarm_rate": 0.01}
-    retraining = small.retraining.model_copy(update={"drift": Drift(**changes)})
-    params = small.model_copy(update={"serving": bounds, "retraining": retraining})
+    bounds = Drift(feature=0.45, label=0.5, false_alarm_rate=0.01)
+    retraining = small.retraining.model_copy(update={"drift": bounds})
+    params = small.model_copy(update={"serving": serving, "retraining": retraining})
     with LiveService(params) as service:
 
         def entries() -> list[dict[str, Any]]:
@@ -149,7 +146,7 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
             service.ask(text)
         until(lambda: len(entries()) == 1)
         assert entries()[0]["drifted"] == 0
-        assert not paths.requests(NAME).read_bytes().count(b"word")
+        assert b"word" not in paths.requests(NAME).read_bytes()  # features, but no texts of users, are stored
         assert policy.request_drift(NAME) is None
         for _ in range(30):
             service.ask(GLAD)
@@ -163,7 +160,7 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
         page = service.client.get("/monitoring")
         assert "<strong>Drift</strong> in the latest window: " in page.text
         assert page.text.count("<svg") == 4
-        assert "script" not in page.text
+        assert "script" not in page.text  # the figures need none
     line = policy.request_drift(NAME)
     assert line
     observations = policy.Observations(requests=line)

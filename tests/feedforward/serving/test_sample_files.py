@@ -55,11 +55,11 @@ def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
     (tmp_path / "B.CSV.GZ").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
     for name in ("A.JSONL", "b.jsonl.gz", "B.CSV.GZ"):
         assert [text for _, text in sample_files.from_table(tmp_path / name)] == expected
-    (tmp_path / "wide.txt").write_bytes((tmp_path / "a.txt").read_text("utf-8").encode("utf-16"))
-    narrow, wide = (
-        [text.rstrip() for _, text in sample_files.from_table(tmp_path / name)] for name in ("a.txt", "wide.txt")
+    (tmp_path / "utf16.txt").write_bytes((tmp_path / "a.txt").read_text("utf-8").encode("utf-16"))
+    utf8, utf16 = (
+        [text.rstrip() for _, text in sample_files.from_table(tmp_path / name)] for name in ("a.txt", "utf16.txt")
     )
-    assert narrow == wide
+    assert utf8 == utf16
 
 
 ROWS = [("a b", "x"), ("c\nd", "y"), ("e", "z")]
@@ -121,7 +121,9 @@ def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, f
         ("a.csv", b"text\n\n...\n", "line 3: must hold at least one word"),
     ],
 )
-def test_error_for_an_unreadable_file_names_the_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_a_table_without_readable_texts_is_refused_in_one_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         list(sample_files.in_chunks(MODEL, sample_files.from_table(tmp_path / name)))

@@ -15,7 +15,7 @@ VALUES = np.random.default_rng(0).normal(3.0, 0.5, 60)
 
 
 @pytest.mark.proves(
-    "Columns and targets in very small units, such as molecules in mol, are standardized like any others"
+    "Columns and targets whose numbers are very small, such as counts of molecules in mol, are standardized like others"
 )
 @pytest.mark.parametrize("unit", UNITS)
 def test_numbers_are_standardized_whatever_their_unit(tmp_path: Path, prepare: Prepare, unit: float) -> None:

@@ -45,9 +45,9 @@ def test_a_small_body_with_a_large_picture_does_not_count_as_quick() -> None:
     Image.new("1", (3000, 3000), 1).save(large, "PNG")
     assert len(large.getvalue()) < QUICK_BYTES
     assert encoders.is_quick(IMAGE_ENCODER, [small, base64.b64encode(small).decode(), [[0, 255]]])
-    assert not encoders.is_quick(IMAGE_ENCODER, [small] * 5)
+    assert not encoders.is_quick(IMAGE_ENCODER, [small] * 5)  # more than 512 × 512 pixels together
     assert not encoders.is_quick(IMAGE_ENCODER, [large.getvalue()])
-    assert encoders.is_quick(IMAGE_ENCODER, ["no picture"])  # `check` refuses it immediately
+    assert encoders.is_quick(IMAGE_ENCODER, ["not a picture"])  # `check` refuses it immediately
     assert encoders.is_quick(TEXT_ENCODER, ["a film"])
 
 
@@ -61,9 +61,9 @@ def test_small_and_large_batches_are_encoded_the_same() -> None:
 
 
 def test_words_of_a_text_keep_their_order_and_have_columns() -> None:
-    split = TEXT_ENCODER.split("The film: THE film!? never")
-    assert split == ["the", "film", "the", "film", "never"]
-    assert TEXT_ENCODER.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
+    words = TEXT_ENCODER.split("The film: THE film!? never")
+    assert words == ["the", "film", "the", "film", "never"]
+    assert TEXT_ENCODER.columns_of(words) == [4, 6, 4, 6, tokenizer.DROPPED]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_size_of_images_is_never_guessed(tmp_path: Path, facts: dict[str, ob
 
 
 @pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
-def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: str) -> None:
+def test_word_pairs_are_encoded_stored_and_translated_consistently(text: str) -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
     restored = encoders.load(encoder.settings(), encoder.files())
     assert restored == encoder
@@ -196,7 +196,7 @@ def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: s
     )
 
 
-def test_pixels_are_the_same_for_encoders_of_one_size() -> None:
+def test_pixels_are_kept_for_an_encoder_of_the_same_kind_and_size_and_refused_for_any_other() -> None:
     pixels = np.zeros((2, IMAGE_ENCODER.columns), np.uint8)
     geometry = IMAGE_ENCODER.geometry
     shifted = ImageEncoder(dataclasses.replace(geometry, center=(1.0, 1.0)))
@@ -222,17 +222,16 @@ def test_features_are_translated_into_another_vocabulary() -> None:
 
 @pytest.mark.proves("Equal numbers in a table stay equal after data with another mean have been vectorized")
 @given(st.lists(st.integers(-999, 999), min_size=2, max_size=20), st.integers(-3, 3), st.integers(-9, 9))
-def test_decimal_numbers_are_translated_exactly(digits: list[int], places: int, other: int) -> None:
-    values = np.array([float(f"{number}e{-places}") for number in digits])
-    earlier, later = (
-        RowEncoder(measure({"size": cells}, {})) for cells in (values, np.append(values, float(f"{other}e{-places}")))
-    )
+def test_decimal_numbers_are_translated_exactly(numbers: list[int], places: int, added: int) -> None:
+    values = np.array([float(f"{number}e{-places}") for number in numbers])
+    with_another = np.append(values, float(f"{added}e{-places}"))
+    earlier, later = (RowEncoder(measure({"size": cells}, {})) for cells in (values, with_another))
     rows = [{"size": value} for value in values.tolist()]
     translated = encoders.translate(earlier.encode(rows), earlier, later)
     np.testing.assert_array_equal(translated, later.encode(rows))
 
 
-def test_rows_whose_column_is_read_otherwise_are_not_translated() -> None:
+def test_rows_are_not_translated_if_the_type_of_a_column_differs() -> None:
     numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
     categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
     assert encoders.lacking(numeric, numeric) is None

@@ -75,8 +75,8 @@ VALID = idx(IMAGES["train"])
         (VALID[:9], "according to the header"),
         (VALID[:-1], "expected 100 bytes according to the header, got 99"),
         (VALID + b"?", "expected 100 bytes according to the header, got 101"),
-        (b"\0\0\x0d" + VALID[3:], "elements of type float32"),  # floats
-        (b"\0\0\x08\0", "not an idx file"),
+        (b"\0\0\x0d" + VALID[3:], "elements of type float32"),
+        (b"\0\0\x08\0", "not an idx file"),  # no dimensions
         (b"<!DOCTYPE html>", "begins with a web page"),
         (b"\x1f\x8b" + VALID, "begins with 1f8b"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),

@@ -41,13 +41,14 @@ EXIF = b"\xff\xe1\0\x0eExif\0\0II*\0\0\0"
         pytest.param(encoded(stroke(64, 64), "JPEG", progressive=True), -2, SCAN, "scans", id="JPEG scans"),
         pytest.param(encoded(stroke(64, 64), "JPEG"), 2, EXIF, "Exif segments", id="JPEG Exif"),
         pytest.param(encoded(stroke(8, 8)), 33, TEXT, "compressed texts and color profiles", id="PNG"),
-        pytest.param(b"P2 2 2 255\n0 0 0 255\n", 11, b"#\n", "comments", id="PPM"),
+        pytest.param(b"P2 2 2 255\n0 0 0 255\n", 11, b"#\n", "comments", id="PGM"),
     ],
 )
 def test_images_that_repeat_slow_parts_are_refused(content: bytes, position: int, part: bytes, name: str) -> None:
-    def repeated(times: int) -> bytes:
-        return content[:position] + part * times + content[position:]
+    def with_inserted(count: int) -> bytes:
+        return content[:position] + part * count + content[position:]
 
-    assert image_decoding.read(repeated(8)).max() == 255
+    assert image_decoding.read(with_inserted(8)).max() == 255
+    # "1" and more digits: the inserted parts, and those of the content itself
     with pytest.raises(ValueError, match=f"must have at most [0-9]+ {name}, got 1[0-9]+$"):
-        image_decoding.read(repeated(1000))
+        image_decoding.read(with_inserted(1000))

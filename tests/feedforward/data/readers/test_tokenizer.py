@@ -13,7 +13,7 @@ from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 
 
 def split(text: str | bytes) -> list[str]:
-    """Split a text as Keras's text_to_word_sequence does, but treat all kinds of whitespace alike."""
+    """Split a text as Keras's text_to_word_sequence does, except for the tokenizer's documented differences."""
     if isinstance(text, bytes):
         text = tokenizer.decode(text)
     text = tokenizer.add_spaces(text.lower()).encode("utf-8", "replace").decode()
@@ -120,7 +120,7 @@ def test_indices_follow_the_convention_of_keras():
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
 
 
-def test_words_without_a_column_are_dropped():
+def test_known_words_without_a_column_are_encoded_like_unknown_ones():
     vocabulary = tokenizer.rank(tokenizer.count(["the the film"]), 5)
     assert vocabulary.words == ("the",)  # of 5 columns, only column 4 represents a word
     assert tokenizer.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
@@ -175,7 +175,8 @@ def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     assert distinct == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
-def test_spaces_are_added_to_a_long_text_in_parts():
+def test_spaces_are_added_around_each_character_of_a_text_of_several_chunks():
+    assert tokenizer.CHUNK_CHARACTERS < 20_000
     assert tokenizer.add_spaces("漢" * 20_000) == " 漢 " * 20_000
 
 
@@ -193,6 +194,10 @@ def test_a_vocabulary_of_65536_columns_is_encoded():
 def test_words_of_a_vocabulary_may_contain_unicode_line_separators(tmp_path):
     (tmp_path / "vocabulary.txt").write_bytes("a\rb\n\u2028\nc\0d\n".encode())
     assert tokenizer.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
+
+
+def test_a_vocabulary_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "vocabulary.txt").write_bytes(b"a\nb\nc\n")
     with pytest.raises(DataError, match="3 words do not fit into 6 columns"):
         tokenizer.load_vocabulary(tmp_path / "vocabulary.txt", 6)
     (tmp_path / "vocabulary.txt").write_bytes(b"\xff\n")

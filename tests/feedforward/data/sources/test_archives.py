@@ -22,7 +22,7 @@ def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, by
     """Return the digest and the stored bytes of an archive that arrives in chunks of this size."""
 
     class Target(io.BytesIO):
-        name = "/tmp/target"
+        name = "/tmp/target"  # members are buffered in a temporary file in the same folder
 
     target = Target()
     digest = archives.write_content(
@@ -116,7 +116,7 @@ def test_names_of_any_format_and_length_are_read(layout, folder):
     file = reviews_file(folders=(folder,), file_count=2)
     digest, stored = unpack(tar_gz({"other/2.txt": b"no", **expected}, layout), file)
     assert digest == members_digest(expected)
-    assert stored[:4] == b"PAR1"
+    assert stored[:4] == b"PAR1"  # a Parquet file
 
 
 def test_result_does_not_depend_on_the_order_in_the_archive():
@@ -272,7 +272,7 @@ def test_garbage_in_a_tar_raises_only_data_errors(garbage, position):
         digest, _ = unpack(zlib_gzip(complete[:position] + garbage + complete[position:]), reviews_file())
     except (DataError, EOFError):
         return
-    assert digest == DIGEST or garbage
+    assert digest == DIGEST or garbage  # with garbage, the digest may differ: `fetch` then refuses the archive
 
 
 def zlib_gzip(content: bytes) -> bytes:

@@ -42,7 +42,7 @@ def fetch(files, root, mirrors=()):
 
 
 def failure(files, root, mirrors=()) -> str:
-    """Return the message of a fetch that must fail, after a check that it wrote no file."""
+    """Return the message of a fetch that must fail, after a check that it wrote no file of the dataset."""
     with pytest.raises(SourceError) as caught:
         fetch(files, root, mirrors)
     assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []
@@ -101,7 +101,7 @@ def test_sources_are_tried_in_order(root, monkeypatch):
 
 
 @pytest.mark.parametrize("is_local", [True, False], ids=["path", "URL"])
-def test_a_mirror_does_not_replace_a_file_whose_digest_is_unknown(root, monkeypatch, caplog, is_local):
+def test_a_mirror_provides_a_file_of_unknown_digest_only_if_its_source_is_gone(root, monkeypatch, caplog, is_local):
     other = gzip.compress(b"another file of the same name")
     monkeypatch.setenv("FEEDFORWARD_MIRROR", str(put_numbers(root / "named", other)))
     put_numbers(root / "listed", other)
@@ -114,7 +114,7 @@ def test_a_mirror_does_not_replace_a_file_whose_digest_is_unknown(root, monkeypa
             (raw / "numbers").write_bytes(b"damaged")  # now the recorded digest is known, so any source may provide it
             put_numbers(root / "listed")
         assert len(server.requested) == (0 if is_local else 1)
-    assert is_local or "refused" in caplog.text
+    assert is_local or "refused" in caplog.text  # the other file in the mirror, when the digest was known
     (raw / "digests.json").unlink()
     caplog.clear()
     (root / "own" / KEY).unlink()

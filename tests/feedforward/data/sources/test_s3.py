@@ -1,4 +1,4 @@
-"""Sources, users' datasets and the DVC remote in a real S3 endpoint on loopback."""
+"""Sources, mirrors and the DVC remote in S3: real clients, and moto in place of Amazon's service."""
 
 import os
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import workspaces
 
@@ -60,8 +61,6 @@ def test_a_table_and_class_folders_are_read_from_s3(root: Path) -> None:
     }
     download.fetch(files, root / "raw", (), ONE_RETRY)
     assert (root / "raw" / "prices.csv").read_bytes() == b"size,price\n1,2\n"
-    import pyarrow.parquet as pq
-
     assert pq.read_table(root / "raw" / "flowers.parquet").num_rows == 3
 
 

@@ -1,4 +1,4 @@
-"""Expectations on valid and broken profiles. Great Expectations is slow, so one profile has many faults."""
+"""Expectations on valid and broken profiles. Great Expectations is slow, so one test has a profile with many faults."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def test_a_missing_class_is_reported_with_counts(evaluate):
     assert checks["classes", "test"].expected == "all of negative, positive, because class_share must be above 0"
 
 
-@pytest.mark.proves("A class must occur in training; whether a test split may lack it is for `class_share` to say")
+@pytest.mark.proves("A class must occur in training; `class_share` decides whether the test split may lack it")
 def test_a_test_split_may_lack_a_class_if_its_share_may_be_zero(evaluate):
     rows = profile_rows.rows()
     rows.loc[rows["split"] == "test", "label"] = 1
@@ -146,7 +146,7 @@ def test_a_test_split_may_lack_a_class_if_its_share_may_be_zero(evaluate):
     assert failed_keys(evaluate(rows, class_share=(0.0, 1.0))) == {("classes", "train")}
 
 
-@pytest.mark.proves("A class that is missing in the test split only causes a warning if bounds are derived")
+@pytest.mark.proves("If bounds are derived from training, a class that the test split lacks causes only a warning")
 def test_a_class_missing_in_test_is_only_noted_if_bounds_are_derived(validator, root, caplog):
     rows = profile_rows.rows()
     rows.loc[rows["split"] == "test", "label"] = 1
