@@ -90,7 +90,7 @@ def test_a_suffix_chosen_on_purpose_or_a_digest_leaves_files_out_without_a_messa
 
     assert with_settings(suffix="w_1.txt") == []  # of only some file names, so it was chosen on purpose
     assert "add light to `datasets.own.files.shapes.folders`, then" in with_settings(folders=("dark",))[0]
-    assert with_settings(folders=("dark",), sha256="0" * 64) == []  # the digest is that of the listed folders
+    assert with_settings(folders=("dark",), sha256="0" * 64) == []  # with a digest, a source cannot change
     assert with_settings(folders=("dark",), urls=(str(tmp_path / "moved"),)) == []  # no source that could be listed
 
 

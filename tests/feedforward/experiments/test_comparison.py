@@ -112,9 +112,9 @@ def test_there_are_no_intervals_with_only_one_seed(params: Params) -> None:
     assert "±" not in text
     assert "needs at least 1 more" in " ".join(text.split())
     findings = comparison.find(one_seed, params)
-    estimates = [e for found in findings for by_statistic in found.summary.values() for e in by_statistic.values()]
-    assert all(estimate.low is None for estimate in estimates)
-    assert {v.outcome for found in findings for v in found.verdicts} == {"undecided"}
+    summaries = [by_statistic for entry in findings for by_statistic in entry.summary.values()]
+    assert all(estimate.low is None for by_statistic in summaries for estimate in by_statistic.values())
+    assert {verdict.outcome for entry in findings for verdict in entry.verdicts} == {"undecided"}
 
 
 def test_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:

@@ -68,7 +68,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
     by_variant = {run.data.tags["variant"]: run for run in stored_runs("notes", role="replica")}
     parents = {run.data.tags["variant"]: run for run in stored_runs("notes", role="variant")}
     assert set(by_variant) == set(parents) == {"l2", "smaller"}
-    assert [steps for steps, _ in reported] == [2, 2, 2]
+    assert [steps for steps, _ in reported] == [2, 2, 2]  # in each of three epochs, a step of two replicas
     for result, member in zip(trained, pack.members, strict=True):
         run = by_variant[member.variant]
         expected = ["notes", member.variant, "0", "fair", "replica", member.fingerprint, pack.data_digest]

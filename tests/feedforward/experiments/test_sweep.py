@@ -293,7 +293,7 @@ def test_no_two_sweeps_share_a_folder() -> None:
     sweeps = [("toy-size", ["l2"]), ("toy", ["size", "l2"]), ("toy", ["l2"]), ("toy-l2", ["l2"]), ("toy", ["l2", "l2"])]
     assert len({sweep_files.folder_of(*sweep) for sweep in sweeps}) == len(sweeps)
     known = search_space.fields("notes", "original")
-    assert not [field for field in known if "-" in field or "+" in field]
+    assert not [field for field in known if "-" in field or "+" in field]  # which separate the parts of a folder's name
 
 
 def test_sweep_figure_for_one_two_and_more_fields() -> None:

@@ -45,20 +45,20 @@ def description(files: Mapping[str, bytes] = FILES, **changes: object) -> Descri
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> tuple[Path, str]:
+def stored(tmp_path: Path) -> tuple[Path, str]:
     """The folder of a bundle, and the bundle's digest."""
     target = tmp_path / "served"
     return target, bundle.write(target, FILES | KERAS, description(), ENCODER, "served")
 
 
-def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
-    servable = bundle.read(*folder)
+def test_a_bundle_round_trips(stored: tuple[Path, str]) -> None:
+    servable = bundle.read(*stored)
     assert servable.description == description()
     assert servable.encoder == ENCODER
     features = servable.encoder.encode(["good film", "bad"])
     np.testing.assert_array_equal(servable.network.logits(features), network_files.read(FILES).logits(features))
     assert servable.bytes == sum(
-        path.stat().st_size for path in folder[0].iterdir() if path.name not in (bundle.MANIFEST, bundle.MODEL)
+        path.stat().st_size for path in stored[0].iterdir() if path.name not in (bundle.MANIFEST, bundle.MODEL)
     )
 
 
@@ -102,16 +102,16 @@ def flip_bit(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-def test_flipped_bits_in_any_file_are_detected(folder: tuple[Path, str]) -> None:
+def test_flipped_bits_in_any_file_are_detected(stored: tuple[Path, str]) -> None:
     rng = np.random.default_rng(0)
-    for path in sorted(folder[0].iterdir()):
+    for path in sorted(stored[0].iterdir()):
         content = path.read_bytes()
         for _ in range(25):
             flip_bit(path, int(rng.integers(len(content))))
             with pytest.raises(DataError, match=path.name):
-                bundle.read(*folder)
+                bundle.read(*stored)
             path.write_bytes(content)
-    bundle.read(*folder)
+    bundle.read(*stored)
 
 
 def replace_by_another_bundle(target: Path) -> None:
@@ -152,20 +152,20 @@ def replace_weights_by_a_link(target: Path) -> None:
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: has changed"),
     ],
 )
-def test_changed_bundles_are_rejected(folder: tuple[Path, str], change, message: str) -> None:
-    change(folder[0])
+def test_changed_bundles_are_rejected(stored: tuple[Path, str], change, message: str) -> None:
+    change(stored[0])
     with pytest.raises(DataError, match=message):
-        bundle.read(*folder)
+        bundle.read(*stored)
 
 
 @pytest.mark.parametrize(
     "manifest",
     [b"", b"[]", b"[" * 50_000, b'{"a": 1}', b'{"a": {"bytes": 1e999, "sha256": ""}}', b'{"a": {"bytes": -1}}'],
 )
-def test_an_invalid_manifest_is_rejected(folder: tuple[Path, str], manifest: bytes) -> None:
-    (folder[0] / bundle.MANIFEST).write_bytes(manifest)
+def test_an_invalid_manifest_is_rejected(stored: tuple[Path, str], manifest: bytes) -> None:
+    (stored[0] / bundle.MANIFEST).write_bytes(manifest)
     with pytest.raises(DataError, match=r"manifest\.json: is not a manifest"):
-        bundle.read(folder[0], hashlib.sha256(manifest).hexdigest())
+        bundle.read(stored[0], hashlib.sha256(manifest).hexdigest())
 
 
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
@@ -177,8 +177,8 @@ def test_a_bundle_whose_parts_do_not_match_is_not_written(tmp_path: Path, change
     assert not (tmp_path / "s").exists()
 
 
-def test_a_description_in_another_format_is_rejected(folder: tuple[Path, str]) -> None:
-    target = folder[0]
+def test_a_description_in_another_format_is_rejected(stored: tuple[Path, str]) -> None:
+    target = stored[0]
     for content in (
         b"{}",
         b"[]",

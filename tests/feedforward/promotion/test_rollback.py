@@ -29,7 +29,10 @@ pytestmark = pytest.mark.slow
 
 
 def promote_versions(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
-    """Promote a version with a network of each strength; return the run of all versions."""
+    """Promote a version with a network of each strength; return the run of all versions.
+
+    real: with files saved by Keras, which the verification can load.
+    """
     registry, run = Registry(), registered.final_run(store, params)
     for strength in strengths:
         model = registered.real_keras_model(strength) if real else None

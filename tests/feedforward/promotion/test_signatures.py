@@ -36,7 +36,7 @@ UNSIGNED, FOREIGN = r"model\.sig: is missing, but promotion\.key", r"model\.sig:
 
 
 def require(key: str | None) -> Params:
-    """Write `promotion.key` into params.yaml."""
+    """Write `promotion.key` into params.yaml, or none; return the params."""
     promotion = {"class_accuracy": 0.75, "holdout_models": 1} | ({"key": key} if key else {})
     write_params(paths.params(), values(promotion=promotion))
     return load_params()

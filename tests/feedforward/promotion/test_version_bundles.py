@@ -1,4 +1,4 @@
-"""Damaged copies of a version on a server: they are downloaded again, and never count against the version."""
+"""Damaged local copies of a version on a server are downloaded again, and never count against the version."""
 
 import subprocess
 import sys
