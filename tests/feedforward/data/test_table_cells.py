@@ -86,7 +86,7 @@ def test_ids_of_a_shuffled_part_of_a_table_are_recognized_by_name(tmp_path: Path
     assert guess.entry["reader"]["numeric"] == ["size"]
 
 
-@pytest.mark.proves("`init` makes row numbers that pandas or R has added to a file neither a feature nor the target")
+@pytest.mark.proves("Row numbers that pandas or R has added to a file become neither features nor the target")
 @pytest.mark.parametrize("replace", [False, True], ids=["subset", "drawn with replacement"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_row_numbers_of_a_shuffled_table_are_left_out(tmp_path: Path, suffix: str, replace: bool) -> None:

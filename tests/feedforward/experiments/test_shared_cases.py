@@ -57,7 +57,7 @@ def test_the_case_is_refused_in_one_line(name: str) -> None:
 
 @pytest.mark.proves("The encoder stored with a model reads some 50 troublesome tables, texts and images as in training")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
-def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: Path, tensorflow: None) -> None:
+def test_a_model_is_trained_on_the_case_and_predicts_its_samples(name: str, workspace: Path, tensorflow: None) -> None:
     params = prepare(CASES / name, workspace)
     dataset = params.datasets["own"]
     served = train_and_bundle(params, workspace)

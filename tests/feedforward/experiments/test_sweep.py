@@ -296,7 +296,7 @@ def test_no_two_sweeps_share_a_folder() -> None:
     assert not [field for field in known if "-" in field or "+" in field]  # which separate the parts of a folder's name
 
 
-def test_sweep_figure_for_one_two_and_more_fields() -> None:
+def test_figures_of_sweeps_show_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
     [line] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
     assert line.get_xscale() == "symlog"

@@ -203,7 +203,7 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     assert third.tags["reason"] == worse.decision.reason == audit_entries()[2]["reason"]
 
 
-@pytest.mark.proves("Versions are compared only on samples on which no holdout model of either was trained")
+@pytest.mark.proves("Two versions are compared only on samples on which no holdout model of either was trained")
 def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_can_be_compared(
     params: Params, small_store: "Store"
 ) -> None:

@@ -105,7 +105,9 @@ def test_outputs_are_compared_only_with_those_for_validation_samples_that_are_ne
     "Words that only the model or only the training data know are counted as unknown words, so they are no drift"
 )
 @pytest.mark.slow
-def test_a_new_word_in_the_training_data_is_no_drift_of_requests(small: Params, small_store: "Store") -> None:
+def test_a_new_word_in_the_training_data_is_not_reported_as_drift_of_requests(
+    small: Params, small_store: "Store"
+) -> None:
     version = registered.version(Registry(), registered.final_run(small_store, small), 1.0)
     words = ("fresh", *registered.ENCODER.vocabulary.words[1:])  # "fresh" in place of a word of two thirds of the texts
     (paths.vectorized(NAME) / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))

@@ -79,7 +79,7 @@ def test_probabilities_in_answers_are_between_0_and_1(served: LiveService) -> No
 # --- state -----------------------------------------------------------------------------------
 
 
-def test_health_ready_metrics_and_openapi_routes(served: LiveService) -> None:
+def test_health_ready_metrics_and_openapi_routes_answer(served: LiveService) -> None:
     assert served.client.get("/health").json() == {"status": "alive"}
     assert served.client.get("/ready").json()["champions"] == {NAME: 1, "tones": 1}
     served.ask(GLAD, GLAD)
