@@ -231,9 +231,7 @@ def test_different_data_change_the_fingerprints(tmp_path: Path) -> None:
 
 @pytest.mark.proves("A fingerprint depends on the GPU; with all GPUs hidden, it is the same as without a GPU")
 @pytest.mark.parametrize("visible", ["", "-1"])
-def test_a_gpu_changes_fingerprints_but_a_hidden_one_does_not(
-    monkeypatch: pytest.MonkeyPatch, visible: str
-) -> None:
+def test_a_gpu_changes_fingerprints_but_a_hidden_one_does_not(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert provenance.device() == "cpu"
     hidden = fingerprints(plan())

@@ -81,9 +81,7 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: LiveServi
     assert sum(stored) == 20
 
 
-def test_each_worker_reads_each_stored_line_only_once(
-    served: LiveService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_worker_reads_each_stored_line_only_once(served: LiveService, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = served.service.handlers.models.champion(NAME).served.encoder
     logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
     lines, parse = [], append_only_log.parse
