@@ -104,7 +104,7 @@ ROWS = (
         + _tests(
             _DAMAGED,
             "a_hostile_archive_writes_only_reviews_or_nothing",
-            "a_corrupted_tar_is_rejected_unless_its_members_are_correct",
+            "a_corrupted_tar_has_the_right_digest_only_if_its_members_are_correct",
         ),
     ),
     Row(
@@ -312,7 +312,7 @@ ROWS = (
         )
         + _tests(_HTTP_SERVER, "a_slow_request_body_is_rejected_and_the_connection_closed")
         + _tests(_PREDICTION, "an_invalid_argument_gives_one_line_and_exit_code_2")
-        + _tests(_SAMPLE_FILES, "error_for_an_unreadable_file_names_the_line"),
+        + _tests(_SAMPLE_FILES, "a_table_without_readable_texts_is_refused_in_one_line"),
     ),
     Row(
         27,
