@@ -32,7 +32,7 @@ def left_out(name: str, dataset: Dataset) -> list[str]:
     """One message for each local source whose class folders contain images or texts that are not read.
 
     `folders` and `suffix` list what was there when `init` wrote the entry, so files that are added in other folders or
-    with another suffix would be missed without a word. Files with a `sha256` are skipped: they cannot change.
+    with another suffix are not read. Sources with a `sha256` are skipped, because their content cannot change.
     """
     reader = dataset.reader
     if not isinstance(reader, ImageReader | TextReader):
@@ -53,16 +53,17 @@ def left_out(name: str, dataset: Dataset) -> list[str]:
             for path in files_in(top / label)
             if path.name.lower().endswith(suffixes)
         ]
-        unread = [path for path in unread if not archives.is_wanted(path, file) and "\n" not in path]  # never stored
+        # without names that contain a line break, because such files cannot be stored
+        unread = [path for path in unread if not archives.is_wanted(path, file) and "\n" not in path]
         if unread:
             messages.append(_message(f"datasets.{name}.files.{key}", name, location, unread, file, suffixes))
     return messages
 
 
 def _similar_suffixes(file: SourceFile, of_type: tuple[str, ...]) -> tuple[str, ...]:
-    """Lower-case suffixes of the files that are read, and of others of the same type.
+    """Lower-case suffixes of the files that are read, and of others of the same type (images or texts).
 
-    A `suffix` that is not one of the type, such as `_label.txt`, selects some files on purpose.
+    If `suffix` is more specific, such as `_label.txt`, it selects some files on purpose, so no others are added.
     """
     read = {suffix.lower() for suffix in ((file.suffix,) if isinstance(file.suffix, str) else file.suffix)}
     return tuple(sorted(read | {*of_type} if read & {*of_type} else read, key=len, reverse=True))

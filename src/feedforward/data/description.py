@@ -39,7 +39,8 @@ def describe(name: str, dataset: Dataset) -> Description:
     """Describe the vectorized splits and some raw test samples.
 
     Raises:
-        DataError: the dataset has not been fetched and vectorized, or was fetched again since.
+        DataError: the dataset has not been fetched and vectorized, was fetched again or changed in params.yaml since,
+            or a file is damaged.
     """
     manifest = manifest_file.load_current(name, dataset)
     splits = {split: manifest_file.load_split(name, split) for split in SPLITS}
@@ -86,7 +87,7 @@ def _counts(splits: dict[str, Split], labels: Sequence[str]) -> dict[str, tuple[
 
 
 def _quantiles(splits: dict[str, Split], target: dict[str, float]) -> dict[str, tuple[float, float]]:
-    levels = {"lowest": 0.0, "lower quarter": 0.25, "middle": 0.5, "upper quarter": 0.75, "highest": 1.0}
+    levels = {"lowest": 0.0, "lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75, "highest": 1.0}
     arrays = [np.asarray(splits[split].labels, np.float64) * target["scale"] + target["mean"] for split in SPLITS]
     return {
         name: (float(np.quantile(arrays[0], level)), float(np.quantile(arrays[1], level)))

@@ -3,8 +3,8 @@
 Class shares are compared by the Jensen–Shannon distance, everything else by the Kolmogorov–Smirnov distance; for a
 binary feature, the latter is the difference between its shares of ones. A distance counts as drift if it exceeds its
 bound and is statistically significant, because a few samples always differ somewhat from thousands. Requests have no
-labels, so the outputs of a model are compared instead of class shares; that model must have seen neither the requests
-nor the validation samples.
+labels, so the outputs of a model are compared instead of class shares; that model must not have been trained on the
+requests or on the validation samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,8 @@ class Distance:
     """The distance between training and incoming samples in one measurement.
 
     column: the column of the feature that was measured; None for other measurements. p: probability, without drift, of
-    a distance at least this large. means: the feature's means in training and incoming samples, relative to the largest
-    feature value.
+    a distance at least this large. means: the feature's means in training and incoming samples, divided by the largest
+    value of any feature (by 1 if that is smaller).
     """
 
     name: str
@@ -62,7 +62,8 @@ def measure(
 ) -> Distances:
     """Measure the distances between training data and incoming samples.
 
-    lengths: bytes of each raw sample, training and incoming. name_of: returns the name of a feature column.
+    lengths: number of bytes of each raw sample, for training and for incoming samples. classes: number of classes.
+    name_of: returns the name of a feature column.
     """
     class_distance = _class_distance(train.labels, incoming.labels, classes, bounds)
     inverse_sizes = 1 / len(train) + 1 / len(incoming)
@@ -96,7 +97,7 @@ def measure_requests(
     """Measure the distances between training data and requests, by measurement: NONZERO, FEATURES, PREDICTED, OUTPUTS.
 
     outputs: arrays of shape (samples, outputs) from one model, for validation samples and for requests; None if every
-    model has seen some of these samples. names: names of the outputs. Several outputs that sum to 1 for every
+    model was trained on some of these samples. names: names of the outputs. Several outputs that sum to 1 for every
     validation sample are taken to be class probabilities. name_of: see `measure`.
     """
     inverse_sizes = 1 / len(train) + 1 / len(requests)
@@ -108,14 +109,15 @@ def measure_requests(
         return distances
     validation, requested = outputs
     inverse_sizes = 1 / len(validation) + 1 / len(requested)
-    columns = validation.shape[1]
-    if columns > 1 and np.allclose(validation.sum(axis=1), 1):
-        classes = validation.argmax(axis=1), requested.argmax(axis=1)
-        distances[PREDICTED] = [replace(_class_distance(*classes, columns, bounds), name=PREDICTED)]
-    first = 1 if columns == 2 and PREDICTED in distances else 0  # the other of two probabilities adds no information
+    output_count = validation.shape[1]
+    if output_count > 1 and np.allclose(validation.sum(axis=1), 1):
+        predicted = validation.argmax(axis=1), requested.argmax(axis=1)
+        distances[PREDICTED] = [replace(_class_distance(*predicted, output_count, bounds), name=PREDICTED)]
+    # of two probabilities, only the second is measured: the first adds no information
+    first = 1 if output_count == 2 and PREDICTED in distances else 0
     distances[OUTPUTS] = [
         _distance(f"output for {names[k]}", _ks(validation[:, k], requested[:, k]), inverse_sizes, bounds)
-        for k in range(first, columns)
+        for k in range(first, output_count)
     ]
     return distances
 
@@ -150,7 +152,7 @@ def _distance(
     column: int | None = None,
     means: tuple[float, float] | None = None,
 ) -> Distance:
-    """A distance with its p-value from Kolmogorov's limiting distribution, which is conservative if values are tied.
+    """A distance and its p-value, which Kolmogorov's limiting distribution overestimates if values are tied.
 
     inverse_sizes: 1/n + 1/m for n training and m incoming samples.
     """
@@ -166,7 +168,8 @@ def _feature_distances(
         means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
         values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
     for column, (value, (train_mean, incoming_mean)) in enumerate(zip(values, means.tolist(), strict=True)):
-        name = name_of(column) if value else f"column {column}"  # a word that never occurs may have no name
+        # a column beyond the end of the vocabulary has no name; its features and so its distance are always 0
+        name = name_of(column) if value else f"column {column}"
         yield _distance(name, value, inverse_sizes, bounds, column, (train_mean, incoming_mean))
 
 

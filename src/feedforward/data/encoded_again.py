@@ -20,11 +20,11 @@ def samples(name: str, dataset: Dataset, part: Literal["train", "test"], chosen:
     """The chosen samples of a part of the vectorized dataset, with features from `encoder`.
 
     Their features are translated if these contain everything that `encoder` uses. Otherwise, texts are encoded again
-    from the raw files; so no word or pair of an earlier vocabulary counts as unknown only because it has no column now.
+    from the raw files, so that words and pairs that only the vocabulary of `encoder` contains do not count as unknown.
 
     Raises:
-        DataError: `encoder` needs what the features lack, and the samples are not texts, or the raw files are missing
-            or not those that were vectorized.
+        DataError: the features lack something that `encoder` uses, and either the samples are not texts, or the raw
+            files are missing or not those that were vectorized.
     """
     current = encoders.of_dataset(dataset.reader, paths.vectorized(name))
     lacking = encoders.lacking(current, encoder)
@@ -51,5 +51,5 @@ def _from_raw_files(
         texts = feedback.join(texts, feedback.part(collected, dataset, encoder), dataset.training.validation.take)
     digests = sample_digests.of_split(name, part, int(manifest["samples"][part]))
     if not np.array_equal(sample_digests.shorten(texts.digests), digests):
-        raise DataError(f"{paths.raw(name)} has other texts than those that were vectorized; run `dvc repro vectorize`")
+        raise DataError(f"{paths.raw(name)}: its texts are not those that were vectorized; run `dvc repro vectorize`")
     return texts.split

@@ -3,8 +3,9 @@
 The service appends samples to `paths.incoming`. `take` adds the valid ones that nobody has rejected (or, with
 `retraining.review`, that somebody has accepted) to `paths.collected`, which DVC tracks and `vectorize` reads. A sample
 is valid if its label is known and its digest correct, it is within the bounds that the dataset's expectations set for
-each sample, nobody has given it a different label, and it is in neither split, so no test sample is used for training.
-A decision that rules out a sample of the snapshot removes it at once (`withdraw`), so DVC sees that the file changed.
+each sample, nobody has given it a different label (unless decisions settle which one is right), and it is in neither
+split, so no test sample is used for training. A decision against a sample of the snapshot removes it at once
+(`withdraw`), so that DVC sees a changed file.
 """
 
 import base64
@@ -105,7 +106,8 @@ def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> in
     dataset is vectorized, nothing is added. review: only samples that somebody has accepted are wanted.
 
     Raises:
-        DataError: a sample of the snapshot was changed. Busy: a review of this dataset does not end.
+        DataError: a sample of the snapshot was changed, or a file of the vectorized dataset cannot be read.
+        Busy: see `locked`.
     """
     if not collect:
         if not paths.collected(name).is_file():
@@ -125,9 +127,9 @@ def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> in
 def withdraw(name: str, review: bool = False) -> None:
     """Remove from the snapshot the samples that decisions rule out. The caller holds `locked(name)`.
 
-    A line about them remains, so that the file differs from everything that `take` writes. Otherwise, if this happened
-    after `vectorize` had read the samples but before DVC recorded what the stage had read, DVC would take the old data
-    for those of the new snapshot.
+    A line about them remains, so that the file differs from everything that `take` writes. Otherwise, if samples were
+    removed after `vectorize` had read them but before DVC recorded the file's digest, DVC would consider the vectorized
+    data, which contain these samples, to be up to date.
     """
     if unwanted := _unwanted(name, review):
         kept = [entry for entry in read(name) if sample_id(entry) not in unwanted]
@@ -159,7 +161,11 @@ def _removed(name: str) -> frozenset[str]:
 
 
 def _unwanted(name: str, review: bool) -> frozenset[str]:
-    """IDs of the samples of the snapshot that decisions rule out: this label, or all but another label."""
+    """IDs of the samples of the snapshot that decisions rule out.
+
+    A sample is ruled out if it was rejected, if a required acceptance is missing (`review`), or if another label was
+    accepted for the same content.
+    """
     snapshot = {sample_id(entry): entry for entry in read(name)}
     decisions = feedback_decisions.read(name) if snapshot else {}
     labels = _labels(snapshot | _incoming(name), decisions) if decisions else {}
@@ -263,7 +269,9 @@ def _problem(
     if (ones := nonzero_counts.get(entry["digest"])) is None:
         encoded = encoder.encode([entry["text"]]).indices if encoder else np.flatnonzero(np.frombuffer(raw, "u1"))
         ones = nonzero_counts[entry["digest"]] = len(encoded)
-    return None if bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1] else "too short or too long"
+    if bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1]:
+        return None
+    return "too short or too long" if encoder else "too few or too many non-zero pixels"
 
 
 def _raw_bytes(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
@@ -305,7 +313,7 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
 
 
 def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Encode at least one entry as a part of the training split. encoder: see `encoder_of`."""
+    """Encode entries, at least one, as a part of the training split. encoder: see `encoder_of`."""
     raws = [_raw_bytes(entry, encoder is not None) or b"" for entry in entries]
     features: Features
     if encoder is None:

@@ -30,7 +30,7 @@ class ReviewResult:
 
 
 def state_of(sample: Sample) -> State:
-    """The state of a sample; `invalid` if it has a problem that no decision resolves."""
+    """The state of a sample: that of its decision, if any; else `invalid` if no decision resolves its problem."""
     if sample.decision is not None:
         return "accepted" if sample.decision.verdict == ACCEPTED else "rejected"
     return "waiting" if sample.problem in (None, RESOLVED_BY_DECISION) else "invalid"
@@ -40,7 +40,7 @@ def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[S
     """All samples that users submitted for a dataset, oldest first. counts: see feedback.samples.
 
     Raises:
-        DataError: the dataset has not been vectorized.
+        DataError: the dataset has not been vectorized, a file of it cannot be read, or the snapshot was changed.
     """
     if not (paths.vectorized(name) / "manifest.json").is_file():
         raise DataError(f"{name}: has not been vectorized; run `dvc repro vectorize`")
@@ -64,7 +64,7 @@ def review(
     Raises:
         ParamsError: an ID is unknown or ambiguous, both accepted and rejected, or belongs to a sample that training
             cannot use, or the reason is invalid; nothing is recorded.
-        DataError: the dataset has not been vectorized. Busy: the samples are locked for too long.
+        DataError: see `samples`. Busy: see `feedback.locked`.
     """
     reason = reasons.clean(reason)
     all_samples = samples(name, dataset, counts)
@@ -108,7 +108,8 @@ def _choose(option: str, prefixes: Sequence[str], all_samples: Sequence[Sample])
         if len(matches) == 1:
             chosen.append(by_id[matches[0]])
         else:
-            problem = "is ambiguous" if matches else "matches no sample"
+            is_short = len(prefix) < SHORTEST_ID
+            problem = "is too short" if is_short else "is ambiguous" if matches else "matches no sample"
             problems.append(
                 f"--{option}: {prefix[:40]!r} {problem}; give at least {SHORTEST_ID} digits of an ID from the list"
             )

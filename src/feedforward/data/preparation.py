@@ -36,6 +36,7 @@ def fetch(name: str, dataset: Dataset, params: Params, accept_changes: bool = Fa
 
     Raises:
         SourceError: no source provides a file with the expected content.
+        DataError, Busy: see `feedback.take`.
     """
     download.fetch(dataset.files, paths.raw(name), params.mirrors, accept_changes=accept_changes)
     feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
@@ -45,7 +46,8 @@ def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
     """Like `fetch`, but accept changed content of the files that have no `sha256` in params.yaml.
 
     Raises:
-        SourceError: see `fetch`; the files and their recorded digests are unchanged.
+        SourceError: see `fetch`; then the files and their recorded digests are unchanged.
+        DataError, Busy: see `fetch`.
     """
     fetch(name, dataset, params, accept_changes=True)
 
@@ -57,7 +59,8 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
     read: function that reads the files, for instance on a cluster; it must return the same as `reading.read`.
 
     Raises:
-        DataError: the raw files are missing or damaged.
+        DataError: the raw files are missing or damaged, do not match `dataset`, or contain targets that cannot be used
+            (see `_Scaling.scale`); or a collected sample was changed.
     """
     folder = paths.raw(name)
     fetched = download.recorded(folder)
@@ -118,7 +121,8 @@ class _Scaling:
         """Convert the labels of a part; the first call must be for the training split.
 
         Raises:
-            DataError: the task requires targets from 0 to 1, and there are others, or one is too far from the others.
+            DataError: a target is not between 0 and 1, as the task requires; or, in standardized form, it exceeds
+                the range of float32.
         """
         if self.task.answers != "value":
             return part
@@ -198,15 +202,15 @@ def _profile_writer(path: Path, dataset: Dataset) -> Any:
 
     integer, text = pa.int64(), pa.string()
     answers = TASKS[dataset.task].answers
-    columns = {
+    types = {
         "split": text,
         "label": pa.float64() if answers == "value" else integer,
         "raw_length": integer,
         "ones": integer,
     }
-    columns |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
-    columns |= {f"label_{k}": integer for k in range(len(dataset.labels)) if answers == "labels"}
-    return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
+    types |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
+    types |= {f"label_{k}": integer for k in range(len(dataset.labels)) if answers == "labels"}
+    return pq.ParquetWriter(path, pa.schema(list(types.items())), compression="zstd")
 
 
 def _profile_rows(part: Part) -> Iterator[Any]:

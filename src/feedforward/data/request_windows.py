@@ -1,8 +1,8 @@
 """Store the latest window of a dataset's encoded requests, and the drift distances of its latest windows.
 
 A window is an .npz file without pickled objects, readable only by its owner. It holds features, never raw samples, but
-the words of a short text can be recovered from its features. The window and the distances are stored in one file each;
-both files have a size limit and are replaced atomically.
+the words of a short text can be recovered from its features. The window and the distances are stored in one file each,
+which is replaced atomically, and which is not read if it exceeds a size limit.
 """
 
 import io
@@ -83,13 +83,13 @@ def _window(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Window:
     else:
         features = arrays["features"]
     if len(features.shape) != 2 or not len(features):
-        raise ValueError("it contains no rows")
+        raise ValueError(f"its features must have two dimensions and at least one row, got shape {features.shape}")
     began, ended = (datetime.fromisoformat(head[key]).astimezone(UTC).isoformat() for key in ("began", "ended"))
     return Window(int(head["version"]), str(head["digest"]), began, ended, int(head["asked"]), features)
 
 
 def append_distances(dataset: str, entry: Mapping[str, Any]) -> None:
-    """Append a window's distances, and drop those of the oldest window if there are more than MAX_WINDOWS.
+    """Append a window's distances, and drop those of the oldest windows if there are more than MAX_WINDOWS.
 
     Only one process may do this at a time.
     """
@@ -103,7 +103,7 @@ def load_distances(dataset: str) -> list[dict[str, Any]]:
 
     Keys of an entry: `time`, `began`, `version`, `digest`, `asked`, `samples`; `distances` (kind of distance → `name`,
     `value`, `bound`, `p` and `drift` (whether it counts as drift) of the largest distance); `drifted` (number of
-    distances that count as drift); `farthest` (a line of text about the largest of these, or null).
+    distances that count as drift); `farthest` (a line of text about the largest drifted distance, or null).
 
     Raises:
         DataError: the file is too large or damaged.
@@ -131,6 +131,6 @@ def _check_entry(entry: Mapping[str, Any]) -> None:
     if any(moment.tzinfo is None for moment in moments):
         raise ValueError("a time has no time zone")
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a name is not text")
+        raise TypeError("a digest, a name or `farthest` is not text")
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-        raise TypeError("a number is not finite")
+        raise TypeError("a value must be a finite number")

@@ -28,7 +28,10 @@ class MultiHot:
 
     def __post_init__(self) -> None:
         if self.indptr.dtype.kind != "i" or self.indices.dtype.kind != "u" or self.indices.ndim != 1:
-            raise DataError("multi-hot rows: indptr must be int64 and indices unsigned integers; vectorize again")
+            raise DataError(
+                "multi-hot rows: indptr must be signed integers, and indices unsigned integers in one dimension;"
+                " vectorize again"
+            )
         if self.indptr.ndim != 1 or not len(self.indptr) or self.indptr[0] != 0:
             raise DataError("multi-hot rows: indptr must be one-dimensional and start at 0; vectorize again")
         if np.any(np.diff(self.indptr) < 0) or self.indptr[-1] != len(self.indices):
@@ -81,7 +84,8 @@ class Split:
     for regression, float32, shape (samples,).
 
     Raises:
-        DataError: there are no samples, or the numbers of feature rows and labels differ.
+        DataError: there are no samples, features are not two-dimensional, or the numbers of feature rows and labels
+            differ.
     """
 
     features: Features

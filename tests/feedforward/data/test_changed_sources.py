@@ -154,8 +154,13 @@ def test_a_path_with_colons_is_a_path(tmp_path: Path, monkeypatch: pytest.Monkey
             "the folder validation is the test split",
         ),
         ({"Train": ("bar", "beam"), "Test": ("bar", "beam")}, "Test", "the folder Test is the test split"),
-        ({"train": ("bar", "beam"), "test": ("bar",)}, None, "test is left out: it has no samples in beam"),
-        ({"train": ("bar", "beam"), "test": ()}, None, "test is left out: it has no samples in bar, beam"),
+        ({"train": ("bar", "beam"), "test": ("bar",)}, None, "the folder test is left out: it has no samples of beam"),
+        ({"train": ("bar", "beam"), "test": ()}, None, "the folder test is left out: it has no samples of bar, beam"),
+        (
+            {"train": ("bar", "beam"), "test": ("bar",), "val": ("bar", "beam")},
+            "val",
+            "the folder test is left out: it has no samples of beam",
+        ),
     ],
 )
 def test_common_folder_layouts_are_recognized(
@@ -167,6 +172,7 @@ def test_common_folder_layouts_are_recognized(
     guess = config_inference.guess(tmp_path / "set")
     assert guess.entry["reader"].get("test") == test
     assert message in guess.reasons
+    assert not any(reason.startswith(f"{test} is left out") for reason in guess.reasons)
 
 
 def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:

@@ -129,7 +129,11 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     pixels = np.arange(16, dtype=np.uint8)
     store_correction("digits", "7", pixels=pixels, height=4, width=4)
     store_correction("digits", "7", pixels=np.arange(20, dtype=np.uint8), height=4, width=5)
-    assert feedback.examine("digits", dataset).refused == {"wrong size": 1}
+    store_correction("digits", "7", pixels=np.zeros(16, np.uint8), height=4, width=4)
+    assert feedback.examine("digits", dataset).refused == {
+        "too few or too many non-zero pixels": 1,
+        "wrong size": 1,
+    }
     feedback.take("digits", dataset, collect=True)
     preparation.vectorize("digits", dataset, collect=True)
     train = Split.load(paths.vectorized("digits") / "train")

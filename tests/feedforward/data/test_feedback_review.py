@@ -164,7 +164,7 @@ def test_invalid_decisions_are_reported_and_not_recorded(root: Path) -> None:
     valid, invalid = id_of("good fun", "positive"), id_of("a good film", "great")
     for arguments, problem in (
         ({"accept": [valid, "0000"]}, "--accept: '0000' matches no sample"),
-        ({"reject": [valid[:3]]}, "at least 4 digits"),
+        ({"reject": [valid[:3]]}, f"--reject: '{valid[:3]}' is too short; give at least 4 digits"),
         ({"accept": [valid, invalid]}, f"--accept: {invalid} cannot be used for training: unknown label"),
         ({"accept": [valid], "reject": [valid]}, f"--reject: {valid} is also given to --accept"),
     ):

@@ -125,7 +125,7 @@ def int64(*values: int) -> np.ndarray:
         (int64(0, 2), [0, 1, 2], 3, "does not match"),
         (int64(0, 4), [0, 1, 2], 3, "does not match"),
         (int64(0, 2), [0, 3], 3, "indices must be below 3"),
-        (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
+        (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be signed integers"),
     ],
 )
 def test_invalid_csr_arrays_are_rejected(indptr: np.ndarray, indices: list[int], columns: int, message: str) -> None:

@@ -141,7 +141,7 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     (tmp_path / "iris.csv").write_text("\n".join(lines))
     guess, _ = prepare(tmp_path / "iris.csv")
     assert guess.entry["reader"]["target"] == ["column_3"]
-    assert guess.reasons[0].startswith("the first line looks like data")
+    assert guess.reasons[0].startswith("there seems to be no header")
     assert sum(class_counts()["train"]) + sum(class_counts()["test"]) == 60
 
 

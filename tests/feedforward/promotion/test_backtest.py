@@ -178,7 +178,7 @@ def test_a_champion_for_images_of_another_size_is_skipped(params: Params, small_
     dataset = params.datasets["tones"]
     feedback_review.review("tones", dataset, accept=[sample.id for sample in feedback_review.samples("tones", dataset)])
     result = backtest.run(params, "tones", last=5)
-    assert result.skipped == {1: "tones version 1: it takes images of 28 × 28 pixels, the data have 1 × 12"}
+    assert result.skipped == {1: "tones version 1: it takes images of 28 × 28 pixels, but the data have 1 × 12"}
     assert [c.title for c in result.comparisons] == [VALIDATION, FEEDBACK]
     assert [[score.version for score in c.scores] for c in result.comparisons] == [[2], [2]]
 

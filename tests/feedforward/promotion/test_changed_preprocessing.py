@@ -68,7 +68,7 @@ def test_a_champion_for_images_of_another_size_is_restored(tmp_path: Path) -> No
     assert promote.promote(params, "own").decision.promoted
     larger = train(params, height=12, width=12)
     with pytest.raises(
-        EvaluationFailed, match=r"takes images of 8 × 8 pixels, the data have 12 × 12: .*skip-comparison"
+        EvaluationFailed, match=r"takes images of 8 × 8 pixels, but the data have 12 × 12: .*skip-comparison"
     ):
         promote.promote(larger, "own")
     assert promote.promote(larger, "own", skip_comparison="sharper images").decision.promoted
@@ -83,10 +83,10 @@ def test_a_champion_for_which_a_column_has_another_type_is_kept_or_restored(tmp_
     params = train(configured(source, "label"), numeric=("grade", "size"), categorical=())
     assert promote.promote(params, "own").decision.promoted
     changed = train(params, numeric=("size",), categorical=("grade",))
-    with pytest.raises(EvaluationFailed, match=r"grade as numeric, the data do not: .*skip-comparison"):
+    with pytest.raises(EvaluationFailed, match=r"grade as numeric, but the data do not: .*skip-comparison"):
         promote.promote(changed, "own")
     assert promote.promote(changed, "own", skip_comparison="grades are not numbers").decision.promoted
     assert backtest.run(changed, "own", last=5).skipped == {
-        1: "own version 1: it reads the column grade as numeric, the data do not"
+        1: "own version 1: it reads the column grade as numeric, but the data do not"
     }
     assert rollback.rollback(changed, "own", None, "worse").number == 1

@@ -22,18 +22,24 @@ NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a col
 LONG_TEXT = 30.0  # average number of characters at which cells start to count as texts rather than categories
 MAX_EXACT = 2**53  # larger whole numbers are not exact as float64
 MAX_CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
-# Names of IDs in lower case, with an underscore between the words of a name such as customerId
+# Names that suggest IDs, after NEXT_WORD has split a name such as customerId, which becomes customer_id
 ID_NAMES = re.compile(
     r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|num|number|key|row|rowid|rownumber)|unnamed.*|level_\d+"
 )
 NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 CODE = re.compile(r"0\d+", re.ASCII)
-AMBIGUOUS = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
+AMBIGUOUS = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"  # the sign may separate thousands or decimals
+FEW_CATEGORIES = 10  # most texts that are categories even if most rows differ
+FEWEST_IDS = 10  # fewer numbers are not taken for IDs, because they may all differ by chance
 
 
 @dataclass(frozen=True)
 class Column:
-    """A classified column. explanation: describes its cells. counts: rows by value. odd: cells that are not numbers."""
+    """A classified column.
+
+    explanation: describes its cells. counts: number of rows by value. odd: cells of a number column that are not
+    numbers. lowest, highest, is_whole: of its numbers. length: average number of characters of its distinct texts.
+    """
 
     name: str
     role: Role
@@ -55,7 +61,11 @@ class Column:
 
 
 def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
-    """The decimal sign of numbers in text form; each cell that is a number with only one of the signs votes for it."""
+    """The decimal sign of numbers in text form.
+
+    Each cell that is a number with only one of the signs votes for that sign. Where semicolons separate cells, a column
+    with numbers such as 10,421 also votes for the comma, unless some of its numbers can only have a decimal point.
+    """
     votes: Counter[str] = Counter()
     for column in columns.values():
         if not pa.types.is_large_string(column.type):
@@ -107,7 +117,7 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     length = float(np.mean([len(value) for value in counts]))
     if length >= LONG_TEXT and len(counts) > known / 2:
         return Column(name, "text", "long texts", *common, length=length)
-    if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= 10):
+    if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= FEW_CATEGORIES):
         codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
         return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
     if _has_both_signs(counts):
@@ -126,7 +136,10 @@ def _has_both_signs(counts: Mapping[str, int]) -> bool:
 
 
 def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:
-    """The numbers (NaN if missing or not a number), the distinct other cells, and the number of rows with these."""
+    """The numbers (NaN if missing or not a number), the distinct cells that are not numbers, and the rows with these.
+
+    If too many rows have such cells, all numbers are NaN.
+    """
     if not pa.types.is_large_string(column.type):
         return column_values.numbers(column, decimal, ()), (), 0
     others = pc.invert(column_values.is_plain_number(column, decimal))
@@ -168,8 +181,8 @@ def _describe_numbers(
 
 
 def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
-    """Whether the numbers are IDs: all different, and their name, order, lack of gaps, or size suggests IDs."""
-    if distinct < len(values) or len(values) < 10:
+    """Whether the numbers seem to be IDs: all different, with a name, an order, a lack of gaps or a size of IDs."""
+    if distinct < len(values) or len(values) < FEWEST_IDS:
         return False
     is_named = ID_NAMES.fullmatch(NEXT_WORD.sub("_", name.strip()).lower()) is not None
     is_monotonic = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))

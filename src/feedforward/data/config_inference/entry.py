@@ -152,7 +152,7 @@ def _with_final(entry: Mapping[str, Any], variant: str) -> dict[str, Any]:
 
 
 def _with_sizes(entry: Mapping[str, Any], variants: Iterable[Any], datasets: Iterable[Any]) -> Mapping[str, Any]:
-    """The entry with all sizes that variants name; those that it lacks are as in the first dataset that has them."""
+    """The entry with all sizes that variants name; one that it lacks is taken from the first dataset that has it."""
     network = entry["network"]
     networks = [dataset.get("network") or {} for dataset in datasets if isinstance(dataset, Mapping)]
     known = [other.get("sizes") or {} for other in networks if isinstance(other, Mapping)]
@@ -166,20 +166,20 @@ def _with_sizes(entry: Mapping[str, Any], variants: Iterable[Any], datasets: Ite
 
 
 def _check_parsers(text: str, params: Params, file: Path) -> None:
-    """Check that libyaml, which DVC uses, and ruamel's own parser, which this package uses, read the same values.
+    """Check that both libyaml, which DVC uses, and ruamel's own parser, which this package uses, read these params.
 
     Raises:
-        InputError: the parsers disagree, or one cannot read the text.
+        InputError: a parser reads other values, or cannot read the text.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    from feedforward.config import yaml_reader
+
     try:
         parsed = [YAML(typ="safe", pure=pure).load(text) for pure in (False, True)]
-        from feedforward.config import yaml_reader
-
         if any(check(yaml_reader.freeze(values), file.name) != params for values in parsed):
-            raise ValueError("parsers disagree on its values")
+            raise ValueError("not every YAML parser would read the intended values")
     except (YAMLError, ValueError) as error:
         reason = one_line(str(error).splitlines()[0])
         raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
@@ -205,7 +205,7 @@ def _check_limits(text: str, file: Path) -> None:
 def _insert(text: str, block: str) -> str:
     """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml.
 
-    The other lines stay as they are, and the new ones end as they do: Windows editors write a carriage return, too.
+    The other lines stay as they are. New lines end like them, with a carriage return if a Windows editor wrote them.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = list(StringIO(text, newline=""))  # each with its end
@@ -213,7 +213,7 @@ def _insert(text: str, block: str) -> str:
         lines[-1] += newline
     key_lines = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
     start = next((number for number in key_lines if lines[number].startswith("datasets:")), None)
-    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # such as `datasets: {}`
+    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # missing, or `datasets: {}`
         return "".join(line for number, line in enumerate(lines) if number != start) + block.replace("\n", newline)
     end = next((number for number in key_lines if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it

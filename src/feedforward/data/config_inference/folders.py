@@ -27,7 +27,7 @@ MAX_BYTES = 2**30  # of an unpacked idx file; the same as the default of `files.
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
 NO_TEST_NOTE = (
-    "no test split: about a fifth of each class is set aside for it, chosen by a hash of each file and `split_seed`"
+    "no test folder: about a fifth of each class becomes the test split, chosen by a hash of each file and `split_seed`"
 )
 
 
@@ -38,7 +38,8 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     """The guessed entry for four idx files; None if the folder does not contain them.
 
     Raises:
-        InputError: a file cannot be read, or has an invalid name.
+        InputError: a file cannot be read or has an invalid name, the numbers of images and labels differ, or there are
+            fewer than two classes.
     """
     matches = {name: match for name in names if (match := IDX.fullmatch(name)) and not name.startswith(".")}
     keys = {
@@ -50,8 +51,9 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     check_names(path / name for name in keys.values())
     contents = {key: _idx_array(path / name) for key, name in keys.items()}
     for split in ("train", "test"):
-        if len(contents[split, "features"]) != len(contents[split, "labels"]):
-            raise InputError(str(path), f"{split} has different numbers of images and labels")
+        images, labeled = len(contents[split, "features"]), len(contents[split, "labels"])
+        if images != labeled:
+            raise InputError(str(path), f"{split} has {images} images, but {labeled} labels; correct its files")
     numbers = sorted({int(k) for split in ("train", "test") for k in np.unique(contents[split, "labels"])})
     if len(numbers) < 2:
         raise InputError(str(path / keys["train", "labels"]), f"expected at least two classes, got {numbers}")
@@ -96,7 +98,8 @@ def guess_class_folders(path: Path) -> Guess:
     """The guessed entry for class folders.
 
     Raises:
-        InputError: there are no class folders, or a file cannot be read or has an invalid name (the message names it).
+        InputError: fewer than two class folders have enough images or texts, or a file cannot be read or has an invalid
+            name (the message names it).
     """
     parts = {folder.name.lower(): folder.name for folder in _subfolders(path)}
     train, test, validation = (
@@ -160,13 +163,14 @@ def _choose_test(
     path: Path, test: str | None, validation: str | None, classes: Sequence[str], suffixes: Sequence[str]
 ) -> tuple[list[str], str | None]:
     """Reasons for the choice of the test folder, and its name (None if no folder is suitable)."""
-    reasons = []
+    reasons: list[str] = []
     for name in filter(None, (test, validation)):
         empty_classes = [c for c in classes if not any(_is_of(f, suffixes) for f in _files(path / name / c))]
         if not empty_classes:
-            other = [f"{validation} is left out: validation samples come from train"] if validation and test else []
-            return [f"the folder {name} is the test split", *other], name
-        reasons.append(f"{name} is left out: it has no samples in {', '.join(empty_classes[:5])}")
+            is_other_left_out = validation is not None and name != validation
+            other = [f"{validation} is left out: validation samples come from train"] if is_other_left_out else []
+            return [*reasons, f"the folder {name} is the test split", *other], name
+        reasons.append(f"the folder {name} is left out: it has no samples of {', '.join(empty_classes[:5])}")
     return reasons, None
 
 
@@ -184,7 +188,7 @@ def _complete(
     test_files = [file for folder in test_folders for file in _files(folder) if _is_of(file, read)]
     check_names([*files, *test_files])
     folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *test_files)})
-    suffixes = sorted({file.suffix for file in (*files, *test_files)})  # as spelled, because those of test may differ
+    suffixes = sorted({file.suffix for file in (*files, *test_files)})  # each spelling, such as .jpg and .JPG
     key = name_of(path)
     source = {"archive": "folder", "folders": folders, "suffix": suffixes, "urls": [str(path)]}
     reader: dict[str, Any] = {"kind": "image_folder" if has_images else "labeled_text", "file": key}
@@ -201,7 +205,10 @@ def _complete(
     if has_images:
         height, width = _size([*files, *test_files])
         reader |= {"height": height, "width": width}
-        lines.append(f"median size (at most {MAX_SIDE}): {height} × {width} pixels; colors are converted to grayscale")
+        lines.append(
+            f"images are scaled to their median size (at most {MAX_SIDE} pixels on a side): {height} × {width} pixels,"
+            " in grayscale"
+        )
     else:
         reader["num_words"] = 10_000
     task = "binary" if len(classes) == 2 else "multiclass"

@@ -15,9 +15,12 @@ from feedforward.data.readers.table import NO, YES
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
-RARE_ROWS = 10  # rows; a class with fewer rows is reported
-SMALL = 0.1  # numbers from 0 to less than this are hardly shares of 1, but in a small unit
-NO_TEST_NOTE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
+RARE_ROWS = 10  # a class with fewer rows is reported
+SMALL = 0.1  # if the largest number is below this, the numbers are probably in a small unit, not shares of 1
+NO_TEST_NOTE = (
+    "no test file: about a fifth of the rows (of each class, if there are classes) become the test split, chosen by a"
+    " hash of each row and `split_seed`"
+)
 
 
 def guess(path: Path, targets: tuple[str, ...]) -> Guess:
@@ -39,7 +42,7 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
     inferred = _infer(path, table, targets, decimal)
-    is_text = inferred.entry["reader"]["kind"] == "labeled_text"  # its reader takes labels as they are written
+    is_text = inferred.entry["reader"]["kind"] == "labeled_text"  # its reader does not convert decimal commas
     return _infer(path, table, targets, ".") if is_text and decimal == "," else inferred
 
 
@@ -61,12 +64,12 @@ def _infer(path: Path, table: table_file.Table, targets: tuple[str, ...], decima
 
 
 def _row_names_first(table: table_file.Table) -> list[str]:
-    """The names of the columns, without row names at the end, because the last column may be the target."""
+    """The names of the columns, those with row names first, because the last column may become the target."""
     return sorted(table.columns, key=lambda name: name not in table.row_names)
 
 
 def _as_row_names(column: Column) -> Column:
-    """Classify a column without a name as an ID if it contains numbers of rows, also if some rows occur twice."""
+    """Classify a column without a name as an ID if it contains row numbers, even if some of them occur twice."""
     if column.role != "number" or not column.is_whole or column.may_be_classes:
         return column
     return replace(column, role="id", explanation="row numbers, in a column without a name")
@@ -136,7 +139,7 @@ def _entry(
 
 
 def _reject_lost_cells(path: Path, missing: Sequence[str], target: str, features: Sequence[Column]) -> None:
-    """Check that no feature column contains a class that `missing` is to leave out, or it would be lost there, too.
+    """Check that no feature column contains a class that `missing` leaves out: such a cell would count as missing, too.
 
     Raises:
         InputError: a feature column contains one.
@@ -165,7 +168,7 @@ def _ambiguity_notes(table: table_file.Table, columns: Mapping[str, Column], dec
 
 def _left_out_reasons(columns: Any) -> list[str]:
     reasons = {
-        "date": "dates are not used; to use days since 1970 (ISO dates), list it under `numeric`",
+        "date": "dates are not used; to use ISO dates as days since 1970, list it under `numeric`",
         "id": "it seems to identify rows; to use it, list it under `numeric` or `categorical`",
         "text": "it contains texts",
         "one value": "all rows have the same value",
@@ -202,10 +205,13 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
     categories = [name for name in candidates if columns[name].role == "category"]
     if len(categories) == 1 and columns[last].role == "text":
         return (categories[0],), [f"column {categories[0]} is the target: the only one with few categories"]
+    remedy = (
+        f"name the column to predict with --target, for instance {', '.join(candidates[:5])}"
+        if candidates
+        else "no other column can be predicted either; add a column of classes or numbers"
+    )
     raise InputError(
-        str(path),
-        f"the last column, {last}, cannot be predicted ({columns[last].explanation}); name the column to predict with"
-        f" --target, for instance {', '.join(candidates[:5]) or 'none is suitable'}",
+        str(path), f"the last column, {last}, cannot be predicted ({columns[last].explanation}); {remedy}"
     )
 
 
@@ -220,7 +226,7 @@ def _not_yes_or_no(column: Column) -> str | None:
 
 
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
-    """The task, its classes (None if it has none), the classes to leave out, and reasons."""
+    """The task, its classes (None if it has none), the values of the target to leave out, and reasons."""
     if len(targets) > 1:
         for column in map(columns.__getitem__, targets):
             if (odd := _not_yes_or_no(column)) is not None:

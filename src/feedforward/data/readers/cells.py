@@ -37,8 +37,9 @@ PLAIN = {  # numbers without group separators
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
-GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # more group separators; Indian groups: 1,10,000
-GROUPED = {  # numbers with them; no leading zero, because 0,125 has a decimal comma
+# Group separators besides comma and point; numbers with Indian groups, such as 1,10,000
+GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"
+GROUPED = {  # numbers with group separators; no leading zero, because 0,125 has a decimal comma
     ".": re.compile(rf"[+-]?(?:[1-9]\d?\d?([,{GROUP}])\d{{3}}(?:\1\d{{3}})*|{INDIAN})(?:\.\d*)?", re.ASCII),
     ",": re.compile(rf"[+-]?[1-9]\d?\d?([.{GROUP}])\d{{3}}(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
 }
@@ -130,7 +131,7 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
     """A category or label in its normalized spelling; empty if it is missing.
 
     Truth values become "true" and "false". Numbers lose a plus sign and trailing decimal zeros; numbers with leading
-    zeros are codes and do not change. missing: additional spellings, which are normalized, too.
+    zeros are codes and do not change. missing: additional spellings of missing values, also normalized.
     """
     normalized = _category(text(value), decimal)
     return "" if missing and normalized in missing_categories(tuple(missing), decimal) else normalized
@@ -138,7 +139,7 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
 
 @functools.lru_cache(maxsize=64)
 def missing_categories(missing: tuple[str, ...], decimal: Decimal) -> frozenset[str]:
-    """Additional spellings of missing values, normalized; JSON and Parquet do not store how a number is spelled.
+    """Additional spellings of missing values, normalized, as JSON and Parquet do not store how a number is spelled.
 
     >>> missing_categories(("-999.0",), ".")
     frozenset({'-999'})
@@ -162,7 +163,7 @@ def _category(plain: str, decimal: Decimal) -> str:
 
 
 def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> float:
-    """Read a number; NaN if it is missing or infinite.
+    """Read a number; NaN if it is missing, infinite or beyond LARGEST.
 
     Accepts group separators, a currency or percent sign, accounting parentheses, and ISO dates (days since 1970).
 
@@ -190,9 +191,9 @@ def _unless_missing(value: float, decimal: Decimal, missing: Iterable[str]) -> f
 
 @functools.lru_cache(maxsize=64)
 def missing_numbers(missing: tuple[str, ...], decimal: Decimal) -> frozenset[float]:
-    """The numbers among additional spellings of missing values; JSON and Parquet do not store how a number is spelled.
+    """The numbers among additional spellings of missing values, as JSON and Parquet do not store how one is spelled.
 
-    A spelling with leading zeros is a code and matches only itself.
+    A spelling with leading zeros is a code, which matches only itself.
 
     >>> missing_numbers(("-999.0", "00", "none given"), ".")
     frozenset({-999.0})

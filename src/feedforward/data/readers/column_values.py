@@ -27,9 +27,9 @@ def _row_number(row: int) -> str:
 def numbers(
     column: pa.Array, decimal: Decimal, missing: Sequence[str], position: Callable[[int], str] = _row_number
 ) -> npt.NDArray[np.float64]:
-    """Convert a column to numbers; NaN where missing or infinite.
+    """Convert a column to numbers; NaN where missing, infinite or beyond `cells.LARGEST`.
 
-    position: where a row, counted from 0, is in the file.
+    position: returns where a row, counted from 0, is in the file.
 
     Raises:
         ValueError: a cell is not a number; the message begins with its position.

@@ -1,8 +1,8 @@
 """Encode table columns as features: numbers in standard deviations from their mean, categories one-hot.
 
 Means, deviations and categories come from the training rows and are stored with the model as JSON, together with the
-spellings of cells, so that a row sent years later is read and encoded like the training rows. A missing number becomes
-the mean; for an unknown category, all features of its column are 0.
+decimal sign and the spellings of missing values, so that a row sent years later is read and encoded like the training
+rows. A missing number becomes the mean; for an unknown category, all features of its column are 0.
 """
 
 import json
@@ -60,9 +60,10 @@ class Columns:
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
         """Inverse of `encode`: the numbers and texts, as far as features determine them.
 
-        Numbers are rounded, so that equal cells are equal again, whatever means and deviations they were encoded with.
-        They are restored exactly unless their last decimal place is below a 100,000th of the deviation and of their
-        distance from the mean.
+        A missing number becomes the mean, an unknown category "\\0". Numbers are rounded, so that equal cells are equal
+        again, whatever means and deviations they were encoded with. They are restored exactly unless they were clipped,
+        or their last decimal place is below a 100,000th of the deviation, or of their distance from the mean if that is
+        larger.
         """
         matrix = np.asarray(features, np.float64)
         numbers = {
@@ -72,7 +73,7 @@ class Columns:
         texts, start = {}, len(self.numeric)
         for name, values in self.categorical:
             part, start = matrix[:, start : start + len(values)], start + len(values)
-            texts[name] = [values[row.argmax()] if row.any() else "\0" for row in part]  # no category is \0
+            texts[name] = [values[row.argmax()] if row.any() else "\0" for row in part]
         return numbers, texts
 
     def to_json(self) -> bytes:
@@ -116,7 +117,7 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
 def mean_and_scale(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Mean and standard deviation of at least one number; 1 instead of the latter if all are equal but for rounding.
 
-    Both are computed in units of a power of two, which changes no digit, but squares neither overflow nor become 0.
+    Numbers are first divided by a power of two, so that squares neither overflow nor become 0; this changes no digit.
     """
     exponent = np.frexp(np.abs(values).max())[1]
     scaled = np.ldexp(values, -exponent)

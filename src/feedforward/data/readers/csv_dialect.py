@@ -23,7 +23,7 @@ Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written. skipped: number of rows before the first data row. unnamed: columns without a header."""
+    """How a file is written. skipped: rows before the first data row. unnamed: names given to columns without one."""
 
     encoding: str
     separator: str
@@ -54,8 +54,8 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     """Detect the dialect of a file. requested: names of columns that it should have.
 
     Raises:
-        DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, has no rows, or most of its rows are
-            wider than the header.
+        DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, has no rows or too long a first line, or
+            most of its rows are wider than the header.
     """
     encoding, notes = detect_encoding(file)
     file.seek(0)
@@ -72,14 +72,14 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
     notes += ["quotes are escaped with backslashes"] if escape else []
     first = _first_row(head_rows)
-    notes += [f"lines above the header that are skipped: {first}"] if first else []
+    notes += [f"lines above the table that are skipped: {first}"] if first else []
     header = [cells.text(cell) for cell in head_rows[first]]
     header[0] = header[0].lstrip("# ")
     header_width, below = len(header), head_rows[first + 1 :]
     width = max(header_width, _width(head_rows[first:]))
     header += [""] * (width - header_width)
     if not _is_header(header, below, requested):
-        notes.append(f"the first line looks like data, so the columns are named column_1 to column_{width}")
+        notes.append(f"there seems to be no header, so the columns are named column_1 to column_{width}")
         return Dialect(encoding, separator, quote, escape, first, _numbered_names(width), [], notes)
     if width > header_width and any(cell.strip() for row in below for cell in row[header_width:]):
         raise DataError(

@@ -56,7 +56,7 @@ def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
 
 
 def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
-    """The encoder of a vectorized dataset; the image geometry is measured on the training split.
+    """The encoder of a vectorized dataset; the geometry of idx images is measured on the training split.
 
     Raises:
         DataError: a file is missing or damaged, or the features of idx images are not pixels.
@@ -109,9 +109,9 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
 
 
 def lacking(source: Encoder, target: Encoder) -> str | None:
-    """What a model with the encoder `target` needs and features of `source` lack, as a sentence about the model.
+    """Why features of `source` do not suffice for a model with the encoder `target`, as a sentence about the model.
 
-    None if `translate` gives exactly the features that `target` would have produced.
+    None if they suffice: `translate` then gives exactly the features that `target` would have produced.
     """
     if isinstance(source, TextEncoder) and isinstance(target, TextEncoder):
         missing = len({*target.vocabulary.words} - {*source.vocabulary.words})
@@ -119,12 +119,12 @@ def lacking(source: Encoder, target: Encoder) -> str | None:
     if isinstance(source, RowEncoder) and isinstance(target, RowEncoder):
         roles = _roles(source)
         changed = [f"{name} as {role}" for name, role in _roles(target).items() if roles.get(name) != role]
-        return f"it reads the column {changed[0]}, the data do not" if changed else None
+        return f"it reads the column {changed[0]}, but the data do not" if changed else None
     own, current = image_size(target), image_size(source)
     if own and current and own != current:
-        return f"it takes images of {own[0]} × {own[1]} pixels, the data have {current[0]} × {current[1]}"
+        return f"it takes images of {own[0]} × {own[1]} pixels, but the data have {current[0]} × {current[1]}"
     if type(source) is not type(target):
-        return "it prepares samples in another way than the data were"
+        return "it encodes samples differently from how the data were encoded"
     return None
 
 
@@ -161,9 +161,9 @@ def translate(features: Features, source: Encoder, target: Encoder) -> Features:
     column_of = np.full(source.columns, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
     for word, column in source.vocabulary.column_of.items():
-        otherwise = LEFT_OUT if word_pairs.SPACE in word else tokenizer.DROPPED
-        column_of[column] = target.vocabulary.column_of.get(word, otherwise)
-    rows, columns = np.repeat(np.arange(len(features)), np.diff(features.indptr)), column_of[features.indices]
-    keys = np.unique((rows * target.columns + columns)[columns != LEFT_OUT])
+        without_column = LEFT_OUT if word_pairs.SPACE in word else tokenizer.DROPPED
+        column_of[column] = target.vocabulary.column_of.get(word, without_column)
+    rows, new_columns = np.repeat(np.arange(len(features)), np.diff(features.indptr)), column_of[features.indices]
+    keys = np.unique((rows * target.columns + new_columns)[new_columns != LEFT_OUT])
     indptr = np.searchsorted(keys, np.arange(len(features) + 1) * target.columns)
     return MultiHot(indptr, (keys % target.columns).astype(np.uint16), target.columns)

@@ -21,7 +21,8 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits; training samples are shuffled with `shuffle_seed`, test samples stay in file order.
 
     Raises:
-        DataError: a file is missing or damaged, or the numbers of images and labels differ.
+        DataError: a file is missing or damaged, the numbers of images and labels differ, or a label is not among
+            `classes`.
     """
 
     def parts() -> Iterator[Part]:
@@ -62,7 +63,7 @@ def recorded_size(vectorized: Path, pixels: int) -> tuple[int, int]:
 
 
 def _size(images: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Height and width of the images in a file. If its rows are plain rows of pixels: of a square, or else one row."""
+    """Height and width of the images in a file. Plain rows of pixels are squares if possible, else one pixel high."""
     if images.ndim == 3:
         return images.shape[1], images.shape[2]
     pixels = int(np.prod(images.shape[1:]))

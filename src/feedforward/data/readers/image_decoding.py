@@ -100,7 +100,7 @@ def size_of(path: Path) -> tuple[int, int]:
     """The (height, width) of an image, with EXIF orientation applied; reads only the header of an image.
 
     Raises:
-        ValueError: the file is not an image.
+        ValueError: the file is not an image, or a damaged or far too large one.
         OSError: the file cannot be read.
     """
     try:
@@ -109,8 +109,10 @@ def size_of(path: Path) -> tuple[int, int]:
             return picture.size if is_turned else (picture.height, picture.width)
     except UnidentifiedImageError:
         raise ValueError(f"is not an image: {_content_kind(path.read_bytes()[:64])}") from None
-    except (Image.DecompressionBombError, SyntaxError, ValueError, EOFError, ArithmeticError) as error:
-        raise ValueError(f"is not an image: {(str(error).splitlines() or [''])[0][:100]}") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"is too large: {(str(error).splitlines() or [''])[0][:100]}") from None
+    except (SyntaxError, ValueError, EOFError, ArithmeticError) as error:
+        raise ValueError(f"is a damaged image: {(str(error).splitlines() or [''])[0][:100]}") from None
     except OSError as error:
         if error.errno is not None:
             raise
@@ -119,7 +121,8 @@ def size_of(path: Path) -> tuple[int, int]:
 
 def _to_gray(picture: Image.Image) -> Levels:
     if picture.mode.startswith(("I", "F")):  # more than 8 bits, which Pillow would clip
-        white = 1.0 if picture.mode.startswith("F") else 65535.0  # of the format, not of the image: all have one scale
+        # the largest level that the mode allows, not the largest in this image, so that all images have the same scale
+        white = 1.0 if picture.mode.startswith("F") else 65535.0
         return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / white), 0, 255), np.float32)
     if picture.has_transparency_data and picture.mode != "RGBA":
         picture = picture.convert("RGBA")

@@ -71,7 +71,7 @@ class ImageEncoder:
 
 @dataclass(frozen=True)
 class ScaledEncoder(ImageEncoder):
-    """Encodes images like the image folder reader: scaled to the geometry's size; its other fields are unused."""
+    """Encodes images like the image folder reader: scaled to the geometry's size. Its `box` and `center` are unused."""
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels: the whole image, scaled to fit."""
@@ -115,10 +115,14 @@ def _image_bytes(sample: bytes | str) -> bytes:
 
 def _levels_from_rows(rows: Sequence[Any]) -> Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
-    if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_decoding.MAX_PIXELS:
-        raise ValueError("must be rows of gray levels, all of the same length")
-    if max(len(rows), *widths) > image_decoding.MAX_SIDE:
-        raise ValueError(f"must have at most {image_decoding.MAX_SIDE} gray levels on a side")
+    if len(widths) != 1 or min(widths) < 1:
+        raise ValueError("must be rows of gray levels, not empty and all of the same length")
+    [width] = widths
+    if len(rows) * width > image_decoding.MAX_PIXELS or max(len(rows), width) > image_decoding.MAX_SIDE:
+        raise ValueError(
+            f"must have at most {image_decoding.MAX_PIXELS} gray levels and {image_decoding.MAX_SIDE} on a side, got"
+            f" {width} × {len(rows)}"
+        )
     flat = [level for row in rows for level in row]
     if not all(type(level) in (int, float) for level in flat):
         raise ValueError("gray levels must be numbers")

@@ -94,7 +94,7 @@ def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
 
 
 def letterbox(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """A row of pixels, shape (height × width,): scaled to fit, centered, padded with the median of the corners."""
+    """Scale an image to fit, center it, and pad it with the median of its corners; a row of height × width pixels."""
     if levels.shape != (height, width):
         factor = min(height / levels.shape[0], width / levels.shape[1])
         scaled = _resize(np.asarray(levels, np.float32), factor)[:height, :width]
@@ -156,7 +156,7 @@ def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
 
 
 def _resize(levels: Levels, factor: float) -> Gray:
-    """Scale with antialiasing, to at least one pixel per side; integer levels (uint8) take half the time of floats."""
+    """Scale with antialiasing, to at least one pixel per side; uint8 takes less time than floats (see `Levels`)."""
     height, width = (max(1, round(side * factor)) for side in levels.shape)
     picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)

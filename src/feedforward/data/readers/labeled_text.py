@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some texts of a split, with their file names and labels."""
+    """Some texts of a split, with their labels and names (of files, or positions in a table such as "line 3")."""
 
     names: list[str]
     texts: list[bytes]
@@ -65,7 +65,7 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     keeping the words between the two passes would save a fifth of the time and double the memory.
 
     Raises:
-        DataError: the file is missing or damaged, or has no text for a split.
+        DataError: a file is missing or damaged, does not match `config`, or has no text for a split.
     """
     train, test = splits(config, files)
     counts = tokenizer.total(processes.map_in_order(lambda chunk: tokenizer.count(chunk.texts, config.ngrams), train()))
@@ -84,8 +84,8 @@ def encode_part(
 ) -> Part:
     """Read one split as `read` does, but with the vocabulary of `encoder`; raises as `read` does."""
     train, test = splits(config, files)
-    columns = config.model_copy(update={"num_words": encoder.columns})
-    return _part(name, train if name == "train" else test, columns, files[config.file].parent, encoder.vocabulary)
+    adapted = config.model_copy(update={"num_words": encoder.columns})
+    return _part(name, train if name == "train" else test, adapted, files[config.file].parent, encoder.vocabulary)
 
 
 def _part(
@@ -114,7 +114,7 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
 
 
 def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
-    """Training and test texts: from two folders or files, or from one, of which the test texts are drawn."""
+    """Training and test texts: from two folders or files, or from a single one, from which the test texts are drawn."""
 
     def chunks_of(file: str, folder: str | None) -> Chunks:
         if config.text is not None:
@@ -143,7 +143,7 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     """Yield the labeled texts of a CSV, JSON lines or Parquet file.
 
     Raises:
-        DataError: the file cannot be read, or lacks a column.
+        DataError: the file cannot be read, has no rows, lacks a column, or has a label that is not one of the classes.
     """
     assert config.text is not None
     assert config.label is not None
@@ -203,10 +203,10 @@ def assemble(
     folder: Path,
     allocate: Allocate = _in_memory,
 ) -> Part:
-    """Assemble a split from its chunks, which must be in the order of the raw data; `config` has the shuffle seed.
+    """Assemble a split from its chunks, which must be in the order of the raw data.
 
-    folder: for an unnamed temporary file, so that no row is in memory twice. allocate: provides the memory for the
-    indices.
+    config: provides the shuffle seed and the number of columns. folder: for an unnamed temporary file, so that no row
+    is in memory twice. allocate: provides the memory for the indices.
     """
     row_lengths, labels, lengths, digests = [], [], [], []
     not_utf8: list[str] = []
@@ -222,7 +222,7 @@ def assemble(
         features = _reorder(rows, row_lengths, row_order, config.num_words, allocate)
     if not_utf8:
         log.warning(
-            "%s: %d texts are not UTF-8, the first is %s; they are read as Windows-1252",
+            "%s: %d texts are not UTF-8 (the first: %s); they are read as Windows-1252",
             name,
             len(not_utf8),
             not_utf8[0],
@@ -242,7 +242,7 @@ def _reorder(
     columns: int,
     allocate: Allocate,
 ) -> MultiHot:
-    """The rows in `row_order`. rows: a file with their indices. row_lengths: numbers of indices, chunk by chunk."""
+    """The rows in `row_order`. rows: a file with their indices. row_lengths: each row's number of indices, by chunk."""
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(row_lengths)[row_order])])
     positions = np.empty_like(row_order)
     positions[row_order] = indptr[:-1]

@@ -75,15 +75,15 @@ def draw_test_split(
     """Draw a test split from data without one; return the row numbers of both splits, each in increasing order.
 
     A hash of each sample and `split_seed` decides which samples are drawn, so that a sample stays in its split when
-    others are added. The exception are small classes: if the hash puts a whole class into one split, one of its samples
-    is moved to the other split, so that both have at least one (a single sample is moved to train), and it may move
-    back when samples of its class are added. digests: see `Part`.
+    others are added. Small classes are an exception: if the hash puts a whole class into one split, one of its samples
+    is moved to the other split, and it may move back when samples of its class are added. The only sample of a class is
+    in train; if all classes have only one, a sample is moved to test. digests: see `Part`.
 
     Raises:
         DataError: there are fewer than two samples.
     """
     if len(digests) < 2:
-        raise DataError(f"{len(digests)} samples are too few to draw a test split of {config.test_share:g}")
+        raise DataError(f"at least two samples are needed to draw a test split, got {len(digests)}")
     keys = _keys(digests, config.split_seed)
     is_test = keys < np.uint64(config.test_share * 2**64)
     strata = labels if labels.ndim == 1 and labels.dtype.kind != "f" else np.zeros(len(keys), np.uint8)
@@ -119,7 +119,7 @@ def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
 def image_part(name: Literal["train", "test"], pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic]) -> Part:
     """A split of images. pixels: shape (images, pixels).
 
-    The raw bytes of an image are its pixels as the network receives them: so are those of images that users submit.
+    The raw bytes of an image are its pixels as the network receives them, also for images that users submit.
     """
     lengths = np.full(len(pixels), pixels.shape[1], np.int64)
     return Part(name, Split(pixels, labels), lengths, content_digests(row.tobytes() for row in pixels))

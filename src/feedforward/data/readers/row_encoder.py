@@ -32,8 +32,8 @@ class RowEncoder:
         """Extract the columns of a row from an object or its JSON text; other columns are ignored.
 
         Raises:
-            InputError: the sample is not an object, a column is missing or occurs twice, or a cell in a number column
-                is not a number.
+            InputError: the sample is not an object, a column is missing or occurs twice, a cell is a list or an object,
+                or a cell in a number column is not a number.
         """
         if isinstance(sample, str | bytes):
             try:

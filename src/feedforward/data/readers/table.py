@@ -55,9 +55,9 @@ class Rows:
         for start in range(0, len(self), BLOCK):
             block = self.take(np.arange(start, min(start + BLOCK, len(self))))
             numbers = {name: _nan_to_none(values.tolist()) for name, values in block.numbers.items()}
-            columns = numbers | {name: texts.tolist() for name, texts in block.texts.items()}
-            for row in zip(*columns.values(), strict=True):
-                yield atomic_files.canonical_json(dict(zip(columns, row, strict=True))).encode()
+            cells_by_column = numbers | {name: texts.tolist() for name, texts in block.texts.items()}
+            for row in zip(*cells_by_column.values(), strict=True):
+                yield atomic_files.canonical_json(dict(zip(cells_by_column, row, strict=True))).encode()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits; statistics and categories come from the training rows alone.
 
     Raises:
-        DataError: a file is missing, damaged, or does not have the columns that `config` names.
+        DataError: a file is missing or damaged, lacks a column that `config` names, or has a cell that is not a number
+            or class where one is required.
     """
     train, test = _splits(config, files)
     try:
@@ -196,17 +197,19 @@ def _warn_of_unknown(texts: Mapping[str, Texts], measured: Columns, path: Path) 
             )  # fmt: skip
 
 
-def warn_unlabeled(has_label: npt.NDArray[np.bool_], position: str) -> npt.NDArray[np.bool_]:
-    """Return `has_label` unchanged; log a warning with the number of rows without a label.
+def warn_unlabeled(has_label: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.bool_]:
+    """Return `has_label` unchanged; log a warning with the number of rows without a label, if any.
+
+    where: file and column, for messages.
 
     Raises:
         DataError: no row has a label.
     """
     if not has_label.any():
-        raise DataError(f"{position} has no label in any row; name another target")
+        raise DataError(f"{where} has no label in any row; name another target")
     if not has_label.all():
         unlabeled = int((~has_label).sum())
-        log.warning("%s: %d of %d rows have no label and are left out", position, unlabeled, len(has_label))
+        log.warning("%s: %d of %d rows have no label and are left out", where, unlabeled, len(has_label))
     return has_label
 
 
@@ -220,7 +223,7 @@ def class_numbers(
 ) -> npt.NDArray[np.generic]:
     """The class number of each value, uint8 or wider; 0 where the value is empty.
 
-    where, position: file and column, and where a row, counted from 0, is in the file, for the message.
+    where: file and column, for the message. position: returns where a row, counted from 0, is in the file.
 
     Raises:
         DataError: a value is not one of the classes.

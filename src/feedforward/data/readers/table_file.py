@@ -60,7 +60,8 @@ class Table:
 def read(path: Path, requested: Sequence[str] = ()) -> Table:
     """Read a file. requested: names of the columns to read; if empty, all are read.
 
-    If columns are requested, nobody may read the table's notes, so those on skipped and incomplete rows are logged.
+    If columns are requested, the caller does not show the table's notes, so those on skipped and incomplete rows are
+    logged.
 
     Raises:
         DataError: the file or a column cannot be read; one line with the reason.
@@ -178,7 +179,7 @@ def _json_lines(path: Path, requested: Sequence[str]) -> Table:
 
 
 def json_text(value: Any) -> str:
-    """A JSON value as the text of a cell; a string does not change."""
+    """A JSON value as the text of a cell; a string does not change, except that unpaired surrogates become "?"."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else cells.text(value)
 
 

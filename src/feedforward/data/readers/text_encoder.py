@@ -49,7 +49,7 @@ class TextEncoder:
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
         if not tokenizer.add_spaces(text).strip(_BETWEEN_WORDS):
-            raise InputError(field, "must hold at least one word, got an empty text")
+            raise InputError(field, "must hold at least one word, got none")
         return text
 
     def encode(self, samples: Sequence[str]) -> MultiHot:

@@ -39,7 +39,7 @@ CHARACTER_WORDS = re.compile(
 )
 START, DROPPED, RANK_OFFSET = 1, 2, 3
 BATCH_BYTES = 2 * 2**20  # of text at a time, so memory use does not grow with the data
-CHUNK_CHARACTERS = 2**13  # in which words are separated at a time
+CHUNK_CHARACTERS = 2**13  # number of characters in which `add_spaces` separates words at a time
 COUNTS_TO_ADD = 32  # number of tables of counts that are added up in one step
 
 Text = str | bytes

@@ -12,15 +12,16 @@ from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.sources import tar_stream
 
-CHUNK = 2**20  # unpacked bytes at a time
-MAX_PARTS = 100_000  # of a gzip file; after each part, the rest of a packed chunk is copied
+CHUNK = 2**20  # maximum number of bytes that are unpacked at a time
+MAX_PARTS = 100_000  # of a gzip file; more would take long, because each copies the rest of the packed chunk
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
     """Unpack a file as it streams, and write its content to `target`; return the content's SHA-256 (hex).
 
     Raises:
-        DataError: the data is not such an archive, exceeds `max_bytes`, or lacks the members that `file` requires.
+        DataError: the data is not such an archive, exceeds `max_bytes`, or does not have the members that `file`
+            requires; see `write_members`.
         EOFError: the stream ended early.
     """
     # Limit the packed bytes as well, because an endless gzip stream can unpack to nothing
@@ -168,7 +169,7 @@ def is_wanted(path: str, file: SourceFile) -> bool:
         and name.endswith(file.suffix)
         and not name.startswith(".")  # hidden files, such as those that macOS adds
         and name
-        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # no tool packs such names unless it is made to
+        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # such a name is hardly there by accident
     )
 
 

@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class _Fetched(NamedTuple):
-    """What is recorded about a file. entry: digest of its entry then; None in records of releases up to 0.2."""
+    """What is recorded about a fetched file.
+
+    sha256: of its content. entry: digest of the entry in params.yaml with which it was fetched; None in records of
+    releases up to 0.2.
+    """
 
     sha256: str
     entry: str | None = None
@@ -84,9 +88,10 @@ def recorded(folder: Path) -> dict[str, str]:
 
 
 def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
-    """Local sources whose content has changed since it was fetched into `folder`: key → path.
+    """Local sources whose content has changed since it was fetched into `folder`, or cannot be read: key → path.
 
-    Files with a `sha256` in params.yaml, which cannot change, are skipped, as are missing and not yet fetched files.
+    Sources that are missing or not yet fetched are skipped, and so are those with a `sha256` in params.yaml, whose
+    content cannot change.
     """
     recorded, changed = _read_fetched(folder), {}
     for key, file in files.items():
@@ -141,7 +146,7 @@ def _read_fetched(folder: Path) -> dict[str, _Fetched]:
 
 
 def _entry_digest(file: SourceFile) -> str:
-    """A digest of what determines the content: all but `sha256` and the limit. A digest, as URLs may hold passwords."""
+    """A digest of the settings that determine the content; not the settings, because URLs may contain passwords."""
     return atomic_files.digest(file.model_dump(mode="json", exclude={"sha256", "max_bytes"}))
 
 
@@ -178,7 +183,8 @@ def _fetch_file(
 ) -> str:
     """Try the sources in order; return the digest of the content written to `target`.
 
-    arrived: content without an expected digest becomes `target` when this is closed without an exception.
+    arrived: when this is closed without an exception, content without an expected digest replaces `target`; other
+    content has replaced it already.
     """
     failures = []
     for location in _locations(key, file, expected, mirrors):

@@ -23,7 +23,7 @@ class RetryPolicy:
 
 
 class Unreachable(Exception):
-    """A source does not provide the file. final: whether a retry would be pointless."""
+    """A source does not provide a file or folder. final: whether a retry would be pointless."""
 
     def __init__(self, reason: str, final: bool) -> None:
         super().__init__(reason)
@@ -117,7 +117,7 @@ def _to_unreachable(error: Exception, policy: RetryPolicy) -> Unreachable:
     if isinstance(error, TimeoutError):
         return Unreachable(f"stalled for {policy.stall_s:g} s", final=False)
     if isinstance(error, FileNotFoundError):
-        return Unreachable("no such file", final=True)
+        return Unreachable("no such file or folder", final=True)
     if isinstance(status, int):
         return Unreachable(f"HTTP status {status}", final=400 <= status < 500 and status not in (408, 429))
     reason = redact((str(error).splitlines() or [""])[0])

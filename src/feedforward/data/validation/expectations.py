@@ -63,15 +63,15 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
         span(low, high), lambda rows: number(len(rows)), "Number of samples.",
     )  # fmt: skip
     if answers == "class":
-        labels, names = ("label", dict(enumerate(dataset.labels))), ", ".join(dataset.labels)
+        column, known, names = "label", dict(enumerate(dataset.labels)), ", ".join(dataset.labels)
         yield _values_rule(
-            gxe.ExpectColumnDistinctValuesToBeInSet, "labels", split, *labels, f"only {names}", "No other labels."
+            gxe.ExpectColumnDistinctValuesToBeInSet, "labels", split, column, known, f"only {names}", "No other labels."
         )
         if split == "train" or bounds.class_share[0] > 0:
             expected = f"all of {names}{', because class_share must be above 0' if split == 'test' else ''}"
             explained = "Samples of each class; all classes must occur."
             yield _values_rule(
-                gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, *labels, expected, explained
+                gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, column, known, expected, explained
             )
         yield _range_rule(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
     elif answers == "labels":
@@ -138,7 +138,7 @@ def _flaw_rule(bound: int, name: str, split: str, column: str, explained: str, f
 def _values_rule(
     kind: type[Any], name: str, split: str, column: str, known: dict[Any, str], expected: str, explained: str
 ) -> Rule:  # fmt: skip
-    """A rule about the set of the column's values. known: value → its name in messages."""
+    """A rule about the set of values in a column. known: value → its name in messages."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()

@@ -56,7 +56,7 @@ class Summary:
         return [check for check in self.checks if not check.success]
 
     def groups(self) -> list[tuple[str, list[Check]]]:
-        """(name, checks with this name, one per split)."""
+        """The checks grouped by name: (name, its checks, one per split)."""
         order = {check.name: i for i, check in reversed(list(enumerate(self.checks)))}
         ordered = sorted(self.checks, key=lambda check: order[check.name])
         return [(name, list(checks)) for name, checks in groupby(ordered, key=lambda check: check.name)]

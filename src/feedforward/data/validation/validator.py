@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     """Validate the profile in `folder` against `dataset.expectations`.
 
-    Great Expectations' pages and the summary are always written into `paths.data_docs(name)`, but only if all
-    expectations are met is the summary also written into `paths.validation(name)`, which DVC tracks.
+    Great Expectations' pages and the summary are always written into `paths.data_docs(name)`. If all expectations are
+    met, the summary is also written into `paths.validation(name)`, which DVC tracks.
 
     Raises:
         ValidationFailed: an expectation is not met; the message gives expected and observed values and the page's path.
@@ -71,7 +71,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         if is_derived:
             _write_derived(name, dataset, target)
     if summary.failed:
-        hint = f" (they were derived; {DERIVED_FILE}, next to that page, contains them for you to edit)"
+        hint = f" (they were derived from train; copy them from {DERIVED_FILE}, next to that page)"
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
             f"see {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
@@ -144,7 +144,7 @@ def _evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> l
 
 @contextlib.contextmanager
 def _raise_logged_errors(docs: Path) -> Iterator[None]:
-    """Raise the first error of the block, in which Great Expectations builds its pages and only logs errors.
+    """Let Great Expectations build its pages in the block, and raise the first error, which it would only log.
 
     Raises:
         ValidationFailed: a page could not be built or written.

@@ -235,7 +235,7 @@ def test_rows_are_not_translated_if_the_type_of_a_column_differs() -> None:
     numeric = RowEncoder(Columns((("size", 0.0, 1.0), ("grade", 2.0, 1.0)), ()))
     categorical = RowEncoder(Columns((("size", 0.0, 1.0),), (("grade", ("1", "2")),)))
     assert encoders.lacking(numeric, numeric) is None
-    assert encoders.lacking(numeric, categorical) == "it reads the column grade as categorical, the data do not"
+    assert encoders.lacking(numeric, categorical) == "it reads the column grade as categorical, but the data do not"
     for source, target in ((numeric, categorical), (categorical, numeric)):
         with pytest.raises(DataError, match="features from different preprocessing cannot be compared"):
             encoders.translate(np.zeros((1, source.columns), np.float32), source, target)

@@ -102,7 +102,7 @@ def test_texts_that_are_not_utf8_are_decoded_and_reported(store, caplog):
     content = reading.read(config(num_words=99), store(reviews))
     assert {"café", "ÿ"} <= set(content.vocabulary)
     assert [len(part.split) for part in content.parts] == [5, 2]
-    assert "train: 2 texts are not UTF-8, the first is set/train/pos/3_9.txt" in caplog.text
+    assert "train: 2 texts are not UTF-8 (the first: set/train/pos/3_9.txt)" in caplog.text
 
 
 def test_an_empty_text_sets_only_the_start_column(store):
