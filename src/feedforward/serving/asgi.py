@@ -1,7 +1,7 @@
 """ASGI middleware: checks of host, origin and encoding, request metrics, and a fast path for predictions.
 
-FastAPI's overhead is five times the cost of a prediction, so `POST /predict/…` and `POST /incoming/…` are answered here
-(docs/serving.md). FastAPI describes the interface and answers all other requests.
+FastAPI's overhead is five times the cost of a prediction, so POST requests to `/predict/…`, `/incoming/…` and
+`/feedback/…` are answered here (docs/serving.md). FastAPI describes the interface and answers all other requests.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, ErrorRe
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-# paths that are counted under their own names in the metrics; unknown paths are counted as `other`
+# Paths that are counted under their own names in the metrics, like those with a handler; the rest counts as `other`
 COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
 PRIVATE = "feedback"  # path that only clients on this machine may use
 CLIENT_LEFT = 499  # counted if the client closes the connection before its answer; never sent

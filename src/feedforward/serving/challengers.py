@@ -1,4 +1,4 @@
-"""Challengers: each answers a share of its dataset's requests (canary), or also answers requests unseen (shadow)."""
+"""Challengers: they answer a share of a dataset's requests (canary), or requests once more for comparison (shadow)."""
 
 import logging
 import time
@@ -58,14 +58,14 @@ class Challengers:
         return None if challenger is None or challenger.version.number == champion.version.number else challenger
 
     def selected(self, champion: LoadedVersion, samples: Sequence[Any]) -> LoadedVersion | None:
-        """The challenger that answers a request with these samples; None if it is not in the canary's share."""
+        """The challenger if it is to answer a request with these samples; None if the champion is to answer it."""
         challenger = self.of(champion) if self.settings.canary else None
         if challenger is None or not canary.selects(samples, challenger.version.name, self.settings.canary):
             return None
         return challenger
 
     def answer(self, champion: LoadedVersion, question: Question) -> bytes | None:
-        """The challenger's answer; None if the request is not in the canary's share, or if the challenger fails."""
+        """The challenger's answer; None if the champion is to answer, also because the challenger failed."""
         challenger = self.selected(champion, question.samples)
         if challenger is None:
             return None

@@ -16,7 +16,7 @@ from feedforward.core import append_only_log, locks, paths
 from feedforward.core.errors import Busy, FeedforwardError, InputError
 from feedforward.data.readers.encoders import Encoder
 
-LOCK_TIMEOUT = 2.0  # s to wait for each lock, because the threads that wait also answer other requests
+LOCK_TIMEOUT = 2.0  # s to wait for each lock; meanwhile, the thread cannot answer other requests
 log = logging.getLogger(__name__)
 
 
@@ -43,8 +43,8 @@ class FeedbackLog:
     """The file of a dataset's incoming samples: one JSON object per line, append-only.
 
     An entry: `time`, `label`, `digest` (SHA-256 of the sample), and `text`, or `pixels` (rows of gray levels as the
-    network sees them, uint8, base64) with `height` and `width`; `version` and `answer`: the champion's number and the
-    label that it predicts for the sample.
+    network sees them, uint8, base64) with `height` and `width`; `version` and `answer`: the number of the version whose
+    answer the user saw, and the label that it predicts for the sample.
     """
 
     def __init__(self, dataset: str, labels: Sequence[str], max_bytes: int) -> None:
@@ -54,7 +54,7 @@ class FeedbackLog:
         self._position, self._last_line = 0, b""  # how far the file was read, and the line that ends there
 
     def append(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
-        """Store a sample that the encoder has checked. Returns False if it was already stored with that label.
+        """Store a sample that the encoder has checked; return False if it was already stored with that label.
 
         Raises:
             InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable, FeedbackLocked: the

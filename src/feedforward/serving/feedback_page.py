@@ -37,15 +37,15 @@ class FeedbackPage:
         self._queue = WorkQueue(1, "feedback")
 
     def close(self) -> None:
-        """Drop work that has not started."""
+        """Stop waiting for work in progress; see `WorkQueue.close`."""
         self._queue.close()
 
     async def list_samples(self, name: str, state: str, offset: str) -> bytes:
-        """List up to PAGE_SIZE samples in a state, oldest first, skipping `offset`; count the samples in each state.
+        """List up to PAGE_SIZE samples in a state, oldest first, without the first `offset`; count those in each state.
 
         Raises:
             ParamsError: there is no such dataset. InputError: the state or the offset is invalid.
-            DataError: the dataset is not vectorized.
+            DataError: see `feedback_review.samples`. ErrorResponse: too many requests are waiting.
         """
         dataset = self._dataset(name)
         if state not in feedback_review.STATES:
@@ -59,6 +59,7 @@ class FeedbackPage:
 
         Raises:
             ParamsError: there is no such dataset. InputError: the body or an ID is invalid; nothing is recorded.
+            FeedbackLocked: another process holds a lock. DataError, ErrorResponse: see `list_samples`.
         """
         dataset = self._dataset(name)
         if content_type != JSON:

@@ -45,13 +45,13 @@ class Handlers:
         self._heavy_queue = WorkQueue(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
     def start(self) -> None:
-        """Start loading models, the shadow, and the measurement of drift. Must be called on the event loop."""
+        """Start to load models, the shadow, and the comparison of windows. Must be called on the event loop."""
         self.models.start()
         self.challengers.start()
         self.drift.start()
 
     def close(self) -> None:
-        """Stop all background work, and drop requests whose work has not started."""
+        """Stop all background work, without waiting for requests in progress."""
         self.models.stop()
         self.challengers.stop()
         self.drift.stop()
@@ -74,7 +74,7 @@ class Handlers:
         """Answer a JSON question, or a single text or image sent as the body.
 
         Raises:
-            FeedforwardError: a problem that the client or the operator can fix.
+            FeedforwardError: a problem that the client or the operator can fix. ErrorResponse: too many requests wait.
         """
         champion = self.champion(name)
         if len(body) >= QUICK_BYTES:
@@ -85,11 +85,7 @@ class Handlers:
         return await self._in_thread(lambda: self._predict(champion, kind, body, question), champion, len(body))
 
     async def correct(self, name: str, kind: str, body: bytes) -> bytes:
-        """Store a sample with its true label.
-
-        Raises:
-            FeedforwardError: a problem that the client or the operator can fix.
-        """
+        """Store a sample with its true label; raises as `predict` does."""
         champion = self.champion(name)
         return await self._in_thread(lambda: self._correct(champion, name, kind, body), champion, len(body))
 
@@ -115,7 +111,7 @@ class Handlers:
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
         correction = schemas.parse(Correction, body)
-        answering = self.challengers.selected(champion, [correction.sample]) or champion  # whose answer the user saw
+        answering = self.challengers.selected(champion, [correction.sample]) or champion  # the user saw its answer
         stored = schemas.store(answering, correction, self._logs[name], self.settings)
         if stored:
             self.metrics.count_feedback(name)

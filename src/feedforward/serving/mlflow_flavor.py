@@ -20,7 +20,7 @@ from feedforward.tracking import model_versions
 
 
 class PyfuncModel:
-    """Predicts for texts or base64 images, in a list or a table with one column, or for rows, in a list or a table."""
+    """Predicts for texts or base64 images (a list, or a table with one column), or for rows (a list or a table)."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served
@@ -58,7 +58,7 @@ def _load_pyfunc(path: str) -> PyfuncModel:
     """Load the model in the artifact's folder. MLflow calls this function.
 
     Raises:
-        DataError: the folder was changed, or is not registered.
+        DataError: the folder was changed, or is not in the local registry.
     """
     folder = Path(path)
     try:
@@ -66,7 +66,7 @@ def _load_pyfunc(path: str) -> PyfuncModel:
     except OSError as error:
         raise DataError(f"{folder / bundle.MANIFEST}: cannot be read ({error.strerror})") from None
     if _is_registered(digest) is False:
-        raise DataError(f"{folder}: is not the registered version; do not use this version; promote the run again")
+        raise DataError(f"{folder}: is not registered in the local registry; do not use it; promote the run again")
     return PyfuncModel(bundle.read(folder, digest))
 
 

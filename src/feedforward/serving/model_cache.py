@@ -114,7 +114,7 @@ class ModelCache:
         try:
             champion.variants  # noqa: B018  # loaded here, not by the first request
         except FeedforwardError as error:
-            log.warning("%s: its variants cannot be shown: %s", version.name, error)
+            log.warning("%s: its variants cannot be used: %s", version.name, error)
             champion = dataclasses.replace(champion, failure=error)
         self._champions[name] = champion
         self._on_change(name, version.number)

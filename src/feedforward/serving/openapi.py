@@ -21,7 +21,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "The body is too large.",
         415: "The body is compressed.",
         422: "A field is invalid; `field` says which one.",
-        503: "There is no champion (the error gives the command that creates one), or too many large requests at once.",
+        503: "There is no champion (the error gives the command that creates one), or the service is too busy.",
     }.items()
 }
 STATE: dict[str, Any] = {"tags": ["state"], "responses": {403: REFUSALS[403]}}

@@ -67,7 +67,8 @@ def offline_playground(**values: Any) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # has page.html
+    # page.html, which all templates extend, is in feedforward.reports
+    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 

@@ -32,8 +32,8 @@ SAMPLES = 1000  # number of test samples on which that change is measured
 class PlaygroundFile:
     """A playground page. text: its HTML. left_out: bytes that each omitted variant would have added.
 
-    largest_change: by how much rounding the weights changes a probability at most, on the first test samples; None if
-    unknown.
+    largest_change: the largest change of a probability by rounding the weights, on the first test samples; None if it
+    was not measured.
     """
 
     text: str
@@ -54,6 +54,8 @@ class _PackedNetwork:
 
 def build(champion: LoadedVersion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
     """Build the page for a champion, with as many variants as fit into `max_bytes`, smallest first.
+
+    The champion is always included, even if it does not fit.
 
     Raises:
         DataError: a variant was tampered with.

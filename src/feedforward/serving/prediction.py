@@ -25,7 +25,7 @@ from feedforward.tracking.model_version import Version
 log = logging.getLogger(__name__)
 
 ALL = "all"  # selects the champion and all variants
-RESERVED = (model_version.CHAMPION, ALL)  # no names of variants, because answers and options name them
+RESERVED = (model_version.CHAMPION, ALL)  # no variant may have these names, which have a meaning in answers and options
 EXPLAINED_WORDS = 512  # per batch: 1 MB of sums for 512 units, computed in a millisecond
 
 
@@ -62,15 +62,15 @@ class LoadedVersion:
         if ambiguous := next((name for name in RESERVED if name in digests), None):
             remedy = f"rename it in params.yaml, then run `feedforward promote {self.version.dataset}`"
             raise DataError(
-                f"{self.version.name}: its variant {ambiguous} has a name that predictions reserve; {remedy}"
+                f"{self.version.name}: its variant {ambiguous} has a reserved name; {remedy}"
             )
         return {name: self._variant(name, digest) for name, digest in digests.items()}
 
     def _variant(self, name: str, digest: str) -> Servable:
         variant = version_bundles.variant(self.version, name, digest)
         if variant.encoder != self.served.encoder or variant.description.labels != self.served.description.labels:
-            problem = f"variant {name} does not match the champion (samples or labels); do not use this version"
-            raise DataError(f"{self.version.name}: {problem}")
+            problem = f"variant {name} encodes samples differently from the champion, or has other labels"
+            raise DataError(f"{self.version.name}: {problem}; do not use this version")
         return variant
 
     def select(self, variant: str | None) -> dict[str, Servable]:
@@ -104,8 +104,9 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
     labels or different columns is refused.
 
     Raises:
-        NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed.
-        ParamsError: it does not fit `dataset`, and params.yaml is invalid. TrackingError: the registry does not answer.
+        NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed, was not promoted,
+            or is a model for another dataset. ParamsError: it does not fit `dataset`, and params.yaml is invalid.
+        TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
@@ -151,7 +152,7 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
 def with_warnings(
     served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Add `warnings` to the answers for samples that contain something not seen in training."""
+    """Add `warnings` to the answers for samples about which there are any; see `warnings`."""
     for answer, lines in zip(answers, warnings(served, samples, features), strict=True):
         if lines:
             answer["warnings"] = lines
@@ -159,7 +160,9 @@ def with_warnings(
 
 
 def warnings(served: Servable, samples: Sequence[Any], features: Features) -> list[list[str]]:
-    """For each sample, one line for each thing in it that was not seen in training."""
+    """For each sample, what it contains that was not seen in training: a line for a text without any known word, or a
+    line for each unknown category of a row.
+    """
     if isinstance(features, MultiHot):
         unknown = "no word of this text is in the vocabulary"
         return [[] if _has_known_word(features, row) else [unknown] for row in range(len(samples))]

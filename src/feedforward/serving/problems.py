@@ -12,7 +12,7 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-RETRY = ((b"retry-after", b"1"),)  # header of refusals that soon no longer apply; in seconds
+RETRY = ((b"retry-after", b"1"),)  # header of temporary refusals: seconds until the client should try again
 STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an error determines the status
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,
@@ -26,7 +26,7 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an
 
 
 class ErrorResponse(Exception):
-    """An error response, raised or, by the HTTP parser, returned in place of a response. headers: additional ones."""
+    """An error response, raised or, by the HTTP parser, returned in place of a request. headers: additional ones."""
 
     def __init__(
         self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()

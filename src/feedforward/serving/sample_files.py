@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
+TEXT_COLUMNS = ("text", "sample")  # "sample" is used only if there is no column "text"
 LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet",)
 TABLES = (".csv", ".tsv", *PARQUET)
 WITHOUT_HEADER = "column_1"  # name of the only column of a CSV file whose first line looks like data
-BINARY = (b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"%PDF-", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # first bytes
+# First bytes of common files that are no texts
+BINARY = (b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"%PDF-", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 START = 4096  # bytes at the beginning of a file that show whether it is a text
 MAX_BYTES = 2**26  # of an image, or of a line
 CHUNK = 2000  # samples processed at a time
@@ -73,7 +74,7 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
     The path `-` stands for standard input.
 
     Raises:
-        InputError: the file cannot be read, is not a text file, or has no such column or field.
+        InputError: the file cannot be read, is not a text file, has no such column or field, or has too long a line.
     """
     if _has_suffix(path, LINES):
         yield from _lines(path, column or TEXT_COLUMNS[0])
@@ -136,13 +137,13 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
                 raise InputError(str(path), "is not a text file; save it as .txt (one text per line), .csv or .jsonl")
             decoded = io.TextIOWrapper(file, encoding) if encoding else None
 
-            def line_of() -> bytes:
+            def read_line() -> bytes:
                 return decoded.readline(MAX_BYTES + 1).encode() if decoded else file.readline(MAX_BYTES + 1)
 
-            for read in iter(line_of, b""):
-                if len(read) > MAX_BYTES:
+            for part in iter(read_line, b""):
+                if len(part) > MAX_BYTES:
                     raise InputError(f"{path} line {number + 1}", f"must have at most {MAX_BYTES} bytes")
-                for line in read.splitlines(keepends=True):  # also at a carriage return
+                for line in part.splitlines(keepends=True):  # `part` may contain carriage returns, which also end lines
                     number += 1
                     text = tokenizer.decode(line).removeprefix("\ufeff")
                     if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):

@@ -20,7 +20,7 @@ from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import LoadedVersion
 
 JSON = "application/json"
-COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pixels have 800,000 commas
+COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pixels have about 784,000 commas
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
     (2**17, "opening brackets and braces", (b"[", b"{")),
@@ -235,8 +235,10 @@ def check_samples(served: Servable, question: Question, bounds: Serving) -> list
     if sample_kind == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
         raise InputError("samples", f"must have at most {MAX_PIXELS} pixels in total, got {pixels}")
     checked = [_check(served, sample, f"samples.{index}", bounds) for index, sample in enumerate(samples)]
-    if sample_kind == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
-        raise InputError("explain", f"takes at most {MAX_EXPLAINED_BYTES} bytes of text in total, got {size}")
+    if sample_kind == "text" and question.explain:
+        size = sum(len(text.encode()) for text in checked)
+        if size > MAX_EXPLAINED_BYTES:
+            raise InputError("explain", f"takes at most {MAX_EXPLAINED_BYTES} bytes of text in total, got {size}")
     return checked
 
 
@@ -248,19 +250,22 @@ def _check(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
     return served.encoder.check(sample, field)
 
 
-def store(champion: LoadedVersion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
-    """Store a sample with its true label. Returns False if it was already stored.
+def store(answering: LoadedVersion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
+    """Store a sample with its true label; return False if it was already stored.
+
+    answering: the version whose answer the user saw.
 
     Raises:
         InputError: the sample or label is invalid, or the file is full. FeedbackLogUnwritable: writing failed.
+        FeedbackLocked: another process keeps a lock.
     """
-    served = champion.served
+    served = answering.served
     if served.encoder.sample_kind == "row" or served.description.task_definition.answers != "class":
-        error = "cannot be stored: only texts and images with a single label can be; add rows to the data file itself"
+        error = "cannot be stored: it must be a text or an image with a single label; add it to the dataset's source"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)
     [predicted] = prediction.answers(served, [sample])
-    return feedback_log.append(served.encoder, sample, correction.label, champion.version.number, predicted["label"])
+    return feedback_log.append(served.encoder, sample, correction.label, answering.version.number, predicted["label"])
 
 
 def as_json(value: Any) -> bytes:

@@ -171,7 +171,7 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
 
 
 def _connections() -> int:
-    """The limit on connections: half of the limit on open files, which is raised as far as permitted."""
+    """Raise the limit on open files as far as needed and permitted; return half of it, as the limit on connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * Limits.connections
     files = needed if hard == resource.RLIM_INFINITY else min(needed, hard)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from feedforward.serving.problems import RETRY, ErrorResponse
 
-WAITING = 32  # requests per queue that wait for a thread, up to a second or two each
+WAITING = 32  # requests per queue that may wait for a thread; each may keep a thread busy for a second or two
 FULL = "the service is processing as many such requests as it can; try again in a moment"
 
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class WorkQueue:
     """Runs the work of requests in a few threads. Requests wait on the event loop, so cancelled ones never start.
 
-    The threads are daemons, because Python would wait at its end for others, whatever they do.
+    The threads are daemons, because Python waits for all other threads before it exits.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -27,7 +27,7 @@ class WorkQueue:
         self._running: set[asyncio.Future[Any]] = set()
 
     def close(self) -> None:
-        """Cancel the requests whose work is in progress. Must be called on the event loop."""
+        """Cancel the requests whose work is in progress, although it goes on. Must be called on the event loop."""
         for future in self._running:
             future.cancel()
 
@@ -50,7 +50,7 @@ class WorkQueue:
             self._free_threads.release()
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        """Run `work` now. If it is cancelled, wait for the thread, which still occupies its place and the body."""
+        """Run `work` in a new thread. If the request is cancelled, wait for the thread, which still uses resources."""
         future = self._start(work)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
@@ -59,7 +59,7 @@ class WorkQueue:
         except asyncio.CancelledError:
             await asyncio.wait([future])
             if not future.cancelled():
-                future.exception()  # otherwise, asyncio would log that nobody has looked at it
+                future.exception()  # otherwise, asyncio would log that the exception was never retrieved
             raise
 
     def _start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:

@@ -48,7 +48,7 @@ def check(count: int, serving: Serving) -> None:
 def shared_counters(count: int) -> Iterator[None]:
     """Let processes that are started in the block share counters. Enter it before importing prometheus_client.
 
-    A folder that the environment names belongs to another program.
+    If the environment already names a folder, it belongs to another program and is not used.
     """
     os.environ.pop(METRICS_FOLDER_VARIABLE, None)
     if count == 1:
@@ -77,7 +77,7 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
 
     def start(index: int) -> Process:
         def work() -> None:
-            for signal_number in STOP_SIGNALS:  # a replacement inherits the handlers of `_watch`, which do not end it
+            for signal_number in STOP_SIGNALS:  # a replacement inherits `_watch`'s handlers, which would not end it
                 signal.signal(signal_number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             os.close(write_end)
@@ -106,7 +106,7 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
 def _watch(
     processes: list[Process], ready_events: Sequence[Event], start: Callable[[int], Process], ready: Ready
 ) -> None:
-    """Start the workers, call `ready` once all are ready, and until SIGTERM or SIGINT replace each one that dies."""
+    """Start the workers, call `ready` once all are ready, and replace each one that dies, until SIGTERM or SIGINT."""
     received_signals: list[int] = []
     for signal_number in STOP_SIGNALS:
         signal.signal(signal_number, lambda received, _: received_signals.append(received))

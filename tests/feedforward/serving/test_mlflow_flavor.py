@@ -144,5 +144,5 @@ def test_a_tampered_version_is_not_loaded(small: Params, small_store: "Store") -
         mlflow_flavor._load_pyfunc(str(folder))
     (folder / network_files.WEIGHTS).write_bytes(content)
     (folder / bundle.MANIFEST).write_bytes((folder / bundle.MANIFEST).read_bytes() + b" ")
-    with pytest.raises(DataError, match="is not the registered version"):
+    with pytest.raises(DataError, match="is not registered in the local registry"):
         mlflow_flavor._load_pyfunc(str(folder))

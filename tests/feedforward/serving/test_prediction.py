@@ -195,7 +195,7 @@ def test_a_variant_with_a_reserved_name_is_refused(
     for command in (["predict", NAME, "word1", "--variant", "all"], ["playground", NAME, "--out", "page.html"]):
         assert small_shell.run(*command) == 1
         assert (
-            f"notes version 1: its variant {name} has a name that predictions reserve; rename it" in small_shell.stderr
+            f"notes version 1: its variant {name} has a reserved name; rename it" in small_shell.stderr
         )
 
 
@@ -240,7 +240,7 @@ def test_a_variant_with_mismatched_labels_is_rejected(small: Params, small_store
     digest = atomic_files.file_digest(folder / "manifest.json")
     Registry().tag(version, {"variants": json.dumps({"original": digest})})
     assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
-    assert "variant original does not match the champion (samples or labels)" in small_shell.stderr
+    assert "variant original encodes samples differently from the champion, or has other labels" in small_shell.stderr
 
 
 @pytest.mark.slow

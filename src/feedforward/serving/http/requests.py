@@ -166,7 +166,7 @@ class RequestReader:
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head without its `Upgrade` header, with which httptools does not parse the body.
+        """The head without its `Upgrade` header, because httptools does not parse the body of a request that has one.
 
         RFC 9110 permits a server to ignore the header.
         """

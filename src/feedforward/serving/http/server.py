@@ -31,7 +31,7 @@ SLICE = 2**14  # bytes parsed at a time; pipelined requests stay unparsed until 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 UNREAD = ErrorResponse(
     503,
-    "clients have not yet read as many large responses as the service can hold; try again in a moment",
+    "the service is holding as many large responses as it can until clients read them; try again in a moment",
     headers=RETRY,
 )
 
@@ -52,7 +52,8 @@ class Server:
         self.date = formatdate(usegmt=True).encode()
         self._tick_task = asyncio.create_task(self._tick())
         loop = asyncio.get_running_loop()
-        # asyncio accepts `backlog` connections in a row, several times before `admit` closes others in their favor
+        # asyncio accepts up to `backlog` connections in a row, and may do so again before those that `admit` closes in
+        # their favor are gone
         at_once = max(1, self.limits.connections // 8)
         self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=at_once)
         listening.listen(QUEUE)
@@ -73,7 +74,7 @@ class Server:
     def admit(self) -> bool:
         """Make room for one more connection: if needed, close the one that has waited longest for its client.
 
-        Returns False if every connection is busy.
+        Return False if every connection is busy.
         """
         if len(self.connections) < self.limits.connections:
             return True
@@ -243,7 +244,7 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
 
     async def _answer_one(self, item: Request | ErrorResponse) -> int:
-        """Answer a request, or refuse it. Returns the number of bytes reserved until the client has read the answer."""
+        """Answer a request, or refuse it; return the number of bytes reserved until the client has read the answer."""
         if isinstance(item, ErrorResponse):
             self._refuse(item)
             return 0

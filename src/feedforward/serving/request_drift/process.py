@@ -44,14 +44,15 @@ def compare(params: Params, name: str) -> dict[str, Any]:
         raise DataError(f"{paths.requests(name)}: was recorded for a version that is no longer registered; remove it")
     served = version_bundles.served(version)
     train, training_encoder = manifest_file.load_split(name, "train").features, candidate.encoder_of(name, dataset)
-    # Also from training data to the champion's features and back, so that what only one side knows is unknown in both
+    # Training data are translated to the champion's features and back, so that what only one of the encoders knows is
+    # unknown in both training data and requests
     train = encoders.translate(train, training_encoder, served.encoder)
-    train, features = (
+    train, requests = (
         encoders.translate(features, served.encoder, training_encoder) for features in (train, window.features)
     )
     by_kind = drift.measure_requests(
         train,
-        features,
+        requests,
         _outputs(version, served, window.features, dataset),
         served.description.labels,
         params.retraining.drift,
@@ -59,7 +60,7 @@ def compare(params: Params, name: str) -> dict[str, Any]:
     )
     all_distances = [distance for distances in by_kind.values() for distance in distances]
     drifted = drift.find_drifted(all_distances, params.retraining.drift)
-    entry = _entry(window, len(features), by_kind, drifted)
+    entry = _entry(window, len(requests), by_kind, drifted)
     request_windows.append_distances(name, entry)
     return entry
 

@@ -35,7 +35,7 @@ class RequestDrift:
         self._thread = threading.Thread(target=self._run, name="request drift", daemon=True)
 
     def start(self) -> None:
-        """Start a thread that reads the entries that earlier processes recorded, then checks the reservoirs."""
+        """Start the thread, which reads the entries recorded by earlier processes, then checks the reservoirs."""
         if self.reservoirs:
             self._thread.start()
 

@@ -12,7 +12,7 @@ from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features, MultiHot
 
 MAX_BYTES = 2**26  # for the rows of one dataset; a row that does not fit is left out
-MIN_SAMPLES = 100  # samples in a complete window, at least; fewer if the reservoir is smaller
+MIN_SAMPLES = 100  # a window is complete only with this many samples, or when a smaller reservoir is full
 
 Row = npt.NDArray[np.generic]
 

@@ -115,7 +115,7 @@ class Shadow:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             command = [sys.executable, "-m", "feedforward.serving.shadow.process"]
             # A separate process group, so that Ctrl-C does not end it before its statistics are written, but no
-            # separate session: Linux (autogroup) would give one as much CPU time as the service, whatever its priority.
+            # separate session: Linux (autogroup) gives each session the same CPU time, whatever its priority.
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), process_group=0)
         self._socket, self._received = ours, b""
         self._unsent = memoryview(self._params.model_dump_json().encode() + b"\n")
@@ -133,7 +133,7 @@ class Shadow:
             connection.close()
 
     def _send(self) -> bool:
-        """Send as much as the system accepts without blocking; return whether more may soon be accepted."""
+        """Send as much as the system accepts without blocking; return whether anything was sent and nothing is left."""
         sent_any = False
         while self._socket is not None:
             if not self._unsent:

@@ -105,15 +105,15 @@ function outputsOf(name, sample) { // probabilities, or the value in the unit of
   return Array.from(outputs, (output) => activated(output) * deviation + mean);
 }
 
-// --- words and pairs: how much the log odds drop if the text is predicted without it ----------
+// --- words and pairs: how much the log odds drop if one of them is left out of the text ------
 
 function effects({ words, columns, values }) {
   const champion = network("champion"), sums = firstSums(champion, { columns, values }), [{ kernel, units }] = champion.layers;
   const outputs = logits(champion, sums), labels = model.entry.labels;
   const label = labels.length === 2 ? 1 : outputs.indexOf(Math.max(...outputs));
-  const odds = (values) => logOdds(logProbabilities(champion, values), label);
+  const logOddsOf = (values) => logOdds(logProbabilities(champion, values), label);
   const removed = (omitted, unit) => omitted.reduce((sum, column) => sum + kernel[column * units + unit] * champion.scale, 0);
-  const effect = ({ omitted }) => odds(outputs) - odds(logits(champion, sums.map((sum, unit) => sum - removed(omitted, unit))));
+  const effect = ({ omitted }) => logOddsOf(outputs) - logOddsOf(logits(champion, sums.map((sum, unit) => sum - removed(omitted, unit))));
   return { towards: labels[label], effects: words.map((word) => ({ word: word.word, known: word.known, effect: effect(word) })) };
 }
 

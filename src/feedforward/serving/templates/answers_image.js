@@ -57,7 +57,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-function foreground({ height, width, levels, integral }) { // how far each pixel differs from the background, whose level is that of the edge, with noise removed
+function foreground({ height, width, levels, integral }) { // how far each pixel differs from the background, without noise; the level of the background is that of the edge
   const edge = [...levels.subarray(0, width), ...levels.subarray(-width)];
   for (let row = 0; row < height; row++) edge.push(levels[row * width], levels[(row + 1) * width - 1]);
   const uniform = edge.every((each) => each === edge[0]), background = uniform ? edge[0] : median(edge);

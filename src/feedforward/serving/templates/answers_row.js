@@ -1,9 +1,10 @@
 // --- rows, with cells read as in training: data/readers/cells.py and columns.py ---------------
 
-const { decimal, missing } = encoder, LARGEST = 1e100;
+const { decimal, missing } = encoder, LARGEST = 1e100; // as in cells.py
 const wholeMatch = (pattern) => new RegExp(`^(?:${pattern})$`);
 const [PLAIN, GROUPED, CANONICAL, DATE] = ["plain", "grouped", "canonical", "date"].map((name) => wholeMatch(encoder.patterns[name]));
 const SYMBOL = new RegExp(encoder.patterns.symbol, "g");
+// Whitespace and invisible characters at either end of a text
 const EDGE = new RegExp(`^[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+|[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+$`, "g");
 
 function encode(sample) {
