@@ -128,7 +128,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
 
 
 def _find(name: str) -> Version | None:
-    """Find the champion; if the tracking server does not answer and there is a local copy, the last known champion."""
+    """Find the champion. If the tracking server does not answer, use the local copy of the last known one, if any."""
     try:
         return model_versions.find(name)
     except TrackingError as error:

@@ -112,7 +112,7 @@ def test_a_column_of_m_and_f_is_not_one_of_several_labels(tmp_path: Path, target
     path = table(tmp_path / "a.csv", size=SIZES, label_a=sex, label_b=["yes" if k % 3 else "no" for k in range(60)])
     if targets:
         with pytest.raises(
-            InputError, match="--target: each of several columns must contain 0 and 1, got 'm' in label_a"
+            InputError, match="each of several columns must contain 0 and 1, or yes and no, got 'm' in label_a"
         ):
             config_inference.guess(path, targets)
     else:

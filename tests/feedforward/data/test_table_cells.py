@@ -288,7 +288,7 @@ def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -
     [
         (("label",), "rooms", "column 'rooms', line 8: not a number: 'many'"),
         (("label",), "label", "column 'label' must contain one of cheap, dear, got 'many' in line 8"),
-        (("flat", "new"), "new", "column 'new' must be 0 or 1, got 'many' in line 8"),
+        (("flat", "new"), "new", "column 'new' must contain 0 and 1, or yes and no, got 'many' in line 8"),
     ],
     ids=["number", "class", "multilabel"],
 )

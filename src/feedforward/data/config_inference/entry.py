@@ -218,10 +218,9 @@ def _insert(text: str, block: str) -> str:
     end = next((number for number in key_lines if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
         end -= 1
-    first = next((line for line in lines[start + 1 : end] if re.match(r"\s*[^\s#]", line)), "  ")
-    entry = textwrap.indent(
-        textwrap.dedent(block.partition("\n")[2]), first[: len(first) - len(first.lstrip())] or "  "
-    )
+    first_line = next((line for line in lines[start + 1 : end] if re.match(r"\s*[^\s#]", line)), "")
+    indentation = first_line[: len(first_line) - len(first_line.lstrip())] or "  "
+    entry = textwrap.indent(textwrap.dedent(block.partition("\n")[2]), indentation)
     return "".join([*lines[:end], entry.replace("\n", newline), *lines[end:]])
 
 

@@ -158,10 +158,11 @@ def _ambiguity_notes(table: table_file.Table, columns: Mapping[str, Column], dec
     """Notes on columns of numbers such as 1.125; none if commas separate cells, because then a point is decimal."""
     if not any("cells are separated" in note for note in table.notes):
         return []
-    found = {name: ambiguous_cell(table.columns[name]) for name, column in columns.items() if column.role == "number"}
+    numeric = [name for name, column in columns.items() if column.role == "number"]
+    ambiguous = {name: ambiguous_cell(table.columns[name]) for name in numeric}
     return [
         f"column {name}: {cell} is read as {cells.number(cell, decimal):g}; if that is wrong, change `decimal`"
-        for name, cell in found.items()
+        for name, cell in ambiguous.items()
         if cell
     ]
 
@@ -229,10 +230,9 @@ def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, l
     """The task, its classes (None if it has none), the values of the target to leave out, and reasons."""
     if len(targets) > 1:
         for column in map(columns.__getitem__, targets):
-            if (odd := _not_yes_or_no(column)) is not None:
-                raise InputError(
-                    "--target", f"each of several columns must contain 0 and 1, got {odd[:40]!r} in {column.name}"
-                )
+            if (value := _not_yes_or_no(column)) is not None:
+                expected = "each of several columns must contain 0 and 1, or yes and no"
+                raise InputError("--target", f"{expected}, got {value[:40]!r} in {column.name}")
         return "multilabel", None, [], [f"{len(targets)} columns to predict: `task: multilabel`"]
     [name], column = targets, columns[targets[0]]
     unlabeled = [f"{column.missing} rows have no label and are left out"] if column.missing else []

@@ -45,8 +45,8 @@ def numbers(
     values = np.array(
         pc.if_else(is_plain, with_points, "nan").cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64
     )
-    odd = np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False))
-    for row, cell in zip(odd.tolist(), column.take(pa.array(odd)).to_pylist(), strict=True):
+    other_rows = np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False))
+    for row, cell in zip(other_rows.tolist(), column.take(pa.array(other_rows)).to_pylist(), strict=True):
         try:
             values[row] = cells.number(cell, decimal, missing)
         except ValueError as error:

@@ -178,9 +178,10 @@ def _labels(
     multi_hot = np.zeros((len(has_label), len(config.target)), np.uint8)
     for column, (name, values) in enumerate(zip(config.target, label_columns, strict=True)):
         lower = [value.lower() for value in values]
-        odd = next((row for row, value in enumerate(lower) if value not in codes), None)
-        if odd is not None:
-            raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in {position(odd)}")
+        invalid = next((row for row, value in enumerate(lower) if value not in codes), None)
+        if invalid is not None:
+            got = f"{values[invalid][:40]!r} in {position(invalid)}"
+            raise DataError(f"{path}: column {name!r} must contain 0 and 1, or yes and no, got {got}")
         multi_hot[:, column] = [codes[value] for value in lower]
     return multi_hot, has_label
 
@@ -230,12 +231,10 @@ def class_numbers(
     """
     codes = {value: number for number, value in enumerate(classes)}
     codes.setdefault("", 0)
-    odd = next((row for row, value in enumerate(values) if value not in codes), None)
-    if odd is not None:
-        known = ", ".join(classes)[:200]
-        raise DataError(
-            f"{where} must contain one of {known}, got {values[odd][:40]!r} in {position(odd)}; see reader.classes"
-        )
+    invalid = next((row for row, value in enumerate(values) if value not in codes), None)
+    if invalid is not None:
+        known, got = ", ".join(classes)[:200], f"{values[invalid][:40]!r} in {position(invalid)}"
+        raise DataError(f"{where} must contain one of {known}, got {got}; see reader.classes")
     dtype = np.min_scalar_type(len(classes) - 1)
     return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(dtype)
 

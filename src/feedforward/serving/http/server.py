@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
         self._client: tuple[Any, ...] | None = None
-        self._unread = b""
+        self._unparsed = b""
         self._closing = self._input_ended = self._paused = False
         self._until_drained: asyncio.Future[None] | None = None
 
@@ -137,12 +137,12 @@ class Connection(asyncio.Protocol):
         """Buffer the bytes, and parse them unless an answer is in progress."""
         if self._closing:
             return
-        self._unread += data
+        self._unparsed += data
         if self._task is None:
             self._parse()
             if self.queue:
                 self._task = asyncio.get_running_loop().create_task(self._answer())
-        if self._unread and not self._paused:
+        if self._unparsed and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -177,11 +177,11 @@ class Connection(asyncio.Protocol):
 
     def _parse(self) -> None:
         """Parse the received bytes until a request is complete; the remaining bytes wait until it is answered."""
-        state, data, start = self.reader.state, self._unread, 0
+        state, data, start = self.reader.state, self._unparsed, 0
         while start < len(data) and not self.queue:
             self.queue.extend(self.reader.feed(data[start : start + SLICE]))
             start += SLICE
-        self._unread = data[start:]
+        self._unparsed = data[start:]
         if self.queue or self.reader.state != state:
             self._wait()
         if self.reader.expects_continue and not self.queue:
@@ -230,7 +230,7 @@ class Connection(asyncio.Protocol):
                         await self._until_drained
                 finally:
                     self.server.memory.release(unread)
-                if self.queue or self._unread:
+                if self.queue or self._unparsed:
                     await asyncio.sleep(0)
                 if not self.queue and not self._closing:
                     self._parse()
@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refusal: ErrorResponse) -> None:
         """Respond, then discard input for a moment before closing, because a reset could overtake the response."""
         self._write(refusal.status, _headers(refusal), refusal.body, keep_alive=False)
-        self._closing, self._unread = True, b""
+        self._closing, self._unparsed = True, b""
         self.deadline = time.monotonic() + self.limits.linger
         self._transport.write_eof()
         self._resume_reading()
