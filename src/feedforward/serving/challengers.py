@@ -1,4 +1,4 @@
-"""Challengers: they answer a share of a dataset's requests (canary), or requests once more for comparison (shadow)."""
+"""Challengers: they answer a share of the requests (canary), or copies of requests, for comparison (shadow)."""
 
 import logging
 import time
@@ -65,7 +65,7 @@ class Challengers:
         return challenger
 
     def answer(self, champion: LoadedVersion, question: Question) -> bytes | None:
-        """The challenger's answer; None if the champion is to answer, also because the challenger failed."""
+        """The challenger's answer; None if the champion must answer, for instance because the challenger failed."""
         challenger = self.selected(champion, question.samples)
         if challenger is None:
             return None

@@ -160,8 +160,9 @@ def with_warnings(
 
 
 def warnings(served: Servable, samples: Sequence[Any], features: Features) -> list[list[str]]:
-    """For each sample, what it contains that was not seen in training: a line for a text without any known word, or a
-    line for each unknown category of a row.
+    """For each sample, lines about what it contains that was not seen in training.
+
+    There is one line for a text without any known word, and one for each unknown category of a row.
     """
     if isinstance(features, MultiHot):
         unknown = "no word of this text is in the vocabulary"

@@ -169,7 +169,7 @@ def is_wanted(path: str, file: SourceFile) -> bool:
         and name.endswith(file.suffix)
         and not name.startswith(".")  # hidden files, such as those that macOS adds
         and name
-        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # such a name is hardly there by accident
+        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # hardly any but forged archives have such names
     )
 
 

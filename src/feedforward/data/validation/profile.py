@@ -102,12 +102,12 @@ def bounds_of(dataset: Dataset) -> Expectations:
 
 
 def derive(rows: pd.DataFrame, dataset: Dataset, collected: int = 0) -> Expectations:
-    """Derive bounds for both splits: the range of the training values, widened on either side by twice its width (by
-    half the value if all are equal).
+    """Derive bounds for both splits: the range of the training values, widened on either side by twice its width.
 
-    A class share may be as low as half the lowest or as high as twice the highest one. The numbers of samples and of
-    flawed samples are those of the current data (for duplicates, the larger of both splits), so that further flaws are
-    detected. collected: number of users' samples in the training split, which `train_samples` does not count.
+    If all values are equal, their range is widened by half the value. A class share may be as low as half the lowest or
+    as high as twice the highest one. The numbers of samples and of flawed samples are those of the current data (for
+    duplicates, the larger of both splits), so that further flaws are detected. collected: number of users' samples in
+    the training split, which `train_samples` does not count.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
