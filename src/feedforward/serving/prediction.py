@@ -61,9 +61,7 @@ class LoadedVersion:
         digests = self.version.variants()
         if ambiguous := next((name for name in RESERVED if name in digests), None):
             remedy = f"rename it in params.yaml, then run `feedforward promote {self.version.dataset}`"
-            raise DataError(
-                f"{self.version.name}: its variant {ambiguous} has a reserved name; {remedy}"
-            )
+            raise DataError(f"{self.version.name}: its variant {ambiguous} has a reserved name; {remedy}")
         return {name: self._variant(name, digest) for name, digest in digests.items()}
 
     def _variant(self, name: str, digest: str) -> Servable:

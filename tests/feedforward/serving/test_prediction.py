@@ -194,9 +194,7 @@ def test_a_variant_with_a_reserved_name_is_refused(
     assert json.loads(small_shell.stdout)["answers"].keys() == {"champion"}
     for command in (["predict", NAME, "word1", "--variant", "all"], ["playground", NAME, "--out", "page.html"]):
         assert small_shell.run(*command) == 1
-        assert (
-            f"notes version 1: its variant {name} has a reserved name; rename it" in small_shell.stderr
-        )
+        assert f"notes version 1: its variant {name} has a reserved name; rename it" in small_shell.stderr
 
 
 @pytest.mark.slow

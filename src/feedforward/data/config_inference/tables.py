@@ -211,9 +211,7 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
         if candidates
         else "no other column can be predicted either; add a column of classes or numbers"
     )
-    raise InputError(
-        str(path), f"the last column, {last}, cannot be predicted ({columns[last].explanation}); {remedy}"
-    )
+    raise InputError(str(path), f"the last column, {last}, cannot be predicted ({columns[last].explanation}); {remedy}")
 
 
 def _is_yes_no(column: Column) -> bool:
