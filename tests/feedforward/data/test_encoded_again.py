@@ -71,5 +71,5 @@ def test_raw_texts_are_needed_only_for_words_that_have_no_column_now(root: Path)
     with pytest.raises(DataError, match=r"it uses \d+ words .* have no column in the data, and the raw texts cannot"):
         encoded(with_reader(num_words=6), "train", more)
     raw.write_bytes(content)
-    with pytest.raises(DataError, match=r"data/raw/reviews has other texts .*; run `dvc repro vectorize`"):
+    with pytest.raises(DataError, match=r"data/raw/reviews: its texts are not those that were vectorized; run `dvc"):
         encoded(with_reader(num_words=6, shuffle_seed=9), "train", more)
