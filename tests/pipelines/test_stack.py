@@ -135,7 +135,10 @@ def registered() -> Iterator[Callable[[Worker], Worker]]:
 
 
 def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
-    """Return replicas and final runs of a job on the shared MLflow server. since: start of the job, in Unix time."""
+    """Return replicas and final runs of a job on the shared MLflow server.
+
+    since: start of the job, in Unix time. status: only runs with this status; empty: all.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)

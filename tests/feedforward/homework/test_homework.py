@@ -233,14 +233,14 @@ def test_an_epoch_of_another_type_gets_a_hint(epoch: Any) -> None:
     assert hint(ff.homework.check_overfit_epoch(lambda _: epoch)) == f"An epoch is a whole number, got {epoch!r}."
 
 
-def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[float, float, float, str]:
-    """A solution of the fourth task. factor, wrong: the mistakes in it, if any."""
+def compare(one: Any, other: Any, level: float = 0.975, **wrong: Any) -> tuple[float, float, float, str]:
+    """A solution of the fourth task. level (of the quantile), wrong: the mistakes in it, if any."""
     differences = [x - y for x, y in zip(one, other, strict=True)]
     n, mean = len(differences), sum(differences) / len(differences)
     if n < 2:
         return mean, math.nan, math.nan, wrong.get("alone", "undecided")
     spread = math.sqrt(sum((difference - mean) ** 2 for difference in differences) / (n - wrong.get("ddof", 1)))
-    width = wrong["width"](n) if "width" in wrong else stats.t.ppf(factor, n - 1) / math.sqrt(n)
+    width = wrong["width"](n) if "width" in wrong else stats.t.ppf(level, n - 1) / math.sqrt(n)
     if "unpaired" in wrong:
         interval = stats.ttest_ind(one, other).confidence_interval(0.95)
         low, high = interval.low, interval.high
@@ -258,8 +258,8 @@ def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[
         ({"width": lambda n: stats.t.ppf(0.975, n - 1)}, "describes a single seed"),
         ({"width": lambda n: 1 / math.sqrt(n)}, "one standard error"),
         ({"ddof": 0}, "one less than the number of values"),
-        ({"factor": 0.95}, "between its two sides"),
-        ({"factor": 0.9}, "For the differences"),
+        ({"level": 0.95}, "between its two sides"),
+        ({"level": 0.9}, "For the differences"),
         ({"mean": -0.5}, "must be the mean difference"),
         ({"undecided": "lower"}, "contains both signs, but the verdict is 'lower'"),
         ({"verdict": {"lower": "higher"}}, "but the verdict is 'higher'"),
