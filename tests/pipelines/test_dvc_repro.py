@@ -178,7 +178,7 @@ def test_dvc_runs_no_stage_whose_outputs_are_on_another_disk(tmp_path: Path, mon
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
 def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
-    """A ZIP file downloaded from GitHub contains no repository. Here, it is unpacked in one that ignores it."""
+    """A ZIP file from GitHub contains no repository. Here, it is unpacked inside a repository that ignores it."""
     git(tmp_path, "init", "-q")
     (tmp_path / ".gitignore").write_text("*")
     root = tmp_path / "unpacked"

@@ -1,4 +1,4 @@
-"""Edits of parameters, code or data while a stage is running: DVC must not record its results for the new inputs."""
+"""If parameters, code or data are edited while a stage is running, DVC must not record its results for them."""
 
 import json
 import shutil

@@ -89,7 +89,7 @@ def test_an_unsafe_name_is_rejected(archive: Path, small_shell: Shell, name: str
     digests["files"][name] = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
     files[DIGESTS] = json.dumps(digests).encode()
     source, placeholder = zipped(archive.parent, *files.items(), ("?" * len(name), b"x")), b"?" * len(name)
-    # zipfile would sanitize the name, so it replaces a placeholder of the same length
+    # zipfile would sanitize the name, so a placeholder of the same length is written first
     source.write_bytes(source.read_bytes().replace(placeholder, name.encode()))
     assert small_shell.run("import", str(source)) == 1
     assert re.search("must not contain the name|is missing", small_shell.stderr)

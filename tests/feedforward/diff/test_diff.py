@@ -89,7 +89,7 @@ def write_pipeline(root: Path) -> None:
 
 
 def write_code(root: Path) -> None:
-    """Write a module of the project, and the module in which training starts, which imports it."""
+    """Write the module in which training starts, and a module that it imports."""
     (root / "src/feedforward/training").mkdir(parents=True)
     (root / "src/feedforward/experiments").mkdir()
     for package in ("", "training/", "experiments/"):

@@ -79,7 +79,7 @@ def _accuracy(share: float, samples: int) -> Callable[[np.random.Generator], tup
 
 
 def _binary(name: str, distance: float, samples: int) -> Callable[[np.random.Generator], tuple[float, float]]:
-    """AUC or F1 of normal logits whose means for the classes, which are equally frequent, are `distance` apart."""
+    """Return a function that draws AUC or F1 and its error, for two classes with normal logits `distance` apart."""
 
     def draw(rng: np.random.Generator) -> tuple[float, float]:
         labels = (np.arange(samples) % 2).astype(np.uint8)

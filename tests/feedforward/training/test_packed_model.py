@@ -68,7 +68,7 @@ def gradients_of(pack: PackedModel, gradients: list[tuple[tf.Variable, tf.Tensor
 
 
 def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-    """Return the dense Keras model's loss, with penalties, and gradients, with these masks instead of its own."""
+    """Return the loss, with penalties, and the gradients of a dense Keras model that uses these dropout masks."""
     with tf.GradientTape() as tape:
         x = tf.constant(dense(data.features))
         remaining = list(masks)

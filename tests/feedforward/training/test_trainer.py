@@ -397,5 +397,5 @@ def test_losses_on_real_reviews_have_the_same_distribution_as_with_stock_keras(r
         for source, values in (("feedforward", actual), ("Keras", expected)):
             print(f"{name} {curve}, {source}: mean {values.mean():.4f}, standard deviation {values.std(ddof=1):.4f}")
         assert stats.ks_2samp(actual, expected).pvalue > 0.01, (curve, actual, expected)
-        # Brown and Forsythe's test of equal spread: a seed with dead units is an outlier, to which a ratio is sensitive
+        # Brown and Forsythe's test of equal spread: a ratio of variances would be sensitive to a seed with dead units
         assert stats.levene(actual, expected, center="median").pvalue > 0.01, (curve, actual, expected)
