@@ -1,4 +1,4 @@
-"""Trains packs (groups of runs) on an existing Dask cluster; results are the same bytes as those of a local process.
+"""Trains packs (groups of runs) on an existing Dask cluster; a local process would produce the same bytes.
 
 Only plain values are sent: a pack, its params and its parent runs. A worker reads the data in its own checkout and logs
 to the tracking store directly, so nothing is lost if the connection breaks. Records that the store did not accept wait

@@ -22,8 +22,8 @@ def run(
 ) -> tuple[list[Verdict], str, Path]:
     """Train until all claims are decided, `max_seeds` seeds are trained, or another round would exceed the budget.
 
-    The first round trains the seeds of params.yaml, at least two; later rounds add as many as there are cores. The next
-    round is expected to take as long as the last one. The first round is no guide, because it also imports TensorFlow
+    The first round trains the seeds of params.yaml, at least two; later rounds add as many as there are cores. A round
+    is expected to take as long as the one before it. The first round is no guide, because it also imports TensorFlow
     and reads the store, so the second one starts unless the budget is already used up.
 
     Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped

@@ -10,11 +10,11 @@ from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
 from feedforward.core.errors import ParamsError
 
-ITEM = re.compile(r"\$\{(.+?)\}")
+ITEM = re.compile(r"\$\{(.+?)\}")  # such as ${item}, where dvc.yaml inserts an item of a stage's matrix
 
 
 def check(root: Path) -> None:
-    """Check that the params.yaml of a workspace has all keys that its dvc.yaml lists, if it has a dvc.yaml.
+    """If a workspace has a dvc.yaml, check that its params.yaml has all keys that dvc.yaml lists.
 
     Raises:
         ParamsError: a key is missing, or one of the files is invalid.

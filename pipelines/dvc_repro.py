@@ -40,7 +40,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     Raises:
         ParamsError: params.yaml lacks a key that dvc.yaml lists, or a folder with outputs is a link.
         Busy: another DVC command is running.
-        FeedforwardError: a stage failed and printed the reason. KeyboardInterrupt: the job was interrupted.
+        FeedforwardError: DVC or a stage failed and printed the reason. KeyboardInterrupt: the job was interrupted.
     """
     environment.apply()
     dvc_parameters.check(root)
@@ -57,7 +57,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
         _end(process, isinstance(interrupt, interruption.Terminated))
         raise
     if code:
-        raise FeedforwardError("the pipeline stopped at the stage named above; fix the problem, then run again")
+        raise FeedforwardError(f"`dvc repro` failed (exit code {code}); fix the problem it printed, then run again")
 
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
@@ -74,7 +74,7 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return a line about a renamed file.
+    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return a line about it if it was renamed.
 
     Nothing is lost: DVC's run cache also records finished stages, and rwlock matters only while DVC is running.
 
@@ -146,7 +146,7 @@ def work_without_git(root: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; return 0 if it succeeds."""
+    """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; return the exit code."""
     return interruption.reporting_interruption(lambda: run_reporting_errors(lambda: repro(paths.root(), arguments)))
 
 

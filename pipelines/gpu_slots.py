@@ -29,13 +29,13 @@ def computing_on(device: Device, fallback: bool) -> Iterator[str]:
     A GPU job occupies a slot of Prefect's limit, which applies to all machines together, and a GPU of this machine.
 
     Raises:
-        FeedforwardError: this machine has no GPU, and `fallback` is false. Busy: all GPUs of this
-            machine are in use, which can happen if there are more slots than GPUs.
+        FeedforwardError: no GPU of this machine is visible, and `fallback` is false. Busy: all GPUs of this machine are
+            in use, which can happen if there are more slots than GPUs.
     """
     indices = gpus() if device == "gpu" else []
     if device == "gpu" and not indices and not fallback:
         raise FeedforwardError(
-            "there is no GPU on this machine; start the worker of the gpu pool on a machine that has one,"
+            "no GPU is visible on this machine; start the worker of the gpu pool on a machine that has one,"
             " or set retraining.cpu_fallback in params.yaml"
         )
     if not indices:

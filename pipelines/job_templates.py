@@ -21,8 +21,7 @@ def template(address: str, pool_type: str) -> dict[str, Any]:
     """The template for a pool of this type, made from the server's default. address: of the server's REST API (…/api).
 
     Raises:
-        FeedforwardError: the server answers with an error or not at all, or its default has an unexpected
-            structure.
+        FeedforwardError: the server answers with an error or not at all, or its default has an unexpected structure.
     """
     url = f"{address.rstrip('/')}/collections/views/aggregate-worker-metadata"
     try:

@@ -35,7 +35,7 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
     allowed: host names that requests may be addressed to, in addition to those of the loopback address.
 
     Raises:
-        FeedforwardError: the port is in use.
+        FeedforwardError: the port is in use, or this machine does not have the address `host`.
     """
     os.environ |= SERVER_VARIABLES
     with socket.socket() as probe:
@@ -43,13 +43,13 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise FeedforwardError(f"{host}:{port}: {error.strerror}; choose another port with --port") from None
+            raise FeedforwardError(f"{host}:{port}: {error.strerror}; choose another --port or --host") from None
     print(f"Prefect on http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     prefect_server.run(port, host, LOOPBACK | set(allowed))
 
 
 def work(pool: str) -> None:
-    """Run a worker for a pool; it starts flow runs as processes in this checkout, one at a time."""
+    """Run a worker for a pool; it starts each flow run as a process in this checkout."""
     _check_server()
     os.environ["FEEDFORWARD_ROOT"] = str(paths.root())
     _become("worker", "start", "--pool", pool, "--type", "process")
@@ -160,7 +160,7 @@ def _become(*arguments: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; return 0, or the exit code of the error, whose message is printed."""
+    """Run a command and return its exit code; the message of an error is printed."""
     parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("server")

@@ -36,7 +36,7 @@ def serving() -> Iterator[Callable[[], None]]:
     The yielded function starts the temporary server and waits until it is ready; with PREFECT_API_URL, it does nothing.
 
     Raises:
-        FeedforwardError: the server that PREFECT_API_URL names does not answer.
+        FeedforwardError: the server that PREFECT_API_URL names does not answer, or the temporary server has ended.
     """
     if address := os.environ.get("PREFECT_API_URL"):
         check(address, "start that server, or unset PREFECT_API_URL to use a temporary one")

@@ -98,17 +98,17 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
             get_run_logger().info("%s; on %s", decision.text, processor)
             outcomes, problems = _promote_all(train(params))
     page = report.write(params, decision, observations, outcomes)
-    summary = retraining_summary.text(params, decision, observations, outcomes, page)
-    run_artifacts.publish("retraining", summary, "Reasons, drift, the gate's verdicts")
+    markdown = retraining_summary.text(params, decision, observations, outcomes, page)
+    run_artifacts.publish("retraining", markdown, "Reasons, drift, the gate's verdicts")
     outcome = "failed" if problems else "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
-    text = _summary(decision, outcomes)
-    _notify(params.retraining.notify, f"{text}; {page.relative_to(paths.root())}")
-    return Failed(message="; ".join(problems)) if problems else Completed(name=outcome.capitalize(), message=text)
+    line = _summary(decision, outcomes)
+    _notify(params.retraining.notify, f"{line}; {page.relative_to(paths.root())}")
+    return Failed(message="; ".join(problems)) if problems else Completed(name=outcome.capitalize(), message=line)
 
 
 def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
-    """Let the gate decide on each dataset, even if it fails for others; return its verdicts and the errors."""
+    """Let the gate decide on each dataset except demos, even if it fails for others; return verdicts and errors."""
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     for name, dataset in params.datasets.items():
@@ -123,6 +123,7 @@ def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
 
 
 def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
+    """The decision and the gate's verdicts in one line."""
     return "; ".join([decision.text, *(f"{name}: {line}" for name, line in outcomes.items())])
 
 
@@ -188,7 +189,7 @@ def train(params: Params) -> Params:
     These are read again, because the stages read params.yaml themselves, and it may have been edited in the meantime.
 
     Raises:
-        FeedforwardError: a stage failed and printed the reason.
+        FeedforwardError: DVC or a stage failed and printed the reason.
     """
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
@@ -212,7 +213,7 @@ def promote(params: Params, name: str) -> str:
 
 
 def _block(params: Params | None) -> str | None:
-    """The notification block that params.yaml names; None: the file is invalid, so only this key is read."""
+    """The notification block that params.yaml names, if any. params: None if the file is otherwise invalid."""
     if params is not None:
         return params.retraining.notify
     try:

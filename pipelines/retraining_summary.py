@@ -38,6 +38,7 @@ def _drift(comparison: Comparison) -> Iterable[str]:
     distances = comparison.distances
     yield "| measurement | distance | bound | p-value | |"
     yield "|---|---|---|---|---|"
+    # the first two of the others are not features: the number of non-zero features, and the length of the raw sample
     for distance in (distances.classes, *distances.others[:2], *distances.farthest(FEATURES_SHOWN)):
         verdict = "drift" if distance in distances.drifted else "no drift"
         name = distance.name.replace("|", "\\|")

@@ -11,7 +11,7 @@ from feedforward.core.errors import ParamsError
 
 
 def check(root: Path) -> None:
-    """Check that the code that is running is the workspace's own, or a copy of it, if the workspace contains code.
+    """If the workspace contains code, check that the running code is this code or a copy of it.
 
     Raises:
         ParamsError: a file differs.

@@ -26,7 +26,7 @@ def unchanged(stage: str, argument: str) -> Iterator[None]:
     argument: the item of the stage's matrix; empty if it has none.
 
     Raises:
-        DataError: an input has changed, so that DVC must not record the results.
+        DataError: an input has changed, so DVC must not record the results.
     """
     before = _inputs(stage, argument)
     yield

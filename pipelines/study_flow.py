@@ -11,10 +11,10 @@ from pipelines import training_flow
 
 
 def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, to: Path) -> Path:
-    """For all datasets with a `lecture` protocol, train the runs that the store lacks; write the study's results page.
+    """For all datasets with a `lecture` protocol, train those runs that are not in the store; write the results page.
 
-    seeds: number of seeds for each narrow variant. wide_seeds: number of seeds for each variant too wide to share a
-    pack. Returns the path of the page.
+    seeds: number of seeds for each narrow variant. wide_seeds: number of seeds for each variant that is too wide to
+    share a pack. Returns the path of the page.
 
     Raises:
         ParamsError: no dataset has a `lecture` protocol.

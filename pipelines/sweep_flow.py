@@ -24,7 +24,7 @@ from pipelines.training_flow import Job
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-ROUND = 4  # number of a search's trials that are trained side by side; the sampler's choices depend on it
+ROUND = 4  # number of trials in a round of a search; the sampler's choices depend on it
 Train = Callable[[Sequence[tuple[Pack, Params]], Mapping[str, Run]], dict[str, RunResult]]
 
 

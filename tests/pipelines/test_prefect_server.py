@@ -112,7 +112,7 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
     command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(server.port)]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"127.0.0.1:{server.port}: Address already in use; choose another port with --port\n"
+    assert done.stderr == f"127.0.0.1:{server.port}: Address already in use; choose another --port or --host\n"
 
 
 def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

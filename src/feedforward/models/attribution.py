@@ -8,7 +8,7 @@ import numpy.typing as npt
 from feedforward.data.splits import MultiHot, Split
 from feedforward.models.numpy_network import Network
 
-SAMPLES = 12
+SAMPLES = 12  # default of `hardest`
 COLUMNS = 8  # per sample
 
 
@@ -16,8 +16,9 @@ def hardest(network: Network, split: Split, count: int = SAMPLES) -> list[dict[s
     """The samples in `split` whose true labels get the lowest probabilities, lowest first, as JSON-serializable values.
 
     row: row number in the split. truth, answer: class numbers of the label and of the prediction. probability:
-    probability of the prediction. columns: for multi-hot features, [column, effect] for the columns with the largest
-    effect, that is, how much the prediction's log odds (in nats) fall if the column is set to zero.
+    probability of the prediction. columns: [column, effect] for at most COLUMNS columns, the largest absolute effect
+    first; empty for dense features. The effect is by how much the prediction's log odds (in nats) fall if the column is
+    set to zero.
     """
     log_probabilities = network.log_probabilities(network.logits(split.features))
     labels = np.asarray(split.labels, np.int64)
@@ -40,7 +41,7 @@ def hardest(network: Network, split: Split, count: int = SAMPLES) -> list[dict[s
 
 
 def _effects(network: Network, sample: MultiHot, prediction: int) -> list[list[Any]]:
-    """[column, effect] for the columns with the largest effects; exact, computed for all columns in one batch."""
+    """[column, effect] for the columns with the largest effects. They are exact: each column is left out in turn."""
     sums = network.first_sums(sample)
     contributions = network.layers[0].kernel[np.asarray(sample.indices)] * np.float32(network.scale)
     with_all = log_odds(network.log_probabilities(network.logits_from_sums(sums)), prediction)

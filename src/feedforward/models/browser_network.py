@@ -1,4 +1,4 @@
-"""A network as JSON for a web page, with arrays in base64: large kernels as 16-bit floats, others as 32-bit floats."""
+"""A network as JSON for a web page, arrays in base64: rounded kernels as 16-bit floats, others as 32-bit floats."""
 
 import base64
 import dataclasses
@@ -13,15 +13,18 @@ LARGEST_HALF = 65504.0  # largest finite 16-bit float
 
 
 def round_kernels(network: Network) -> Network:
-    """Round the large kernels of a network to 16-bit floats, for a page that may use rounded weights."""
+    """Round the large kernels of a network to 16-bit floats, unless a weight is too large for these.
+
+    They take half the bytes, and predictions change slightly.
+    """
     layers = (dataclasses.replace(layer, kernel=_round_to_half(layer.kernel)) for layer in network.layers)
     return dataclasses.replace(network, layers=tuple(layers))
 
 
 def to_json(network: Network) -> dict[str, Any]:
-    """Scale and layers; arrays are little-endian, and kernels of shape (inputs, units) are stored row by row.
+    """Scale and layers, without the temperature. Arrays are little-endian; kernels, shape (inputs, units), in C order.
 
-    Nothing is rounded here: a kernel is written with 16 bits only if that is exact, as after `round_kernels`.
+    Nothing is rounded here: a large kernel is written with 16 bits only if that is exact, as after `round_kernels`.
     """
     layers = [
         {

@@ -93,8 +93,9 @@ def temperature(logits: Numbers, labels: Labels) -> float:
     """The temperature, within LIMITS, with the lowest cross-entropy of softmax(logits / temperature).
 
     The cross-entropy is convex in the inverse temperature, so Newton's method with bisection finds the minimum. A
-    normal prior for it (mean 1, variance 1) has the weight of one sample: without the prior, a few samples that are all
-    predicted correctly would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
+    normal prior for the inverse (mean 1, variance 1) has the weight of one sample: without the prior, a few samples
+    that are all predicted correctly would give the lowest temperature. Fit a temperature on validation samples, never
+    on test samples.
     """
     per_sample = 1 / max(1, len(labels))
     columns = np.ascontiguousarray(logits.T)  # shape (classes, n), because sums over the first axis are faster
@@ -120,7 +121,7 @@ def reliability(probabilities: Numbers, labels: Labels, bins: int = BINS) -> Num
     """Number of samples, mean confidence, and share of correct predictions in each bin, shape (bins, 3).
 
     probabilities: shape (n, classes). The confidence of a prediction is its largest probability. The bins are in
-    ascending order of confidence and have equal numbers of samples.
+    ascending order of confidence; their numbers of samples differ by at most one. Empty bins are left out.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
@@ -140,12 +141,12 @@ def expected_error(bins: Numbers) -> float:
     """
     samples, confidence, correct = bins.T
     gaps = np.abs(confidence - correct)
-    share = (samples * correct + 0.5) / (samples + 1)  # keeps the spread above 0 if all predictions are correct
+    share = (samples * correct + 0.5) / (samples + 1)  # of correct predictions, never 0 or 1, so the spread is above 0
     spread = np.sqrt(share * (1 - share) / samples)
     ratio = gaps / spread
     erf = np.array([math.erf(value / math.sqrt(2)) for value in ratio])
+    # each expected gap is the mean of the absolute value of a normal variable with mean gap and deviation spread
     expected_gaps = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf
-    # each expected gap is the mean of |normal(gap, spread)|
     return max(0.0, float(np.average(2 * gaps - expected_gaps, weights=samples)))
 
 

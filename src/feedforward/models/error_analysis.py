@@ -24,13 +24,15 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def analyze(network: Network, logits: Array, labels: Labels, mean: float = 0.0, scale: float = 1.0) -> dict[str, Any]:
-    """Analyze the errors of predictions, given logits and labels; returns a dictionary with these keys.
+    """Analyze the errors of predictions, given logits and labels; return a dictionary with these keys.
 
     `labels`: for each label, `precision`, `recall`, `f1`, `support` (number of samples with it), `auc` and
-    `average_precision` (None unless some samples have the label and some do not). `roc`: [false positive rates, true
-    positive rates]; `precision_recall`: [recalls, precisions]; both are means over labels or, if there are two classes,
-    the curves of the second. `confusion`: the confusion matrix, for at most MAX_CLASSES classes. For regression, the
-    result has only `residuals`. mean, scale: the values with which the target was standardized.
+    `average_precision` (both None unless some samples have the label and some do not). `roc`: [false positive rates,
+    true positive rates]; `precision_recall`: [recalls, precisions]; both are means over the labels for which they are
+    defined or, if there are two classes, the curves of the second. `confusion`: the confusion matrix, if each sample
+    has one class and there are at most MAX_CLASSES. For regression, the result has only `residuals`.
+
+    mean, scale: the mean and the standard deviation with which the target was standardized.
     """
     if metrics.is_value(labels):
         predicted = network.activate(logits)[:, 0] * scale + mean
@@ -105,7 +107,7 @@ def precision_recall(truths: Truths, probabilities: Numbers) -> Numbers:
     Points on a line between two points of a precision–recall curve cannot be achieved (Davis and Goadrich, ICML 2006).
     """
     positive, negative = (counts[1:] for counts in _counts(truths, probabilities))
-    positions = np.searchsorted(positive / positive[-1], RECALLS - 1e-12)
+    positions = np.searchsorted(positive / positive[-1], RECALLS - 1e-12)  # recalls may differ by rounding errors
     return np.asarray(positive[positions] / (positive + negative)[positions])
 
 

@@ -1,4 +1,4 @@
-"""Check that a .keras file is a zip archive of three members, with known layers and limited sizes.
+"""Check that a .keras file is a zip archive of the three expected members, with known layers and limited sizes.
 
 Serving does not read weights from this file (see `network_files`). It is kept for users of Keras, and the promotion
 gate compares its predictions with those of the served network. Keras loads it in safe mode, after this check.
@@ -22,7 +22,8 @@ def check(content: bytes, name: str = "model.keras") -> None:
     """Check the bytes of a .keras file without loading it.
 
     Raises:
-        DataError: the file has unexpected members, layers that this project does not build, or too many bytes.
+        DataError: the file is not a zip archive of MEMBERS, has too many bytes, or describes layers, activations or
+            other objects that this project does not use.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -38,8 +39,9 @@ def check(content: bytes, name: str = "model.keras") -> None:
             raise ValueError(f"config.json has more than {MAX_CONFIG_BYTES} bytes")
         _check_layers(config)
     except Exception as error:  # hostile bytes can break any parser
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name}: refused: {reason}; promote a model from `feedforward train`") from None
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else next(iter(str(error).splitlines()), "")
+        problem = f"is not a valid model: {reason or type(error).__name__}"
+        raise DataError(f"{name}: {problem}; promote a model from `feedforward train`") from None
 
 
 def _check_layers(content: bytes) -> None:
@@ -58,8 +60,10 @@ def _check_layers(content: bytes) -> None:
 def _check_modules(value: Any) -> None:
     """Check that every object that Keras would construct belongs to Keras itself."""
     if isinstance(value, dict):
-        if "class_name" in value and (not _is_keras(value.get("module")) or value.get("registered_name")):
+        if "class_name" in value and not _is_keras(value.get("module")):
             raise ValueError(f"must consist of Keras objects, got {value.get('module')}.{value['class_name']}"[:200])
+        if "class_name" in value and value.get("registered_name"):
+            raise ValueError(f"must not contain registered objects, got {value['registered_name']}"[:200])
         value = list(value.values())
     if isinstance(value, list):
         for part in value:

@@ -1,7 +1,8 @@
 """Losses, correctness, AUC, F1 and R² of predictions, given logits and labels.
 
 What is measured depends on the labels: class numbers of shape (samples,), multiple labels of shape (samples, outputs),
-or floats for regression. For more than two classes, AUC and F1 are means over classes (scikit-learn's `macro`).
+or floats for regression. For more than two classes, and for multiple labels, AUC and F1 are means over the classes or
+labels (scikit-learn's `macro`).
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ def is_value(labels: Labels) -> bool:
 
 
 def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
-    """The loss of each sample as in training, without regularization penalties, shape (samples,)."""
+    """The loss of each sample, shape (samples,): that of training, but with the temperature and without penalties."""
     scaled_logits = network.scale_logits(logits)
     is_binary = network.last_activation == "sigmoid" and not is_value(labels) and labels.ndim == 1
     if network.last_activation == "softmax" or is_binary:
@@ -34,7 +35,10 @@ def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
 
 
 def correct(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.bool_]:
-    """Whether predictions are correct: shape (samples,) for classes, (samples, outputs) for labels, else empty."""
+    """Whether predictions are correct: shape (samples,) for classes, (samples, outputs) for multiple labels.
+
+    For regression, the shape is (samples, 0).
+    """
     if is_value(labels):
         return np.zeros((len(labels), 0), bool)
     if labels.ndim == 2:
@@ -80,7 +84,7 @@ def by_class(network: Network, logits: Array, labels: Labels) -> tuple[Truths, N
 
 
 def f1_columns(truths: Truths, predictions: Truths) -> npt.NDArray[np.int64]:
-    """The questions over which F1 is averaged: those that are or were answered with yes for any sample, or else all."""
+    """The questions over which F1 is averaged: those with a true or predicted yes for any sample, or all if none."""
     columns = np.flatnonzero((truths | predictions).any(axis=0))
     return columns if len(columns) else np.arange(truths.shape[1])
 
@@ -88,7 +92,7 @@ def f1_columns(truths: Truths, predictions: Truths) -> npt.NDArray[np.int64]:
 def auc(truths: Truths, probabilities: Numbers) -> float | None:
     """Area under the ROC curve: the probability that a positive sample scores higher than a negative one.
 
-    Ties count one half. Returns None unless there are both positive and negative samples.
+    Ties count one half. None unless there are both positive and negative samples.
 
     >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
     0.75

@@ -18,7 +18,7 @@ from feedforward.data.splits import Features, MultiHot
 Array = npt.NDArray[np.float32]
 
 FEW_ROWS = 8  # for at most this many rows, a loop is faster than importing SciPy
-CHUNK_ROWS = 2000
+CHUNK_ROWS = 2000  # computed at a time, which limits the memory for intermediate results
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers for features that are multiplied by `scale`; the last activation is sigmoid, softmax or linear.
+    """Dense layers, which multiply the features by `scale` first; the last activation is sigmoid, softmax or linear.
 
     temperature: divides the logits of classes and labels before the last activation (models.calibration). It changes
     probabilities but no predictions; 1 gives the probabilities of the Keras model.
@@ -122,7 +122,7 @@ class Network:
         return result
 
     def weights_digest(self) -> str:
-        """SHA-256 (hex) of the weights' dtypes, shapes and bytes; the same as `trainer.weights_digest`."""
+        """SHA-256 (hex) of the weights' dtypes, shapes and bytes, as `trainer.weights_digest` of the Keras model."""
         digest = hashlib.sha256()
         for layer in self.layers:
             for array in (layer.kernel, layer.bias):
@@ -144,6 +144,7 @@ def _multi_hot_product(features: MultiHot, kernel: Array) -> Array:
         product: Array = csr_matrix((ones, indices, features.indptr), features.shape) @ kernel
         return product
     edges = itertools.pairwise(features.indptr)
+    # without samples, one row of the kernel gives the empty result its width
     return np.stack([kernel[features.indices[start:stop]].sum(axis=0) for start, stop in edges] or [kernel[0]])[
         : len(features)
     ]

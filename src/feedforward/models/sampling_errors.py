@@ -8,9 +8,9 @@ classes takes the mean of their influence values, because a sample that is confu
 
 A share of correct answers that is 0 or 1 has an estimated variance of 0, however few samples there are. Agresti and
 Coull ("Approximate is better than 'exact' for interval estimation of binomial proportions", The American Statistician
-52, 1998) therefore add two correct and two wrong answers. The variance p (1 - p) / n is increased by as much as these
-four answers increase it, which is negligible for thousands of samples. For this purpose, F1 and the area under the
-ROC curve are also treated as shares.
+52, 1998) therefore add two correct and two wrong answers. Here, the estimated variance is increased by as much as these
+four answers change p (1 - p) / n, which is negligible for thousands of samples. For this purpose, F1 and the area under
+the ROC curve are also treated as shares.
 """
 
 import math
@@ -56,7 +56,10 @@ def _of_class_mean(classes: list[tuple[Numbers, float]]) -> float:
 
 
 def _added_variance(share: float, samples: float) -> float:
-    """By how much two correct and two wrong answers increase the variance of a share of `samples` answers."""
+    """By how much two more correct and two more wrong answers change the variance of a share among `samples` answers.
+
+    The number of samples by which the variance is divided stays the same.
+    """
     adjusted = (share * samples + 2) / (samples + 4)
     return (adjusted * (1 - adjusted) - share * (1 - share)) / samples
 
@@ -75,7 +78,8 @@ def _f1(truths: Truths, predictions: Truths) -> tuple[Numbers, float]:
 def _auc(truths: Truths, probabilities: Numbers) -> tuple[Numbers, float]:
     """The area is treated as a share of 4 / (1 / positive + 1 / negative) answers.
 
-    With as many samples, the variance of a share is that of an area near 1 (Hanley and McNeil, Radiology 143, 1982).
+    With this number of answers, the variance of a share equals that of an area near 1 (Hanley and McNeil, Radiology
+    143, 1982).
     """
     area, wins = metrics.auc(truths, probabilities), _wins(truths, probabilities)
     positive, negative = int(truths.sum()), int((~truths).sum())
@@ -86,8 +90,9 @@ def _auc(truths: Truths, probabilities: Numbers) -> tuple[Numbers, float]:
 
 
 def _wins(truths: Truths, probabilities: Numbers) -> Numbers:
-    """For each sample, the share of samples of the other class that are ranked correctly; ties count half."""
+    """For each sample, the share of the other class's samples that are ranked correctly against it; ties count half."""
     others = np.sort(probabilities[~truths]), np.sort(probabilities[truths])
+    # for each sample, the share of negative and of positive samples with a lower probability
     below, above = (
         (np.searchsorted(group, probabilities, "left") + np.searchsorted(group, probabilities, "right"))
         / (2 * max(1, len(group)))

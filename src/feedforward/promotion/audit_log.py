@@ -8,9 +8,9 @@ about; `before` and `champion` are the numbers of the champions before and after
 entry is written before the alias moves, so an interrupted move is visible in the log and can be completed
 (`champion.reconcile`).
 
-Every registry numbers its versions from 1, and so does a registered model that was deleted and created again. After
+Every registry numbers its versions from 1, and again from 1 if a registered model is deleted and created anew. After
 such a deletion, or a change of the project's name, the database or the tracking server, the log also has entries about
-versions that this registry does not have, which `entries_in_registry` leaves out.
+versions that this registry does not have. `entries_in_registry` leaves these entries out.
 """
 
 import functools
@@ -29,7 +29,8 @@ from feedforward.tracking.model_version import Version
 if TYPE_CHECKING:
     from feedforward.promotion.policy import Gain  # importing it would import SciPy, which serving does not need
 
-PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
+# decisions about a challenger; kept: the champion was kept, and the challenger is valid but does not replace it
+PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"
 WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet
 FAILED = "failed"  # the challenger's evaluation could not be finished
 ROLLED_BACK = "rolled_back"  # an earlier version is champion again
@@ -77,7 +78,7 @@ def entries(dataset: str) -> list[Entry]:
 
 
 def entries_in_registry(dataset: str, find: Callable[[int], Version | None]) -> list[Entry]:
-    """Read the entries about versions that the registry has, and about none; raises as `entries` does.
+    """Read the entries that are about a version in the registry or about no version; raises as `entries` does.
 
     find: looks up the version with a number in the registry.
     """

@@ -78,8 +78,9 @@ class Comparison:
 class Backtest:
     """The results of a backtest.
 
-    skipped: version → why it was not measured. remarks: one line per version for which validation samples are left out,
-    because its holdout models were trained on them.
+    skipped: version → why it was not measured, or not on the validation split. remarks: one line for each version for
+    which validation samples are left out, because its holdout models were trained on them, and for each version that
+    cannot be measured on user-submitted samples.
 
     confidence: level of each loss interval, and simultaneous level of all difference intervals for one set of samples.
     """
@@ -148,7 +149,7 @@ def _load(name: str, dataset: Dataset, split: HoldoutSplit, number: int, since: 
 
     Raises:
         DataError: the version was changed, is gone, is not signed, was never evaluated, or does not fit the
-            dataset or its data.
+            dataset or its data. TrackingError: the registry does not answer.
     """
     version = model_versions.find(name, number)
     if version is None:
@@ -176,23 +177,24 @@ def _validation_evidence(
     skipped: dict[int, str],
     remarks: list[str],
 ) -> Measurements:
-    """Evidence from the holdout models, on the validation samples that are new to them; empty if the champion has few.
+    """Evidence from the holdout models, on the validation samples that are new to them.
 
-    Other versions that cannot be compared are added to `skipped`, and samples that are left out to `remarks`.
+    Empty if too few samples are new to the champion's. Other versions that cannot be compared are added to `skipped`,
+    and lines about samples that are left out to `remarks`.
     """
-    target = manifest_file.load(name).get("target")
-    units = (target["mean"], target["scale"]) if target else None
+    recorded = manifest_file.load(name).get("target")
+    target = (recorded["mean"], recorded["scale"]) if recorded else None
     champion_unseen, total = split.unseen(current.holdout), len(split.held_out)
     if policy.too_few(int(champion_unseen.sum()), total):
-        remarks.append(_seen(current, champion_unseen) + "; no version is compared on this split")
+        remarks.append(f"{_unseen(current, champion_unseen)}; no version is compared on this split")
         return []
     measured: Measurements = []
     for loaded in versions:
         unseen = split.unseen(loaded.holdout)
         try:
             if policy.too_few(int((unseen & champion_unseen).sum()), total):
-                raise DataError(_seen(loaded, unseen & champion_unseen))
-            evidence = evaluation.evidence(loaded.holdout, loaded.validation, units, unseen)
+                raise DataError(f"{_unseen(loaded, unseen & champion_unseen)} and to those of the champion")
+            evidence = evaluation.evidence(loaded.holdout, loaded.validation, target, unseen)
         except DataError as error:
             if loaded is current:
                 raise
@@ -200,23 +202,21 @@ def _validation_evidence(
             continue
         measured.append((loaded, evidence))
         if not unseen.all():
-            remarks.append(_seen(loaded, unseen))
+            remarks.append(f"{_unseen(loaded, unseen)}; the others are left out")
     return measured
 
 
-def _seen(loaded: _LoadedVersion, unseen: npt.NDArray[np.bool_]) -> str:
-    return (
-        f"{loaded.version.name}: {unseen.sum()} of {len(unseen)} validation samples are new to its holdout models;"
-        " the others are left out"
-    )
+def _unseen(loaded: _LoadedVersion, unseen: npt.NDArray[np.bool_]) -> str:
+    return f"{loaded.version.name}: {unseen.sum()} of {len(unseen)} validation samples are new to its holdout models"
 
 
 def _feedback_evidence(
     name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, remarks: list[str]
 ) -> Measurements:
-    """Evidence from the served networks on accepted samples that no training run has used; empty if there are none.
+    """Evidence from the served networks on accepted samples that no training run has used.
 
-    Versions that cannot be measured on these samples are added to `remarks`; empty if the champion is among them.
+    Empty if there are no such samples, or the champion cannot be measured on them. Versions that cannot be measured on
+    them are added to `remarks`.
     """
     entries = [
         sample.entry
@@ -271,8 +271,8 @@ def _accuracy(evidence: Evidence) -> Interval | None:
     correct = evidence.correct[policy.unseen(evidence)]
     if not correct.size:
         return None
-    share = float(np.mean(correct))
-    return (share, *model_card.wilson(share, len(correct))) if correct.ndim == 1 else (share, None, None)
+    accuracy = float(np.mean(correct))
+    return (accuracy, *model_card.wilson(accuracy, len(correct))) if correct.ndim == 1 else (accuracy, None, None)
 
 
 # --- report ----------------------------------------------------------------------------------

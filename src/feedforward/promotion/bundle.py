@@ -1,6 +1,6 @@
 """A bundle: a folder with a network, its preprocessing as plain files, and a manifest with the digests of these files.
 
-    manifest.json      size and SHA-256 of every other file but model.sig; its own SHA-256 is a tag in the registry
+    manifest.json      size and SHA-256 of every other file except model.sig; its own SHA-256 is a tag in the registry
     model.sig          signature of all other files, if params.yaml has a `promotion.key`
     description.json   dataset, variant, seed, labels, digests, and the settings of the encoder
     network.json       sizes and activations of the layers
@@ -9,7 +9,7 @@
     columns.json       if the features are columns of a table
     model.keras        the same network in Keras's format; not in bundles of variants' replicas and of holdout models
     training_samples.bin
-                       only in bundles of holdout models: the short digests of the samples that it was trained on
+                       only in bundles of holdout models: the short digests of the samples that the model was trained on
 
 No file is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
@@ -51,9 +51,10 @@ class Description:
     """Metadata of the network in a bundle.
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
-    deviation) of the target in the training data; a regression network predicts standardized values.
-    temperature: divides the logits (Network.temperature); 1 if the network predicts a value, and in bundles that
-    are older than calibration. The bundle's Keras model does not apply it.
+    deviation) of the target in the training data; a regression network predicts standardized values. run_id,
+    fingerprint: of the run that logged the network; empty for a holdout model, which no run logs. temperature: divides
+    the logits (Network.temperature); 1 if the network predicts a value, and in bundles from releases before
+    calibration. The bundle's Keras model does not apply it.
     """
 
     dataset: str
@@ -109,10 +110,10 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
     """Write a bundle to the new `folder`; return the SHA-256 (hex) of its manifest.
 
     files: network.json and weights.npz, and optionally model.keras or training_samples.bin. role: what the bundle is in
-    its version; it is signed, so that no bundle can take the place of another one.
+    its version, such as `served` or `variants/l2`; it is signed, so that no bundle can take the place of another one.
 
     Raises:
-        DataError: the network, labels, encoder and recorded weights are incompatible.
+        DataError: the network, the encoder and the description (task, labels, weights, temperature) do not match.
         ParamsError: the bundle must be signed, but the private key is missing or wrong.
     """
     _check_consistency(network_files.read(files), description, encoder)
@@ -139,7 +140,7 @@ def read(folder: Path, digest: str, role: str = SERVED) -> Servable:
 
     Raises:
         DataError: a file or the signature is missing, changed or invalid, or a file was added. No code from the folder
-            is run.
+            is run. ParamsError: params.yaml or its `promotion.key` is invalid.
     """
     return parse(folder, read_verified(folder, digest, role), digest)
 
@@ -182,7 +183,8 @@ def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, d
         values |= {key: tuple(values[key]) for key in ("labels", "target") if values.get(key) is not None}
         return Description(**values), settings
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); train and promote again") from None
+        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: cannot be read ({problem}); train and promote again") from None
 
 
 def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, bytes]:
@@ -191,7 +193,8 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
     role: see `write`.
 
     Raises:
-        DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
+        DataError: a file is missing, added, changed or too large, or params.yaml has a key that the files are not
+            signed with. ParamsError: params.yaml or its `promotion.key` is invalid.
     """
     remedy = "do not use this version; promote the run again"
     manifest = _read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
@@ -268,8 +271,8 @@ def _check_consistency(network: Network, description: Description, encoder: Enco
     task = description.task_definition
     if not _is_temperature(description.temperature, task):
         raise DataError(
-            f"{description.dataset}: temperature must be between {LIMITS[0]:.2g} and {LIMITS[1]:.2g}"
-            f" (exactly 1 for a regression), got {description.temperature!r}; train and promote again"
+            f"{description.dataset}: temperature must be a float from {LIMITS[0]:.2g} to {LIMITS[1]:.2g}"
+            f" (exactly 1 for regression), got {description.temperature!r}; train and promote again"
         )
     pairs: dict[str, tuple[Any, Any]] = {
         "outputs and labels": (network.units, task.outputs(len(description.labels))),

@@ -32,7 +32,7 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     """
     runs = registry.find_runs(name, role="final")
     if not runs:
-        # With results, but a new store, `feedforward run` has nothing to do.
+        # With a new store, `feedforward run` finds all results up to date and trains nothing.
         is_vectorized = (paths.vectorized(name) / "manifest.json").is_file()
         remedy = f"feedforward train {name}" if is_vectorized else "feedforward run"
         raise DataError(f"{name}: has no finished final run in the tracking store; run `{remedy}`")
@@ -54,12 +54,14 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
 def register(
     params: Params, name: str, run: LoggedRun, registry: "Registry", calibration: Mapping[str, float]
 ) -> Version:
-    """Return the version of a current final run, with its network and a replica of each variant, as they are named now.
+    """Return the version with a current final run's network and, under its current name, a replica of each variant.
 
-    It is registered unless the run has it already. calibration: the metrics from `evaluation.final_calibration`.
+    It is registered unless the run already has an intact one with the same contents. calibration: the metrics from
+    `evaluation.final_calibration`.
 
     Raises:
-        DataError: the logged model's weights differ from those that the run recorded.
+        DataError: a logged model is damaged, or its weights differ from those that its run recorded.
+        ParamsError: the version must be signed, but the private key is missing or wrong.
     """
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,11 +92,12 @@ def register(
 def rolled_back(version: Version, current: Version | None, registry: "Registry") -> Version | None:
     """The latest rolled-back version that is the same model as this one; None if there is none.
 
-    current: the champion. Another version that answers like it may replace it, even if the model was rolled back with
-    other labels.
+    current: the champion. Also None for a new version that answers like the champion: it may replace the champion, even
+    if the model was rolled back when it had other labels.
     """
     marked = [other for other in rolled_back_versions(version.dataset, registry) if is_same_model(version, other)]
-    if current is not None and answer_alike(version, current) and all(version.number != m.number for m in marked):
+    is_marked = any(version.number == other.number for other in marked)
+    if current is not None and answer_alike(version, current) and not is_marked:
         return None
     return next(iter(marked), None)
 
@@ -154,7 +157,8 @@ def package(
     include model.keras.
 
     Raises:
-        DataError: the logged model's weights differ from those that the run recorded.
+        DataError: the logged model is damaged, or its weights differ from those that the run recorded.
+        ParamsError: the bundle must be signed, but the private key is missing or wrong.
     """
     title = f"model of run {run.run_id[:8]}"
     files = registry.model_files(run)
@@ -211,7 +215,10 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
-    """Find a replica of each variant in params.yaml: with the run's seed or, if there is none, with the lowest seed."""
+    """Find a replica of each variant in params.yaml: with the run's seed or, if there is none, with the lowest seed.
+
+    Variants that have no current replica are left out.
+    """
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
     current = [(replica, current_runs.variants_of(params, name, replica)) for replica in runs]
 
@@ -227,7 +234,7 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
 
 def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
-    """Look up the validation cross-entropy that the replica with the run's seed had after as many epochs as the run.
+    """Look up the validation cross-entropy of the replica with the run's seed, after as many epochs as the run has.
 
     run: a current final run. The replica measured it on the validation split of that seed. None if there is no such
     replica or epoch.

@@ -38,7 +38,9 @@ def decision_lock(dataset: str) -> Iterator[None]:
         with locks.private(lock, timeout=LOCK_TIMEOUT):
             yield
     except Timeout:
-        raise Busy(f"{lock}: another promotion of {dataset} is running; run the command again later") from None
+        raise Busy(
+            f"{lock}: another promotion or rollback of {dataset} is running; run the command again later"
+        ) from None
 
 
 def move(version: Version, entry: Entry, registry: "Registry") -> None:

@@ -4,6 +4,9 @@ In a shared store, or after a dataset was redefined, the champion can be a model
 neither compared with challengers nor served.
 """
 
+import itertools
+from collections.abc import Sequence
+
 from feedforward.config.schema import Dataset, TableReader
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.row_encoder import RowEncoder
@@ -11,6 +14,7 @@ from feedforward.promotion.bundle import Servable
 
 # What a model takes, by kind of reader; models for other readers take texts
 SAMPLE_KINDS = {"idx": "image", "image_folder": "image", "table": "row"}
+NAMES_SHOWN = 5  # in a message
 
 
 def mismatch(served: Servable, dataset: Dataset) -> str | None:
@@ -22,14 +26,16 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
     if description.task_name != dataset.task:
         return f"it was trained for the {description.task_name} task, params.yaml says {dataset.task}"
     if description.labels != dataset.labels:
-        return f"its labels are {_shorten(description.labels)}, params.yaml says {_shorten(dataset.labels)}"
+        labels, expected = _shorten(description.labels, dataset.labels)
+        return f"its labels are {labels}, params.yaml says {expected}"
     sample_kind = SAMPLE_KINDS.get(dataset.reader.kind, "text")
     if served.encoder.sample_kind != sample_kind:
         return f"it takes {served.encoder.sample_kind} samples, params.yaml says {sample_kind}"
     if isinstance(dataset.reader, TableReader):
-        columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
-        if columns != expected:
-            return f"it reads the columns {_shorten(columns)}, params.yaml says {_shorten(expected)}"
+        names = sorted({*dataset.reader.numeric, *dataset.reader.categorical})
+        if (read := sorted(_columns(served.encoder))) != names:
+            columns, expected = _shorten(read, names)
+            return f"it reads the columns {columns}, params.yaml says {expected}"
     return None
 
 
@@ -40,6 +46,13 @@ def _columns(encoder: Encoder) -> set[str]:
     return numeric | {name for name, _ in encoder.measured.categorical}
 
 
-def _shorten(names: tuple[str, ...] | set[str]) -> str:
-    ordered = names if isinstance(names, tuple) else sorted(names)
-    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
+def _shorten(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Two different lists of names as text: at most NAMES_SHOWN names of each, among them the first that differs."""
+    first = next(k for k, (one, other) in enumerate(itertools.zip_longest(names, others)) if one != other)
+    start = max(0, first + 1 - NAMES_SHOWN)
+    texts = []
+    for listed in (names, others):
+        after = len(listed) - start - NAMES_SHOWN
+        text = ", ".join(listed[start : start + NAMES_SHOWN]) + (f" and {after} more" if after > 0 else "")
+        texts.append(f"…, {text}" if start else text)
+    return texts

@@ -11,7 +11,7 @@ from feedforward.data import manifest as manifest_file
 from feedforward.experiments import plan
 from feedforward.tracking import LoggedRun
 
-IDENTITY = ("dataset", "variant", "seed")  # logged among the parameters of a run, which they identify, not configure
+IDENTITY = ("dataset", "variant", "seed")  # logged as parameters of a run, but not compared: they identify the run
 PROTOCOLS = ("fair", "lecture")
 
 

@@ -1,7 +1,8 @@
-"""The distances of windows of requests to versions of this registry.
+"""How far requests to versions of this registry are from the training data, by window.
 
 Every registry numbers its versions from 1. After a change of the project's name, the database or the tracking server,
-the records also have windows of requests to versions of an earlier registry, which say nothing about this one's.
+the records also have windows of requests to versions of an earlier registry, which say nothing about versions of this
+one.
 """
 
 import functools
@@ -13,7 +14,9 @@ from feedforward.tracking import model_versions
 
 
 def load(dataset: str) -> list[dict[str, Any]]:
-    """The distances of the latest windows, oldest first; see `request_windows.load_distances`.
+    """The distances of the latest windows of requests to this registry's versions, oldest first.
+
+    See `request_windows.load_distances`.
 
     Raises:
         DataError: the file is too large or damaged. TrackingError: the registry does not answer.

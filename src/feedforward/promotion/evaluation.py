@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """Evaluate a version unless its evaluation is current; store its metrics (as a tag) and holdout models; return it.
+    """Evaluate a version, unless its evaluation is current, and store the results with it; return the version.
 
-    An evaluation is current if its holdout models are intact, have the seeds that params.yaml asks for, and were
-    trained on the training samples of today's split.
+    The results are metrics, in a tag, and holdout models. An evaluation is current if its holdout models are intact,
+    have the seeds that params.yaml asks for, and were trained on the training samples of today's split.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
@@ -54,6 +54,7 @@ def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, 
         folder = Path(temporary)
         measured = evaluator.run("evaluate", version.name, name, version.number, folder)
         digests = [atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST) for seed in seeds]
+        # the first digest names the folder of this evaluation
         models = [HoldoutModel(seed, digest, digests[0][:12]) for seed, digest in zip(seeds, digests, strict=True)]
         for model in models:
             registry.add(version, folder / str(model.seed), model.folder)
@@ -112,7 +113,7 @@ def holdout_models(version: Version) -> list[Servable]:
     """Load the version's holdout models; the first has the version's own seed.
 
     Raises:
-        DataError: a model was changed, or the version was never evaluated.
+        DataError: a model was changed, or the version was never evaluated. TrackingError: the store does not answer.
     """
     if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
@@ -125,10 +126,10 @@ def evidence(
     target: tuple[float, float] | None,
     unseen: npt.NDArray[np.bool_] | None = None,
 ) -> Evidence:
-    """Measure models with one common encoder on samples that it has encoded.
+    """Measure models that share an encoder on samples that this encoder has encoded.
 
-    target: mean and standard deviation with which the labels are standardized; see `bundle.Description`. unseen:
-    whether each sample is new to the models; None if all are.
+    target: mean and standard deviation with which the labels are standardized (see `bundle.Description`); those with
+    which the models were trained may differ. unseen: whether each sample is new to the models; None if all are.
     """
     mean, scale = target or (0.0, 1.0)
     model_mean, model_scale = models[0].description.target or (0.0, 1.0)
@@ -150,30 +151,30 @@ def champion_evidence(
     split: HoldoutSplit,
     skip_comparison: str | None,
 ) -> tuple[Evidence | None, str]:
-    """The champion's evidence, or None and the reason, which is empty if there is no champion.
+    """The champion's evidence and an empty text, or None and the reason, which is empty if there is no champion.
 
-    target: see `evidence`.
+    target: see `evidence`. skip_comparison: see `promote.promote`.
 
     Raises:
-        EvaluationFailed: the champion is not signed, or can be served but not compared because of its preprocessing
-            or a holdout model that cannot be read; and the comparison may not be skipped.
+        EvaluationFailed: `skip_comparison` is None, but the champion is not signed, or it can be served but not
+            compared: a holdout model cannot be read, or its preprocessing cannot encode today's samples.
     """
     if champion is None:
         return None, ""
     command = f"`feedforward promote {name} --run {champion.run_id[:8]}`"
-    again = f"{command} registers it again if params.yaml and the data are as for its training; "
+    remedy = f"{command} registers it again if params.yaml and the data are as for its training; "
     try:
         served = version_bundles.served(champion)
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
-    except signatures.NotSigned as error:  # as after a change of the key, which says nothing about the challenger
-        return None, _skipped(name, champion, str(error), again, skip_comparison)
+    except signatures.NotSigned as error:  # perhaps only the key has changed: no reason to replace the champion
+        return None, _skipped(name, champion, str(error), remedy, skip_comparison)
     except DataError as error:
         return None, f"the champion can no longer be served: {error}"
     try:
         models = holdout_models(champion)
     except DataError as error:
-        return None, _skipped(name, champion, str(error), again, skip_comparison)
+        return None, _skipped(name, champion, str(error), remedy, skip_comparison)
     try:
         samples = encoded_again.samples(name, params.datasets[name], "train", split.held_out, models[0].encoder)
     except DataError as error:

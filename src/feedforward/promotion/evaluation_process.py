@@ -50,6 +50,7 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
+        TrainingError: a loss of a holdout model is not finite.
     """
     _, served, model = _load(name, number)
     split = holdout_split.of_today(name, params.dataset(name))
@@ -85,13 +86,13 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
 
 
 def _random_rows(served: Servable) -> Features:
-    """Black and white pixels, or standardized numbers and indicators of categories that are 0 or 1."""
+    """Random samples: pixels that are black or white, or other features that are 0 or 1."""
     bits = np.random.default_rng(0).integers(2, size=(PROBES, served.encoder.columns))
     return (bits * 255).astype(np.uint8) if served.encoder.sample_kind == "image" else bits.astype(np.float32)
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
-    """Load and check a version, and prepare Keras; return the version, its servable, and its .keras file's content."""
+    """Load and check a version, and prepare Keras; return the version, its servable, and its .keras file's bytes."""
     version = model_versions.find(name, number)
     if version is None:
         raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
@@ -108,25 +109,27 @@ def without_temperature(served: Servable) -> Network:
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
-    """Return the largest difference between Keras's and the served network's predictions (relative above 1).
+    """Return the largest difference between Keras's and the served network's predictions.
 
-    model: the .keras file, which Keras loads in safe mode.
+    For predictions beyond ±1, it is a relative difference. model: the bytes of the .keras file, which Keras loads in
+    safe mode.
 
     Raises:
-        DataError: the predictions differ by more than TOLERANCE, or are not finite, or are not probabilities.
+        DataError: Keras cannot load the model, or the predictions differ by more than TOLERANCE, are not finite, or are
+            not probabilities.
     """
     from feedforward.training import keras_files
 
     rows = _rows(features, 0, min(PROBES, len(features)))
     batches: list[Features] = [rows]
-    if not isinstance(rows, MultiHot) and rows.dtype == np.uint8:
+    if not isinstance(rows, MultiHot) and rows.dtype == np.uint8:  # also a black and a white image
         batches.append(np.stack([np.zeros_like(rows[0]), np.full_like(rows[0], 255)]))
     largest = 0.0
     for batch in batches:
         try:
             expected = keras_files.probabilities(model, batch)
         except Exception as error:
-            raise DataError(f"{bundle.MODEL}: Keras cannot load it ({_reason(error)})") from None
+            raise DataError(f"{bundle.MODEL}: Keras cannot load it or predict with it ({_reason(error)})") from None
         predicted = network.outputs(batch)
         if not np.isfinite(expected).all() or not np.isfinite(predicted).all():
             raise DataError("the model's predictions for a probe are not finite")
@@ -144,7 +147,7 @@ def probe(network: Network, model: bytes, features: Features) -> float:
 
 
 def measure(served: Servable, validation: Split) -> dict[str, float]:
-    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples, seen in training."""
+    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples that the model has seen."""
     times = []
     for row in range(min(TIMED_SAMPLES, len(validation))):
         start = time.perf_counter()
@@ -171,11 +174,14 @@ def losses_and_correct(
 
 
 def train_holdout_model(served: Servable, params: Params, split: HoldoutSplit, seed: int, target: Path) -> None:
-    """Train the final model of a seed again, on the training split alone, and write a bundle with it to `target`.
+    """Train the final model again with this seed, on the training split alone, and write a bundle with it to `target`.
 
-    The temperature is fitted on the validation samples. As a single parameter, it lowers the mean loss of n samples
-    by only about 1 / (2 n) nats. The final model has its own temperature, because it is trained on more samples and
-    differs in overconfidence.
+    The temperature is fitted on the validation samples. As it is a single parameter, this makes the mean loss of n such
+    samples too low by only about 1 / (2 n) nats. The final model has its own temperature, because it is trained on more
+    samples and differs in overconfidence.
+
+    Raises:
+        TrainingError: a loss is not finite.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -211,7 +217,7 @@ ACTIONS = {"evaluate": evaluate, "verify": verify, "calibrate": calibrate}
 
 
 def main() -> None:
-    """Run the actions of standard input until it ends."""
+    """Run the actions that standard input names, until it ends."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as done:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library may write to standard output

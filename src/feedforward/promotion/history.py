@@ -25,7 +25,7 @@ class Period:
 
 @dataclass(frozen=True)
 class History:
-    """The champions of a dataset, oldest first, of those that the registry has.
+    """The periods of a dataset's champions, oldest first; only of versions that the registry has.
 
     mismatch: how the registry differs from the audit log, if it does. left_out: which champions in the audit log are
     not in the registry, if any: those of another project, database or server, and deleted versions.
@@ -64,7 +64,7 @@ def _left_out(dataset: str, entries: Sequence[Entry]) -> str | None:
     if not champions:
         return None
     names = ", ".join(f"version {number} (run {str(run)[:8]})" for number, run in sorted(champions, key=str))
-    return f"left out, because it is only in the audit log and not in this registry: {names}"
+    return f"champions that are in the audit log, but not in this registry, are left out: {names}"
 
 
 def _mismatch(dataset: str, periods: list[Period]) -> str | None:

@@ -22,7 +22,7 @@ from feedforward.promotion.bundle import Servable
 
 @dataclass(frozen=True)
 class HoldoutSplit:
-    """Today's fixed split of a dataset into training samples and the validation samples that are held out."""
+    """Today's split of a dataset, the same for all seeds, into training samples and held-out validation samples."""
 
     dataset: str
     training: Subset
@@ -49,8 +49,9 @@ class HoldoutSplit:
     def unseen(self, models: Sequence[Servable]) -> npt.NDArray[np.bool_]:
         """Whether each validation sample is new to all these models: bool, shape (validation samples,).
 
-        A validation sample that also occurs among today's training samples counts as new, because every model of this
-        split has seen it. If a model does not record its training samples, no sample counts as new.
+        If a validation sample also occurs among today's training samples, it counts as new even for a model that was
+        trained on it: a model of this split has seen it as well. If a model does not record its training samples, no
+        sample counts as new.
 
         Raises:
             DataError: the profile of the vectorized data cannot be read.

@@ -184,8 +184,8 @@ def _limitations(facts: Facts) -> list[str]:
         *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.sample_kind],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
         *_calibration(facts.description),
-        "The gain over the previous champion holds for data like the validation split and for other seeds, not for data"
-        " that drift away from that split.",
+        "A gain over the champion holds for data like the validation split and for other seeds, not for data that drift"
+        " away from that split.",
     ]
 
 

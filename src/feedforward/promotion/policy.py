@@ -22,7 +22,7 @@ NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as nor
 
 @dataclass(frozen=True)
 class Evidence:
-    """Results of holdout models of one recipe on the validation split.
+    """Results of models of one recipe on the same samples: usually holdout models on the validation split.
 
     losses: float64 of shape (models, samples), the cross-entropy of each sample in nats (for regression, the squared
     error in variances of the target). The first model has the seed of the final model; the others show the effect of
@@ -61,8 +61,8 @@ class Gain:
 class Decision:
     """The decision on a challenger. reason: one line. class_accuracy: one value per label, in the order of the labels.
 
-    waiting: whether the challenger is better, but the shadow has not compared enough requests yet. comparable: whether
-    the two could be compared, if there is a champion.
+    waiting: whether the challenger is better, but the shadow has not compared enough requests yet. comparable: False if
+    there is evidence for a champion, but too few samples to compare it with the challenger.
     """
 
     promoted: bool
@@ -82,8 +82,8 @@ def decide(
 ) -> Decision:
     """Decide whether the challenger becomes champion. champion: None if there is no comparable champion.
 
-    labels: class numbers of shape (samples,) in the validation split on which both were measured. names: of the
-    classes.
+    labels: class numbers of the validation samples on which both were measured, shape (samples,). names: of the
+    classes or labels.
     """
     accuracy = class_accuracy(challenger.evidence.correct, labels, len(names))
     violations = violations_of_criteria(challenger, accuracy, names, rule)
@@ -98,12 +98,16 @@ def decide(
         reason = f"only {samples} of {total} validation samples are new to the champion's holdout models"
         return Decision(False, reason, None, accuracy, comparable=False)
     difference = gain(challenger.evidence, champion, rule.confidence)
-    reason = f"gain in validation cross-entropy {difference.mean:.4f} [{difference.low:.4f}, {difference.high:.4f}]"
+    low = _distinct(difference.low, rule.minimum_gain)
+    reason = f"gain in validation cross-entropy {difference.mean:.4f} [{low}, {difference.high:.4f}]"
     if samples < total:
         reason += f" on the {samples} of {total} validation samples that are new to the champion's holdout models"
     if difference.low >= rule.minimum_gain and difference.mean > 0:
         return Decision(True, reason, difference, accuracy)
-    return Decision(False, f"{reason}, whose lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
+    reason += f", whose lower bound must be at least {rule.minimum_gain:g}"
+    if difference.mean <= 0:
+        reason += " and whose mean must be above 0"
+    return Decision(False, reason, difference, accuracy)
 
 
 def confirm_with_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
@@ -117,7 +121,7 @@ def confirm_with_shadow(decision: Decision, requests: int, agreement: float, rul
             f"{decision.reason}; it waits for the shadow, which has compared {requests} of {rule.requests} requests"
         )
         return replace(decision, promoted=False, waiting=True, reason=reason)
-    comparison = f"the shadow compared {requests} requests, agreement {agreement:.4f}"
+    comparison = f"the shadow compared {requests} requests, agreement {_distinct(agreement, rule.agreement)}"
     if agreement < rule.agreement:
         reason = f"{decision.reason}; {comparison}, which must be at least {rule.agreement:g}"
         return replace(decision, promoted=False, reason=reason)
@@ -134,22 +138,28 @@ def violations_of_criteria(
         if not math.isfinite(value) or abs(value) >= INFINITY_THRESHOLD
     ]
     if not challenger.evidence.losses.size or not np.isfinite(challenger.evidence.losses).all():
-        violations.append("the cross-entropy of each validation sample must be finite")
+        violations.append("there must be validation samples, and the loss of each must be finite")
     if rule.class_accuracy > 0:
         violations += [
             f"accuracy on {name} must be at least {rule.class_accuracy:g}, got "
-            + ("no validation sample" if math.isnan(share) else f"{share:.4f}")
+            + ("no validation sample" if math.isnan(share) else _distinct(share, rule.class_accuracy))
             for name, share in zip(names, accuracy, strict=False)  # empty for regression
             if not share >= rule.class_accuracy
         ]
     r2 = challenger.evidence.r2
     if r2 is not None and not r2 >= rule.minimum_r2:
-        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {r2:.4f}")
+        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {_distinct(r2, rule.minimum_r2)}")
     if challenger.bytes > rule.max_bytes:
         violations.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
     if not challenger.latency <= rule.max_latency:
         violations.append(f"latency must be at most {rule.max_latency:g} ms per sample, got {challenger.latency:.3g}")
     return violations
+
+
+def _distinct(value: float, bound: float) -> str:
+    """The value with four decimals, or with as many as it takes to tell it from a different bound."""
+    texts = (f"{value:.{decimals}f}" for decimals in range(4, 18))
+    return next((text for text in texts if (float(text) == bound) == (value == bound)), repr(value))
 
 
 def class_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
@@ -164,7 +174,7 @@ def class_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.intege
 def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     """The mean paired difference of the losses, the champion's minus the challenger's, and its confidence interval.
 
-    Samples that a model of either was trained on are left out.
+    Samples that a model of either recipe was trained on are left out.
 
     The interval accounts for the choice of validation samples and for the seeds of both recipes, so a lucky seed does
     not count as an improvement. As seeds are few, the degrees of freedom follow Welch and Satterthwaite.

@@ -75,10 +75,11 @@ def promote(
     cannot be compared with the challenger is replaced without a comparison; None: it is not replaced.
 
     Raises:
-        ParamsError: unknown dataset or run, or an invalid reason.
-        DataError: no run qualifies, or the data have not passed validation.
-        Refused: the acceptance criteria are not met, or the dataset is a demo. Busy: another promotion is running.
-        EvaluationFailed: the evaluation could not be finished.
+        ParamsError: unknown dataset or run, an invalid reason, or a private key that is missing or wrong.
+        DataError: no run qualifies, its model is damaged, or the data have not passed validation.
+        Refused: the version predicts wrongly or does not meet the acceptance criteria, or the dataset is a demo.
+        EvaluationFailed: the evaluation could not be finished. TrackingError: the registry does not answer.
+        Busy: another promotion or rollback is running.
     """
     settings.apply()
     if skip_comparison is not None:
@@ -120,7 +121,7 @@ def keep_rolled_back(
         f" `feedforward rollback {name} --to {rolled_back.number}` makes it champion again"
     )
     audit_log.append(name, audit_log.KEPT, reason, version, champion)
-    if version.number != rolled_back.number:  # which keeps its mark
+    if version.number != rolled_back.number:  # otherwise, it keeps the mark of the rollback
         registry.tag(version, {champions.DECISION: audit_log.KEPT, champions.REASON: reason})
     return Outcome(version, Decision(False, reason, None, ()), champion.number if champion else None)
 
@@ -158,8 +159,8 @@ def conclude(
     skip_comparison: as in `promote`.
 
     Raises:
-        Refused: the version does not meet the acceptance criteria. EvaluationFailed: the data have changed since the
-            evaluation; also see `evaluation.champion_evidence`.
+        Refused: the version does not meet the acceptance criteria. EvaluationFailed: the data or parameters have
+            changed since the evaluation; also see `evaluation.champion_evidence`.
     """
     with champions.decision_lock(name):
         champion = champions.reconcile(name, registry)
@@ -197,7 +198,8 @@ def _decide(
     validation = split.validation
     models = evaluation.holdout_models(version)
     if current_runs.outdated_reason(params, name, run) or not all(map(split.was_trained_on, models)):
-        raise EvaluationFailed(f"{version.name}: the data have changed during the evaluation; run the command again")
+        problem = "the data or parameters have changed during the evaluation"
+        raise EvaluationFailed(f"{version.name}: {problem}; run the command again")
     metrics, target = version.metrics(), models[0].description.target
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, validation, target)
@@ -229,7 +231,7 @@ def _decide(
 
 
 def _equality(version: Version, champion: Version | None) -> str:
-    """Why no comparison is needed, if `version` is the champion's model, registered again to replace files or names."""
+    """Why no comparison is needed: `version` is the champion's model, registered again; empty for another model."""
     if champion is None or not candidates.is_same_model(version, champion):
         return ""
     try:

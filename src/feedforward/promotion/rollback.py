@@ -1,7 +1,7 @@
 """Make an earlier champion the champion again, after verifying and probing it as in a promotion.
 
-A version that promotion has refused or kept was never champion, and a rollback does not make it champion either.
-The replaced version is marked, so that only another rollback, not a promotion, can make it champion again.
+A version that has never been champion, because promotion refused it or kept the champion, does not become champion by
+a rollback. The replaced version is marked, so that only another rollback, not a promotion, can make it champion again.
 """
 
 from typing import TYPE_CHECKING
@@ -23,10 +23,11 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
-        ParamsError: unknown dataset, `to` has never been champion, or an invalid reason. NothingToServe: there has
-            never been a champion.
+        ParamsError: unknown dataset, an invalid reason, `to` is the champion or has never been champion, or there is
+            no earlier champion. NothingToServe: there has never been a champion.
         Refused: the version was changed, predicts wrongly, or does not fit the dataset.
-        EvaluationFailed: the verification could not be finished. Busy: a promotion is running.
+        EvaluationFailed: the verification could not be finished. TrackingError: the registry does not answer.
+        Busy: a promotion or another rollback is running.
     """
     settings.apply()
     params.dataset(name)
@@ -52,8 +53,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
 def _target(name: str, current: Version | None, to: int | None, registry: "Registry") -> Version:
     """The version to roll back to: `to`, or the latest earlier champion whose model was not rolled back.
 
-    Neither may be the current model, registered again under other names. current: the champion; None if somebody
-    deleted it.
+    Neither may be the current model, registered again under other names. current: the champion; None if its alias was
+    deleted.
     """
     entries = champion.entries_in(registry, name)
     champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
@@ -78,5 +79,5 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
         if not any(candidate.answer_alike(other, version) for version in rolled_back):
             return other
     listed = ", ".join(str(other.number) for other in others)
-    note = f"; name one that was rolled back with --to: {listed}" if others else ""
+    note = f"; to use one that was rolled back, name it with --to: {listed}" if others else ""
     raise ParamsError([f"{name}: there is no earlier champion to roll back to{note}"])

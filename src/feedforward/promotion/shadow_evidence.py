@@ -32,9 +32,9 @@ class Pair:
 class Tally:
     """Samples compared for one label. difference, distance: sums of signed and absolute differences.
 
-    If a sample has one label, only the label that the champion predicts is compared, otherwise every label. The
-    difference is the probability of the label, the challenger's minus the champion's; for a value, it is the difference
-    between the predictions in standard deviations of the target.
+    If a sample has one label, only the label that the champion predicts is compared, otherwise every label. A
+    difference is the challenger's probability of the label minus the champion's; for a value, it is the challenger's
+    prediction minus the champion's, in standard deviations of the target.
     """
 
     samples: int = 0
@@ -163,4 +163,5 @@ def _text(value: str) -> str:
 
 
 def _damaged(dataset: str, error: Exception) -> DataError:
-    return DataError(f"{paths.shadow(dataset)}: cannot be read ({error}); remove it, and the shadow starts again")
+    problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+    return DataError(f"{paths.shadow(dataset)}: cannot be read ({problem}); remove it: the shadow starts from zero")

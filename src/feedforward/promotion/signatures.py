@@ -54,6 +54,7 @@ def required() -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _key_in(path: Path, *_: int) -> str | None:
+    """`promotion.key` in params.yaml; read again if the file's time or size, the other arguments, have changed."""
     return check_params(file_values.read_cached(path), path.name).promotion.key
 
 
@@ -112,13 +113,16 @@ def private_path() -> Path:
     """The path of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
 
     Raises:
-        ParamsError: the path is in the workspace, whose files are shared, or in a home folder that is unknown.
+        ParamsError: the path is in the workspace, whose files are shared, or starts with a home folder that is unknown.
     """
     configured = os.environ.get(SIGNER)
     try:
         path = Path(configured).expanduser() if configured else Path.home() / ".config" / "feedforward" / "signer.pem"
     except RuntimeError:
-        raise ParamsError([f"{SIGNER}: must name a file, got {configured!r}, whose home folder is unknown"]) from None
+        actual = repr(configured) if configured else "nothing"
+        raise ParamsError(
+            [f"{SIGNER}: the home folder is unknown, so it must be a path without `~`, got {actual}"]
+        ) from None
     path = Path(os.path.realpath(path))
     try:
         root = paths.root()
@@ -162,9 +166,9 @@ def _check_owner(path: Path) -> None:
     """
     for owned in filter(Path.exists, (path.parent, path)):
         if owned.stat().st_uid not in (0, os.geteuid()):
-            raise ParamsError([f"{owned}: belongs to another user; name a file in a folder of your own in {SIGNER}"])
+            raise ParamsError([f"{owned}: belongs to another user; set {SIGNER} to a file in a folder of your own"])
     if path.parent.stat().st_mode & 0o022:
-        remedy = f"run chmod 700 {path.parent}, or name a file in another folder in {SIGNER}"
+        remedy = f"run chmod 700 {path.parent}, or set {SIGNER} to a file in another folder"
         raise ParamsError([f"{path.parent}: other users can write to it and so replace the private key; {remedy}"])
 
 
@@ -200,7 +204,7 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
     except OSError as error:
         problem = f"the private key for promotion.key cannot be read ({error.strerror})"
         raise ParamsError(
-            [f"{path}: {problem}; name its file in {SIGNER}, or create a key with `feedforward keys`"]
+            [f"{path}: {problem}; set {SIGNER} to its path, or create a key with `feedforward keys`"]
         ) from None
     except (TypeError, ValueError):
         key = None
@@ -216,8 +220,8 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
 def _statement(role: str, digests: Mapping[str, str]) -> bytes:
     """The in-toto statement. Its subject's digest is the SHA-256 of all files' digests, in the order of their names.
 
-    The subject's name differs from what was signed before roles were: the folder's name alone, which is `served` also
-    for a variant of that name. Such signatures are invalid now.
+    The subject's name contains the role. In earlier releases, it was the folder's name alone, which is `served` also
+    for a variant with that name; signatures of these releases are no longer valid.
     """
     resources = [{"algorithm": "sha256", "digest": digests[file], "name": file} for file in sorted(digests)]
     combined = hashlib.sha256(b"".join(bytes.fromhex(digests[file]) for file in sorted(digests))).hexdigest()

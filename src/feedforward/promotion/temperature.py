@@ -1,4 +1,4 @@
-"""The temperature that a served final model's logits are divided by.
+"""The temperature by which the logits of a served final model are divided.
 
 A final model is trained on all training samples, so none of them shows how overconfident it is. A replica is trained on
 fewer samples, so its overconfidence differs. Therefore the same recipe is trained again without a tenth of the samples,
@@ -18,7 +18,7 @@ from feedforward.models.numpy_network import Array
 
 RANDOM_STREAM = 3  # for drawing the held-out samples; validation_split uses the streams 0 to 2
 DESIRED_SAMPLES = 5000  # held out to fit a temperature
-MAX_PARTS = 3  # models trained to reach that number, at most
+MAX_PARTS = 3  # maximum number of models that are trained to reach that number
 
 
 def fit(params: Params, name: str, seed: int) -> dict[str, float]:
@@ -29,24 +29,24 @@ def fit(params: Params, name: str, seed: int) -> dict[str, float]:
     fewer than DESIRED_SAMPLES samples, this is repeated with other tenths, up to MAX_PARTS times in all.
 
     Raises:
-        DataError: a loss is not finite.
+        TrainingError: a loss is not finite.
     """
     logits, labels = held_out_predictions(params, name, seed)
     measured = calibration.measure(logits, labels)
     class_logits, classes, _ = calibration.as_classes(logits, labels)
-    likelihoods = calibration.log_probabilities(class_logits)
+    log_probabilities = calibration.log_probabilities(class_logits)
     return {
         "temperature": measured.temperature,
         "ece": measured.ece,
         "scaled_ece": measured.scaled_ece,
-        "cross_entropy": float(-likelihoods[np.arange(len(classes)), classes].mean()),
+        "cross_entropy": float(-log_probabilities[np.arange(len(classes)), classes].mean()),
         "scaled_cross_entropy": measured.refinement,
         "samples": float(len(labels)),
     }
 
 
 def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Train with the final model's recipe, holding out samples; return their logits and labels; see `fit`."""
+    """Train with the final model's recipe, holding out samples; return the logits and labels of these (see `fit`)."""
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 

@@ -1,6 +1,6 @@
 """Read the bundles of registered versions: each by its role in the version and the digest that its tag records.
 
-On another machine than the tracking server's, a version's files are copies. A damaged copy says nothing about the
+On a machine other than the tracking server's, a version's files are copies. A damaged copy says nothing about the
 version, so it is downloaded again before the version is refused.
 """
 

@@ -33,7 +33,10 @@ def levels(findings: Findings) -> dict[str, float]:
 
 
 def section(findings: Findings, _: object = None) -> Markup:
-    """Render the part as HTML; empty if there are neither baselines nor published results."""
+    """Render the part as HTML; empty if there are neither baselines nor published results.
+
+    The second argument is for `comparison_page.PARTS`; it is not used.
+    """
     statistics = dict.fromkeys((*SCORES, *(entry.statistic for entry in findings.dataset.literature)))
     panels = [
         _panel(drawn, statistic) for statistic in statistics if len(drawn := list(marks(findings, statistic))) > 1

@@ -37,6 +37,7 @@ def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
         axes.fill_between(seeds, low, high, color=PALETTE[1], alpha=0.25, linewidth=0, step=None)
         axes.plot(seeds, low, color=PALETTE[1], linewidth=1.2)
         axes.plot(seeds, high, color=PALETTE[1], linewidth=1.2)
+        # the last interval and zero with room around them, but not beyond the widest interval; zero inside the frame
         padding = 4 * (high[-1] - low[-1]) or 0.01
         bottom, top = min(low[-1], 0.0) - padding, max(high[-1], 0.0) + padding
         bottom, top = max(bottom, low.min()), min(top, high.max())

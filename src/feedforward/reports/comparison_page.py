@@ -30,9 +30,9 @@ from feedforward.reports.comparison_section import Reference
 class HardSample:
     """A test sample with one of the final model's largest losses.
 
-    prediction: the predicted label. probability: that of `prediction`. picture: the sample as PNG if it is an image.
-    text: the sample if it is a text.
-    words: the (word, attribution) pairs with the largest attributions, positive if the word supports `prediction`.
+    truth: the true label. prediction: the predicted label. probability: that of `prediction`. picture: the sample as
+    PNG if it is an image. text: the sample if it is a text. words: the (word, attribution) pairs with the largest
+    attributions, positive if the word supports `prediction`.
     """
 
     truth: str

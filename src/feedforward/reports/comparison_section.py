@@ -154,7 +154,7 @@ def _two_lines(cell: str) -> tuple[str, str]:
 
 
 def pairs(findings: Findings) -> dict[str, Any]:
-    """Headline statistic: differences from the baseline, with both intervals, and how likely each variant is better."""
+    """Headline statistic: differences from the baseline with both intervals, and the probability that it is better."""
     rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
     header = ["variant", "difference [this data]", "[new data]", "P(better), same seed", "P(better), any two seeds"]
     return {**grid(header, rows), "label": STATISTICS[tables.HEADLINE].label}

@@ -41,7 +41,7 @@ def json_for_script(value: Any) -> Markup:
 
 
 def digests(page: str, tag: str) -> list[str]:
-    """Sources for a content security policy that permit a page's inline <tag> elements, by their SHA-256."""
+    """The inline <tag> elements of a page, by their SHA-256, as sources that a content security policy can permit."""
     parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts]
 
@@ -78,7 +78,7 @@ def grouped_bars(
 
 
 def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title: str, open_end: bool) -> Markup:
-    """SVG of shares per bin: the first series as filled bars, the others as a stepped line.
+    """SVG of shares per bin: the first series as filled bars, each other one as a stepped line.
 
     series: shares in [0, 1] by name, one per bin; edges: bins + 1 increasing numbers; open_end: the last bin
     also counts values beyond the last edge.
@@ -91,15 +91,15 @@ def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title
             continue
         for i, share in enumerate(shares):
             last = open_end and i == bins - 1
-            span = f"{edges[i]:,} and more" if last else f"{edges[i]:,} to {edges[i + 1] - 1:,}"
-            chart.rectangle(f"s{index}", i, i + 1, 0, share, f"{span}, {name}: {percent(share)}")
+            values = f"{edges[i]:,} and more" if last else f"{edges[i]:,} to {edges[i + 1] - 1:,}"
+            chart.rectangle(f"s{index}", i, i + 1, 0, share, f"{values}, {name}: {percent(share)}")
     for i in range(0, bins + 1, max(1, math.ceil(bins / 5))):
         chart.label(i, f"{edges[i]:,}")
     return chart.svg()
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as text with three digits, `9.04 %`."""
+    """A share in [0, 1] as text with three digits, `9.04 %`, or four where three would round up to `100 %`."""
     return f"{100 * share:.3g} %" if share < 0.9995 else f"{100 * share:.4g} %"
 
 

@@ -67,7 +67,7 @@ def curves(
 ) -> Markup:
     """Curves by epoch with their bands.
 
-    ends: label each curve at its end and mark its lowest point. same_scale: curves of a chart that shares the scale.
+    ends: label each curve at its end and mark its lowest point. same_scale: curves of a chart that has the same scale.
     levels: gray lines; a line is left out if its distance from the curves exceeds half of their range.
     """
     width, height = (1000, 400) if wide else (360, 250)

@@ -1,7 +1,7 @@
 """Inline SVG for the page of a sweep: search and fresh results, gain from more trials, importance of the fields.
 
-Classes, in addition to those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not
-confirmed. Elements of a trial have its number in `data-trial`.
+Classes, in addition to those of svg_charts: `trial` is the line of a trial, `rest` makes a line gray, such as that of a
+trial that was not confirmed. Elements of a trial have its number in `data-trial`.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import interval, number
 
 Value = int | float | str
-LOG_FROM = 20.0
+LOG_FROM = 20.0  # factor between the smallest and the largest number from which an axis is logarithmic
 LABEL_DISTANCE = 0.08  # minimum distance between labels, as a share of the axis
 COLORS = 6  # number of colors for trials: `v1` to `v6`
 ROW = 44  # height of a confirmed trial, in pixels
@@ -28,8 +28,8 @@ SPREAD = 7.0  # height over which lines through the same value are spread, in pi
 class Scale:
     """An axis for the values of a field, one per trial: names at equal distances, numbers to scale.
 
-    The scale is logarithmic if the numbers above 0 differ by a factor of at least LOG_FROM; but if there are others as
-    well, such as 0, all are placed at equal distances.
+    The scale is logarithmic if the numbers above 0 differ by a factor of at least LOG_FROM. If such an axis also has 0
+    or negative numbers, all values are placed at equal distances instead.
     """
 
     name: str

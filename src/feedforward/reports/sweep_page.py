@@ -33,12 +33,12 @@ class Content:
     """What the page shows.
 
     text: the sweep as text. trials: in the order in which they were tried. tied: texts of the trials that the seeds do
-    not distinguish from the best. failed: texts of trials.
-    confirmed: (text of the trial, its results), the best of the search first. winner: the text of the trial that is
-    best on fresh seeds.
-    tested: label, value with interval, and description of the winner's test. expected, so_far: see `selection`.
-    drawn: how the trials were chosen; `adaptive`: later trials depend on the results of earlier ones.
-    notes: warnings, one sentence each.
+    not distinguish from the best. failed: texts of the trials that could not be trained. confirmed: (text of the trial,
+    its results), the best of the search first. fresh_seeds: those of the confirmation, `seeds 1000 to 1004`. winner:
+    the text of the trial that is best on fresh seeds. tested: label, value with interval, and description of the
+    winner's test. expected, so_far: see `selection`. drawn: how the trials were chosen; `adaptive`: later trials depend
+    on the results of earlier ones. importance: field → share of the variance that it explains alone. command: the
+    command that recreates the page. notes: warnings, one sentence each.
     """
 
     title: str

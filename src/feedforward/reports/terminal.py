@@ -121,7 +121,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
 def multiline_cell(estimate: Estimate, decimals: int | None, seeds: int) -> str:
     """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`.
 
-    If the interval ends at a bound of the statistic, it is the other side that counts.
+    If a bound of the statistic cuts the interval off, the half width is that of its longer side.
     """
     number = tables.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"

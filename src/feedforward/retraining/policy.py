@@ -88,7 +88,8 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
     """Gather the facts about a dataset. Writes nothing.
 
     Raises:
-        TrackingError: the registry does not answer. DataError: the vectorized data are damaged.
+        TrackingError: the registry does not answer. DataError: the vectorized data, the user-submitted samples, the
+            audit log or another record cannot be read.
     """
     dataset = params.datasets[name]
     if not (paths.vectorized(name) / "manifest.json").is_file():
@@ -152,7 +153,7 @@ def _registry(params: Params, name: str) -> "Registry | None":
 
 
 def _pending(params: Params, name: str) -> str | None:
-    """The latest final run with the current data and parameters, if the gate has not decided on it.
+    """The latest final run with the current data and parameters, as text, if the gate has not decided on it.
 
     A version that waits for the shadow is pending again once the shadow has compared enough requests. A version whose
     promotion was interrupted after the decision is not pending.
@@ -173,6 +174,7 @@ def _pending(params: Params, name: str) -> str | None:
 
 
 def _is_decided(params: Params, version: Version, current: Version | None) -> bool:
+    """Whether the gate has decided on the version, or must still wait for the shadow. current: the champion."""
     if version.tags.get(champion.DECISION) != audit_log.WAITING or params.promotion.shadow is None or current is None:
         return champion.DECISION in version.tags and version.tags[champion.DECISION] != audit_log.WAITING
     evidence = shadow_evidence.find(version.dataset, current, version)

@@ -60,4 +60,5 @@ def _rows(comparison: Comparison | None) -> list[Distance]:
     if comparison is None:
         return []
     distances = comparison.distances
+    # the first two of the others are not features: the number of non-zero features, and the length of the raw sample
     return [distances.classes, *distances.others[:2], *distances.farthest(FEATURES_SHOWN)]

@@ -209,7 +209,7 @@ class Store:
         return SyncResult(sent, len(list(records.waiting_records())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send waiting records, then close RUNNING runs of ended processes as KILLED; returns the number closed.
+        """Send waiting records, then close RUNNING runs of ended processes as KILLED; return the number closed.
 
         lost: fingerprints that no process is training any longer; their runs are closed even if the process was on
         another machine and cannot be checked.
@@ -245,7 +245,7 @@ class Store:
         return queries.runs(self._connection, dataset, status, tags)
 
     def experiment(self, dataset: str) -> str | None:
-        """Return the ID of a dataset's experiment, after setting the tags of its pages; None if there is no experiment.
+        """Return the ID of a dataset's experiment, after setting the tags of its pages; None if there is no active one.
 
         Raises:
             TrackingError: the store does not answer.

@@ -97,7 +97,10 @@ class Connection:
         return TrackingError(problem)
 
     def answers(self, started: float) -> bool:
-        """Whether the store answers after a call begun at `started` (time.monotonic) failed; False if it timed out."""
+        """Whether the store still answers, now that a call has failed; False if the call timed out.
+
+        started: when the call began (time.monotonic).
+        """
         return not self.is_server or (time.monotonic() - started < QUICK_FAILURE and self._is_healthy())
 
     def _is_healthy(self) -> bool:

@@ -92,7 +92,7 @@ VIEWS = {f"{VIEW_PREFIX}{protocol}": json.dumps(view(protocol), separators=(",",
 
 
 def missing_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags to add to an experiment with these tags, or to update; a description written by a user is kept."""
+    """The tags to add or update, given an experiment's current tags; a description written by a user is kept."""
     missing = {key: text for key, text in {**KIND, **DESCRIPTION}.items() if key not in tags}
     return missing | {key: text for key, text in VIEWS.items() if tags.get(key) != text}
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def close(connection: Connection, client: "MlflowClient", lost: Collection[str]) -> int:
-    """Close RUNNING runs of ended processes as KILLED; returns the number closed.
+    """Close RUNNING runs of ended processes as KILLED; return the number closed.
 
     lost: fingerprints that no process is training any longer; their runs are closed even if the process was on another
     machine and cannot be checked.

@@ -39,7 +39,7 @@ def is_logged(tags: RunTags, folder: Path) -> bool:
             return digest in mlflow_tables.find_tag(Path(uri.removeprefix(settings.SQLITE)), record_id, DIGEST)
         except sqlite3.Error:  # no database yet, or not one of MLflow's
             return False
-    settings.apply()  # sets the timeouts of MLflow's client
+    settings.apply()  # sets the time-outs of MLflow's client
     from feedforward.tracking.registry import Registry
 
     try:

@@ -27,9 +27,9 @@ LOCK_TIMEOUT = 120.0  # s to wait for another writer; MLflow's migrations and la
 def relocate(database: Path, artifacts: Path) -> None:
     """Rewrite the locations of the store's own artifacts to the folder `artifacts` after the store was moved or copied.
 
-    Otherwise a copy would write its artifacts into the original. A table that is not MLflow's records the root of the
-    store's own artifacts. All other locations are kept: they are on a server, or in the store of another checkout that
-    logs to this database.
+    Otherwise, a copy of a store would write its artifacts into the original. The root of the store's own artifacts is
+    recorded in an additional table, which MLflow ignores. All other locations are kept: they are on a server, or in the
+    store of another checkout that logs to this database.
 
     Waits for other processes that write to the database; raises sqlite3.OperationalError after LOCK_TIMEOUT.
     """
@@ -101,7 +101,11 @@ def find_version(database: Path, dataset: str, name: str, alias_or_number: str |
 
 
 def has_version_tag(database: Path, key: str, value: str) -> bool:
-    """Whether any version carries this tag."""
+    """Whether any version has this tag with this value.
+
+    Raises:
+        sqlite3.Error: the database cannot be read.
+    """
     with _reading(database) as connection:
         query = "SELECT 1 FROM model_version_tags WHERE key = ? AND value = ?"
         return connection.execute(query, (key, value)).fetchone() is not None

@@ -59,7 +59,7 @@ class Version:
         """Whether the version has evaluation metrics and holdout models."""
         return METRICS in self.tags and HOLDOUT_MODELS in self.tags
 
-    # Tags can be edited in MLflow. A tag that does not have the form that this project writes raises DataError.
+    # Tags can be edited in MLflow. These methods raise DataError if a tag is not in the form that this project writes.
 
     def variants(self) -> dict[str, str]:
         """SHA-256 of the manifest of each variant; empty if the version has none."""

@@ -1,8 +1,8 @@
 """Find model versions and their files, without importing MLflow if the store is the local database.
 
-Importing MLflow takes two seconds, so predictions read the database directly (mlflow_tables), and so does a service
-that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept, in a folder
-that belongs to the server's address and the name of the registered model. A copy that was damaged is downloaded again.
+Importing MLflow takes two seconds. Therefore, predictions, and services that look for a new champion, read the database
+directly (mlflow_tables). If a version is stored on a server, its files are downloaded once and kept, in a folder that
+belongs to the server's address and the name of the registered model. A copy that was damaged is downloaded again.
 """
 
 import contextlib
@@ -125,7 +125,7 @@ def folder(version: Version, name: str) -> Path:
 def repair_copy(version: Version, name: str, is_intact: Callable[[Path], bool]) -> bool:
     """If the version's folder `name` is a downloaded copy, download it again; return whether it is a copy.
 
-    is_intact: whether another process has repaired the copy in the meantime.
+    is_intact: checks a folder; if another process has repaired the copy in the meantime, nothing is downloaded.
 
     Raises:
         TrackingError: the store does not answer; the damaged copy is kept.

@@ -81,9 +81,8 @@ def runs(
         if experiment is None:
             return []
         stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
-        return [
-            _logged_run(run) for run in stored_runs if run.data.tags.get("seed", "0").isdecimal()
-        ]  # any other value was edited in MLflow
+        # a seed that is not a number was edited in MLflow
+        return [_logged_run(run) for run in stored_runs if run.data.tags.get("seed", "0").isdecimal()]
 
     return connection.attempt("search", search)
 

@@ -199,30 +199,30 @@ def points(
 ) -> list[Point]:
     """The points of the curves (steps 1, 2, … are epochs), the run's metrics (step 0) and the system metrics.
 
-    name: the run's name, for the message. ended: the time of all points except those of system metrics.
+    System metrics that are not finite are left out. name: the run's name, for the message. ended: the time of all
+    points except those of system metrics.
 
     Raises:
-        TrainingError: a value is not finite.
+        TrainingError: a value of a curve or of the run's metrics is not finite.
     """
     curves = {**(result.curves if result else {}), **curves}
     scalars = {**(result.metrics if result else {}), **metrics}
-    points: list[Point] = [
+    measured: list[Point] = [
         (key, float(value), ended, step) for key, curve in curves.items() for step, value in enumerate(curve, 1)
     ]
-    points += [(key, float(value), ended, 0) for key, value in scalars.items()]
-    for key, value, _, step in points:
+    measured += [(key, float(value), ended, 0) for key, value in scalars.items()]
+    for key, value, _, step in measured:
         if not math.isfinite(value):
             where = f" at epoch {step}" if step else ""
             raise TrainingError(
-                f"{name}: {key} must be finite, got {value}{where}; the run is closed as FAILED;"
-                " lower the learning rate or check the data"
+                f"{name}: {key} must be finite, got {value}{where}; lower the learning rate or check the data"
             )
     system = [
         (f"system/{key}", float(value), sample.time, step)
         for step, sample in enumerate(samples)
         for key, value in sample.values.items()
     ]
-    return points + [point for point in system if math.isfinite(point[1])]
+    return measured + [point for point in system if math.isfinite(point[1])]
 
 
 def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:

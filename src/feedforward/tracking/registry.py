@@ -44,12 +44,13 @@ class Registry:
         """The files of the model that the run logged, by name: the .keras file and the files of its NumPy form.
 
         Raises:
-            DataError: the run logged no complete model, or a file is too large.
+            DataError: the run logged no complete model, or a file of it is missing or too large.
         """
         title = f"run {run.name} ({run.run_id})"
         try:
             experiment = self._client.get_run(run.run_id).info.experiment_id
             logged_models = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
+            # the models of registered versions, named SERVED, belong to the run as well
             models = [
                 model for model in logged_models if model.name != SERVED and model.status == LoggedModelStatus.READY
             ]
@@ -172,7 +173,11 @@ class Registry:
 
 
 def download(uri: str, target: Path) -> Path:
-    """Download a folder of artifacts into `target`; returns its path there."""
+    """Download a folder of artifacts into `target`; return its path there.
+
+    Raises:
+        TrackingError: it cannot be fetched.
+    """
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except (MlflowException, OSError) as error:

@@ -48,8 +48,8 @@ def tracking_uri() -> str:
         return f"{SQLITE}{store}/mlflow.db"
     if not _is_address(uri):
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {redact(uri)};"
-            " unset it to use mlruns/mlflow.db"
+            "MLFLOW_TRACKING_URI: must be an address such as sqlite:///PATH, postgresql://HOST/NAME or https://HOST,"
+            f" got {redact(uri)}; unset it to use mlruns/mlflow.db"
         )
     if uri.startswith(SQLITE) and UNUSABLE.search(uri):
         raise TrackingError(

@@ -54,7 +54,7 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
     """Find a record's run. A request that timed out may have been executed later, so duplicate runs are deleted."""
     runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
-    runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
+    runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")  # a finished run is kept, if there is one
     for duplicate in runs[1:]:
         _merge(client, duplicate, str(runs[0].info.run_id))
     return runs[0] if runs else None
@@ -77,7 +77,7 @@ def _merge(client: MlflowClient, run: StoredRun, target_id: str) -> None:
 
 
 def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:
-    """Create the run as RUNNING, with its tags; returns its MLflow ID."""
+    """Create the run as RUNNING, with its tags; return its MLflow ID."""
     tags = run.tags | ({"mlflow.parentRunId": parent_id} if parent_id else {})
     stored = client.create_run(experiment, start_time=run.started, tags=tags, run_name=run.name)
     return str(stored.info.run_id)
@@ -150,7 +150,7 @@ def log_metrics(client: MlflowClient, run_id: str, points: list[Point], tags: di
 
 
 def replace(client: MlflowClient, run: StoredRun, record: Record) -> str:
-    """Create a new run for the record, give it the children of `run`, and delete `run`; returns the new run's ID."""
+    """Create a new run for the record, give it the children of `run`, and delete `run`; return the new run's ID."""
     new_id = create(client, run.info.experiment_id, record.run, run.data.tags.get("mlflow.parentRunId"))
     _merge(client, run, new_id)
     return new_id

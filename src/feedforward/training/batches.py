@@ -1,4 +1,4 @@
-"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as a dense head and tail coordinates.
+"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as a dense head and a sparse tail.
 
 The split may be larger than memory, because its arrays are memory-mapped and each epoch is loaded in sections.
 """

@@ -29,7 +29,7 @@ class BestEpochs:
         return [k for k, last in enumerate(self.last_epochs) if last is None]
 
     def update(self, losses: npt.NDArray[np.float64]) -> bool:
-        """Record an epoch's validation losses, shape (replicas,); returns True if all replicas have stopped."""
+        """Record an epoch's validation losses, shape (replicas,); return whether all replicas have stopped early."""
         self.epoch += 1
         running_replicas = self.running
         improved_replicas = [k for k in running_replicas if losses[k] < self.lowest_losses[k]]

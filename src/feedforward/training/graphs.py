@@ -46,7 +46,7 @@ def add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -
 def add_and_collect_steps(
     steps: tf.Tensor, step: Callable[[tf.Tensor], tuple[Sums, tf.Tensor]], sums: Sums
 ) -> tuple[Sums, tf.Tensor]:
-    """As `add_steps`; each step also returns rows, which are concatenated into a tensor of shape (samples, …)."""
+    """Like `add_steps`, but each step also returns rows, which are concatenated: a tensor of shape (samples, …)."""
     rows = tf.TensorArray(tf.float32, steps, infer_shape=False)
 
     def body(number: tf.Tensor, sums: Sums, rows: tf.TensorArray) -> tuple[tf.Tensor, Sums, tf.TensorArray]:

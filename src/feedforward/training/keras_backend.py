@@ -1,8 +1,8 @@
 """Import TensorFlow and Keras, and configure threads and determinism.
 
-They are imported silently, with oneDNN, and without scikit-learn and matplotlib, which Keras imports, if they are
-installed, for wrappers and galleries that are not used here. Leaving these two out saves 1.5 of the 7 s of CPU time
-that the import takes in every process that trains.
+They are imported silently and with oneDNN. If scikit-learn and matplotlib are installed, Keras imports them, too, for
+wrappers and galleries that are not used here. Hiding these two saves 1.5 of the 7 s of CPU time that the import takes
+in every process that trains.
 """
 
 import contextlib

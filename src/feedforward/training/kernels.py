@@ -131,14 +131,15 @@ def rmsprop_step(
     rho: float,
     epsilon: float,
 ) -> None:
-    """Apply one step of keras.optimizers.RMSprop (without momentum) to the kernel, given the gradient of the products.
+    """Apply one step of keras.optimizers.RMSprop (without momentum) to the kernel.
 
     A row without ones has only the gradient of the penalty. Without a penalty, the row's weights do not change and its
     velocity decays; the decay is postponed until the row is needed, and then applied by the same multiplications.
 
     kernel, velocity: shape (columns, units), modified in place. pending: the number of postponed decays of each row,
-    shape (columns,), initially 0, modified in place. upstream: the gradient, shape (samples, units). rows, columns:
-    coordinates of the ones, sorted by column. l2: factor of each unit's squared weights in the loss, shape (units,).
+    shape (columns,), initially 0, modified in place. upstream: the gradient of the loss with respect to the sums of
+    `add_rows`, shape (samples, units). rows, columns: coordinates of the ones, sorted by column. l2: factor of each
+    unit's squared weights in the loss, shape (units,).
     """
     one, penalty_factor, one_minus_rho = 0, np.float32(2) * l2, np.float32(1) - rho
     penalized = False

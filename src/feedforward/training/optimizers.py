@@ -10,7 +10,7 @@ from feedforward.training.replica_stack import Gradients
 
 
 def rate(params: Optimizer, epoch: int, epochs: int) -> float:
-    """The learning rate in `epoch` (counted from 1); it is the same for all replicas of a pack."""
+    """The learning rate in `epoch` (counted from 1) of `epochs`; it is the same for all replicas of a pack."""
     if params.decay is None:
         return params.learning_rate
     if params.decay.kind == "cosine":

@@ -4,10 +4,11 @@ The replicas of a pack share only their batches and the random numbers of dropou
 that one operation multiplies all of them. The loss is the sum of the replicas' mean losses, and optimizers work element
 by element, so a replica trains in a pack exactly as it would alone.
 
-Its results are the same to the last bit, on any CPU or GPU: a stack is multiplied in one batched matrix product, whose
-result for each item does not depend on the number of items. (If all replicas were combined in one wide product, the
-order of additions would depend on its width, except on CPUs with AVX-512.) Therefore, a variant that has changed can be
-trained alone, and a job that was interrupted within a pack continues with the pack's remaining replicas.
+The results do not depend on the size of the pack, not even in the last bit, whatever the CPU or GPU: a stack is
+multiplied in one batched matrix product, whose result for each item does not depend on the number of items. (If all
+replicas were combined in one wide product, the order of additions would depend on its width, except on CPUs with
+AVX-512.) Therefore, a variant that has changed can be trained alone, and a job that was interrupted within a pack
+continues with the pack's remaining replicas.
 """
 
 import hashlib
@@ -111,7 +112,7 @@ class PackedModel:
     def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """Return cross-entropies of shape (replicas, samples), logits, and pairs of variable and gradient.
 
-        Tails without a variable are updated here, because no optimizer does it.
+        The weights of a tail without a variable are updated at once, because no optimizer does it.
         """
         sums = self.tail_sums(batch)
         variables = [variable for stack in self.stacks for variable in stack.variables]

@@ -25,8 +25,8 @@ def l2_factors(model: keras.Model) -> list[float]:
 def _add_bias(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Add a bias of shape (replicas, units) to `x` of shape (replicas, samples, units).
 
-    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas; the order
-    in a product with a vector of ones does not depend on it.
+    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas. Here, the sum
+    is a product with a vector of ones, whose order of additions does not depend on it.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -40,7 +40,7 @@ class Stack:
     """Replicas whose layers have the same shapes: each kernel is one variable, shape (replicas, inputs, units).
 
     members: the replicas' positions in the pack. rows: how many rows of the first kernel are in the stack: all of them
-    or, for multi-hot features, those of the most frequent ones, called the head; the others are the tail (see
+    or, for multi-hot features, those of the most frequent columns, called the head; the others are the tail (see
     sparse_layer).
     """
 

@@ -1,6 +1,6 @@
 """The first layer for multi-hot rows, and its input.
 
-A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. However, the ones
+A review has about 130 ones in 10,000 columns, so a dense product spends 99 % of its work on zeros. However, the ones
 are concentrated in the columns of frequent words: the first `HEAD` columns contain 60 % of them and are dense enough
 for a dense product to be faster. So the kernel, shape (columns, units), is split in two: the head, which is multiplied
 densely, and the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
@@ -127,7 +127,7 @@ class VariableTail(_TailBase):
         )
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor:
-        """See Tail. TensorFlow's built-in gradient adds row by row; this computes the same sum as fast as `product`."""
+        """See Tail. TensorFlow's built-in gradient of `product` adds row by row, which is slower."""
         rows, columns = by_column
         gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
@@ -151,7 +151,7 @@ class VariableTail(_TailBase):
 
 
 class CompiledTail(_TailBase):
-    """A tail in a NumPy array, which TensorFlow graphs use through compiled loops (see `kernels`), RMSprop included."""
+    """A tail in a NumPy array; TensorFlow graphs call compiled loops for product and RMSprop step (see `kernels`)."""
 
     order: Literal["row", "column"] = "column"
     variable = None

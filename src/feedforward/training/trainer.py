@@ -53,18 +53,18 @@ def fit(
     epochs: int,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> list[Replica | TrainingError]:
-    """Train one replica of each variant, all on the same batches; returns them in the order of the variants.
+    """Train one replica of each variant, all on the same batches; return them in the order of the variants.
 
     seed: determines the initial weights and dropout masks. order_rng: shuffles the training samples once per epoch.
-    on_epoch(epoch, mean loss) is called after each epoch.
+    on_epoch(epoch, mean training loss of the replicas) is called after each epoch.
 
     Curves are defined as in Keras's `fit`: on the training samples, running means while the weights change (with
     dropout); on the validation samples, values after the epoch.
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
     epoch; the pack continues until all replicas have stopped, which is harmless because replicas do not affect each
-    other. Without validation, no replica stops early. If a replica's loss is not finite before it stops, a
-    TrainingError takes its place; the other replicas are unaffected.
+    other. Without validation, no replica stops early. If a loss or another metric of a replica is not finite before the
+    replica stops, a TrainingError takes its place; the other replicas are unaffected.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -171,7 +171,7 @@ def as_arrays(model: keras.Model) -> numpy_network.Network:
 
 
 def _training_graph(pack: PackedModel, batches: Batches, rule: Rule) -> Graph:
-    """A graph that trains on the batches of a plan (usually those of one epoch)."""
+    """A graph that trains on the batches of a plan, which is an epoch or a section of it."""
 
     @graph
     def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:

@@ -54,13 +54,13 @@ INITIALIZER = {"module": "os", "class_name": "system", "config": "true", "regist
         (config_with(class_name="Lambda"), "got keras.layers.Lambda"),
         (config_with(module="os", class_name="system"), "got os.system"),
         (config_with(module="kerasevil"), "got kerasevil.Dense"),
-        (config_with(registered_name="package>Dense"), "must consist of Keras objects"),
+        (config_with(registered_name="package>Dense"), "must not contain registered objects, got package>Dense"),
         (config_with(config={"name": "h", "activation": "relu", "kernel_initializer": INITIALIZER}), "got os.system"),
         (config_with(config={"name": "h", "units": 3, "activation": "os.system"}), "unknown activation 'os.system'"),
         (config_with(config={"name": "h", "activation": {"module": "os"}}), "unknown activation"),
         (json.dumps({"class_name": "Functional", "config": {}}).encode(), "must be a Sequential"),
-        (b"[" * 100_000, "refused"),
-        (b"{}", "refused"),
+        (b"[" * 100_000, "is not a valid model"),
+        (b"{}", "is not a valid model: it lacks 'class_name'"),
         (b" " * (2**20 + 1), "config.json has more than 1048576 bytes"),
     ],
 )
@@ -81,7 +81,7 @@ def test_extra_archive_members_and_other_files_are_rejected() -> None:
         pickle.dumps([1]),
         b"",
     ):
-        with pytest.raises(DataError, match=r"model\.keras: refused"):
+        with pytest.raises(DataError, match=r"model\.keras: is not a valid model: "):
             keras_archive.check(content)
 
 

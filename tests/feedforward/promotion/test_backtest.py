@@ -140,7 +140,7 @@ def test_validation_samples_that_holdout_models_were_trained_on_are_left_out(
     result = backtest.run(larger, NAME, last=5)
     assert result.comparisons == ()
     assert result.remarks == (
-        "notes version 3: 24 of 60 validation samples are new to its holdout models; the others are left out;"
+        "notes version 3: 24 of 60 validation samples are new to its holdout models;"
         " no version is compared on this split",
     )
 

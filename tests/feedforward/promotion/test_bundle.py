@@ -73,7 +73,7 @@ def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: P
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
 def test_a_temperature_out_of_range_is_rejected(tmp_path: Path, temperature: object) -> None:
-    with pytest.raises(DataError, match=r"temperature must be between 0\.018 and 55"):
+    with pytest.raises(DataError, match=r"temperature must be a float from 0\.018 to 55"):
         bundle.write(tmp_path / "served", FILES, description(temperature=temperature), ENCODER, "served")
 
 

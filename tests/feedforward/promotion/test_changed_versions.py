@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
@@ -96,6 +96,13 @@ def test_parameters_reach_the_evaluation_process_in_a_locale_that_is_not_utf8(
         check=True,
     )
     assert json.loads((tmp_path / evaluation_process.RESULT).read_text())["refused"] == ""
+
+
+def test_a_message_about_labels_shows_the_first_one_that_differs() -> None:
+    served: Any = SimpleNamespace(description=SimpleNamespace(task_name="multiclass", labels=tuple("abcdefg")))
+    dataset: Any = SimpleNamespace(task="multiclass", labels=tuple("abcdexg"))
+    problem = compatibility.mismatch(served, dataset)
+    assert problem == "its labels are …, b, c, d, e, f and 1 more, params.yaml says …, b, c, d, e, x and 1 more"
 
 
 @pytest.mark.parametrize(

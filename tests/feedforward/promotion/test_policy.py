@@ -54,6 +54,13 @@ def test_a_model_is_not_an_improvement_on_itself() -> None:
     assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
 
 
+def test_a_gain_just_below_the_minimum_is_not_rounded_up_to_it() -> None:
+    correct = np.ones(len(LABELS), bool)
+    champion, challenger = (Evidence(np.full((1, len(LABELS)), loss), correct) for loss in (0.30099996, 0.3))
+    reason = decide(candidate(evidence=challenger), champion, LABELS, NAMES, RULE).reason
+    assert reason.endswith("[0.00099996, 0.0010], whose lower bound must be at least 0.001")
+
+
 def test_a_gain_within_the_differences_between_seeds_is_not_enough() -> None:
     champion, challenger = evidence(0.300, seed=1), evidence(0.295, seed=2)
     # with a single seed, nothing is known about such differences, and this gain is enough
@@ -85,7 +92,7 @@ def test_the_interval_covers_the_true_gain_as_often_as_it_claims(seeds: int, spr
         ({"metrics": {"test_loss": 1.7976931348623157e308}}, "test_loss must be finite"),
         (
             {"evidence": Evidence(np.full((1, 1000), np.inf), np.ones(1000, bool))},
-            "cross-entropy of each validation sample",
+            "validation samples, and the loss of each must be finite",
         ),
         ({"evidence": evidence(0.1, wrong=200)}, "accuracy on negative must be at least 0.75, got 0.6000"),
         ({"bytes": 1001}, "size must be at most 1000 bytes, got 1001"),

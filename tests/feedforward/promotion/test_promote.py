@@ -148,7 +148,7 @@ def test_a_version_is_compared_only_on_the_data_that_it_was_evaluated_on(params:
     registry, run = Registry(), registered.final_run(small_store, params)
     moved = registered.with_validation(params, "last", HELD_OUT)
     version = registered.version(registry, run, 1.0, dataset=moved.datasets[NAME])
-    with pytest.raises(EvaluationFailed, match="the data have changed during the evaluation; run the command again"):
+    with pytest.raises(EvaluationFailed, match="the data or parameters have changed during the evaluation; run"):
         promote.conclude(params, NAME, run, version, registry)
 
 

@@ -112,7 +112,7 @@ def test_a_rollback_skips_the_same_model_under_other_names(
     ):
         rollback(params, NAME, 2, "version 3 is bad")
     assert rollback(params, NAME, None, "version 3 is bad").number == 1
-    with pytest.raises(ParamsError, match=r"no earlier champion to roll back to; name one .* with --to: 3, 2"):
+    with pytest.raises(ParamsError, match=r"no earlier champion to roll back to; to use one .* with --to: 3, 2"):
         rollback(params, NAME, None, "worse")
     registry.tag(retitled, {"labels": '["glad","sad"]'})  # with swapped labels, the same weights give other answers
     assert rollback(params, NAME, None, "labels were swapped").number == 2

@@ -236,7 +236,7 @@ def test_invalid_keys_are_reported(
     with pytest.raises(ParamsError, match="must name a file outside the workspace"):
         signatures.create()
     monkeypatch.setenv(signatures.SIGNER, "~nobody-of-this-name/signer.pem")
-    with pytest.raises(ParamsError, match="whose home folder is unknown"):
+    with pytest.raises(ParamsError, match=r"the home folder is unknown, .* got '~nobody-of-this-name/signer\.pem'"):
         signatures.create()
 
 
@@ -254,7 +254,7 @@ def test_a_private_key_that_other_users_could_replace_is_rejected(
     signatures.create()
     for stranger in (shared, shared / "signer.pem"):
         monkeypatch.setattr(Path, "stat", _owned_by_another(stranger))
-        with pytest.raises(ParamsError, match=rf"{stranger.name}: belongs to another user; name a file"):
+        with pytest.raises(ParamsError, match=rf"{stranger.name}: belongs to another user; set FEEDFORWARD_SIGNER"):
             signatures.create()
 
 

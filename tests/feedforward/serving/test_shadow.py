@@ -207,7 +207,7 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
     ]
     for damaged in ("[", *(json.dumps({"pairs": [entry]}) for entry in entries)):
         paths.shadow(NAME).write_text(damaged)
-        with pytest.raises(DataError, match="remove it, and the shadow starts again"):
+        with pytest.raises(DataError, match="remove it: the shadow starts from zero"):
             shadow_evidence.for_pair(NAME, pairs[-1])
 
 
