@@ -108,7 +108,7 @@ images: $(DEV_STAMP) ## build and test the container images and compose.yaml; sk
 faults: $(DEV_STAMP) ## inject every fault listed in docs/reliability.md into the real components
 	$(BIN)/python -m faults
 
-real: $(DEV_STAMP) ## test on the real data: results of the finished `make run` against the lecture, steps against Keras
+real: $(DEV_STAMP) ## test on the real data, after `make run`: compare its results with the lecture, and single steps with Keras
 	$(BIN)/pytest -m real
 
 readme: $(DEV_STAMP) ## run every command in the README, after `make run` (a few minutes)
@@ -147,7 +147,7 @@ lock: $(DEV_STAMP) ## update requirements/*.txt after a change to pyproject.toml
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $(UPGRADE) -o
 
-.PHONY: replace # never up to date, so that the stamps of an environment that must be replaced are not, either
+.PHONY: replace # always out of date, and so is every stamp that depends on it
 
 # install.py writes the stamp file last. If PYTHON is empty, no suitable Python was found.
 $(VENV)/.%: requirements/%.txt requirements/setup.txt requirements/install.py pyproject.toml

@@ -29,11 +29,13 @@ class Diagram:
 
 @dataclass(frozen=True)
 class VariantCalibration:
-    """The calibration of a variant after its last epoch.
+    """The calibration of a variant.
 
-    ece, scaled_ece: expected calibration error before and after temperature scaling. rise: validation loss at the last
-    epoch minus its minimum. scaled_rise: the same for the loss that is temperature-scaled at each epoch. removed: the
-    share of `rise` that scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names in STAGES.
+    ece, scaled_ece: expected calibration error after the last epoch, before and after temperature scaling. brier,
+    temperature: Brier score and fitted temperature after the last epoch. rise: validation loss at the last epoch minus
+    its minimum. scaled_rise: the same difference, computed from the loss after temperature scaling at each epoch.
+    removed: the share of `rise` that scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names
+    in STAGES.
     """
 
     variant: str

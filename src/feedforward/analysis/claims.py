@@ -40,7 +40,8 @@ class Verdict:
     difference: mean of left − right with its 95 % t interval. wins: probability that a run of the left side has the
         higher value (even if lower is better), for the same seed and for any two seeds; None for claims about a
         constant.
-    history: the claim's intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
+    history: the claim's intervals after 2, 3, … seeds. p: anytime-valid p-value of the hypothesis that the difference
+        equals the end of the claimed range that is nearest to the mean; corrected for the number of claims.
     margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
         more seeds would decide it; None if far too many. needs_samples: whether no number of seeds would decide the
         claim, because the error over the test samples alone is too large. note: why there is no interval, or no valid

@@ -1,10 +1,10 @@
 """Count and list the seeds that failed to learn, because a mean hides them.
 
 The rule: a run's *share* is the part of a constant prediction's loss that it removes, 1 - lowest loss / constant loss.
-It is computed for the training samples and for the validation samples, whose constant loss differs between seeds as
-their splits do. A run **never learned** if both shares are less than three quarters of those of the best seed of the
-same variant; a run that is worse only on its validation samples may have drawn a harder split. If the best share on
-either kind of sample is less than 1 %, no seed of the variant learned.
+It is computed for the training samples and for the validation samples, whose constant loss differs between seeds if
+their splits do. A run **never learned** if both shares are less than three quarters of the best that any seed of the
+same variant has on these samples; a run that is worse only on its validation samples may have drawn a harder split. If
+the best share on either kind of sample is less than 1 %, no seed of the variant learned.
 """
 
 import math
@@ -17,9 +17,9 @@ from feedforward.config.schema import Dataset
 SHARE_OF_BEST = 0.75
 LEAST_SHARE = 0.01
 RULE = (
-    "A seed counts as “never learned” if the share of the best constant prediction’s loss that it removes is less than "
-    "three quarters of that of the best seed of the same variant, on the training samples as well as on the validation "
-    "samples; if even the best seed removes less than 1 % on either, all seeds of the variant count."
+    "A seed counts as “never learned” if its improvement on the loss of the best constant prediction is less than three "
+    "quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
+    "validation samples; if even the best seed improves by less than 1 % on either, all seeds of the variant count."
 )
 
 

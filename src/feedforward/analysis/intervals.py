@@ -30,7 +30,10 @@ Drawn = Literal["split", "training samples"]  # which samples a seed draws, in a
 
 
 def drawn_by_seed(by_split: bool, train_share: float) -> Drawn | None:
-    """What the seed of a run draws; None: nothing. by_split: RunResult.draws_split. train_share: see Training."""
+    """What the seed of a run draws in addition to weights and batch order; None: nothing.
+
+    by_split: RunResult.draws_split. train_share: see Training.
+    """
     return "split" if by_split else "training samples" if train_share < 1 else None
 
 
@@ -79,7 +82,7 @@ def estimate(
         split). Its interval and the interval over seeds are combined by adding the squares of their half-widths (MOVER:
         Zou and Donner, Statistics in Medicine 27, 2008).
     resolution: the step size of a discrete statistic. Values that coincide may still differ by less than a step, so the
-        interval is at least as wide as the standard deviation of rounding, resolution / √12, makes it.
+        standard deviation is taken to be at least that of rounding, resolution / √12.
     bounds: the least and greatest possible values; intervals end there.
     """
     array = np.array(list(values), float)
@@ -90,12 +93,12 @@ def estimate(
     if n == 1:
         return Estimate(1, mean, median=median, iqm=iqm)
     sd = float(array.std(ddof=1))
-    scale = t_quantile((1 + confidence) / 2, n) * max(sd, resolution / math.sqrt(12))
+    half_of_one = t_quantile((1 + confidence) / 2, n) * max(sd, resolution / math.sqrt(12))  # half-width for one value
     shared_half = normal_half(sampling_error, confidence)
-    low, high = _limits(mean, math.hypot(scale / math.sqrt(n), shared_half), bounds)
+    low, high = _limits(mean, math.hypot(half_of_one / math.sqrt(n), shared_half), bounds)
     if overlap is None:
         return Estimate(n, mean, sd, low, high, median, iqm)
-    new_half = math.hypot(scale * math.sqrt(1 / n + overlap), shared_half)
+    new_half = math.hypot(half_of_one * math.sqrt(1 / n + overlap), shared_half)
     return Estimate(n, mean, sd, low, high, median, iqm, *_limits(mean, new_half, bounds))
 
 

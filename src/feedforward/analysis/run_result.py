@@ -1,4 +1,4 @@
-"""RunResult: the result of one training run, without run IDs or times, so that a rerun gives the same bytes."""
+"""RunResult: the result of one training run, without run IDs or timestamps, so that a rerun gives the same bytes."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -114,7 +114,7 @@ def cpu_kind(path: Path) -> str:
 
 
 def fact(path: Path, name: str) -> Any:
-    """What the file records about its results under this name; None if it does not, as files of old versions."""
+    """What the file records about its results under this name; None if nothing, as in files of old versions."""
     return atomic_files.read_json(path).get(name)
 
 

@@ -1,4 +1,4 @@
-"""Confidence sequences for a mean of unknown variance: intervals that stay valid however many times they are checked.
+"""Confidence sequences for the mean of values whose variance is unknown: intervals that stay valid at every check.
 
 A t interval is valid for a number of seeds that was fixed in advance. If it is checked after 5, 10, 20 and 40 seeds, it
 excludes zero at least once in 15 % of the cases in which there is no difference. A confidence sequence covers the mean
@@ -85,8 +85,7 @@ def latest(values: Array, level: float, resolution: float = 0.0) -> list[Interva
 def inflate(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
     """The interval for new data: that of the sequence after n values, with sqrt(1 + n n_val / n_train) times the width.
 
-    It is not intersected with earlier intervals. overlap: n_val / n_train. Return None if there are fewer than two
-    values.
+    It is not intersected with earlier intervals. overlap: n_val / n_train. None if there are fewer than two values.
     """
     if len(values) < 2:
         return None

@@ -12,7 +12,7 @@ from feedforward.config.schema import Claim
 RULE = (
     "A single run claims what its own figures show: that the difference is in the claimed region, or that it is not. "
     "It counts as wrong if that contradicts the verdict over all seeds or, if the claim is undecided, the mean "
-    "difference over all seeds. If the verdict is that there is no difference that matters, a run is wrong if its "
+    "difference over all seeds. If the verdict is “no difference that matters”, a run is wrong if its "
     "difference exceeds the margin. “Any two seeds” takes the two sides from different seeds, like the slides. The "
     "shares describe these seeds; they are not probabilities for new data."
 )

@@ -107,7 +107,7 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
 
 
 def overlap(runs: Iterable[RunResult]) -> float | None:
-    """The largest n_val / n_train of the replicas (intervals.estimate); None unless the seed drew all their splits."""
+    """The largest n_val / n_train of the replicas (intervals.estimate); None unless each seed drew its own split."""
     ratios = [run.overlap for run in runs if run.role == "replica"]
     return max(ratios) if ratios and None not in ratios else None  # type: ignore[type-var]
 
@@ -133,7 +133,7 @@ def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> f
 
 
 def typical_error(metrics: Iterable[Mapping[str, float]], statistic: str) -> float:
-    """Standard error of a test metric over the test samples, as root mean square over runs; 0 if not measured."""
+    """Standard error of a test metric over the test samples: the root mean square over runs; 0 if not measured."""
     squares = [values[f"{statistic}_se"] ** 2 for values in metrics if f"{statistic}_se" in values]
     return float(np.sqrt(np.mean(squares))) if squares else 0.0
 

@@ -45,13 +45,15 @@ def gather(params: Params) -> dict[str, bytes]:
     """The content of each file by name, sorted by name.
 
     Raises:
-        DataError: there are no results yet, they were not made with this params.yaml, or a model was tampered with.
+        DataError: there are no results yet, they were not made with the current params.yaml, code and data, or a model
+            was tampered with.
         TrackingError: the registry does not answer.
     """
     results = paths.trained(protocols.main(params))
-    if not results.is_file() or not (paths.root() / PIPELINE).is_file():
+    if missing := [path for path in (paths.root() / PIPELINE, results) if not path.is_file()]:
         raise DataError(
-            f"{results}: there are no results to export; run `feedforward run` in a checkout of the project"
+            f"{missing[0]}: is missing, so there are no results to export; run `feedforward run` in a checkout of the"
+            " project"
         )
     last_run.check(params, PIPELINE)
     local = _local_paths(params)
@@ -136,7 +138,7 @@ def _clean(name: str, content: bytes, local: Mapping[str, str]) -> bytes:
 
 
 def _without_paths(text: str, local: Mapping[str, str]) -> str:
-    """Replace the paths in `local`, but not a part of a longer path, and not the name in `</code>`."""
+    """Replace the paths in `local`, but neither a part of a longer path nor `/code` in the HTML tag `</code>`."""
     for path, shown in local.items():
         pattern = "".join(map(_as_written, path))
         text = re.sub(rf"(?<![\w.~/<-]){pattern}(?![\w-])", shown, text)
@@ -144,7 +146,7 @@ def _without_paths(text: str, local: Mapping[str, str]) -> str:
 
 
 def _as_written(character: str) -> str:
-    """A pattern for a character of a path: YAML may fold the line at a blank, double `'`, or escape letters."""
+    """A pattern for a character of a path: YAML may break the line at a space, write `'` twice, or escape a letter."""
     if character == " ":
         return r"(?: |\\?\n\s*(?:\\ )?)"
     if character == "'":

@@ -25,8 +25,8 @@ MISSING = object()
 def check(params: Params, pipeline: str) -> None:
     """Check that the last run was complete and used the current params.yaml, code and data, and that no result changed.
 
-    What a stage read is compared as well as what it wrote, because a stage before it may have run again since. Without
-    a dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
+    Both what a stage read and what it wrote are compared, because a stage before it may have run again since. Without a
+    dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
 
     Raises:
         DataError: they differ, or are incomplete. ParamsError: dvc.lock cannot be read.

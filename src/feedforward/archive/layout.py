@@ -16,8 +16,8 @@ MAX_BYTES = 2**29  # for all files together, and for the ZIP file
 MAX_FILES = 5000
 MAX_DIGESTS_BYTES = 2**20
 MAX_NAME = 500  # characters
-# The only names in an archive. No other program acts on a file because of such a name: DVC would run the stages of any
-# dvc.yaml below a checkout, git a command in .git/config, and Python a module of the current folder.
+# The only names in an archive. They include none that makes another program act on the file: DVC would run the stages
+# of a dvc.yaml, git would run commands from a .git/config, and Python would import a module from the current folder.
 FILES = (
     *("params.yaml", "pipeline.yaml", "dvc.lock", "requirements/cpu.txt", "requirements/gpu.txt", "versions.json"),
     *("LICENSE", "README.md", "ro-crate-metadata.json", DIGESTS),
@@ -31,8 +31,9 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
     """Write the files of an archive into a new or empty folder, or over an earlier archive.
 
     Raises:
-        DataError: the folder, or a temporary folder next to it, contains something other than the files of an archive;
-            `remedy` is the end of the message.
+        DataError: the folder, or a temporary folder next to it, contains something other than the files of an archive,
+            or the folder is or contains the current folder; `remedy` is the end of the message.
+        Busy: another process keeps the parent folder locked.
     """
     folder = Path(os.path.realpath(folder))  # so that a link is followed rather than replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
 
 
 def _refuse_current(folder: Path, remedy: str) -> None:
-    """Refuse to replace the current folder or one that contains it: its users would stay in a deleted folder."""
+    """Refuse to replace the current folder, or one that contains it: the shell would be left in a deleted folder."""
     try:
         current = Path(os.path.realpath(Path.cwd()))
     except FileNotFoundError:  # it has been deleted
@@ -60,9 +61,9 @@ def _refuse_current(folder: Path, remedy: str) -> None:
 
 
 def _refuse_foreign(folder: Path, remedy: str, is_complete: bool = True) -> None:
-    """Refuse to delete a folder with any file that its digests.json does not list, or that has changed since.
+    """Refuse to delete a folder if its digests.json does not list a file in it, or has another digest for the file.
 
-    is_complete: otherwise, a killed process may have written only part of a file.
+    is_complete: False if a killed process may have written only parts of files; then, digests are not compared.
     """
     if not folder.exists() and not folder.is_symlink():
         return
@@ -85,14 +86,16 @@ def listed_digests(content: bytes) -> dict[str, str]:
     """SHA-256 of each file by name, from the content of digests.json.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: the content is damaged, or another release wrote it.
     """
     try:
         stored: dict[str, Any] = json.loads(content[:MAX_DIGESTS_BYTES])
         if stored["format"] != FORMAT:
             raise ValueError(f"format {stored['format']}, expected {FORMAT}: another release wrote it")
         return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except KeyError as error:
+        raise ValueError(f"lacks the key {error}") from None
+    except (TypeError, AttributeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -108,6 +111,6 @@ def check_names(source: Path, names: Sequence[str], remedy: str) -> None:
             raise DataError(f"{source}: an archive must not contain the name {name[:80]!r}; {remedy}")
     distinct = {name.casefold() for name in names}
     if len(distinct) < len(names):
-        raise DataError(f"{source}: has two files with the same name; {remedy}")
+        raise DataError(f"{source}: has two files with the same name, ignoring case; {remedy}")
     if any(name[:end] in distinct for name in distinct for end, character in enumerate(name) if character == "/"):
-        raise DataError(f"{source}: has a file and a folder with the same name; {remedy}")
+        raise DataError(f"{source}: has a file and a folder with the same name, ignoring case; {remedy}")

@@ -20,8 +20,8 @@ def read_verified(source: Path) -> dict[str, bytes]:
     """Read the content of each file, by name, and check all digests. source: a ZIP file or a folder.
 
     Raises:
-        DataError: the archive cannot be read, is too large, or has a changed file or one with a name that `export`
-            never writes.
+        DataError: the archive cannot be read or is too large, or a file is missing, unlisted or changed, or has a name
+            that `export` never writes.
     """
     entries = list(_folder_files(source) if source.is_dir() else _zip_files(source))
     layout.check_names(source, [name for name, _ in entries], f"{REMEDY}, exported by this release")
@@ -30,7 +30,7 @@ def read_verified(source: Path) -> dict[str, bytes]:
         digests = layout.listed_digests(files.get(DIGESTS, b""))
     except ValueError as error:
         raise DataError(
-            f"{source}: is not an archive written by `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
+            f"{source}: is not an archive written by `feedforward export` ({DIGESTS}: {error}); {REMEDY}"
         ) from None
     if mismatched := sorted((set(files) - {DIGESTS}) ^ set(digests)):
         state = "is missing" if mismatched[0] in digests else "is not listed in digests.json"
@@ -50,7 +50,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     """Write verified files into the new `folder`, or over an earlier archive there.
 
     Raises:
-        DataError: the folder exists and contains something other than an archive.
+        DataError: the folder exists and contains something other than an archive, or is or contains the current folder.
     """
     layout.write_folder(files, folder, "import", "name another folder with --to")
 
@@ -81,7 +81,7 @@ def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """The bytes of an entry, never more than it declares; zipfile checks their CRC at the end."""
-    if entry.external_attr >> 28 not in (0, 8):  # a Unix file type, such as a link or a device
+    if entry.external_attr >> 28 not in (0, 8):  # the Unix file type: 0 if it is not stated, 8 for a regular file
         raise DataError(f"{source}: {entry.filename} is not a regular file; {REMEDY}")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for 4 GiB of memory
         raise DataError(f"{source}: {entry.filename} must be stored or deflated; {REMEDY}")
@@ -98,17 +98,17 @@ def _check_end(source: Path) -> None:
         raise DataError(f"{source}: is not a regular file; name a ZIP file or a folder")
     try:
         size = source.stat().st_size
-        with source.open("rb") as file:
+        with source.open("rb") as file:  # the last record has 22 bytes; in a ZIP64 file, 20 bytes precede it
             file.seek(max(0, size - 42))
             tail = file.read(42)
     except OSError as error:
         raise DataError(f"{source}: cannot be read ({error.strerror}); name a ZIP file or a folder") from None
     if len(tail) < 22 or not tail[-22:].startswith(_END) or tail.startswith(_END_64):
         raise DataError(f"{source}: is not a ZIP file written by `feedforward export FILE.zip`; {REMEDY}")
-    count, directory = struct.unpack("<HI", tail[-12:-6])
+    count, directory_bytes = struct.unpack("<HI", tail[-12:-6])
     _check_size(source, count, size)
-    if directory > MAX_DIRECTORY_BYTES:
-        expected = f"must have at most {MAX_DIRECTORY_BYTES} bytes, got {directory}"
+    if directory_bytes > MAX_DIRECTORY_BYTES:
+        expected = f"must have at most {MAX_DIRECTORY_BYTES} bytes, got {directory_bytes}"
         raise DataError(f"{source}: its list of files {expected}; {REMEDY}")
 
 

@@ -1,4 +1,4 @@
-"""The comparison of the runs in an archive, computed from their curves before anything is unpacked."""
+"""The comparison of the runs in an archive, computed from their results before the archive is unpacked."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, ParamsError
 
-MAX_RESULT_BYTES = 2**26  # per protocol: enough for the curves of ten thousand runs
+MAX_RESULT_BYTES = 2**26  # per protocol: enough for five thousand runs of the shipped datasets
 PARAMS = "params.yaml"
 
 T = TypeVar("T")
@@ -26,7 +26,8 @@ def compare(source: Path, files: Mapping[str, bytes], show: Callable[[Sequence[F
     source: name of the archive, for messages. files: the archive's content.
 
     Raises:
-        ParamsError: this release cannot read the archive's params.yaml. DataError: its results cannot be compared.
+        ParamsError: this release cannot read the archive's params.yaml.
+        DataError: the archive lacks params.yaml or results, or the results cannot be compared.
     """
     names = {protocol: f"data/trained/{protocol}.json" for protocol in ("fair", "lecture")}
     available = {protocol: name for protocol, name in names.items() if name in files}

@@ -27,7 +27,7 @@ FORMATS = {
 }
 ABOUT = {
     PARAMETERS: "Every parameter of the experiment.",
-    WORKFLOW: "The pipeline, a copy of dvc.yaml: fetch, vectorize, validate, train, compare.",
+    WORKFLOW: "The pipeline, a copy of dvc.yaml: fetch, vectorize, validate, train, baselines, compare.",
     "dvc.lock": "Digests of the files that each stage read and wrote.",
     REPORT: "The comparison of the variants, with intervals and verdicts.",
     "versions.json": "Commit; libraries and kind of CPU that computed the results.",

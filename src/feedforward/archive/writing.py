@@ -66,7 +66,7 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
     """Write a ZIP file if the name ends in .zip, otherwise a folder; return the SHA-256 (hex) of digests.json.
 
     Raises:
-        DataError: the folder exists and contains something other than an archive.
+        DataError: the folder exists and contains something other than an archive, or is or contains the current folder.
     """
     if target.suffix.lower() == ".zip":
         target = Path(os.path.realpath(target))  # so that a link is followed rather than replaced

@@ -26,7 +26,7 @@ EXCERPT = 60  # characters shown of a text
 
 
 def params(as_json: JsonOption = False) -> None:
-    """Check params.yaml and summarize it; if there are mistakes, list them all and exit with code 2."""
+    """Check params.yaml and summarize it; if there are mistakes, list up to 20 of them and exit with code 2."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from pipelines import dvc_parameters
@@ -122,8 +122,8 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     counts = ", ".join(f"{count:,} {part}" for part, count in statistics.samples.items())
     console.print(f"[bold]{escape(config.title)}[/bold]: {config.task}, {counts}, {statistics.features:,} features")
     table = Table("", *description.SPLITS, box=None, pad_edge=False)
-    for label, shares in statistics.distribution.items():
-        table.add_row(escape(label), *(f"{share:,.6g}" for share in shares))
+    for name, values in statistics.distribution.items():
+        table.add_row(escape(name), *(f"{value:,.6g}" for value in values))
     console.print(table)
     _show_examples(console, dataset, statistics.examples)
 

@@ -46,7 +46,8 @@ def promote(
     if as_json:
         summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
         decision = dataclasses.asdict(outcome.decision)
-        accuracy = [None if math.isnan(share) else share for share in outcome.decision.class_accuracy]  # no sample
+        # NaN: the class has no samples
+        accuracy = [None if math.isnan(value) else value for value in outcome.decision.class_accuracy]
         print(json.dumps({**summary, **decision, "class_accuracy": accuracy}, indent=2))
         return
     print(f"{dataset} {outcome.sentence}")
@@ -239,7 +240,8 @@ def _check_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        problem = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
+        if error.errno == errno.EADDRINUSE:
+            raise FeedforwardError(f"--port: {port} on {host} is in use; choose another") from None
         raise FeedforwardError(
-            f"--port: {port} on {host} {problem}; choose another, such as --port {port + 1}"
+            f"--host: cannot listen on {host}, port {port} ({error.strerror or error}); choose another address or port"
         ) from None

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def dataset_names(incomplete: str) -> Iterator[str]:
-    """Datasets in params.yaml whose names start with `incomplete`, for shell completion; none if it is invalid."""
+    """Datasets whose names start with `incomplete`, for shell completion; none if params.yaml cannot be read."""
     return _names("datasets", incomplete)
 
 
 def variant_names(incomplete: str) -> Iterator[str]:
-    """Variants in params.yaml whose names start with `incomplete`, for shell completion; none if it is invalid."""
+    """Variants whose names start with `incomplete`, for shell completion; none if params.yaml cannot be read."""
     return _names("variants", incomplete)
 
 

@@ -34,7 +34,7 @@ def working(text: str) -> Iterator[None]:
 
 
 def print_table(content: "RenderableType") -> None:
-    """Print a table, or several, to standard output; if that is no terminal, without shortening any cell."""
+    """Print a table, or several, to standard output; if it is not a terminal, no cell is shortened."""
     from rich.console import Console
 
     console = Console()

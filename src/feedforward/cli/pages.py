@@ -80,6 +80,6 @@ def playground(
         return
     print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variants'}")
     if left_out:
-        required_bytes = size + sum(left_out.values()) + 1000
+        required_bytes = size + sum(left_out.values()) + 1000  # the variants' names and answers also take some bytes
         omitted = ", ".join(left_out)
         message(f"left out because of their size: {omitted}; include them with --max-bytes {required_bytes}")

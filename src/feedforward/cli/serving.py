@@ -123,12 +123,12 @@ def _show(result: dict[str, Any]) -> None:
     if len(answers) == 1:
         [answer] = answers.values()
         console.print(
-            f"{escape(result['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_shares(answer)}"
+            f"{escape(result['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_probabilities(answer)}"
         )
     else:
         table = Table("variant", "prediction", "probabilities", box=None, pad_edge=False)
         for name, answer in answers.items():
-            table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _shares(answer))
+            table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _probabilities(answer))
         console.print(f"{escape(result['sample'])}:")
         console.print(table)
     for line in dict.fromkeys(line for answer in answers.values() for line in answer.get("warnings", ())):
@@ -139,12 +139,13 @@ def _show(result: dict[str, Any]) -> None:
         console.print(f"toward {result['words']['towards']}: {shown}", style="dim", markup=False)
 
 
-def _shares(answer: dict[str, Any]) -> str:
-    """The most probable labels in parentheses; empty for regression."""
+def _probabilities(answer: dict[str, Any]) -> str:
+    """The most probable labels with their probabilities, in parentheses; empty for regression."""
     from rich.markup import escape
 
-    shares = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
-    return f" ({', '.join(f'{escape(label)} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
+    most_probable = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
+    texts = [f"{escape(label)} {100 * probability:.1f} %" for label, probability in most_probable]
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
@@ -160,13 +161,13 @@ def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file
             table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
         column = getattr(champion.served.encoder, "column", "")
         named = sample_files.from_rows(file) if sample_kind == "row" else sample_files.from_table(file, column)
-        samples, unseen, example = 0, 0, ""
+        samples, with_warnings, first_warning = 0, 0, ""
         for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)
             warnings = prediction.warnings(champion.served, checked, features)
-            samples, unseen = samples + len(checked), unseen + sum(map(bool, warnings))
-            example = example or next(
-                (f"{k}: {lines[0]}" for k, lines in zip(names, warnings, strict=True) if lines), ""
+            samples, with_warnings = samples + len(checked), with_warnings + sum(map(bool, warnings))
+            first_warning = first_warning or next(
+                (f"{sample}: {lines[0]}" for sample, lines in zip(names, warnings, strict=True) if lines), ""
             )
             for name, served in chosen.items():
                 rows = prediction.as_answers(served, served.predict(features))
@@ -175,12 +176,12 @@ def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file
                     if as_json:
                         print(json.dumps({"sample": sample, "variant": name, **answer}, ensure_ascii=False))
                     else:
-                        shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
+                        probabilities = [f"{value:.6f}" for value in answer.get("probabilities", {}).values()]
                         predicted = answer.get("value", prediction.in_words(answer))  # a value with all of its digits
-                        table.writerow([sample, name, predicted, *shares])
+                        table.writerow([sample, name, predicted, *probabilities])
             advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")
     if not samples:
         raise InputError(str(file), "contains no samples")
-    if unseen:
+    if with_warnings:
         listed = "" if as_json else "; --json lists the warnings"
-        log.warning("%d of %d samples contain something unknown, such as %s%s", unseen, samples, example, listed)
+        log.warning("%d of %d samples have warnings; the first is %s%s", with_warnings, samples, first_warning, listed)

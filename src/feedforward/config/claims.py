@@ -33,7 +33,7 @@ Margins = dict[StatisticName, Annotated[float, Field(gt=0)]]
 class Claim(Strict):
     """A claim to judge: the statistic of `left` is lower than, higher than, or equal to that of `right`, or to `value`.
 
-    "Equal" means that the difference is at most `tolerance`.
+    "Equal" means that the difference, in either direction, is at most `tolerance`.
     """
 
     text: Annotated[Line, Field(min_length=1)]  # the statement in words

@@ -103,7 +103,7 @@ def choices(known: Collection[Any]) -> str:
 
 
 def first(problems: Iterable[str]) -> Iterator[str]:
-    """The problems that are reported; a last line says if there are more, which are not even looked for."""
+    """The first MOST_PROBLEMS problems, and a line that says so if there are more; the rest are not looked for."""
     remaining = iter(problems)
     yield from itertools.islice(remaining, MOST_PROBLEMS)
     if next(remaining, None) is not None:
@@ -111,7 +111,7 @@ def first(problems: Iterable[str]) -> Iterator[str]:
 
 
 def _check_variants(values: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each variant that results could not tell from a baseline."""
+    """Yield a line for each variant with the name of a baseline; results could not tell the two apart."""
     for (_, name), _ in _matches(values, ("variants", "*")):
         if name in BASELINES:
             yield f"variants.{name}: must not be the name of a baseline; rename the variant"
@@ -151,7 +151,7 @@ def _check_labels(dataset: Any) -> Iterator[str]:
         return
     if expected := task.required_count(len(labels)):
         meaning = " (the name of the value)" if task.answers == "value" else ""
-        yield f"labels: must be {expected} for `task: {name}`{meaning}, got {len(labels)}"
+        yield f"labels: their number must be {expected} for `task: {name}`{meaning}, got {len(labels)}"
     elif isinstance(classes, tuple) and task.answers == "class" and len(classes) != len(labels):
         yield f"reader.classes: must have as many entries as labels ({len(labels)}), got {len(classes)}"
     kind, targets = _get(dataset, "reader", "kind"), _get(dataset, "reader", "target")
@@ -160,7 +160,8 @@ def _check_labels(dataset: Any) -> Iterator[str]:
     if kind == "table" and isinstance(targets, tuple):
         columns = len(labels) if task.answers == "labels" else 1
         if len(targets) != columns:
-            yield f"reader.target: must be {columns} for `task: {name}` with {len(labels)} labels, got {len(targets)}"
+            expected = f"the number of columns must be {columns} for `task: {name}`"
+            yield f"reader.target: {expected} with {len(labels)} labels, got {len(targets)}"
         if isinstance(classes, tuple) != (task.answers == "class"):
             state = "is missing for" if classes is None else "is not allowed for"
             yield f"reader.classes: {state} `task: {name}`"

@@ -21,7 +21,7 @@ RENAMED_VALUES = {"datasets.*.reader.kind": {"labelled_text": "labeled_text"}}
 
 
 def rename(values: Any) -> tuple[Any, list[str]]:
-    """The values of params.yaml with the new names, and one line for each old name.
+    """The values of params.yaml with the new names, and one line for each renamed or removed key and renamed value.
 
     >>> rename({"promotion": {"witnesses": 3}})
     ({'promotion': {'holdout_models': 3}}, ['promotion.witnesses: was renamed; write promotion.holdout_models'])

@@ -1,6 +1,6 @@
 """params.yaml as frozen, strict objects: all settings of an experiment, checked before any work starts.
 
-No code is specific to a dataset or variant; two of them differ only in their entries in params.yaml.
+No code is specific to one dataset or variant: datasets differ only in their entries in params.yaml, and so do variants.
 """
 
 import itertools

@@ -82,9 +82,12 @@ class Network(Strict):
 
 
 class Holdout(Strict):
-    """The training samples that are held out for validation: the first or the last `samples`."""
+    """The training samples that are held out for validation. Under protocol `fair`, the seed of a run draws them.
 
-    take: Literal["first", "last"]  # `first` or `last`: which training samples to hold out
+    The split is fixed under protocol `lecture` and for promotion: it holds out the first or the last samples.
+    """
+
+    take: Literal["first", "last"]  # `first` or `last`: which training samples a fixed split holds out
     samples: Positive  # number of samples to hold out
 
 

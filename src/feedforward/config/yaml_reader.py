@@ -31,7 +31,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 
 def parse(content: bytes, name: str) -> dict[Any, Any]:
-    """The same for the content of a file; `name` begins the messages.
+    """Like `read`, but for the content of a file; messages begin with `name`.
 
     Raises:
         ParamsError: the content is not valid YAML, or exceeds a limit.
@@ -52,7 +52,8 @@ def parse(content: bytes, name: str) -> dict[Any, Any]:
         problem = str(getattr(error, "problem", None) or error).splitlines() or [type(error).__name__]
         raise ParamsError([f"{name}:{position} is not valid YAML: {shown(problem[0])}"]) from None
     if not isinstance(values, dict):
-        raise ParamsError([f"{name}: must hold keys and values, got {type(values).__name__}"])
+        received = "nothing" if values is None else "a list" if isinstance(values, tuple) else "a single value"
+        raise ParamsError([f"{name}: must hold keys and values, got {received}"])
     return values
 
 

@@ -56,7 +56,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """The entry in a line; None if the line is incomplete or not valid Unicode."""
+    """The entry in a line; None if the line is not a complete JSON object in valid Unicode."""
     try:
         entry = json.loads(line)
         if b"\\ud" in line.lower():  # an escaped surrogate; encoding raises ValueError if it is unpaired

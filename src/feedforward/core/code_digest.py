@@ -25,7 +25,8 @@ def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
     """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules in their `closure`.
 
     Raises:
-        UnresolvedImport: a module, or a name that one of them imports from this project, does not exist.
+        UnresolvedImport: a module, or a name that one of them imports from this project, does not exist, or an import
+            is relative or uses `*`.
     """
     return atomic_files.digest({name: _parse(path, _stamp(path))[0] for name, path in closure(modules, source).items()})
 

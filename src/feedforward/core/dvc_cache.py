@@ -26,7 +26,7 @@ def folder() -> Path:
 
 @functools.cache  # `diff` looks up thousands of files
 def _find(configs: tuple[Path, ...]) -> Path | None:
-    """The folder that the first of these files names that names one."""
+    """The folder that these files configure; earlier files take precedence. None if no file configures one."""
     for config in configs:
         if configured := _configured(config):
             return Path(os.path.normpath(config.parent / configured)) / "files" / "md5"

@@ -65,7 +65,7 @@ class ValidationFailed(FeedforwardError):
 
 
 class TrainingError(FeedforwardError):
-    """Training cannot continue: the loss is not finite, or the inputs do not match."""
+    """Runs could not be trained, for instance because a loss is not finite."""
 
 
 class TrackingError(FeedforwardError):

@@ -1,7 +1,7 @@
 """Locks between processes: files that only their owner can open, so that no other user can make a process wait.
 
-Anyone who can open a file for reading can lock it with `flock`. Where a lock file of its own is not possible, and for
-lock files that others have opened in an earlier release, waiting has a limit.
+Anyone who can open a file for reading can lock it with `flock`. Waiting therefore has a limit where a file or folder
+itself is locked instead of a private lock file, and where others may have opened the lock file of an earlier release.
 """
 
 import contextlib
@@ -16,13 +16,14 @@ from filelock import FileLock, Timeout
 
 from feedforward.core.errors import Busy
 
-NOTICE = 20.0  # s of waiting after which a warning says so
-SHORT, LONG = 30.0, 600.0  # s to wait for processes that write a few lines; that download, migrate or write archives
+NOTICE = 20.0  # s of waiting after which a warning is logged
+# s to wait: SHORT for processes that write a few lines, LONG for those that download, migrate or write archives
+SHORT, LONG = 30.0, 600.0
 log = logging.getLogger(__name__)
 
 
 def private(path: Path, timeout: float = -1) -> FileLock:
-    """A lock whose file only this user can open; an existing file that others can open is narrowed.
+    """A lock whose file only this user can open; permissions that an existing file gives to others are removed.
 
     timeout: see FileLock.
     """

@@ -29,7 +29,7 @@ def resolve() -> None:
 
 
 def _absolute(value: str) -> str:
-    """The path with `~` expanded, which nothing else does in service units and containers; addresses are unchanged."""
+    """The absolute path, with `~` expanded: in service units and containers, no shell does that. Addresses stay."""
     if "://" in value or "::" in value:
         return value
     return str(Path.cwd() / os.path.expanduser(value))  # noqa: PTH111  # unlike pathlib, never raises

@@ -20,9 +20,10 @@ def root() -> Path:
     for folder in [start] if override else [start, *start.parents]:
         if (folder / "params.yaml").is_file():
             return _require_supported(folder.resolve())
-    raise ParamsError(
-        [f"params.yaml: not found in {start}{'' if override else ' or above'}; change into a checkout of the project"]
-    )
+    if override:
+        remedy = "set FEEDFORWARD_ROOT to a folder that contains it, or unset the variable"
+        raise ParamsError([f"params.yaml: not found in {start}; {remedy}"])
+    raise ParamsError([f"params.yaml: not found in {start} or above; change into a checkout of the project"])
 
 
 def _require_supported(folder: Path) -> Path:
@@ -100,7 +101,10 @@ def sweep(dataset: str, fields: str) -> Path:
 
 
 def dvc_cache() -> Path:
-    """Default folder of DVC's cached files, in the workspace or its nearest parent with a `.dvc`; see `dvc_cache`."""
+    """Default folder of DVC's cached files, below the workspace or its nearest parent with a `.dvc`.
+
+    `core.dvc_cache` finds the configured folder.
+    """
     start = root()
     project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
     return project / ".dvc" / "cache" / "files" / "md5"

@@ -198,7 +198,7 @@ def fingerprint(
 ) -> str:
     """SHA-256 (hex) of everything that determines the bits of a run, and of its dataset's name.
 
-    The name belongs to it because two datasets with equal data and parameters have results of their own.
+    The name is included because two datasets with equal data and parameters are recorded separately.
     resolved: the variant, network and training parameters, with defaults filled in, as JSON values.
     device: the result of `device()`.
     code: the digest of the modules that determine the bits; see code_digest.

@@ -9,7 +9,7 @@ MAX_CHARACTERS = 1000
 def clean(reason: str, option: str = "--reason", required: bool = False) -> str:
     """The reason on one line, without secrets.
 
-    option: the command-line option with which it is given, for messages. required: whether it may not be empty.
+    option: the command-line option with which it is given, for messages. required: whether an empty text is an error.
 
     Raises:
         ParamsError: it has more than MAX_CHARACTERS characters, is not valid Unicode, or is empty although required.

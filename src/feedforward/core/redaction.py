@@ -66,7 +66,7 @@ def redact(text: str) -> str:
 
 
 def redact_json(text: str) -> str:
-    """`text`, redacted; in a JSON object or array, only values that are strings, because the program reads it back.
+    """`text`, redacted. In a JSON object or array, only string values change, so that programs can still read it.
 
     >>> redact_json('{"mirror": "https://user:password@host", "samples": 3}')
     '{"mirror": "https://***@host", "samples": 3}'

@@ -17,7 +17,7 @@ from feedforward.experiments import plan
 # What a module affects: the first of these keys whose entry modules import it.
 ENTRIES = {
     "weights": plan.WEIGHTS,
-    "figures": plan.EVALUATION,
+    "metrics": plan.EVALUATION,
     "data": ("feedforward.data.preparation",),
     "comparison": ("feedforward.experiments.comparison",),
 }

@@ -73,7 +73,7 @@ def _files_in_folder(file: Path, path: str) -> list[tuple[str, str]]:
     try:
         entries = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(file.read_bytes())]
     except (OSError, ValueError, TypeError, KeyError):
-        entries = [("", "")]
+        entries = [("", "")]  # refused below, like any list with an empty name
     unsafe = [name for name, _ in entries if not name or Path(name).is_absolute() or ".." in Path(name).parts]
     if unsafe or len(entries) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in entries):
         raise DataError(

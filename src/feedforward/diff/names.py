@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{4,32}")
 FORMS = (
-    "a run ID or at least its first 4 digits, DATASET:VERSION, DATASET:champion, a commit such as HEAD~1, or a DVC"
-    " experiment"
+    "a run ID or at least its first 4 digits, DATASET:VERSION, DATASET:champion, DATASET:challenger, a commit such as"
+    " HEAD~1, or a DVC experiment"
 )
 RUN, COMMIT = "run:", "commit:"  # prefixes that resolve an ambiguous name
 

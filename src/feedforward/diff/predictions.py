@@ -52,10 +52,10 @@ def compare(dataset: str, a: Answers, b: Answers) -> PredictionDiff:
     """Compare the predictions; the result has at most EXAMPLES examples.
 
     Raises:
-        DataError: the models have different labels or different test samples.
+        DataError: the models have different labels, tasks or test samples.
     """
     if (a.labels, a.kind) != (b.labels, b.kind):
-        raise DataError(f"predictions of {dataset}: the models have different labels")
+        raise DataError(f"predictions of {dataset}: the models have different labels or tasks")
     if a.source != b.source or not np.array_equal(a.truth, b.truth):
         raise DataError(f"predictions of {dataset}: the models have different test samples")
     gaps = np.abs(a.outputs - b.outputs).max(axis=1)

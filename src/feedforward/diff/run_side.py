@@ -82,8 +82,8 @@ def _figures(run: LoggedRun) -> dict[str, Figure]:
     metrics = run.metrics
     means = [name for name in metrics if name.startswith("mean_")]
     if means:
-        limits = {name: [metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
-        return {name: Figure(metrics[name], *limits[name]) for name in sorted(means)}
+        intervals_by_name = {name: [metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
+        return {name: Figure(metrics[name], *intervals_by_name[name]) for name in sorted(means)}
     return {
         name: _figure(name, value, metrics.get(f"{name}{ERROR}"))
         for name, value in sorted(metrics.items())

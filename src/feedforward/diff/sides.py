@@ -17,7 +17,7 @@ Kind = Literal["class", "labels", "value"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with the limits of its 95 % interval, which are None if it has no interval."""
+    """The value of a metric with the ends of its 95 % interval, which are None if it has no interval."""
 
     value: float
     low: float | None = None

@@ -1,4 +1,4 @@
-"""The saved results of the `baselines` stage, as far as they belong to the data, the splits and the runs of now.
+"""The saved results of the `baselines` stage, as far as they belong to the current data, splits and runs.
 
 `feedforward train` and scripts compare new runs with results that the stage wrote earlier. A difference paired by seed
 means something only if both sides were measured on the same samples.
@@ -31,7 +31,7 @@ def save(name: str, dataset: Dataset, results: Iterable[RunResult]) -> None:
 def load(runs: Iterable[RunResult], params: Params, protocol: str) -> list[RunResult]:
     """The results of the baselines of the datasets in `runs`; a warning names each dataset whose results are left out.
 
-    runs: the runs with which the baselines are compared.
+    runs: the runs with which the baselines are compared. Under another protocol than PROTOCOL, there are no baselines.
 
     Raises:
         DataError: a file is damaged.
@@ -55,7 +55,7 @@ def _load_current(name: str, dataset: Dataset, runs: Sequence[RunResult]) -> lis
     if recorded == _current_digest(name, dataset) and _sizes(runs) <= _sizes(results):
         return results
     log.warning(
-        "%s: the baselines are left out, because they were measured on other samples than those of now; run"
+        "%s: the baselines are left out, because they were measured on other samples than the current ones; run"
         " `feedforward run`",
         name,
     )
@@ -78,7 +78,7 @@ def _samples_digest(name: str, dataset: Dataset) -> str:
 
 
 def _current_digest(name: str, dataset: Dataset) -> str | None:
-    """The digest for the data of now; None if there are none."""
+    """The digest for the current data; None if there are none."""
     try:
         return _samples_digest(name, dataset)
     except DataError:

@@ -67,9 +67,9 @@ def load_saved(params: Params, dataset: str) -> tuple[str, bytes] | None:
 
 
 def is_current(params: Params, dataset: str) -> bool:
-    """Whether `write` wrote verdicts for this dataset with the claims, the parameters of the runs and the data of now.
+    """Whether `write` wrote verdicts for this dataset with the current claims, data and parameters of the runs.
 
-    If they have changed since, a warning says so.
+    If these have changed since, a warning says so.
 
     Raises:
         DataError: the data are not vectorized.

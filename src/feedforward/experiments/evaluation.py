@@ -14,7 +14,7 @@ from feedforward.data import manifest as manifest_file
 from feedforward.models import attribution, error_analysis, metrics, sampling_errors
 from feedforward.models.numpy_network import Network
 
-# metric: curve of which it is the last value; regressions have no such curves
+# metric → the curve whose last value it is; regressions have no such curves
 CALIBRATION = {"last_calibration_error": "calibration/ece", "last_brier_score": "calibration/brier"}
 
 

@@ -19,14 +19,14 @@ def inputs(pack: Pack) -> list[DataInput]:
     """The parts of the data that a pack is trained, validated and tested on."""
     manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
     is_all = pack.train == "all" and not any("train_share" in member.parameters for member in pack.members)
-    inputs = [
+    parts = [
         DataInput(f"{pack.dataset}-{'all' if is_all else 'training'}", manifest["train"], "training", f"{source}/train")
     ]
     if pack.validate == "validation":
-        inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
+        parts.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
     if pack.validate == "test" or pack.role == "final":
-        inputs.append(DataInput(f"{pack.dataset}-test", manifest["test"], "test", f"{source}/test"))
-    return inputs
+        parts.append(DataInput(f"{pack.dataset}-test", manifest["test"], "test", f"{source}/test"))
+    return parts
 
 
 def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, str]:

@@ -172,7 +172,7 @@ def compare(params: Params) -> None:
 
 
 def log_comparison(params: Params) -> None:
-    """Attach reports/comparison to each dataset's experiment, unless it is attached as it is now.
+    """Attach reports/comparison to each dataset's experiment, unless its current content is already attached.
 
     DVC restores a report from its cache without running the stage `compare`, which would attach it.
 

@@ -94,7 +94,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
     """Parse `FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`; values are checked like those in params.yaml.
 
     Raises:
-        ParamsError: lists all mistakes.
+        ParamsError: an argument is invalid; the message lists the mistakes in all arguments.
     """
     params.dataset(dataset)
     params.variant(variant)
@@ -125,7 +125,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
 
 
 def _unknown_names(params: Params, dataset: str, axis: Axis) -> list[str]:
-    """One message for each value of the axis that is not among the names that its field may have."""
+    """One message for each value of the axis that is not a valid name for its field."""
     names = _names(params, dataset, axis.field)
     return [
         f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{cross_checks.nearest(str(value), names)}"
@@ -135,7 +135,7 @@ def _unknown_names(params: Params, dataset: str, axis: Axis) -> list[str]:
 
 
 def _invalid(params: Params, dataset: str, variant: str, points: Iterable[Point]) -> list[str]:
-    """One message for each mistake that a point would be in params.yaml."""
+    """One message for each mistake that params.yaml would contain with the values of a point."""
     problems: dict[str, None] = {}
     for point in points:
         try:

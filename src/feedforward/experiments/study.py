@@ -31,9 +31,9 @@ else is as on the slides. This command (`make study`) writes this page:
 
     {command}
 
-`--wide-seeds` is the number of seeds of variants that are too wide to be trained side by side with another one.
+`--wide-seeds` is the number of seeds of variants so wide that no two of them can be trained side by side.
 
-It was written on a machine with {machine}; another kind of CPU may change the last digits.
+The page was written on a machine with {machine}; another kind of CPU may change the last digits.
 
 A *verdict* judges a claim from the slides over all seeds ([how](comparison.md)). {explained}
 
@@ -300,5 +300,5 @@ def _deviation(component: Component | None, statistic: str) -> str:
     if component is None:
         return "–"
     decimals = STATISTICS[statistic].decimals
-    limits = tables.span(component.low, component.high, decimals)
-    return f"{tables.number(component.sd, decimals)} {limits} (n = {component.n})"
+    interval = tables.span(component.low, component.high, decimals)
+    return f"{tables.number(component.sd, decimals)} {interval} (n = {component.n})"

@@ -65,7 +65,8 @@ class Sweep:
     def tags(self, role: Any, variant: str) -> RunTags:
         """The tags of the sweep's run, or of a run that is nested under it.
 
-        They identify the sweep by all parameters of its runs: those that the values replace, and those that they name.
+        They identify the sweep by its values, by the parameters before these values replace some of them, and by what
+        params.yaml says about names among the values.
         """
         dataset = self.params.datasets[self.dataset]
         base = plan.resolve(dataset, self.params.variants[self.variant])

@@ -1,4 +1,4 @@
-"""What the results of a sweep depend on, so that a saved sweep can be recognized as one of the parameters of now."""
+"""What the results of a sweep depend on, to find out whether a saved sweep has the current parameters and data."""
 
 import logging
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def digest(params: Params, dataset: str, variant: str, points: Sequence[Point]) 
 
 
 def is_current(folder: Path, params: Params) -> bool:
-    """Whether a folder contains a sweep with the parameters and data of now; otherwise, a warning says so."""
+    """Whether a folder contains a sweep with the current parameters and data; otherwise, a warning says so."""
     try:
         saved = atomic_files.read_json(folder / "sweep.json")
         points = [trial["values"] for trial in saved["trials"]]
@@ -38,5 +38,6 @@ def is_current(folder: Path, params: Params) -> bool:
             return True
     except (OSError, ValueError, TypeError, KeyError, FeedforwardError):  # a sweep of an old version, or no sweep
         pass
-    log.warning("%s: is left out, because parameters or data have changed since the sweep; run the sweep again", folder)
+    reason = "its sweep.json cannot be read, or parameters or data have changed since"
+    log.warning("%s: is left out, because %s; run the sweep again", folder, reason)
     return False

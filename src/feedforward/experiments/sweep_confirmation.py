@@ -49,9 +49,9 @@ def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Out
     metrics = {}
     if entry:
         low, high = bounds("selection_bias")
-        limits = {low: entry.bias.low, high: entry.bias.high}
+        interval = {low: entry.bias.low, high: entry.bias.high}
         metrics = {f"search_{outcome.sweep.statistic}": entry.search.mean, "selection_bias": entry.bias.mean}
-        metrics |= {name: side for name, side in limits.items() if side is not None}
+        metrics |= {name: end for name, end in interval.items() if end is not None}
     tags = {
         "search_rank": str(outcome.chosen.index(trial.name) + 1),
         "values": atomic_files.canonical_json(trial.point),

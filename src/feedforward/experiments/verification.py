@@ -23,7 +23,8 @@ from feedforward.experiments import plan, runner
 class Difference:
     """A run that differs from the record when it is trained again.
 
-    metric: the metric that differs most, or None if the run is not on record. largest: by how much that metric differs.
+    metric: the metric that differs most, or None if the run is not on record. largest: by how much that metric differs;
+    0 if no metric differs, but curves or weights do.
     """
 
     run: str
@@ -34,6 +35,8 @@ class Difference:
         """The difference in one line of text."""
         if self.metric is None:
             return f"{self.run}: not on record"
+        if not self.largest:
+            return f"{self.run}: its metrics are those on record, but its curves or weights differ"
         return f"{self.run}: differs from the record, most in {self.metric}, by {self.largest:.2g}"
 
 

@@ -45,7 +45,7 @@ def _check_case(compare: Any, one: Losses, other: Losses) -> None:
         raise Wrong(_hint(np.array(received), one, other))
     expected_verdict = "lower" if expected[2] < 0 else "higher" if expected[1] > 0 else "undecided"
     if verdict != expected_verdict:
-        detail = " contains both signs" if expected_verdict == "undecided" else ""
+        detail = " contains 0" if expected_verdict == "undecided" else ""
         interval = f"The interval from {expected[1]:.3f} to {expected[2]:.3f}{detail}"
         raise Wrong(f"{interval}, but the verdict is {verdict!r}.")
 
@@ -104,5 +104,5 @@ def _paired(one: Losses, other: Losses) -> Interval:
 def _unpaired(one: Losses, other: Losses) -> float:
     """Half the width of the interval for two independent samples with equal variances."""
     n = len(one)
-    spread = math.sqrt(float(np.var(one, ddof=1) + np.var(other, ddof=1)) / n)
-    return float(stats.t.ppf(0.975, 2 * n - 2)) * spread
+    error = math.sqrt(float(np.var(one, ddof=1) + np.var(other, ddof=1)) / n)
+    return float(stats.t.ppf(0.975, 2 * n - 2)) * error

@@ -41,8 +41,11 @@ def _check(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: Seque
     if not isinstance(tried, Mapping) or any(part is ... for part in (runs, chosen, confirming)):
         raise Wrong("Fill in `tried`, `runs`, `chosen` and `confirming`.")
     for name, value in (("runs", runs), ("confirming", confirming)):
-        if not isinstance(value, list | tuple) or not all(isinstance(run, RunResult) for run in value):
-            raise Wrong(f"`{name}` must be a list of runs, as `ff.train` returns it; got {type(value).__name__}.")
+        received = "" if isinstance(value, list | tuple) else type(value).__name__
+        if not received and (others := [entry for entry in value if not isinstance(entry, RunResult)]):
+            received = f"a list with {type(others[0]).__name__}"
+        if received:
+            raise Wrong(f"`{name}` must be a list of runs, as `ff.train` returns it; got {received}.")
     if len(tried) < MIN_VALUES:
         raise Wrong(f"{len(tried)} values were tried; a sweep needs at least {MIN_VALUES} to show a trend.")
     losses = _losses(runs)

@@ -156,7 +156,7 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
     [
         (["plot (1).png"], "must not contain the name 'reports/comparison/plot (1).png'; rename it"),
         (["plot.svg"], "must not contain the name 'reports/comparison/plot.svg'; rename it"),
-        (["a.png", "A.png"], "has two files with the same name; rename it"),
+        (["a.png", "A.png"], "has two files with the same name, ignoring case; rename it"),
     ],
     ids=["characters", "ending", "case"],
 )

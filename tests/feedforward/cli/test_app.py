@@ -69,7 +69,7 @@ def test_error_names_the_folder_in_which_no_checkout_was_found(
     assert shell.run(*arguments) == 2
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "nowhere"))
     assert shell.run(*arguments) == 2
-    assert f"not found in {tmp_path}/nowhere; " in shell.stderr
+    assert f"not found in {tmp_path}/nowhere; set FEEDFORWARD_ROOT to a folder" in shell.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
 
 

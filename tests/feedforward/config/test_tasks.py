@@ -143,10 +143,10 @@ def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
 
 
 CONTRADICTIONS = [
-    ({"task": "binary"}, "labels: must be 2 for `task: binary`, got 3"),
+    ({"task": "binary"}, "labels: their number must be 2 for `task: binary`, got 3"),
     (
         {"task": "regression", "labels": ["a", "b"]},
-        r"labels: must be 1 for `task: regression` \(the name of the value\)",
+        r"labels: their number must be 1 for `task: regression` \(the name of the value\)",
     ),
     ({"task": "multilabel"}, "`kind: idx` reads one class per sample"),
     ({"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["x"]}}, "must be in only one of"),

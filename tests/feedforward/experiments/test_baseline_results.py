@@ -56,7 +56,7 @@ def test_baselines_of_another_split_are_left_out_with_a_warning(
     assert findings.baseline_results is None
     [record] = caplog.records
     assert record.getMessage() == (
-        "notes: the baselines are left out, because they were measured on other samples than those of now; run"
+        "notes: the baselines are left out, because they were measured on other samples than the current ones; run"
         " `feedforward run`"
     )
 

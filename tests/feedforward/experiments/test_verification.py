@@ -152,6 +152,11 @@ def test_different_results_from_another_cpu_kind_are_not_damage() -> None:
     assert "most in test_loss, by 1e-07" in from_another_cpu.text()
 
 
+def test_a_difference_outside_the_metrics_is_reported_as_one_of_curves_or_weights() -> None:
+    report = report_with(differences=[Difference("notes/l2/0/fair/replica", "test_loss", 0.0)])
+    assert "notes/l2/0/fair/replica: its metrics are those on record, but its curves or weights differ" in report.text()
+
+
 def test_a_damaged_file_is_reported_even_on_another_cpu_kind() -> None:
     damaged = report_with(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
     assert not damaged.same

@@ -261,7 +261,7 @@ def compare(one: Any, other: Any, level: float = 0.975, **wrong: Any) -> tuple[f
         ({"level": 0.95}, "between its two sides"),
         ({"level": 0.9}, "For the differences"),
         ({"mean": -0.5}, "must be the mean difference"),
-        ({"undecided": "lower"}, "contains both signs, but the verdict is 'lower'"),
+        ({"undecided": "lower"}, "contains 0, but the verdict is 'lower'"),
         ({"verdict": {"lower": "higher"}}, "but the verdict is 'higher'"),
         ({"verdict": {"lower": "better"}}, "The verdict is 'better'"),
         ({"alone": "higher"}, "a single run of each variant decides nothing"),
@@ -302,7 +302,7 @@ CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0
     [
         ({"tried": ...}, "Fill in"),
         ({"swept": None}, "`runs` must be a list of runs, as `ff.train` returns it; got NoneType"),
-        ({"swept": [1]}, "`runs` must be a list of runs"),
+        ({"swept": [1]}, "`runs` must be a list of runs, as `ff.train` returns it; got a list with int"),
         ({"confirming": np.array([1, 2])}, "`confirming` must be a list of runs"),
         ({"chosen": ["a"]}, "not one of the variants that were tried"),
         ({"chosen": np.array(["a", "b"])}, "not one of the variants that were tried"),

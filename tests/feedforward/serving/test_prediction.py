@@ -270,7 +270,7 @@ def test_predict_command_prints_answers_variants_and_json(
     path.write_text(f"{GLAD}\nxyz\nxyz\n")
     assert small_shell.run("predict", NAME, "--file", str(path), "--variant", "all") == 0
     assert len(small_shell.stdout.splitlines()) == 1 + 3 * 2
-    assert "2 of 3 samples contain something unknown, such as" in small_shell.stderr
+    assert "2 of 3 samples have warnings; the first is" in small_shell.stderr
     assert "many.txt line 2: no word of this text is in the vocabulary; --json lists the warnings" in small_shell.stderr
     assert small_shell.run("predict", NAME, "--file", str(path), "--json") == 0
     assert [len(json.loads(line).get("warnings", ())) for line in small_shell.stdout.splitlines()] == [0, 1, 1]
