@@ -36,7 +36,7 @@ RENAMED = {PIPELINE: ro_crate.WORKFLOW}
 SINGLE_FILES = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("reports/comparison", "reports/validation")
 TEXT_SUFFIXES = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
-# Ending of a file → what separates its parts and is not changed: a page's security policy has digests of its scripts
+# Ending of a file → pattern of what is not changed: scripts, whose digests a page's security policy lists; line breaks
 SEPARATORS = {".html": re.compile(r"(<script>.*?</script>)", re.DOTALL), ".jsonl": re.compile(r"(\n)")}
 CARD = "card"  # folder among a version's artifacts; contains card.md
 

@@ -59,7 +59,7 @@ FORMATS = {
     ".jsonl": "application/jsonlines",
     ".parquet": PARQUET,
 }
-FOLDER_COLUMNS = {"path": "sc:Text", "content": "sc:Text"}  # of a folder that is read as a table
+FOLDER_COLUMNS = {"path": "sc:Text", "content": "sc:Text"}  # of the Parquet file with all files of an archive or folder
 
 
 def describe(name: str, dataset: Dataset, manifest: Mapping[str, Any], published: str) -> dict[str, Any]:

@@ -137,6 +137,7 @@ def exit_codes_table() -> str:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
     failure = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
     meanings[errors.FeedforwardError.exit_code] = failure
+    meanings[errors.ParamsError.exit_code] += " For `diff`: the results could not be compared."
     interrupted = "The command was interrupted by Ctrl-C or SIGTERM. `serve` ends with 0 instead once it is running."
     meanings[interruption.EXIT_CODE] = interrupted
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])

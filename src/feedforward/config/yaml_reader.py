@@ -71,7 +71,7 @@ def freeze(value: Any) -> Any:
 
 
 class _TooLarge(Exception):
-    """The file exceeds a limit."""
+    """The file exceeds a limit, or a value contains itself."""
 
 
 def _check_size(events: Iterable[Event]) -> None:

@@ -40,7 +40,7 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     dataset = params.dataset(name)
     compared, final = dataset.training.variants or tuple(params.variants), dataset.training.final.variant
     baseline = final if final in compared else compared[0]
-    base = _text(params.variants[baseline])
+    baseline_text = _text(params.variants[baseline])
     runs = _stored_runs(name, store)
     seeds = sorted({int(run.tags["seed"]) for run in runs}) or [0]
     combinations, index = _combinations(params, name, runs), _index_by_parameters(runs)
@@ -48,7 +48,7 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     packs = plan.plan(_with_variants(params, name, combinations), PROTOCOL, [name], seeds=seeds)
     replicas, others = _results([pack for pack in packs if pack.role == "replica"], index, store)
     trained_names = {run.variant for run in replicas}
-    if base not in trained_names:
+    if baseline_text not in trained_names:
         raise DataError(
             f"{name}: the store has no finished run of {baseline} with these data and parameters;"
             f" run `feedforward train {name}`"
@@ -60,7 +60,7 @@ def collect(params: Params, name: str, store: "Store") -> Story:
         if text in trained_names
     }
     variant_names = {_text(params.variants[variant]): variant for variant in reversed(findings.variants)}
-    return Story(findings, points, variant_names, base, replicas, others)
+    return Story(findings, points, variant_names, baseline_text, replicas, others)
 
 
 def _stored_runs(name: str, store: "Store") -> list["LoggedRun"]:
