@@ -17,8 +17,8 @@ from feedforward.config.schema import Dataset
 SHARE_OF_BEST = 0.75
 LEAST_SHARE = 0.01
 RULE = (
-    "A seed counts as “never learned” if its improvement on the loss of the best constant prediction is less than three "
-    "quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
+    "A seed counts as “never learned” if its improvement on the loss of the best constant prediction is less than "
+    "three quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
     "validation samples; if even the best seed improves by less than 1 % on either, all seeds of the variant count."
 )
 
