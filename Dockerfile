@@ -2,7 +2,7 @@
 # docker run --rm --init --volume "$PWD:/app" --user "$(id -u):$(id -g)" feedforward run
 #
 # docs/containers.md has details. The mounted checkout provides parameters, data and stores, and keeps the results. Without
-# a mount, the image uses its own copy of the code, and results are lost when the container is removed.
+# a mount, the container uses the image's copy of the code, and results are lost when the container is removed.
 
 ARG PYTHON=3.12-slim-bookworm
 # cpu or gpu
@@ -30,7 +30,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     UV_NO_CACHE=1 \
     UV_PYTHON=/opt/venv/bin/python
 WORKDIR /app
-# git is needed to record the commit of a run. Debian keeps one version of it per release, so no version is pinned.
+# git is needed to record the commit of a run. No version is pinned, because a Debian release offers only its newest one.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git \
@@ -39,8 +39,8 @@ RUN apt-get update \
  && useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin feedforward \
  && chown 1000:1000 /app
 
-# The packages are in layers below the code: they are installed again only if a locked file changes, and images with the same
-# FLAVOR share them. TensorFlow's headers are removed: the image has no compiler.
+# The packages are in layers below the code: they are installed again only if a lock file in requirements/ changes, and
+# images with the same FLAVOR share them. TensorFlow's headers are removed: the image has no compiler.
 FROM base AS packages-single
 ARG FLAVOR
 COPY requirements/setup.txt requirements/${FLAVOR}.txt /opt/requirements/
@@ -53,9 +53,9 @@ FROM packages-single AS packages-cluster
 COPY requirements/cluster.txt /opt/requirements/
 RUN uv pip install --no-deps --no-build-isolation --require-hashes -r /opt/requirements/cluster.txt
 
-# The project is installed in editable mode, from /app. The two commands after that create the template databases that new
-# stores are copied from. The image contains no git repository, which `.dvc/config.local` tells DVC; a mounted checkout hides
-# that file.
+# The project is installed in editable mode, from /app. The two commands after that create the templates from which
+# new databases of MLflow and Prefect are copied. `.dvc/config.local` tells DVC that the image contains no git repository; a
+# mounted checkout hides this file.
 # hadolint ignore=DL3006
 FROM packages-${PACKAGES} AS image
 COPY --chown=1000:1000 . /app

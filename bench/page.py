@@ -66,7 +66,7 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         f" on all cores; memory bandwidth is {rates['bandwidth'] / 1e9:.0f} GB/s with one core and"
         f" {rates['bandwidth_all'] / 1e9:.0f} GB/s with all cores. The floor of a part is the time that its counted"
         " operations or bytes take at these rates, whichever is longer."
-        " Training is measured on one core: on CPUs without AVX-512, the pipeline trains each pack on one core."
+        " Epochs are measured on one core: on CPUs without AVX-512, the pipeline trains each pack on one core."
     )
     return [
         *_section("Each part and its floor", report, text, parts.parts_table(report), parts.targets_table(report)),
@@ -74,10 +74,11 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
         "## Gain of each optimization",
-        "Seconds per epoch on one core with all optimizations, and the slowdown if one of them is switched off.",
+        "Seconds per epoch on one core with all optimizations, and the slowdown if one of them is switched off."
+        " *TensorFlow's gradient* and *Keras's RMSprop* also switch off the compiled tail.",
         markdown(parts.tricks_table(report)),
         "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
-        "Seconds on one core; *plain* is the plain Keras script.",
+        "Seconds; the replicas run on one core, and *plain*, the plain Keras script, on all cores.",
         markdown(parts.seeds_table(report)),
     ]
 

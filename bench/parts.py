@@ -1,8 +1,9 @@
 """Measures each part of the pipeline and compares it with its floor: `python -m bench.parts`, or `make bench`.
 
 Also measures what each optimization gains and what additional replicas cost. Every measurement runs in a separate
-process (bench.jobs). The floor of a part is a lower bound on its time: its counted work, divided by this machine's
-rates, which are measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
+process: a function of bench.jobs, or the measured command. The floor of a part is a lower bound on its time: its
+counted work, divided by this machine's rates, which are measured in the same run (for logging, a rate is assumed).
+Epochs are measured on one core; stages and the plain script use all cores. Writes reports/bench/parts.json.
 """
 
 import json
@@ -19,8 +20,9 @@ from bench.bench import LECTURE_PARAMS, QUICK_PARAMS, Target
 from bench.floors import Rates, Work
 from feedforward.core import atomic_files, paths
 
-NARROW_VARIANTS = ("original", "smaller", "l2", "dropout")
-PACK_SIZES = (1, 5, 10)
+NARROW_VARIANTS = ("original", "smaller", "l2", "dropout")  # with at most 16 units per layer
+REPLICA_COUNTS = (1, 5, 10)
+LOGGING_RATE = 1e9  # bytes/s, assumed: about the rate at which a solid-state disk writes
 STAGES = (
     "vectorize mnist",
     "vectorize imdb",
@@ -50,7 +52,7 @@ TRICKS = {  # name in bench.tricks → label
     "step_by_step": "one graph per step",
 }
 ADDITIONAL_REPLICA = Target("additional replica of {}", 0.05, None, "× plain")
-EPOCH_TARGETS = {  # row of the report → target for the epoch's time, as a multiple of its floor
+EPOCH_TARGETS = {  # row of the report → target for time / floor; at 1 / 0.65, the floor is 65 % of the time
     "epoch of mnist original, 1 replica": Target("{}, time / floor", 1 / 0.65, None, "× floor"),
     "epoch of imdb larger, 1 replica": Target("{}, time / floor", 1 / 0.75, None, "× floor"),
 }
@@ -97,7 +99,7 @@ def job(*arguments: object) -> dict[str, Any]:
 
 
 def _measure_stages(quick: bool) -> list[dict[str, Any]]:
-    """Measure each stage of the pipeline that bench.bench runs, with one seed, in a fresh workspace, without DVC."""
+    """Measure each stage that bench.bench runs, with one seed, in a fresh workspace, without DVC."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -145,7 +147,7 @@ def _measure_data(rates: Rates) -> list[dict[str, Any]]:
 
 def _measure_training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
     epochs, rows = 2 if quick else 5, []
-    sizes = PACK_SIZES[:1] if quick else PACK_SIZES
+    sizes = REPLICA_COUNTS[:1] if quick else REPLICA_COUNTS
     packs = [("imdb", variant, seeds) for variant in NARROW_VARIANTS for seeds in sizes]
     for name, variant, seeds in [*packs, ("imdb", "larger", 1), ("mnist", "original", 1)]:
         result = job("epoch", name, variant, seeds, epochs)
@@ -160,17 +162,19 @@ def _measure_logging(quick: bool) -> dict[str, Any]:
     result = job("log", "imdb", "original", 3 if quick else 30)
     first = f"the mean includes the first run, which took {result['first']:.1f} s"
     name = f"{LOGGING.name}: curves, plot, model ({first}; opening the store took {result['open']:.1f} s)"
-    return row(name, result["seconds"], Work(0, result["bytes"]), 1.0, 1e9)
+    return row(name, result["seconds"], Work(0, result["bytes"]), 1.0, LOGGING_RATE)
 
 
 # --- optimizations --------------------------------------------------------------------------------------
 
 
 def _measure_tricks(quick: bool) -> list[dict[str, Any]]:
-    """Measure the seconds per epoch on one core, with all optimizations and without each of them (bench.tricks)."""
+    """Measure the seconds per epoch on one core, with all optimizations and with each switched off (bench.tricks)."""
     rows = []
+    epochs, cores, times = 3, 1, 1
     for variant, seeds in TRICK_PACKS[:1] if quick else TRICK_PACKS:
-        seconds = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
+        settings = ("epoch", "imdb", variant, seeds, epochs, cores, times)
+        seconds = {name: job(*settings, name)["train"] for name in ("", *TRICKS)}
         rows.append({"name": f"{variant}, {seeds} replica{'s' if seeds > 1 else ''}", "seconds": seconds})
     return rows
 
@@ -179,13 +183,13 @@ def _measure_tricks(quick: bool) -> list[dict[str, Any]]:
 
 
 def _measure_additional_replicas(quick: bool) -> list[dict[str, Any]]:
-    """Measure the cost of one more replica of each narrow variant on one core, and the plain script's time."""
+    """Measure the cost of one more replica of each narrow variant on one core, and the plain script on all cores."""
     variants = NARROW_VARIANTS[:1] if quick else NARROW_VARIANTS
     plain = _plain_seconds(variants, quick)
     rows = []
     for variant in variants:
         epochs = 1 if quick else 20
-        few, many = PACK_SIZES[0], PACK_SIZES[-1]
+        few, many = REPLICA_COUNTS[0], REPLICA_COUNTS[-1]
         total = {seeds: job("epoch", "imdb", variant, seeds, epochs)["whole"] for seeds in (few, many)}
         additional = (total[many] - total[few]) / (many - few)
         seconds = {"plain": plain[variant], "one": total[few], "ten": total[many], "additional": additional}
@@ -209,12 +213,12 @@ def _plain_seconds(variants: Sequence[str], quick: bool) -> Mapping[str, float]:
 def measured_targets(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
     """The targets and the measured values, as (name, target, value)."""
     target = ADDITIONAL_REPLICA
-    values = [(target.name.format(row["variant"]), target, row["ratio"]) for row in report["seeds"]]
-    for row in report["parts"]:
-        if epoch_target := EPOCH_TARGETS.get(row["name"]):
-            values.append((epoch_target.name.format(row["name"]), epoch_target, 1 / row["share"]))
-        if row["name"].startswith(LOGGING.name):
-            values.append((LOGGING.name, LOGGING, row["seconds"]))
+    values = [(target.name.format(entry["variant"]), target, entry["ratio"]) for entry in report["seeds"]]
+    for part in report["parts"]:
+        if epoch_target := EPOCH_TARGETS.get(part["name"]):
+            values.append((epoch_target.name.format(part["name"]), epoch_target, 1 / part["share"]))
+        if part["name"].startswith(LOGGING.name):
+            values.append((LOGGING.name, LOGGING, part["seconds"]))
     return values
 
 
@@ -241,7 +245,10 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each pack: seconds per epoch, and the slowdown without each optimization."""
+    """A header and a row for each pack: seconds per epoch, and the slowdown with each optimization switched off.
+
+    TensorFlow's gradient and Keras's RMSprop also switch off the compiled tail, which cannot work with them.
+    """
     rows = [["epoch of", "s", *TRICKS.values()]]
     for pack in report["tricks"]:
         seconds = pack["seconds"]
@@ -250,13 +257,13 @@ def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each narrow variant: seconds on one core."""
+    """A header and a row for each narrow variant: seconds, of the replicas on one core, of the script on all cores."""
     rows = [
         [
             "variant",
             "plain, one seed",
             "one replica",
-            f"{PACK_SIZES[-1]} replicas",
+            f"{REPLICA_COUNTS[-1]} replicas",
             "per additional replica",
             "additional / plain",
         ]
@@ -282,7 +289,7 @@ def verdicts_table(values: Sequence[tuple[str, Target, float]]) -> list[list[str
 
 def _short(value: float) -> str:
     """Three significant digits, but no exponent for a large number."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def text(report: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ VARIANTS = {
 
 
 def train_mnist(folder, epochs, samples):
-    """Train MNIST's network; return loss and accuracy on the test images."""
+    """Train MNIST's network; return loss and accuracy on the test images. samples: of each split; None: all."""
     (train_images, train_labels), (test_images, test_labels) = load_mnist(folder, "train"), load_mnist(folder, "test")
     x_train = train_images[:samples].reshape(-1, 784).astype("float32") / 255
     x_test = test_images[:samples].reshape(-1, 784).astype("float32") / 255
@@ -85,10 +85,10 @@ def train_mnist(folder, epochs, samples):
 
 
 def main():
-    """Train the requested parts; print (and write) the seconds and metrics of each, and the time of vectorizing."""
+    """Train the requested parts; print the seconds and metrics of each, and the time of vectorizing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="data/vectorized")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="one epoch on a few samples, to try the script")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
@@ -97,9 +97,9 @@ def main():
     keras.utils.set_random_seed(options.seed)
     metrics, seconds = {}, {}
 
-    def timed(part, train):
+    def timed(part, action):
         began = time.perf_counter()
-        metrics[part] = train()
+        metrics[part] = action()
         seconds[part] = time.perf_counter() - began
 
     if "mnist" in requested:
@@ -113,9 +113,9 @@ def main():
 
 
 def train_imdb(folder, requested, samples, timed):
-    """Vectorize the reviews, then train the requested variants and the final model.
+    """Vectorize the reviews, then train the requested ones of the variants and the final model.
 
-    The variants hold out the first training reviews for validation; the final model is trained on all training reviews.
+    For the variants, the first training reviews are held out; the final model is trained on all training reviews.
     """
     arrays = {}
 

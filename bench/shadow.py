@@ -3,8 +3,9 @@
 A shadow is a challenger that also answers each request, unseen by the client. Three services with the same champion run
 at the same time: one with a shadow and two without; one of these two is the control, which shows how much two equal
 services differ. In each round, clients on loopback send review-length texts, or images, to one service after the other,
-in another order each time. Clients and services share the machine's cores. Champion and challenger are the same final
-run, the latest one, registered twice in a temporary copy of the store. Writes reports/bench/shadow.json.
+in another order each time. The services are restarted after every few rounds, because two equal processes differ in
+speed for as long as they run. Clients and services share the machine's cores. Champion and challenger are the same
+final run, the latest one, registered twice in a temporary copy of the store. Writes reports/bench/shadow.json.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ from feedforward.tracking import model_version, model_versions, open_store
 
 CLIENTS = (4, 32)
 WITHOUT_SHADOW, WITH_SHADOW, CONTROL = "without a shadow", "with a shadow", "control, without a shadow"
+ROUNDS_PER_START = 3  # rounds between two restarts of the services
 COST = Target("{}: {}, with / without a shadow, median over the rounds", 1.10)
 
 
@@ -71,31 +73,34 @@ def measure_all(names: Sequence[str], rounds: int, seconds: float) -> dict[str, 
 
 
 def _measure_dataset(folder: Path, name: str, rounds: int, seconds: float) -> dict[str, Any]:
-    batches = serving.samples(prediction.champion(name))
-    rows, path = {}, f"/predict/{name}"
-    with (
-        _run_service(folder / "without", None) as without,
-        _run_service(folder / "with", "challenger") as with_shadow,
-        _run_service(folder / "control", None) as control,
-    ):
-        services = {WITHOUT_SHADOW: without, WITH_SHADOW: with_shadow, CONTROL: control}
-        orders = list(itertools.permutations(services))
-        for kind, batch in batches.items():
-            bodies = [{"samples": [sample]} for sample in batch]
-            for count in CLIENTS:
-                measured: dict[str, list[Any]] = {key: [] for key in services}
+    """The measurements of all rounds for each kind of sample and number of clients, and the counts of the shadow."""
+    batches, path = serving.samples(prediction.champion(name)), f"/predict/{name}"
+    keys = [WITHOUT_SHADOW, WITH_SHADOW, CONTROL]
+    orders = list(itertools.permutations(keys))
+    rows: dict[str, Any] = {}
+    for kind, count in itertools.product(batches, CLIENTS):
+        counts = dict.fromkeys(("answered", "compared", "dropped"), 0.0)
+        rows[f"{kind}, {count} clients"] = {"measurements": {key: [] for key in keys}, "shadow": counts}
+    for start in range(0, rounds, ROUNDS_PER_START):
+        with (
+            _run_service(folder / "without", None) as without,
+            _run_service(folder / "with", "challenger") as with_shadow,
+            _run_service(folder / "control", None) as control,
+        ):
+            services = dict(zip(keys, (without, with_shadow, control), strict=True))
+            for (kind, batch), count in itertools.product(batches.items(), CLIENTS):
+                bodies, row = [{"samples": [sample]} for sample in batch], rows[f"{kind}, {count} clients"]
                 before = _counts(with_shadow.port)
-                for number in range(rounds):
+                for number in range(start, min(start + ROUNDS_PER_START, rounds)):
                     for key in orders[number % len(orders)]:
                         service = services[key]
                         # CPU time is that of the service's own process, without the shadow's
                         measurement = clients.measure([service.process], service.port, path, bodies, seconds, count)
-                        measured[key].append(asdict(measurement))
-                        print(f"{kind}, {count} clients, {key}: {measured[key][-1]}", flush=True)
-                after = _counts(with_shadow.port)
-                counts = {key: after[key] - before[key] for key in after}
-                rows[f"{kind}, {count} clients"] = {"measurements": measured, "shadow": counts}
-        return rows
+                        row["measurements"][key].append(asdict(measurement))
+                        print(f"{kind}, {count} clients, {key}: {row['measurements'][key][-1]}", flush=True)
+                for key, value in _counts(with_shadow.port).items():
+                    row["shadow"][key] += value - before[key]
+    return rows
 
 
 # --- services ------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
+from feedforward.core.errors import FeedforwardError
 from feedforward.core.redaction import redact
 from feedforward.promotion import drift_windows
 from pipelines import environment
@@ -32,9 +33,12 @@ SUBJECT = "feedforward: the requests have drifted"
 
 @flow(name="request-drift", flow_run_name=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M}", persist_result=False)
 def watch() -> State[Any]:
-    """Send an event for each dataset whose latest window of requests drifted. Final states: Drifted or Quiet."""
+    """Send an event for each dataset whose latest window of requests drifted. States: Drifted, Quiet or Failed."""
     environment.apply()
-    lines = alert(load_params())
+    try:
+        lines = alert(load_params())
+    except (FeedforwardError, OSError) as error:
+        return Failed(message=redact(str(error)))
     for line in lines:
         get_run_logger().warning(line)
     return Completed(name="Drifted" if lines else "Quiet", message="; ".join(lines) or "no new request drift")

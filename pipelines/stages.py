@@ -15,12 +15,12 @@ from pipelines import dask_text, dvc_links, environment, interruption, locks, pr
 
 
 def fetch(params: Params, name: str) -> None:
-    """Sources → verified raw files; incoming samples → the snapshot that vectorize reads."""
+    """Sources → verified raw files; labeled samples from users → the snapshot that vectorize reads."""
     preparation.fetch(name, params.dataset(name), params)
 
 
 def vectorize(params: Params, name: str) -> None:
-    """Raw files → splits, vocabulary, profile, manifest."""
+    """Raw files and the snapshot → splits, vocabulary, profile, manifest."""
     with dask_text.reader(name, params.dataset(name), params) as read:
         preparation.vectorize(name, params.dataset(name), params.retraining.use_feedback, read)
 
@@ -38,7 +38,7 @@ def validate(params: Params, _: str) -> None:
 
 
 def train(params: Params, protocol: str) -> None:
-    """Splits → results of all runs, in one Prefect flow."""
+    """Splits → results of all runs of a protocol, in one Prefect flow."""
     with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:
         with processes.importing():
             from pipelines import training_flow
@@ -69,10 +69,10 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 
 
 def remove_leftovers(params: Params) -> None:
-    """Delete what datasets and protocols that params.yaml no longer has left in folders that stages read as a whole.
+    """Delete outputs of datasets and protocols that are no longer in params.yaml, if a stage reads the whole folder.
 
     DVC would record them as inputs, so another checkout, which does not get them, would train again. They are still in
-    DVC's cache. Raw files stay, because fetching them takes long, and so does everything that no stage wrote.
+    DVC's cache. Raw files are kept, because fetching them takes long; so are folders that `vectorize` did not write.
     """
     for manifest in paths.vectorized("any").parent.glob("[!.]*/manifest.json"):
         if manifest.parent.name not in params.datasets:
@@ -84,7 +84,7 @@ def remove_leftovers(params: Params) -> None:
 
 
 def main(stage: str, argument: str = "") -> int:
-    """Run a stage; returns 0, or the exit code of the error, whose message is printed."""
+    """Run a stage and return its exit code; the message of an error is printed."""
     title = f"{stage} {argument}".strip()
 
     def run() -> None:
@@ -92,7 +92,7 @@ def main(stage: str, argument: str = "") -> int:
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
-            dvc_links.check(paths.root())  # again, because `dvc repro` may have been run directly
+            dvc_links.check(paths.root())  # `feedforward run` has done this already, but not a direct `dvc repro`
             remove_leftovers(load_params())
             inputs = stage_inputs.unchanged(stage, argument)
         with inputs, processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):

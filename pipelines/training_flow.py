@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """False if a loss is not finite, because the same seed would give it again, or if a worker's data differ."""
+    """False if a loss is not finite, as it would be again with this seed, or if data or a worker's code are wrong."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
@@ -53,7 +53,7 @@ train_pack_on_cluster: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_traini
 class Job:
     """A pack to train with these params.
 
-    parents: the parent run of each variant; None: use the parent run that the store has for the variant.
+    parents: the parent run of each variant; None: resume the variant's parent run in the store, or start one.
     """
 
     pack: Pack
@@ -64,8 +64,8 @@ class Job:
 def training(jobs: Sequence[Job], store: "Store", task_runner: Any) -> Flow[[str], dict[str, RunResult]]:
     """The flow that trains the packs; it returns the results by fingerprint.
 
-    Jobs and store are not parameters of the flow: Prefect writes parameters to its database, and the address of the
-    store may contain a password.
+    Jobs and store are not parameters of the flow, because Prefect writes parameters to its database: jobs are large,
+    and the address of the store may contain a password.
     """
 
     @flow(name="training", flow_run_name="{title}", task_runner=task_runner, log_prints=False, persist_result=False)
@@ -98,7 +98,7 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
 
 
 def views(jobs: Sequence[Job], store: "Store") -> dict[str, str]:
-    """Dataset → address of its prepared comparison page in MLflow; empty if MLflow's store is not a server."""
+    """Dataset → address of the page in MLflow that compares its variants; empty if MLflow's store is not a server."""
     address = settings.tracking_uri()
     protocols = {job.pack.dataset: job.pack.protocol for job in jobs} if address.startswith("http") else {}
     addresses = {}
@@ -135,11 +135,11 @@ def _submit_and_wait(jobs: Sequence[Job], title: str, store: "Store") -> list[Pr
 
 def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[list[RunResult]]:
     pack = job.pack
-    labels: dict[str, Any] = {"task_run_name": pack.name, "tags": [pack.dataset, pack.protocol, pack.role]}
+    options: dict[str, Any] = {"task_run_name": pack.name, "tags": [pack.dataset, pack.protocol, pack.role]}
     if job.params.engine == THREADS:
-        local_task = train_pack.with_options(**labels)
+        local_task = train_pack.with_options(**options)
         return local_task.submit(pack, job.params, store, advance, job.parents)
-    cluster_task = train_pack_on_cluster.with_options(**labels)
+    cluster_task = train_pack_on_cluster.with_options(**options)
     parents = parent_runs.start_parents(pack, store) if job.parents is None else job.parents
     return cluster_task.submit(pack, job.params, parents)
 
@@ -147,7 +147,7 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
 def run_jobs(
     jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
 ) -> dict[str, RunResult]:
-    """Train the runs that the store does not have; returns the results of all runs by fingerprint.
+    """Train the runs that the store does not have; return the results of all runs by fingerprint.
 
     Raises:
         TrainingError: some runs failed; the others are in the store.
@@ -160,7 +160,7 @@ def run_jobs(
     missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known_results)).members]
     if not missing:
         return known_results
-    engine = missing[0].params.engine
+    engine = missing[0].params.engine  # the same for all jobs
     if engine == THREADS:
         task_runner = _thread_runner(len(missing), wait_for_server)
     else:
@@ -173,6 +173,7 @@ def run_jobs(
     finally:
         if engine != THREADS:
             dask_training.settle(engine)
+            # workers that have died cannot close their runs
             store.reconcile(lost={fingerprint for job in missing for fingerprint in job.pack.fingerprints})
 
 
@@ -198,7 +199,13 @@ def run(
     roles: Collection[str] = ("replica", "final"),
     varied: Sequence[plan.Source] = plan.SOURCES,
 ) -> list[RunResult]:
-    """Train the runs of a protocol that the store lacks and close the parent runs; returns all results."""
+    """Train those runs of a protocol that the store does not have yet, close their parent runs, and return all results.
+
+    datasets, variants, seeds: empty for all. roles: train only these. varied: see `plan.plan`.
+
+    Raises:
+        TrainingError: some runs failed; the others are in the store.
+    """
     packs = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()
     store.reconcile()
@@ -213,6 +220,6 @@ def run(
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
-    """The `train` stage of dvc.yaml: train all runs, and write their results without run IDs and times."""
+    """The `train` stage of dvc.yaml: train all runs, and write their results without run IDs and timestamps."""
     results, facts = run(params, protocol, wait_for_server), {"computed_by": provenance.computed_by()}
     run_result.save(paths.trained(protocol), results, provenance.cpu_digest(), "train", facts=facts)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from feedforward.analysis.findings import Findings
     from feedforward.analysis.run_result import RunResult
     from feedforward.data.splits import Split
+    from feedforward.experiments.plan import Pack
 
 __all__ = [
     "Params",
@@ -181,9 +182,9 @@ def train(
         ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized, or has not passed
             validation. TrainingError: a loss is not finite. Busy: another process is training in this workspace.
     """
-    from feedforward import tracking
     from feedforward.data import consistency
-    from feedforward.experiments import parent_runs, plan, reuse, runner
+    from feedforward.experiments import plan
+    from feedforward.tracking import names
 
     if protocol not in get_args(Protocol):
         raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
@@ -192,6 +193,14 @@ def train(
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     for name in {pack.dataset for pack in packs}:
         consistency.require_valid(name, params.datasets[name])
+    with names.fixed(params.project):  # params.yaml may be edited meanwhile, or name another project than `params`
+        return _train(packs, params)
+
+
+def _train(packs: Sequence["Pack"], params: Params) -> list["RunResult"]:
+    from feedforward import tracking
+    from feedforward.experiments import parent_runs, reuse, runner
+
     store = tracking.open_store()
     run_results = reuse.find_finished(packs, store)
     if all(run_results.keys() >= {*pack.fingerprints} for pack in packs):

@@ -18,6 +18,7 @@ import feedforward as ff
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes
 from feedforward.core.errors import Busy, DataError, InputError, ParamsError
+from feedforward.tracking import names
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -68,6 +69,16 @@ def test_the_largest_seed_can_be_trained(small: Params, small_store: "Store") ->
     assert [run.seed for run in ff.train(small, ["notes"], variants, [largest])] == [largest] * len(variants)
     with processes.only_one(paths.lock("training"), "feedforward train"):  # finished runs need no lock
         assert len(ff.train(small, ["notes"], variants, np.array([largest]))) == len(variants)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorflow")
+def test_runs_are_logged_under_the_project_of_the_given_params(small: Params, small_store: "Store") -> None:
+    course = small.model_copy(update={"project": "course"})
+    assert len(ff.train(course, ["notes"], ["l2"], [0])) == 1
+    assert not small_store.find_runs("notes")
+    with names.fixed("course"):
+        assert len(small_store.find_runs("notes", role="replica")) == 1
 
 
 @pytest.mark.proves("Two jobs in one checkout never train the same run, also if one of them is a notebook")

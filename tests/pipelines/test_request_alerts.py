@@ -55,6 +55,7 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
             command = [sys.executable, "-c", script]
             done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr[-2000:]
+            assert "Traceback" not in done.stderr
             return done.stdout.split()
 
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
@@ -72,3 +73,5 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
         [line] = until(lambda: messages.is_file() and messages.read_text()).splitlines()
         expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"
         assert json.loads(line)["body"] == expected
+        (tmp_path / "params.yaml").write_text("seeds: none\n")
+        assert run(WATCH) == ["Failed"], "params.yaml is invalid"

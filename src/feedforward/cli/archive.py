@@ -78,8 +78,8 @@ def _to_plain(findings: "Sequence[Findings]") -> Any:
     """Means and verdicts as JSON-serializable values; raises ValueError if one is not finite."""
     from feedforward.core import atomic_files
     from feedforward.experiments import comparison
-    from feedforward.reports import tables
+    from feedforward.reports import data_tables
 
-    plain = {"means": comparison.summary(findings), "verdicts": tables.verdicts_json(findings)}
+    plain = {"means": comparison.summary(findings), "verdicts": data_tables.verdicts_json(findings)}
     atomic_files.canonical_json(plain)
     return plain

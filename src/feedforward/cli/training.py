@@ -24,7 +24,7 @@ from feedforward.core.errors import FeedforwardError, ParamsError, one_line
 
 if TYPE_CHECKING:
     from feedforward.analysis.claims import Verdict
-    from feedforward.config.schema import Params
+    from feedforward.config.schema import Dataset, Params
 
 
 def run() -> None:
@@ -206,9 +206,10 @@ def verify(
 
 
 def _nothing_is_reachable(params: "Params") -> bool:
-    """Whether the demo has a sample of each configured dataset, and no source of their files can be reached.
+    """Whether all datasets are shipped ones, which the demo has samples of, and none of their sources can be reached.
 
-    A dataset with a local path is the user's own, whatever its name; if the file is missing, `fetch` names the path.
+    A dataset with a local path, or whose samples differ in kind from the demo's, is the user's own, whatever its name;
+    if its files cannot be fetched, `fetch` says so.
     """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
@@ -216,11 +217,15 @@ def _nothing_is_reachable(params: "Params") -> bool:
 
     demo_params = load_params(paths.root() / "demo" / "params.yaml") if _has_demo() else None
     return demo_params is not None and all(
-        f"{name}-sample" in demo_params.datasets
+        _kind(demo_params.datasets.get(f"{name}-sample")) == _kind(dataset)
         and not any(locations.is_local(url) for file in dataset.files.values() for url in file.urls)
         and len(download.find_unavailable(dataset.files, paths.raw(name), params.mirrors)) == len(dataset.files)
         for name, dataset in params.datasets.items()
     )
+
+
+def _kind(dataset: "Dataset | None") -> tuple[str, str, tuple[str, ...]] | None:
+    return (dataset.reader.kind, dataset.task, dataset.labels) if dataset else None
 
 
 def _has_demo() -> bool:

@@ -73,7 +73,7 @@ def find(values: dict[str, Any], default_size: str) -> Iterator[str]:
     yield from _check_variants(values)
     yield from _check_addresses(values)
     yield from _check_shadow(values)
-    checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples)
+    checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples, _check_scale)
     for (_, name), dataset in _matches(values, ("datasets", "*")):
         yield from _check_names(values, name)
         for check in (*checks, _check_claims, _check_literature):
@@ -229,6 +229,12 @@ def _check_samples(dataset: Any) -> Iterator[str]:
     highest = _get(dataset, "expectations", "train_samples", 1)
     if isinstance(held_out, int) and isinstance(highest, int) and held_out >= highest > 0:
         yield f"training.validation.samples: must be below expectations.train_samples ({highest}), got {held_out}"
+
+
+def _check_scale(dataset: Any) -> Iterator[str]:
+    scale = _get(dataset, "network", "scale")
+    if _get(dataset, "reader", "kind") == "labeled_text" and isinstance(scale, int | float) and scale != 1:
+        yield f"network.scale: must be 1 for texts, whose features are only 0 and 1, got {scale:g}; remove the key"
 
 
 def _check_literature(dataset: Any) -> Iterator[str]:

@@ -78,7 +78,7 @@ class Network(Strict):
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
     # activation of the hidden layers: `relu`, `tanh`, `sigmoid`, `elu`, `gelu` or `silu`
     activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"
-    scale: Annotated[float, Field(gt=0)] = 1.0  # divisor that the model applies to the features
+    scale: Annotated[float, Field(gt=0)] = 1.0  # divisor that the model applies to the features; 1 for texts
 
 
 class Holdout(Strict):

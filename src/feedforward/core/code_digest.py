@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
 
 PACKAGES = ("feedforward", "pipelines")
 SOURCE = Path(__file__).parents[2]  # the folder `src`, which contains `feedforward`; `pipelines` is next to `src`
@@ -21,14 +22,27 @@ class UnresolvedImport(Exception):
     """A module of this project cannot be resolved to a file, so its code cannot be part of the digest."""
 
 
+_first_digests: dict[Path, str] = {}  # by file, when this process computed a digest that includes it for the first time
+
+
 def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
     """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules in their `closure`.
 
+    Python keeps the modules that a process has imported. If a file has been changed since, the digest would not be that
+    of the code that runs, and results would be recorded under the wrong digest.
+
     Raises:
+        DataError: a file has been changed since this process computed its digest for the first time.
         UnresolvedImport: a module, or a name that one of them imports from this project, does not exist, or an import
             is relative or uses `*`.
     """
-    return atomic_files.digest({name: _parse(path, _stamp(path))[0] for name, path in closure(modules, source).items()})
+    files = closure(modules, source)
+    digests = {name: _parse(path, _stamp(path))[0] for name, path in files.items()}
+    for name, path in files.items():
+        if _first_digests.setdefault(path, digests[name]) != digests[name]:
+            problem = "was changed while this process was running, so its results would be recorded with the wrong code"
+            raise DataError(f"{path}: {problem}; run the command again, or restart the notebook's kernel")
+    return atomic_files.digest(digests)
 
 
 def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:

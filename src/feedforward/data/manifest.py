@@ -1,6 +1,7 @@
 """The manifest of a vectorized dataset: sizes, digests, and facts from its reader; and splits that match it."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,23 @@ def load_current(name: str, dataset: Dataset) -> dict[str, Any]:
     return manifest
 
 
-def load_split(name: str, part: str) -> Split:
+def load_unchanged(name: str, data_digest: str) -> dict[str, Any]:
+    """Read the manifest, and check that the data are still those with this digest, for which a job was planned.
+
+    Raises:
+        DataError: see `load`; or the dataset was vectorized again with another result.
+    """
+    manifest = load(name)
+    if manifest["data_digest"] != data_digest:
+        problem = "was vectorized again while this process was running, and its data have changed"
+        raise DataError(f"{name}: {problem}; run the command again")
+    return manifest
+
+
+def load_split(name: str, part: str, manifest: Mapping[str, Any] | None = None) -> Split:
     """Load the `train` or `test` split of a vectorized dataset, and check its content against the manifest.
 
-    The digest of a split is computed once per process, unless its files change.
+    The digest of a split is computed once per process, unless its files change. manifest: default: the current one.
 
     Raises:
         DataError: a file is missing, damaged, or differs from what `vectorize` wrote.
@@ -62,7 +76,7 @@ def load_split(name: str, part: str) -> Split:
     split = Split.load(folder)
     statuses = [file.stat() for file in sorted(folder.iterdir())]
     stamp = tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in statuses)
-    if _digest(folder, stamp) != load(name)[part]:
+    if _digest(folder, stamp) != (manifest or load(name))[part]:
         raise DataError(f"{folder}: differs from what was vectorized; run `dvc repro --force vectorize`")
     return split
 

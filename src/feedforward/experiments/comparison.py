@@ -18,7 +18,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes
 from feedforward.experiments import misclassified
-from feedforward.reports import baseline_section, error_tables, tables, terminal
+from feedforward.reports import baseline_section, data_tables, error_tables, tables, terminal
 from feedforward.reports.comparison_page import Additions, render
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float
     """Dataset → variant → statistic → mean."""
     return {
         entry.name: {
-            variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
+            variant: {name: data_tables.rounded(estimate.mean) for name, estimate in estimates.items()}
             for variant, estimates in entry.summary.items()
         }
         for entry in findings
@@ -115,18 +115,18 @@ def metrics(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float
 
 
 def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
-    yield "table.csv", tables.summary_csv(findings)
+    yield "table.csv", data_tables.summary_csv(findings)
     yield "table.md", tables.summary_markdown(findings)
-    yield "differences.csv", tables.differences_csv(findings)
-    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_json(findings), indent=2) + "\n"
+    yield "differences.csv", data_tables.differences_csv(findings)
+    yield "verdicts.json", atomic_files.canonical_json(data_tables.verdicts_json(findings), indent=2) + "\n"
     yield "verdicts.md", tables.verdicts_markdown(findings)
     yield "metrics.json", atomic_files.canonical_json(metrics(findings), indent=2) + "\n"
     yield "summary.json", atomic_files.canonical_json(summary(findings), indent=2) + "\n"
-    yield "plots/validation-loss.csv", tables.mean_curves_csv(findings, of_score=False)
-    yield "plots/validation-score.csv", tables.mean_curves_csv(findings, of_score=True)
+    yield "plots/validation-loss.csv", data_tables.mean_curves_csv(findings, of_score=False)
+    yield "plots/validation-score.csv", data_tables.mean_curves_csv(findings, of_score=True)
     yield "plots/confusion.csv", error_tables.confusion_csv(findings)
     for entry in findings:
-        yield f"curves/{entry.name}.csv", tables.curves_csv(entry)
+        yield f"curves/{entry.name}.csv", data_tables.curves_csv(entry)
 
 
 def _drawing_pool(own_process: bool) -> Executor:

@@ -17,7 +17,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import ParamsError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import plan
-from feedforward.reports import tables
+from feedforward.reports import data_tables, tables
 
 PROTOCOL = "fair"
 TABLE, FIGURE = "verdicts.md", "intervals.png"
@@ -137,7 +137,7 @@ def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str
         "dataset": dataset,
         "reason": reason,
         "basis": _basis(params, dataset),
-        "verdicts": [tables.verdict_json(verdict) for verdict in verdicts],
+        "verdicts": [data_tables.verdict_json(verdict) for verdict in verdicts],
     }
     with atomic_files.writing_folder(paths.decision(dataset), "decide") as folder:
         atomic_files.write_text(folder / TABLE, text, "decide.file")

@@ -58,6 +58,8 @@ def train_pack(
 
     Raises:
         TrainingError: the loss of a member is not finite; its run is closed as FAILED, the other runs are recorded.
+        DataError: the data are damaged, or code or data were changed during the training. Runs that are not recorded
+            yet are closed as FAILED, because their results would be recorded with the wrong digests.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -72,7 +74,6 @@ def train_pack(
         for member in pack.members
     ]
     finished, failures = [], []
-    evaluation_tags = {"evaluation_digest": code_digest(plan.EVALUATION)}
     with store.closing(*runs):
 
         def on_epoch(_: int, loss: float) -> None:
@@ -80,6 +81,8 @@ def train_pack(
 
         with sampling() as system_samples:  # system metrics; a short run has only one sample, taken at the end
             trained = training_run.train(pack, params, samples, on_epoch)
+        code_digest(plan.WEIGHTS)  # raises DataError if the code that was just imported is not that of the fingerprints
+        evaluation_tags = {"evaluation_digest": code_digest(plan.EVALUATION)}
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
             if isinstance(outcome, TrainingError):
@@ -87,6 +90,9 @@ def train_pack(
                 failures.append(str(outcome))
                 continue
             result = _result(pack, member, outcome, samples)
+            manifest_file.load_unchanged(
+                pack.dataset, pack.data_digest
+            )  # the evaluation on the test split reads it again
             store.finish(
                 run,
                 result=result,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from feedforward.analysis import variance
+from feedforward.analysis import numerals, variance
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
@@ -301,4 +301,4 @@ def _deviation(component: Component | None, statistic: str) -> str:
         return "–"
     decimals = STATISTICS[statistic].decimals
     interval = tables.span(component.low, component.high, decimals)
-    return f"{tables.number(component.sd, decimals)} {interval} (n = {component.n})"
+    return f"{numerals.number(component.sd, decimals)} {interval} (n = {component.n})"

@@ -80,12 +80,16 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
     """The training and validation samples of a pack, as subsets of the memory-mapped splits.
 
     Raises:
-        DataError: the data are not vectorized, or are damaged, or no training samples would remain.
+        DataError: the data are not vectorized, are damaged, or have changed since the pack was planned, or no training
+            samples would remain.
     """
-    split = manifest_file.load_split(pack.dataset, "train")
+    manifest = manifest_file.load_unchanged(pack.dataset, pack.data_digest)
+    split = manifest_file.load_split(pack.dataset, "train", manifest)
     seed = pack.seed_of("split")
     if pack.train == "all":
-        validation = Subset(manifest_file.load_split(pack.dataset, "test")) if pack.validate == "test" else None
+        validation = (
+            Subset(manifest_file.load_split(pack.dataset, "test", manifest)) if pack.validate == "test" else None
+        )
         return validation_split.draw_share(Subset(split), dataset, seed), validation
     if pack.train == "fixed":
         return validation_split.hold_out(split, dataset, seed)

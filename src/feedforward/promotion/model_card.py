@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scipy.special import ndtri
 
-from feedforward.analysis import intervals, statistics
+from feedforward.analysis import intervals, numerals, statistics
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.promotion.bundle import Description
 from feedforward.promotion.policy import Decision
@@ -139,7 +139,7 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
             limits = wilson(own[name], samples)
         elif error := own.get(f"{name}_se"):
             limits = intervals.over_samples(own[name], error, STATISTICS[name].bounds)
-        value, interval = tables.number(own[name], decimals), tables.span(*limits, decimals) if limits else ""
+        value, interval = numerals.number(own[name], decimals), tables.span(*limits, decimals) if limits else ""
         rows.append((name.replace("_", " "), value, interval, f"this model, {samples} samples, once"))
     for name in names:
         mean = intervals.estimate(
@@ -149,7 +149,7 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
         )
         if mean is not None and mean.low is not None and mean.high is not None:
             decimals = STATISTICS[name].decimals
-            value, interval = tables.number(mean.mean, decimals), tables.span(mean.low, mean.high, decimals)
+            value, interval = numerals.number(mean.mean, decimals), tables.span(mean.low, mean.high, decimals)
             rows.append((name.replace("_", " "), value, interval, f"mean over {mean.n} seeds"))
     return rows
 

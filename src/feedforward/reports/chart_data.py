@@ -10,7 +10,7 @@ from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import SCORES, RunResult
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports.comparison_section import Reference, variant_class
-from feedforward.reports.tables import rounded
+from feedforward.reports.data_tables import rounded
 
 MOST_NUMBERS = 100_000  # maximum number of values in curves of single seeds (under 1 MB); later seeds are left out
 LEVELS = {"val_cross_entropy": "best_val_cross_entropy"}  # curve → statistic that places the line of a reference

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from feedforward.analysis import claims, comparisons
+from feedforward.analysis import claims, comparisons, numerals
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.comparisons import Difference, Ranking
 from feedforward.analysis.curves import mean_band
@@ -84,7 +84,7 @@ def failures(findings: Findings) -> list[dict[str, str]]:
     for failure in findings.failures:
         e = findings.summary[failure.variant][tables.HEADLINE]
         values = {"mean": e.mean, "median": e.median, "interquartile mean": e.iqm}
-        averages = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
+        averages = ", ".join(f"{name} {numerals.number(v, decimals)}" for name, v in values.items() if v is not None)
         averages = f"Lowest validation loss: {averages}."
         lines.append({"variant": failure.variant, "text": str(failure), "averages": averages})
     return lines
@@ -174,7 +174,7 @@ def verdict_entry(verdict: Verdict) -> dict[str, Any]:
     strip = history = None
     if verdict.difference and interval and interval.low is not None and interval.high is not None:
         region = claims.region(claim)
-        other = claim.right or tables.number(claim.value or 0.0, decimals)
+        other = claim.right or numerals.number(claim.value or 0.0, decimals)
         name = f"{claim.left} − {other}"
         row = Row(name, verdict.difference.mean, interval.low, interval.high, verdict.decided)
         strip = svg_charts.strip(row, region, decimals, tone)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from feedforward.analysis import errors_over_seeds
 from feedforward.analysis.findings import Findings
-from feedforward.reports.tables import csv_text
+from feedforward.reports.data_tables import csv_text
 
 CONFUSION = ("dataset", "actual", "predicted", "samples", "share")
 

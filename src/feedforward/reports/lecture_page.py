@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feedforward.analysis import single_runs, statistics
+from feedforward.analysis import numerals, single_runs, statistics
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import CONFIDENCE, t_quantile, this_data
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.single_runs import SingleRuns
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.tasks import TASKS
-from feedforward.reports import chart_data, html_page, tables
+from feedforward.reports import chart_data, html_page
 from feedforward.reports import comparison_section as contents
 
 FIELDS = ("size", "l2", "dropout_rate")  # fields of a variant that have a slider
@@ -105,7 +105,7 @@ def _claim(entry: SingleRuns) -> dict[str, Any]:
         "statistic": STATISTICS[verdict.claim.statistic].label,
         "summary": str(entry),
         "seeds": [
-            {"seed": seed, "difference": tables.number(difference, decimals), "wrong": seed in entry.wrong}
+            {"seed": seed, "difference": numerals.number(difference, decimals), "wrong": seed in entry.wrong}
             for seed, difference in entry.differences.items()
         ],
     }
@@ -117,7 +117,7 @@ def _mistakes_by_seed(judged: Sequence[SingleRuns]) -> dict[str, Any]:
     counts = [sum(seed in entry.wrong for entry in judged) for seed in seeds]
     if not counts:
         return {}
-    mean = tables.number(sum(counts) / len(counts), 1)
+    mean = numerals.number(sum(counts) / len(counts), 1)
     return {"low": min(counts), "high": max(counts), "mean": mean, "seeds": len(seeds), "claims": len(judged)}
 
 

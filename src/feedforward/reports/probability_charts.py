@@ -7,8 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from feedforward.analysis.curves import Numbers
+from feedforward.analysis.numerals import number
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
-from feedforward.reports.tables import number
 
 WIDTH = 360
 LABEL_LENGTH = 14  # maximum number of characters of a label next to a matrix

@@ -6,8 +6,9 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from feedforward.analysis.numerals import number
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
-from feedforward.reports.tables import number, span
+from feedforward.reports.tables import span
 
 ROW, TALL_ROW = 34, 48  # height in pixels: with names next to the axis, and with two lines of text above each value
 FAR = 1.5  # a baseline whose distance from the other values exceeds this multiple of their range is put at the edge

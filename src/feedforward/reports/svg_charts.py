@@ -13,9 +13,9 @@ import numpy as np
 from markupsafe import Markup
 
 from feedforward.analysis.curves import Band, shown_range
+from feedforward.analysis.numerals import number
 from feedforward.analysis.sequential import Interval
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
-from feedforward.reports.tables import number
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
 TOUCH = '<circle class="touch {}" cx="{}" cy="{}" r="6"><title>{}</title></circle>'  # invisible, for tooltips

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.numerals import number
 from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
-from feedforward.reports.tables import interval, number
+from feedforward.reports.tables import interval
 
 Value = int | float | str
 LOG_FROM = 20.0  # factor between the smallest and the largest number from which an axis is logarithmic

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from feedforward.analysis.intervals import estimate
+from feedforward.analysis.numerals import number
 from feedforward.analysis.selection import Better
 from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, seeds_text, styled
-from feedforward.reports.tables import number
 
 SHADES = LinearSegmentedColormap.from_list("loss", ["#e8f1f8", "#7fb2d9", "#0065a8", "#002f50"])  # low to high
 Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in each trial

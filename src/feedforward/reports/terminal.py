@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from feedforward.analysis import numerals
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import Drawn, Estimate, this_data
@@ -95,7 +96,7 @@ def _baseline_lines(findings: Findings) -> list[Text]:
     lines = []
     for name, estimates in (findings.baseline_results.summary if findings.baseline_results else {}).items():
         values = [
-            f"{tables.SHORT_LABELS[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
+            f"{tables.SHORT_LABELS[key]} {numerals.number(estimates[key].mean, STATISTICS[key].decimals)}"
             for key in BASELINES
             if key in estimates
         ]
@@ -123,9 +124,9 @@ def multiline_cell(estimate: Estimate, decimals: int | None, seeds: int) -> str:
 
     If a bound of the statistic cuts the interval off, the half width is that of its longer side.
     """
-    number = tables.number(estimate.mean, decimals)
+    number = numerals.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
     if estimate.low is None or estimate.high is None:
         return number + seeds_note
     half = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
-    return f"{number}\n±{tables.number(half, decimals)}{seeds_note}"
+    return f"{number}\n±{numerals.number(half, decimals)}{seeds_note}"

@@ -22,9 +22,10 @@ def _enter_workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[s
 
 
 def _unreachable_datasets(url: str = "http://127.0.0.1:9/file", **datasets: str) -> dict[str, Any]:
-    """Return params with copies of the small datasets whose files cannot be reached. datasets: new name → old name."""
-    params = values()
-    params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
+    """Return params with copies of shipped or small datasets whose files are unreachable. datasets: new → old name."""
+    params, shipped = values(), load_params(CHECKOUT / "params.yaml").model_dump(mode="json", exclude_unset=True)
+    choices = params["datasets"] | shipped["datasets"]
+    params["datasets"] = {new: choices[old] for new, old in datasets.items()}
     for dataset in params["datasets"].values():
         for file in dataset["files"].values():
             file["urls"] = [url]
@@ -35,11 +36,12 @@ def _unreachable_datasets(url: str = "http://127.0.0.1:9/file", **datasets: str)
 @pytest.mark.parametrize(
     ("datasets", "is_replaced"),
     [
-        ({"mnist": "tones", "imdb": "notes"}, True),
-        ({"mnist": "tones", "houses": "notes"}, False),
-        ({"mnist": "tones", "url": "moved/mnist.csv"}, False),
+        ({"mnist": "mnist", "imdb": "imdb"}, True),
+        ({"mnist": "mnist", "houses": "imdb"}, False),
+        ({"mnist": "mnist", "url": "moved/mnist.csv"}, False),
+        ({"mnist": "tones", "imdb": "imdb"}, False),
     ],
-    ids=["shipped", "own name", "own file"],
+    ids=["shipped", "own name", "own file", "own data with a shipped name"],
 )
 def test_demo_replaces_only_the_shipped_datasets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], is_replaced: bool
@@ -50,7 +52,7 @@ def test_demo_replaces_only_the_shipped_datasets(
 
 @pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 def test_one_reachable_file_suffices_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = _unreachable_datasets(mnist="tones", imdb="notes")
+    params = _unreachable_datasets(mnist="mnist", imdb="imdb")
     _enter_workspace(tmp_path, monkeypatch, params)
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / next(iter(params["datasets"]["imdb"]["files"]))).write_bytes(b"content")

@@ -6,6 +6,7 @@ import pytest
 
 from feedforward.core import code_digest as code_digest_module
 from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
+from feedforward.core.errors import DataError
 
 
 @pytest.fixture
@@ -29,6 +30,12 @@ def source(tmp_path: Path) -> Path:
 
 
 def digest(source: Path) -> str:
+    """The digest that a new process computes."""
+    code_digest_module._first_digests.clear()
+    return digest_in_the_same_process(source)
+
+
+def digest_in_the_same_process(source: Path) -> str:
     code_digest_module._parse.cache_clear()  # because a file may be changed without a change of its timestamp
     return code_digest(["feedforward.trainer"], source)
 
@@ -66,6 +73,21 @@ def test_comments_docstrings_and_layout_do_not_change_the_digest(source: Path) -
     assert digest(source) == before
     path.write_text("def f(x):\n    return x + 2\n")
     assert digest(source) != before
+
+
+@pytest.mark.proves("A process whose code was changed after it started records no results")
+def test_code_that_was_changed_while_the_process_runs_is_an_error(source: Path) -> None:
+    before, path = digest(source), source / "feedforward" / "late.py"
+    content = path.read_text()
+    path.write_text(f"# a comment\n{content}")
+    assert digest_in_the_same_process(source) == before
+    path.write_text(f"{content}x = 3\n")
+    with pytest.raises(
+        DataError, match=r"late\.py: was changed while this process was running, .*; run the command again"
+    ):
+        digest_in_the_same_process(source)
+    path.write_text(content)
+    assert digest_in_the_same_process(source) == before
 
 
 @pytest.mark.proves("An import that the digest of the code cannot resolve is an error, not skipped")

@@ -1,4 +1,4 @@
-"""Local sources that change after the fetch are detected and can be fetched again; `init` on folders of pictures."""
+"""Local sources: changes after the fetch are detected and can be fetched; `init` on folders of images and odd paths."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,12 @@ from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError, SourceError
 from feedforward.data import config_inference, preparation
+from feedforward.data.readers import image_decoding
 from feedforward.data.sources import download
 
 
-def write_pictures(folder: Path, classes: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
-    """Write small pictures into one folder per class, and return `folder`."""
+def write_images(folder: Path, classes: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
+    """Write small images into one folder per class, and return `folder`."""
     for number, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for k in range(count):
@@ -28,7 +29,7 @@ def write_pictures(folder: Path, classes: tuple[str, ...] = ("bar", "beam"), cou
 
 
 def initialize(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Add a source to params.yaml as the dataset `own`, as `init` does, and return the params."""
+    """Enter a new workspace with the source as its only dataset, `own`, as `init` adds it; return the params."""
     workspaces.create(root, monkeypatch)
     return own_tables.initialize(source)[1]
 
@@ -48,7 +49,7 @@ def test_a_changed_table_is_detected_and_fetched_again(
     assert shell.run("fetch", "own") == 0
     assert download.changed_sources(files, raw) == {}
     assert (raw / "a.csv").read_bytes() == source.read_bytes()
-    source.unlink()
+    source.unlink()  # the fetched copy is still there
     assert download.changed_sources(files, raw) == {}
 
 
@@ -73,8 +74,8 @@ def test_a_failed_fetch_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
 
 
-def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
-    source = write_pictures(tmp_path / "flowers")
+def test_remedy_for_a_damaged_image_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+    source = write_images(tmp_path / "shapes")
     params = initialize(tmp_path, source, monkeypatch)
     damaged = source / "beam" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
@@ -82,26 +83,26 @@ def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DataError, match=r"beam/3\.png: .*run `feedforward fetch own`"):
         preparation.vectorize("own", params.datasets["own"])
     damaged.unlink()
-    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
+    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["shapes"]
     assert shell.run("fetch", "own") == 0
     preparation.vectorize("own", params.datasets["own"])
 
 
-@pytest.mark.proves("`init` names a file that is empty, damaged or too large when unpacked")
+@pytest.mark.proves("`init` names a file that is empty or not an image")
 @pytest.mark.parametrize(("content", "message"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
 def test_init_names_a_file_that_is_not_an_image(tmp_path: Path, content: bytes, message: str) -> None:
-    source = write_pictures(tmp_path / "flowers")
+    source = write_images(tmp_path / "shapes")
     (source / "bar" / "x.png").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(source)
     assert "x.png" in str(caught.value)
-    assert "disk" not in str(caught.value)
+    assert "disk" not in str(caught.value)  # an error without a reason is otherwise taken for a full disk
 
 
 def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, source = write_pictures(tmp_path / "real"), tmp_path / "flowers"
+    real, source = write_images(tmp_path / "real"), tmp_path / "shapes"
     for name in ("bar", "beam"):
         (source / name / "session").mkdir(parents=True)
         for k in range(12):
@@ -120,12 +121,12 @@ def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
 def test_an_added_file_with_a_name_that_cannot_be_stored_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell, name: bytes
 ) -> None:
-    source = write_pictures(tmp_path / "flowers")
+    source = write_images(tmp_path / "shapes")
     params = initialize(tmp_path, source, monkeypatch)
     preparation.fetch("own", params.datasets["own"], params)
     added = source / "bar" / os.fsdecode(name)
     added.write_bytes((source / "bar" / "0.png").read_bytes())
-    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
+    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["shapes"]
     assert shell.run("fetch", "own") == 1
     assert "rename it in the source, then fetch again" in shell.stderr
     added.rename(source / "bar" / "renamed.png")
@@ -133,11 +134,13 @@ def test_an_added_file_with_a_name_that_cannot_be_stored_is_reported(
 
 
 @pytest.mark.parametrize("is_folder", [True, False], ids=["folder", "table"])
-def test_a_path_with_colons_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool) -> None:
+def test_a_local_path_with_double_colons_is_not_taken_for_a_chain_of_urls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
     folder = tmp_path / "a::b"
     folder.mkdir()
     if is_folder:
-        source = write_pictures(folder / "c::d")
+        source = write_images(folder / "c::d")
     else:
         source = own_tables.table(folder / "c::d.csv", size=own_tables.SIZES, label=own_tables.LABELS)
     params = initialize(tmp_path, source, monkeypatch)
@@ -146,7 +149,7 @@ def test_a_path_with_colons_is_a_path(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("layout", "test", "message"),
+    ("layout", "test_folder", "message"),
     [
         (
             {"train": ("bar", "beam"), "validation": ("bar", "beam")},
@@ -164,20 +167,18 @@ def test_a_path_with_colons_is_a_path(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_common_folder_layouts_are_recognized(
-    tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, message: str
+    tmp_path: Path, layout: dict[str, tuple[str, ...]], test_folder: str | None, message: str
 ) -> None:
     for part, classes in layout.items():
         (tmp_path / "set" / part).mkdir(parents=True)
-        write_pictures(tmp_path / "set" / part, classes)
+        write_images(tmp_path / "set" / part, classes)
     guess = config_inference.guess(tmp_path / "set")
-    assert guess.entry["reader"].get("test") == test
+    assert guess.entry["reader"].get("test") == test_folder
     assert message in guess.reasons
-    assert not any(reason.startswith(f"{test} is left out") for reason in guess.reasons)
+    assert not any(reason.startswith(f"{test_folder} is left out") for reason in guess.reasons)
 
 
-def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
-    from feedforward.data.readers import image_decoding
-
+def test_16_bit_images_keep_their_brightness(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 20_000, np.uint16)).save(tmp_path / "dark.png")
     Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "bright.png")
     dark, bright = (image_decoding.read((tmp_path / f"{n}.png").read_bytes()) for n in ("dark", "bright"))
@@ -186,7 +187,7 @@ def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
 
 
 def test_inferred_size_respects_exif_orientation(tmp_path: Path) -> None:
-    source = tmp_path / "flowers"
+    source = tmp_path / "shapes"
     for name in ("bar", "beam"):
         (source / name).mkdir(parents=True)
         for k in range(12):

@@ -223,6 +223,7 @@ def test_a_left_out_class_with_an_undecodable_name_is_reported_readably(tmp_path
     assert b"caf" in reason.encode()  # fails if the reason contains a byte that cannot be printed
 
 
+@pytest.mark.proves("`init` refuses a file that is too large when unpacked")
 def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MAX_BYTES", 1000)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):

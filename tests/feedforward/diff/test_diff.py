@@ -29,7 +29,7 @@ from feedforward.diff.sides import Figure, Side
 from feedforward.experiments import comparison as experiment_comparison
 from feedforward.promotion import candidate, evaluation
 from feedforward.promotion.evaluator import Evaluator
-from feedforward.reports import tables
+from feedforward.reports import data_tables
 
 NAME = "reviews"
 PARAMS_START = "seeds: 2\nvariants:\n  original: {}\n  smaller: {size: small}\ndatasets: {}\n"
@@ -106,8 +106,8 @@ def train(root: Path, message: str) -> tuple[str, str]:
     results = api.train(params, [NAME])
     run_result.save(paths.trained("fair"), results, "cpu")
     judged = findings.find(results, params)
-    atomic_files.write_text(root / COMPARISON / "table.csv", tables.summary_csv(judged))
-    atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_json(judged))
+    atomic_files.write_text(root / COMPARISON / "table.csv", data_tables.summary_csv(judged))
+    atomic_files.write_json(root / COMPARISON / "verdicts.json", data_tables.verdicts_json(judged))
     atomic_files.write_json(root / COMPARISON / "metrics.json", experiment_comparison.metrics(judged))
     assert workspace.run(root, *workspace.DVC, "commit", "--force", "--quiet").returncode == 0
     git(root, "add", "--force", "reports/comparison/metrics.json")

@@ -79,7 +79,7 @@ def test_logistic_regression_predicts_like_scikit_learn(small: Params, name: str
     training, test = split(name), split(name, 40, seed=3)
     samples = baseline_models.problem(training, small.dataset(name))
     network = list(baseline_models._logistic(samples))[-1]
-    reference = LogisticRegression(C=baseline_models.STRENGTHS[-1], tol=1e-6, max_iter=1000)
+    reference = LogisticRegression(C=baseline_models.C_VALUES[-1], tol=1e-6, max_iter=1000)
     reference.fit(samples.matrix, training.labels)
     expected = reference.predict_proba(baseline_models.problem(test, small.dataset(name)).matrix)
     np.testing.assert_allclose(network.probabilities(test.features), expected, atol=0.02)
@@ -118,7 +118,7 @@ def test_nb_svm_separates_several_classes(small: Params) -> None:
     *_, nb_svm = baseline_models.baselines(dataset, is_text=True)
     networks = list(nb_svm.fit(baseline_models.problem(Split(features, labels), dataset)))
     accuracies = [np.mean(network.logits(features).argmax(axis=1) == labels) for network in networks]
-    assert len(networks) == len(baseline_models.SVM_STRENGTHS) * len(baseline_models.INTERPOLATIONS)
+    assert len(networks) == len(baseline_models.SVM_C_VALUES) * len(baseline_models.INTERPOLATIONS)
     assert max(accuracies) > np.bincount(labels).max() / 300 + 0.05
 
 

@@ -1,6 +1,7 @@
 """Runs trained on small data, logged to a real store, and read back with a plain MLflow client."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from threads import at_once
 from tracked_runs import client, stored_runs
 
 from feedforward.config.schema import Optimizer, Params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
+from feedforward.core import code_digest as code_digest_module
 from feedforward.core.code_digest import closure, code_digest
 from feedforward.core.errors import DataError, TrainingError
 from feedforward.data import manifest as manifest_file
@@ -261,6 +263,45 @@ def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: 
     assert sorted(tags) == sorted(pack.fingerprints)  # each is recorded once
     reused = parent_runs.results_of([pack], reuse.find_finished([pack], small_store))
     assert reused == runner.train_pack(pack, chosen, small_store)
+
+
+@pytest.mark.proves("A process whose code was changed after it started records no results")
+@pytest.mark.slow
+def test_runs_whose_code_was_changed_during_the_training_are_not_recorded(
+    small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, pack = replicas_of("l2")
+    path = closure(plan.WEIGHTS)["feedforward.training.trainer"]
+
+    def edit(_steps: int, _note: str) -> None:  # as if the file had been another one when the training was planned
+        monkeypatch.setitem(code_digest_module._first_digests, path, "another digest")
+
+    with pytest.raises(DataError, match=r"trainer\.py: was changed while this process was running"):
+        runner.train_pack(pack, chosen, small_store, edit)
+    assert [run.info.status for run in stored_runs("notes", role="replica")] == ["FAILED"]
+    monkeypatch.undo()
+    assert reuse.find_finished([pack], small_store) == {}
+
+
+@pytest.mark.proves("Runs are recorded only if the data stayed the same from the plan to the result")
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before loading", "during the training"])
+def test_runs_whose_data_were_vectorized_again_are_not_recorded(small_store: "Store", moment: str) -> None:
+    chosen, pack = final_of("notes")
+    path = paths.vectorized("notes") / "manifest.json"
+    planned = path.read_bytes()
+
+    def vectorize_again(*_: object) -> None:
+        atomic_files.write_json(path, {**json.loads(planned), "data_digest": "another digest"})
+
+    if moment == "before loading":
+        vectorize_again()
+    with pytest.raises(DataError, match="notes: was vectorized again while this process was running"):
+        runner.train_pack(pack, chosen, small_store, vectorize_again)
+    path.write_bytes(planned)
+    statuses = [run.status for run in small_store.find_runs("notes", None, role="final")]
+    assert statuses == ([] if moment == "before loading" else ["FAILED"])
+    assert reuse.find_finished([pack], small_store) == {}
 
 
 def simulate_edit(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:

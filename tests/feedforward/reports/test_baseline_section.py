@@ -8,7 +8,7 @@ from synthetic_runs import synthetic_runs
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
-from feedforward.reports import baseline_section, comparison_page, scale_chart, tables
+from feedforward.reports import baseline_section, comparison_page, data_tables, scale_chart, tables
 from feedforward.reports.comparison_page import Additions
 from feedforward.reports.scale_chart import Mark
 
@@ -57,9 +57,9 @@ def test_page_shows_baselines_in_charts_tables_and_differences(findings: list[Fi
 
 
 def test_tables_list_the_baselines_with_the_variants(findings: list[Findings]) -> None:
-    rows = tables.summary_csv(findings).splitlines()
+    rows = data_tables.summary_csv(findings).splitlines()
     assert "imdb,logistic regression,test_accuracy,1,0.88," in "\n".join(rows)
-    assert "imdb,best_val_cross_entropy,original,logistic regression,6," in tables.differences_csv(findings)
+    assert "imdb,best_val_cross_entropy,original,logistic regression,6," in data_tables.differences_csv(findings)
     assert "\n| logistic regression | 6 | " in tables.summary_markdown(findings)
 
 

@@ -10,10 +10,11 @@ import pytest
 from chromium import pytestmark, silent_page, sync
 from synthetic_runs import synthetic_runs
 
+from feedforward.analysis import numerals
 from feedforward.analysis.findings import find
 from feedforward.analysis.intervals import Estimate
 from feedforward.config.schema import load_params
-from feedforward.reports import comparison_page, tables
+from feedforward.reports import comparison_page
 from feedforward.reports.comparison_page import Additions
 from feedforward.reports.comparison_section import Reference
 
@@ -108,7 +109,7 @@ def test_values_can_be_read_with_pointer_and_keyboard(page: "Page") -> None:
 def test_numbers_are_the_same_as_in_the_static_tables(page: "Page", decimals: int | None) -> None:
     values = [0.0, 0.125, -2.5, 1 / 3, 9.99996, -1234.56, 1234567.8, 2.9e-8, -3.21e-5, 0.000123456, 1e-4]
     shown = page.evaluate("([values, decimals]) => values.map((value) => number(value, decimals))", [values, decimals])
-    assert shown == [tables.number(value, decimals) for value in values]
+    assert shown == [numerals.number(value, decimals) for value in values]
 
 
 def test_epochs_can_be_zoomed_by_dragging_buttons_and_keyboard(page: "Page") -> None:

@@ -1,4 +1,4 @@
-"""Predictions for raw samples: with a real registry and from the command line."""
+"""Predictions for raw samples and their explanations: in Python, with a real registry, and from the command line."""
 
 import csv
 import hashlib
@@ -41,7 +41,7 @@ from feedforward.tracking.registry import Registry
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-GLAD = " ".join(f"word{k}" for k in range(1, 21))  # columns that raise the probability of `glad`
+GLAD = " ".join(f"word{k}" for k in range(1, 21))  # words that raise the probability of `glad`
 
 
 def served(network: Network, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:
@@ -79,39 +79,39 @@ def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest
 @pytest.mark.parametrize(
     "text", ["The good, good FILM", "bad", "a film nobody knows, a BAD film", "unknown", "one unknown film"]
 )
-def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
+def test_an_effect_is_the_decrease_of_the_log_odds_if_the_word_is_left_out(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
     model = served(networks.network(units, activations), labels, TEXTS)
     towards, words = prediction.explain(model, text)
-    split = TEXTS.split(text)
-    assert [word.word for word in words] == list(dict.fromkeys(split))
+    words_of_text = TEXTS.split(text)
+    assert [word.word for word in words] == list(dict.fromkeys(words_of_text))
 
-    def odds(remaining: list[str]) -> float:
-        share = model.network.probabilities(TEXTS.encode([" ".join(remaining)]))[0][labels.index(towards)]
-        return math.log(share / (1 - share))
+    def log_odds(remaining: list[str]) -> float:
+        probability = model.network.probabilities(TEXTS.encode([" ".join(remaining)]))[0][labels.index(towards)]
+        return math.log(probability / (1 - probability))
 
     for word in words:
-        expected = odds(split) - odds([other for other in split if other != word.word])
+        expected = log_odds(words_of_text) - log_odds([other for other in words_of_text if other != word.word])
         assert word.effect == pytest.approx(expected, abs=1e-4)
         assert word.known == (word.word in TEXTS.vocabulary.words)
 
 
 def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long text has more distinct words than the vocabulary; a forward pass for each would take seconds."""
+    """A long text may have more distinct words than the vocabulary; a forward pass for each would take seconds."""
     model = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
-    computed: list[int] = []
+    rows_computed: list[int] = []
     original = Network.logits_from_sums
     monkeypatch.setattr(
-        Network, "logits_from_sums", lambda self, sums: (computed.append(len(sums)), original(self, sums))[1]
+        Network, "logits_from_sums", lambda self, sums: (rows_computed.append(len(sums)), original(self, sums))[1]
     )
     _, words = prediction.explain(model, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
-    assert sum(computed) == 1 + 2
+    assert sum(rows_computed) == 1 + 2  # the whole text, and the text without each of the two known words
     assert [word.effect for word in words[2:]] == [0.0] * 5000
     assert all(word.effect for word in words[:2])
 
 
-def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> None:
+def test_word_pairs_follow_the_words_in_the_list_and_are_left_out_with_each_of_their_words() -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("not", "good", "film", "not good", "good film", "bad film"), 14))
     model = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
     towards, words = prediction.explain(model, "Not good, odd film; not strange. Good film")
@@ -119,11 +119,12 @@ def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> 
     assert [word.word for word in words] == ["not", "good", "odd", "film", "strange", "not good", "good film"]
     assert [word.word for word in words if not word.known] == ["odd", "strange"]
 
-    def odds(columns: list[int]) -> float:
-        share = model.network.probabilities(MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14))
-        return math.log(share[0][1] / share[0][0])
+    def log_odds(columns: list[int]) -> float:
+        features = MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14)
+        [(sad, glad)] = model.network.probabilities(features)
+        return math.log(glad / sad)
 
-    all_columns = [1, 2, 4, 5, 6, 7, 8]
+    all_columns = [1, 2, 4, 5, 6, 7, 8]  # start of a text, unknown words, and the vocabulary from column 4
     remaining = {
         "not": [1, 2, 5, 6, 8],
         "good": [1, 2, 4, 6],
@@ -131,9 +132,9 @@ def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> 
         "film": [1, 2, 4, 5, 7],
         "strange": all_columns,
     }
-    for word, left in (remaining | {"not good": [1, 2, 4, 5, 6, 8], "good film": [1, 2, 4, 5, 6, 7]}).items():
+    for word, kept in (remaining | {"not good": [1, 2, 4, 5, 6, 8], "good film": [1, 2, 4, 5, 6, 7]}).items():
         [effect] = [entry.effect for entry in words if entry.word == word]
-        assert effect == pytest.approx(odds(all_columns) - odds(left), abs=1e-4)
+        assert effect == pytest.approx(log_odds(all_columns) - log_odds(kept), abs=1e-4)
 
 
 def test_pictures_have_no_word_effects() -> None:
@@ -173,11 +174,11 @@ def test_champion_and_variants_give_predictions(small: Params, small_store: "Sto
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
     result = prediction.champion(NAME)
     assert set(result.select("all")) == {"champion", "original", "dropout"}
-    shares = {
+    probabilities = {
         name: prediction.answers(model, [GLAD])[0]["probabilities"]["glad"]
         for name, model in result.select("all").items()
     }
-    assert shares["dropout"] < 0.5 < shares["champion"] < shares["original"]
+    assert probabilities["dropout"] < 0.5 < probabilities["champion"] < probabilities["original"]
     assert list(result.select("dropout")) == ["dropout"]
     with pytest.raises(ParamsError, match="must be one of all, dropout, original"):
         result.select("larger")
@@ -214,7 +215,7 @@ def test_a_tampered_champion_or_variant_gives_no_prediction(small: Params, small
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forged", ["?", "[]", "[" * 2000, '{"original": 1}', '{"../served": "%s"}' % ("0" * 64)])
-def test_a_forged_list_of_variants_is_rejected_in_one_line(
+def test_a_forged_list_of_variants_is_rejected_but_the_champion_still_predicts(
     small: Params, small_store: "Store", small_shell: Shell, forged: str
 ) -> None:
     version = registered.champion(small_store, small, original=2.0)
@@ -226,7 +227,7 @@ def test_a_forged_list_of_variants_is_rejected_in_one_line(
 
 @pytest.mark.slow
 def test_a_variant_with_mismatched_labels_is_rejected(small: Params, small_store: "Store", small_shell: Shell) -> None:
-    """A variant forged with consistent digests."""
+    """The variant's labels are swapped, and the digests in its manifest and in the version's tag are updated."""
     version = registered.champion(small_store, small, original=2.0)
     folder = model_versions.folder(version, "variants/original")
     described = atomic_files.read_json(folder / "description.json")
@@ -302,17 +303,17 @@ def test_an_invalid_argument_gives_one_line_and_exit_code_2(
 
 
 @pytest.mark.slow
-def test_an_invalid_picture_gives_one_line_and_a_megabyte_of_text_is_predicted(
+def test_an_invalid_image_gives_one_line_and_a_megabyte_of_text_is_predicted(
     small: Params, small_store: "Store", small_shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registered.champion(small_store, small)
     registered.pictures_champion(small_store)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "half.png").write_bytes(encoded(stroke(40, 40))[:60])
-    (tmp_path / "empty.png").write_bytes(encoded(0 * stroke(40, 40)))
+    (tmp_path / "blank.png").write_bytes(encoded(0 * stroke(40, 40)))
     (tmp_path / "large.txt").write_text("word1 " * 170_000)
-    for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
+    for name in ("text.png", "half.png", "blank.png", "nowhere.png", "."):
         assert small_shell.run("predict", "tones", name) == 2
         output = small_shell.stderr
         assert output.startswith(f"{name}: ")
@@ -334,7 +335,7 @@ def test_predict_imports_no_heavy_library(small: Params, small_store: "Store") -
     assert done.stdout.splitlines()[-1] == "HEAVY"
 
 
-def test_values_of_a_file_are_written_with_all_of_their_digits(
+def test_values_predicted_for_a_file_are_written_with_all_digits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network = networks.network([1, 4, 1], ["tanh", "linear"])
@@ -352,7 +353,7 @@ def test_values_of_a_file_are_written_with_all_of_their_digits(
     assert [float(row["price"]) for row in rows] == expected
 
 
-def test_probabilities_are_in_the_order_of_the_labels() -> None:
+def test_each_probability_is_assigned_to_its_label() -> None:
     model = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
     [result] = prediction.as_answers(model, np.array([[0.2, 0.5, 0.3]]))
     assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -1,4 +1,4 @@
-"""The means and intervals of variants, requested over REST in the same way as MLflow's pages request them."""
+"""The means and intervals of variants, requested from the REST API as MLflow's web pages request them."""
 
 import json
 import urllib.request
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VARIANTS = ("original", "larger", "l2", "dropout")
 STATISTIC = "best_val_cross_entropy"
+T_QUANTILE = 3.182446305  # 97.5 % quantile of Student's t distribution with three degrees of freedom, for four seeds
 
 
 def request(port: int, path: str, **body: Any) -> dict[str, Any]:
@@ -40,8 +41,8 @@ def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
     small_store: "Store", tmp_path: Path, tracking_server: Callable[[Path], int]
 ) -> None:
-    chosen, losses = params(seeds=4), {}
-    packs = plan.plan(chosen, "fair", ["notes"], VARIANTS)
+    four_seeds, losses = params(seeds=4), {}
+    packs = plan.plan(four_seeds, "fair", ["notes"], VARIANTS)
     by_fingerprint = {}
     for pack in packs:
         names = [member.variant for member in pack.members]
@@ -49,7 +50,7 @@ def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
         by_fingerprint |= dict(zip(pack.fingerprints, runs, strict=True))
         for run in runs if pack.role == "replica" else ():
             losses.setdefault(run.variant, []).append(run.metrics[STATISTIC])
-    parent_runs.conclude(packs, by_fingerprint, chosen, small_store)
+    parent_runs.conclude(packs, by_fingerprint, four_seeds, small_store)
 
     port = tracking_server(tmp_path / "mlruns" / "mlflow.db")
     experiment_id = request(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
@@ -62,18 +63,19 @@ def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
             order_by=[f"metrics.`mean_{STATISTIC}` {order}"],
             max_results=100,
         )
-        names = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
-        assert names == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
-    for run in answer["runs"]:
+        variants = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
+        assert variants == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
+    for run in answer["runs"]:  # both answers have the same runs
         metrics, variant = by_key(run["data"]["metrics"]), by_key(run["data"]["params"])["variant"]
         mean = np.mean(losses[variant])
-        half_width = 3.182446305 * np.std(losses[variant], ddof=1) / 2  # Student's t, three degrees of freedom
+        half_width = T_QUANTILE * np.std(losses[variant], ddof=1) / np.sqrt(len(losses[variant]))
         assert metrics["seeds"] == 4
-        low, high = bounds(STATISTIC)
-        for name, value in ((f"mean_{STATISTIC}", mean), (low, mean - half_width), (high, mean + half_width)):
+        low_name, high_name = bounds(STATISTIC)
+        limits = {low_name: mean - half_width, high_name: mean + half_width}
+        for name, value in ({f"mean_{STATISTIC}": mean} | limits).items():
             assert metrics[name] == pytest.approx(value, rel=1e-9)
         for statistic in ("best_epoch", "last_val_cross_entropy", "generalization_gap", "rise", "slope"):
-            low, high = bounds(statistic)
-            assert metrics[low] <= metrics[f"mean_{statistic}"] <= metrics[high]
+            low_name, high_name = bounds(statistic)
+            assert metrics[low_name] <= metrics[f"mean_{statistic}"] <= metrics[high_name]
         assert run["info"]["status"] == "FINISHED"
         assert run["info"]["run_name"].startswith(variant)

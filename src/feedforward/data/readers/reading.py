@@ -70,7 +70,10 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
 
 
 def draw_test_split(
-    digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: RandomSplitReader
+    digests: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.generic],
+    config: RandomSplitReader,
+    copies_together: bool = True,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Draw a test split from data without one; return the row numbers of both splits, each in increasing order.
 
@@ -78,20 +81,21 @@ def draw_test_split(
     others are added. Small classes are an exception: if the hash puts a whole class into one split, one of its samples
     is moved to the other split, and it may move back when samples of its class are added. The only sample of a class is
     in train; if all classes have only one, a sample is moved to test. digests: see `Part`.
+    copies_together: whether equal samples are in the same split.
 
     Raises:
         DataError: there are fewer than two samples.
     """
     if len(digests) < 2:
         raise DataError(f"at least two samples are needed to draw a test split, got {len(digests)}")
-    keys = _keys(digests, config.split_seed)
+    keys = _keys(digests, config.split_seed, copies_together)
     is_test = keys < np.uint64(config.test_share * 2**64)
     strata = labels if labels.ndim == 1 and labels.dtype.kind != "f" else np.zeros(len(keys), np.uint8)
     for label in np.unique(strata):
         rows = np.flatnonzero(strata == label)
         if len(rows) > 1 or len(rows) == len(keys):
-            is_test[rows[keys[rows].argmin()]] = True
-            is_test[rows[keys[rows].argmax()]] = False
+            is_test[rows[keys[rows] == keys[rows].min()]] = True
+            is_test[rows[keys[rows] == keys[rows].max()]] = False
         else:
             is_test[rows] = False
     if not is_test.any():  # every class has only one sample
@@ -99,12 +103,12 @@ def draw_test_split(
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def _keys(digests: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
-    """A number per sample, uniform over uint64; copies of a sample are numbered, so that their keys differ."""
+def _keys(digests: npt.NDArray[np.uint8], seed: int, copies_together: bool) -> npt.NDArray[np.uint64]:
+    """A number per sample, uniform over uint64; the same for all copies of a sample if `copies_together`."""
     prefix, copies = seed.to_bytes(8, "big"), dict[bytes, int]()
     keys = np.empty(len(digests), np.uint64)
     for row, digest in enumerate(map(bytes, digests)):
-        copies[digest] = copy = copies.get(digest, -1) + 1
+        copies[digest] = copy = 0 if copies_together else copies.get(digest, -1) + 1
         hashed = hashlib.sha256(prefix + digest + copy.to_bytes(8, "big")).digest()
         keys[row] = int.from_bytes(hashed[:8], "big")
     return keys

@@ -125,7 +125,8 @@ def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[HashedRows,
     all_rows = HashedRows.of(load(config, files[config.file]))
     if config.test_file is not None:
         return all_rows, HashedRows.of(load(config, files[config.test_file]))
-    train, test = draw_test_split(all_rows.digests, all_rows.rows.labels, config)
+    # Rows may be equal by chance, for instance if all columns are categories; such rows belong in both splits.
+    train, test = draw_test_split(all_rows.digests, all_rows.rows.labels, config, copies_together=False)
     return all_rows.take(train), all_rows.take(test)
 
 

@@ -28,6 +28,7 @@ from feedforward.data.validation.summary import Check, Summary
 
 DERIVED_FILE = "expectations.yaml"
 ALWAYS_ENFORCED = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
+MOST_COPIES = 0.01  # share of copies up to which there is no warning
 REMOTE_RESOURCE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
 )
@@ -56,6 +57,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         checks = evaluate(rows, rules_of(dataset, collected), target)
         if is_derived:
             checks = _accept_test_split(name, checks)
+            _warn_about_copies(name, rows)
         summary = Summary(
             dataset=name,
             title=dataset.title,
@@ -98,6 +100,21 @@ def _accept_test_split(name: str, checks: Sequence[Check]) -> list[Check]:
             check = replace(check, success=True, noted=True)
         accepted.append(check)
     return accepted
+
+
+def _warn_about_copies(name: str, rows: pd.DataFrame) -> None:
+    """Log a warning if so many samples are copies that results look better than they are."""
+    train, test = (rows[rows["split"] == split] for split in SPLITS)
+    for found, samples, kind, consequence in (
+        (int(train["duplicate"].sum()), len(train), "training samples are copies of others", "validation"),
+        (int(test["overlap"].sum()), len(test), "test samples are also in the training split", "test"),
+    ):
+        if found > MOST_COPIES * samples:
+            log.warning(
+                "%s: %d of %d %s, so %s results look better than they are, unless the samples are equal by chance;"
+                " remove the copies from the data, or accept them with datasets.%s.expectations in params.yaml",
+                name, found, samples, kind, consequence, name,
+            )  # fmt: skip
 
 
 def _write_derived(name: str, dataset: Dataset, folder: Path) -> None:

@@ -28,10 +28,28 @@ def test_a_sample_changes_its_split_only_if_the_hash_puts_its_whole_class_into_o
         before = set(reading.draw_test_split(digests[:-4], labels[:-4], config)[1].tolist())
         after = set(reading.draw_test_split(digests, labels, config)[1].tolist())
         moved = before ^ (after & set(range(len(labels) - 4)))
-        is_test = reading._keys(digests[:-4], seed) < np.uint64(SHARE * 2**64)
+        is_test = reading._keys(digests[:-4], seed, copies_together=True) < np.uint64(SHARE * 2**64)
         assert all(len(set(is_test[labels[:-4] == labels[row]])) == 1 for row in moved)
         moved_samples += len(moved)
     assert moved_samples  # else, the loop above has tested nothing
+
+
+@pytest.mark.proves("No text or image of a drawn test split is also in the training split")
+def test_copies_of_a_sample_are_drawn_together() -> None:
+    for seed in range(20):
+        digests = reading.content_digests(str(k % 100).encode() for k in range(300))
+        labels = np.arange(300) % 2  # a sample's label is the same as those of its copies
+        train, test = reading.draw_test_split(digests, labels, RandomSplitReader(split_seed=seed))
+        assert sorted([*train, *test]) == list(range(300))
+        assert not {row % 100 for row in train} & {row % 100 for row in test}
+        assert 30 <= len(test) <= 90
+
+
+def test_a_class_whose_samples_are_all_equal_is_trained_on() -> None:
+    digests, labels = reading.content_digests([b"a", b"a", b"b", b"c", b"d", b"e"]), np.array([0, 0, 1, 1, 1, 1])
+    train, test = reading.draw_test_split(digests, labels, RandomSplitReader())
+    assert {0, 1} <= set(train.tolist())
+    assert set(labels[test]) == {1}
 
 
 @pytest.mark.parametrize(

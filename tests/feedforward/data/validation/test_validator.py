@@ -200,6 +200,18 @@ def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evalu
     assert checks["duplicates", "train"].found == "1 (2.5 %)"
 
 
+@pytest.mark.proves("Copies of samples that make results look better cause a warning, unless params.yaml accepts them")
+def test_copies_cause_a_warning_only_if_bounds_are_derived(validator, root, caplog):
+    folder = profile_rows.save(overlapping_rows(), root / "vectorized")
+    without_expectations = dataset().model_copy(update={"expectations": None})
+    assert validator.validate("texts", without_expectations, folder).success
+    assert "texts: 1 of 40 training samples are copies of others, so validation results look better" in caplog.text
+    assert "texts: 2 of 20 test samples are also in the training split, so test results look better" in caplog.text
+    caplog.clear()
+    assert validator.validate("texts", dataset(overlap=2, duplicates=1), folder).success
+    assert "results look better" not in caplog.text
+
+
 def test_overlap_and_duplicates_above_their_bounds_fail(evaluate):
     checks = evaluate(overlapping_rows(), overlap=1, duplicates=0)
     assert failed_keys(checks) == {("overlap", "both"), ("duplicates", "train"), ("duplicates", "test")}
