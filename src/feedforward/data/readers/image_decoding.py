@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Gray = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 is resized in a quarter of the time
+Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 takes a quarter of the memory
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096; of an image in a request

@@ -156,7 +156,7 @@ def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
 
 
 def _resize(levels: Levels, factor: float) -> Gray:
-    """Scale with antialiasing, to at least one pixel per side; uint8 takes less time than floats (see `Levels`)."""
+    """Scale with antialiasing, to at least one pixel per side; uint8 takes less time than float32."""
     height, width = (max(1, round(side * factor)) for side in levels.shape)
     picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
