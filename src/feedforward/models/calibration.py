@@ -54,6 +54,7 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
         return Calibration(math.nan, math.nan, math.nan, math.nan, math.nan, np.empty((0, 3)), np.empty((0, 3)))
     half = np.random.default_rng(0).permutation(len(logits))[sample] % 2 == 1
     temperatures = [temperature(class_logits[part], classes[part]) for part in (half, ~half)]
+    # reversed, because each half is scaled with the temperature of the other
     scaled_values = log_probabilities(class_logits / np.where(half, *temperatures[::-1])[:, None])
     probabilities, scaled_probabilities = (
         np.exp(values) for values in (log_probabilities(class_logits), scaled_values)

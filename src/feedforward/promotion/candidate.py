@@ -56,8 +56,8 @@ def register(
 ) -> Version:
     """Return the version with a current final run's network and, under its current name, a replica of each variant.
 
-    It is registered unless the run already has an intact one with the same contents. calibration: the metrics from
-    `evaluation.final_calibration`.
+    It is registered unless the run already has a version with the same contents that need not be replaced. calibration:
+    the metrics from `evaluation.final_calibration`.
 
     Raises:
         DataError: a logged model is damaged, or its weights differ from those that its run recorded.

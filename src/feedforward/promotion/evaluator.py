@@ -55,7 +55,8 @@ class Evaluator:
             has_answered = selector.select(TIMEOUT)
         if not has_answered:
             raise EvaluationFailed(
-                f"{title}: its evaluation took longer than {TIMEOUT / 3600:.0f} h; reduce promotion.holdout_models"
+                f"{title}: its evaluation took longer than {TIMEOUT / 3600:.0f} h; if its holdout models train that"
+                " long, reduce promotion.holdout_models; otherwise, run the command again"
             )
         process.stdout.readline()  # empty if the process has ended
         result: dict[str, Any] = {}

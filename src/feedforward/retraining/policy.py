@@ -200,6 +200,7 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
 
 
 def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) -> Histogram:
+    """Bins of equal width up to the 99 % quantile of the training data; larger values count in the last bin."""
     low, high = int(min(train.min(), incoming.min())), int(np.quantile(train, 0.99))
     width = max(1, -(-(high - low) // BINS))
     edges = np.arange(low, max(high, low) + 2 * width, width)

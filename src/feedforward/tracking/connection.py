@@ -92,7 +92,8 @@ class Connection:
     def give_up(self, problem: str) -> TrackingError:
         """Record that the store is down, log one warning, and return the error to raise."""
         if not self._down:
-            _logger.warning("%s; records wait in %s; send them with `feedforward sync`", problem, records.spool())
+            remedy = "send them with `feedforward sync`"
+            _logger.warning("%s; records that cannot be sent wait in %s; %s", problem, records.spool(), remedy)
         self._down = problem
         return TrackingError(problem)
 
