@@ -23,8 +23,8 @@ def matrices(draw: st.DrawFn) -> MultiHot:
         st.sampled_from([1, 5, sparse_layer.HEAD - 1, sparse_layer.HEAD, sparse_layer.HEAD + 1, sparse_layer.HEAD + 40])
     )
     samples, seed = draw(st.integers(1, 30)), draw(st.integers(0, 99))
-    share = draw(st.sampled_from([0.0, 0.02, 0.3, 1.0]))
-    return from_dense(np.random.default_rng(seed).random((samples, columns)) < share)
+    density = draw(st.sampled_from([0.0, 0.02, 0.3, 1.0]))
+    return from_dense(np.random.default_rng(seed).random((samples, columns)) < density)
 
 
 def dense_tail_of_batch(
