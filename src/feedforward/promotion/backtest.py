@@ -66,7 +66,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of the versions on one set of samples, in the order in which they became champion."""
+    """The results of the versions on one set of samples, in the order in which they last became champion.
+
+    samples: the size of the set, including samples that are left out for some versions (see Backtest.remarks).
+    """
 
     title: str
     samples: int

@@ -1,6 +1,7 @@
 """The `champion` alias of a dataset: how it is moved, and how an interrupted move is completed.
 
-A move writes its entry to the audit log, sets the alias, and then records in the version's tags that it is complete.
+Before a move, its entry is written to the audit log. The move sets the alias, and then records in the tags of the
+version that it is complete.
 """
 
 import contextlib

@@ -20,7 +20,8 @@ LEVELS |= {f"val_{score}": f"best_val_{score}" for score in SCORES}
 def dataset(findings: Findings, references: Sequence[Reference] = (), most: int = MOST_NUMBERS) -> dict[str, Any]:
     """All data for the charts of a dataset.
 
-    most: the maximum number of values in the curves of single seeds.
+    references: models that are not variants, drawn for comparison. most: the maximum number of values in the curves of
+    single seeds; at least one seed of each variant is included.
     """
     kinds, replicas = curve_kinds(findings.runs), [run for run in findings.runs if run.role == "replica"]
     epochs = max((len(run.curves["loss"]) for run in replicas), default=1)
