@@ -47,6 +47,7 @@ def gather(params: Params) -> dict[str, bytes]:
     Raises:
         DataError: there are no results yet, they were not made with the current params.yaml, code and data, or a model
             was tampered with.
+        ParamsError: dvc.lock cannot be read.
         TrackingError: the registry does not answer.
     """
     results = paths.trained(protocols.main(params))

@@ -38,6 +38,7 @@ def collect(params: Params) -> dict[str, bytes]:
     Raises:
         DataError: there are no results yet, they do not belong to params.yaml or are too large, a model was tampered
             with, or `import` would refuse the name of a file.
+        ParamsError: dvc.lock cannot be read.
         TrackingError: the registry does not answer.
     """
     files, published = contents.gather(params), _publication_date()

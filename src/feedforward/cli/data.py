@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "rejected", "invalid": "invalid"}
 EXCERPT = 60  # characters shown of a text
+CELL = 50  # characters shown of a cell of `init`'s table of columns
 
 
 def params(as_json: JsonOption = False) -> None:
@@ -99,7 +100,7 @@ def _show_columns(guess: "Guess") -> None:
             else f"{column.role}, left out"
         )
         cells = (column.name, role, column.explanation, " · ".join(column.examples))
-        table.add_row(*(escape(one_line(cell)[:50]) for cell in cells))
+        table.add_row(*(escape(one_line(cell)[:CELL]) for cell in cells))
     Console(highlight=False, width=120).print(table)
 
 

@@ -25,6 +25,7 @@ def extend(
 
     Raises:
         Busy: another process held the lock for `timeout` seconds; nothing is written.
+        OSError: the file cannot be written; if the disk is full, a part of the lines may have been written.
     """
     lines = b"".join(atomic_files.canonical_json(entry).encode() + b"\n" for entry in entries)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,12 @@ def crash_point(name: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` if the block ends without an exception. Other writers of `path` wait."""
+    """Yield a binary file that becomes `path` if the block ends without an exception. Other writers of `path` wait.
+
+    Raises:
+        Busy: another process has been writing `path` for locks.LONG seconds.
+        OSError: the file cannot be written; see also `_open_untruncated`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     with _open_exclusively(temporary) as file:

@@ -19,7 +19,8 @@ def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, An
     """The content of a YAML file in a commit; empty if the commit has no such file.
 
     Raises:
-        ParamsError: the file is invalid or too large.
+        ParamsError: the file is invalid, or too large for yaml_reader.
+        DataError: the file has more than repository.MAX_FILE_BYTES bytes.
     """
     content = repository.content(commit, path)
     if content is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedforward import tracking
+from feedforward.config import cross_checks
 from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, ParamsError
@@ -37,7 +38,8 @@ class Names:
         """The two sides that `a` and `b` name.
 
         Raises:
-            ParamsError: a name is unknown or ambiguous, or only one of them is a commit.
+            ParamsError: a name is unknown or ambiguous, only one of them is a commit, or a file of a commit is invalid.
+            DataError: the run of a model version was deleted, or a file of a commit is too large.
             TrackingError: the store does not answer.
         """
         entry_a, entry_b = self._find(a), self._find(b)
@@ -101,7 +103,9 @@ class Names:
         version = self.registry.find(dataset, key) if number_or_alias else None
         if version is None:
             numbers = [str(entry.number) for entry in self.registry.versions(dataset)]
-            available = f"{dataset} has versions {', '.join(numbers[:10])}" if numbers else f"{dataset} has no versions"
+            available = (
+                f"{dataset} has versions {cross_checks.choices(numbers)}" if numbers else f"{dataset} has no versions"
+            )
             raise ParamsError([f"{dataset}:{shown(number_or_alias)}: no such version or alias; {available}"])
         runs = self.registry.runs_with_id_prefix(version.run_id)
         if not runs:

@@ -32,8 +32,8 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     """Collect what the page shows about a dataset, from the runs in the store.
 
     Raises:
-        DataError: there is no run of the baseline, which is the final model's variant or, if this one is not compared,
-            the first that is.
+        DataError: the data are not vectorized, or there is no run of the baseline, which is the final model's variant
+            or, if it is not among the compared variants, the first of these.
         ParamsError: no such dataset.
         TrackingError: the store does not answer.
     """

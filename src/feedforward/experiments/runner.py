@@ -57,6 +57,7 @@ def train_pack(
     parents: the parent run of each variant; by default, those from start_parents.
 
     Raises:
+        DataError: the data are not vectorized, or are damaged; no run is recorded.
         TrainingError: the loss of a member is not finite; its run is closed as FAILED, the other runs are recorded.
         DataError: the data are damaged, or code or data were changed during the training. Runs that are not recorded
             yet are closed as FAILED, because their results would be recorded with the wrong digests.
@@ -159,6 +160,7 @@ def compare(params: Params) -> None:
 
     Raises:
         DataError: the results are missing or do not belong to params.
+        TrackingError: the store cannot be opened, or a record cannot be written.
     """
     from feedforward.experiments import comparison
 

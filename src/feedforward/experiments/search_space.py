@@ -154,31 +154,31 @@ def _names(params: Params, dataset: str, field: str) -> tuple[str, ...]:
     return get_args(Optimizer.model_fields["name"].annotation) if field == "optimizer.name" else ()
 
 
-def _axis(text: str, known: Mapping[str, object], search: bool) -> Axis:
-    field, equals, listed = text.partition("=")
+def _axis(argument: str, known: Mapping[str, object], search: bool) -> Axis:
+    field, equals, listed = argument.partition("=")
     if field not in known:
         hint = cross_checks.nearest(field, known)
         raise ParamsError([f"unknown field {field!r}: must be one of {', '.join(known)}{hint}"])
     span = re.fullmatch(r"([^,]+?)\.\.([^,]+)", listed)
     values = tuple(_value(part) for part in (span.groups() if span else listed.split(",")))
     if not equals or "" in values:
-        raise ParamsError([f"{text}: must be {field}=VALUE,VALUE… or, with --trials, {field}=LOW..HIGH"])
+        raise ParamsError([f"{argument}: must be {field}=VALUE,VALUE… or, with --trials, {field}=LOW..HIGH"])
     if len(set(values)) < len(values):
-        raise ParamsError([f"{text}: must not contain a value twice"])
+        raise ParamsError([f"{argument}: must not contain a value twice"])
     if span and not search:
-        raise ParamsError([f"{text}: a range needs --trials, the number of values to try, and it must be at least 1"])
+        raise ParamsError([f"{argument}: a range needs --trials, the number of values to try, which must be 1 or more"])
     if span and (any(isinstance(value, str) for value in values) or values[0] > values[1]):  # type: ignore[operator]
-        raise ParamsError([f"{text}: must be two numbers, the lower one first"])
+        raise ParamsError([f"{argument}: must be two numbers, the lower one first"])
     return Axis(field, values, span is not None)
 
 
-def _value(text: str) -> Value:
+def _value(word: str) -> Value:
     for kind in (int, float):
         try:
-            return kind(text)
+            return kind(word)
         except ValueError:
             continue
-    return text.strip()
+    return word.strip()
 
 
 def grid(axes: Sequence[Axis]) -> Iterator[Point]:

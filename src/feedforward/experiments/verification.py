@@ -93,7 +93,8 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
 
     Raises:
         ParamsError: a name is unknown, or no run is selected.
-        DataError: there are no results to compare with, or the cache is empty.
+        DataError: there are no results to compare with, the cache is empty, or the data are damaged.
+        TrainingError: a loss is not finite.
     """
     protocol = protocols.main(params)
     path = paths.trained(protocol)

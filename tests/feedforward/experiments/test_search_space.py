@@ -61,8 +61,8 @@ def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, is_l
         (["l2=0,0.0"], "l2=0,0.0: must not contain a value twice"),
         (["l2"], "l2: must be l2=VALUE"),
         (["l2=0,"], "l2=0,: must be l2=VALUE"),
-        (["l2=1e-5..1e-2"], "l2=1e-5..1e-2: a range needs --trials, the number of values to try, and "
-         "it must be at least 1"),
+        (["l2=1e-5..1e-2"], "l2=1e-5..1e-2: a range needs --trials, the number of values to try, which "
+         "must be 1 or more"),
         (["l2=0", "l2=1"], "l2: must not be given twice"),
         ([f"epochs={','.join(map(str, range(1, 20)))}", f"l2={','.join(map(str, range(10)))},0.1,0.2,0.3,0.4"],
          "266 combinations: must be at most 256; search them with --trials"),
