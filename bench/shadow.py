@@ -131,7 +131,7 @@ def _using_store(folder: Path) -> Iterator[None]:
 
 
 def _register(name: str) -> None:
-    """Register the latest final run as champion, and again as a challenger that is marked as evaluated.
+    """Register the latest final run as champion, and again as a challenger that is marked as evaluated and kept.
 
     Raises:
         DataError: there is no run with the current data and parameters.
@@ -145,7 +145,7 @@ def _register(name: str) -> None:
     served = model_versions.folder(champion, model_version.SERVED)
     tags = {model_version.DIGEST: champion.tags[model_version.DIGEST], "variants": "{}"}
     challenger = registry.register(name, run.run_id, {model_version.SERVED: served}, tags)
-    registry.tag(challenger, {model_version.METRICS: "{}", model_version.HOLDOUT_MODELS: "[]"})
+    registry.tag(challenger, {model_version.METRICS: "{}", model_version.HOLDOUT_MODELS: "[]", "decision": "kept"})
     registry.set_alias(champion, model_version.CHAMPION)
     registry.set_alias(challenger, model_version.CHALLENGER)
 

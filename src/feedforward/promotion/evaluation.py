@@ -143,6 +143,19 @@ def evidence(
     return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2, unseen)
 
 
+@dataclasses.dataclass(frozen=True)
+class ChampionEvidence:
+    """What is known about the champion, for a comparison.
+
+    evidence: None if there is no champion, or if it is not compared. problem: why an existing champion is not compared;
+    else empty. is_served: whether the service can answer with the champion, so that a shadow can be compared with it.
+    """
+
+    evidence: Evidence | None = None
+    problem: str = ""
+    is_served: bool = False
+
+
 def champion_evidence(
     params: Params,
     name: str,
@@ -150,8 +163,8 @@ def champion_evidence(
     target: tuple[float, float] | None,
     split: HoldoutSplit,
     skip_comparison: str | None,
-) -> tuple[Evidence | None, str]:
-    """The champion's evidence and an empty text, or None and the reason, which is empty if there is no champion.
+) -> ChampionEvidence:
+    """Measure the champion on today's validation samples.
 
     target: see `evidence`. skip_comparison: see `promote.promote`.
 
@@ -160,26 +173,27 @@ def champion_evidence(
             compared: a holdout model cannot be read, or its preprocessing cannot encode today's samples.
     """
     if champion is None:
-        return None, ""
+        return ChampionEvidence()
     command = f"`feedforward promote {name} --run {champion.run_id[:8]}`"
     remedy = f"{command} registers it again if params.yaml and the data are as for its training; "
     try:
         served = version_bundles.served(champion)
         if problem := compatibility.mismatch(served, params.datasets[name]):
-            return None, f"{champion.name} is not a champion of this dataset: {problem}"
+            return ChampionEvidence(problem=f"{champion.name} is not a champion of this dataset: {problem}")
     except signatures.NotSigned as error:  # perhaps only the key has changed: no reason to replace the champion
-        return None, _skipped(name, champion, str(error), remedy, skip_comparison)
+        return ChampionEvidence(problem=_skipped(name, champion, str(error), remedy, skip_comparison))
     except DataError as error:
-        return None, f"the champion can no longer be served: {error}"
+        return ChampionEvidence(problem=f"the champion can no longer be served: {error}")
     try:
         models = holdout_models(champion)
     except DataError as error:
-        return None, _skipped(name, champion, str(error), remedy, skip_comparison)
+        problem = _skipped(name, champion, str(error), remedy, skip_comparison)
+        return ChampionEvidence(problem=problem, is_served=True)
     try:
         samples = encoded_again.samples(name, params.datasets[name], "train", split.held_out, models[0].encoder)
     except DataError as error:
-        return None, _skipped(name, champion, str(error), "", skip_comparison)
-    return evidence(models, samples, target, split.unseen(models)), ""
+        return ChampionEvidence(problem=_skipped(name, champion, str(error), "", skip_comparison), is_served=True)
+    return ChampionEvidence(evidence(models, samples, target, split.unseen(models)), is_served=True)
 
 
 def _skipped(name: str, champion: Version, problem: str, remedy: str, skip_comparison: str | None) -> str:

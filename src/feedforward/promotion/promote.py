@@ -168,7 +168,14 @@ def conclude(
             decision = Decision(False, "it is already the champion", None, ())
             audit_log.append(name, audit_log.KEPT, decision.reason, version, champion)
             return Outcome(version, decision, champion.number)
-        candidate, decision = _decide(params, name, run, version, champion, skip_comparison)
+        if (rolled_back := candidates.rolled_back(version, champion, registry)) is not None:  # during the evaluation
+            registry.remove_alias(version, model_version.CHALLENGER)
+            return keep_rolled_back(name, version, rolled_back, champion, registry)
+        try:
+            candidate, decision = _decide(params, name, run, version, champion, skip_comparison)
+        except EvaluationFailed as error:
+            audit_log.append(name, audit_log.FAILED, str(error), version, champion)
+            raise
         verdict = _verdict(decision)
         _add_card(params, name, run, version, registry, candidate, decision)
         entry = audit_log.append(name, verdict, decision.reason, version, champion, decision.gain)
@@ -204,13 +211,16 @@ def _decide(
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, validation, target)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
-    champion_evidence, problem = None, _equality(version, champion)
-    if not problem:
-        champion_evidence, problem = evaluation.champion_evidence(
-            params, name, champion, target, split, skip_comparison
-        )
     labels = np.asarray(validation.labels).astype(np.int64)
-    decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
+    acceptance = decide(candidate, None, labels, dataset.labels, params.promotion)
+    if not acceptance.promoted:  # the criteria do not depend on the champion, which perhaps cannot be compared
+        return candidate, acceptance
+    compared = evaluation.ChampionEvidence(problem=_equality(version, champion))
+    if not compared.problem:
+        compared = evaluation.champion_evidence(params, name, champion, target, split, skip_comparison)
+    decision = decide(candidate, compared.evidence, labels, dataset.labels, params.promotion)
+    if compared.problem:
+        decision = dataclasses.replace(decision, reason=f"it meets all acceptance criteria; {compared.problem}")
     if not decision.comparable:
         note = (
             "let `training.validation` hold out samples on which they were not trained, or run `feedforward promote"
@@ -222,11 +232,9 @@ def _decide(
             decision, promoted=skip_comparison is not None, reason=f"{decision.reason}; {note}"
         )
     shadow = params.promotion.shadow
-    if decision.promoted and champion is not None and champion_evidence is not None and shadow is not None:
-        compared = shadow_evidence.find(name, champion, version)
-        decision = confirm_with_shadow(decision, compared.requests, compared.agreement, shadow)
-    if problem:
-        decision = dataclasses.replace(decision, reason=f"{decision.reason} ({problem})")
+    if decision.promoted and champion is not None and compared.is_served and shadow is not None:
+        answers = shadow_evidence.find(name, champion, version)
+        decision = confirm_with_shadow(decision, answers.requests, answers.agreement, shadow)
     return candidate, decision
 
 

@@ -76,9 +76,12 @@ class Evidence:
 
 
 def may_answer(version: Version) -> bool:
-    """Whether a challenger may answer requests: it was evaluated, and neither refused nor rolled back."""
+    """Whether a challenger may answer requests: the gate has decided that it meets the acceptance criteria.
+
+    A version that is still being evaluated, was refused or was rolled back may not.
+    """
     decision = version.tags.get(champion.DECISION)
-    return version.is_evaluated and decision not in (audit_log.REFUSED, audit_log.ROLLED_BACK)
+    return version.is_evaluated and decision in (audit_log.KEPT, audit_log.WAITING, audit_log.PROMOTED)
 
 
 def identity(version: Version) -> Identity:

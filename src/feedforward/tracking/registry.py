@@ -168,6 +168,15 @@ class Registry:
         except MlflowException as error:
             raise self._error(f"making {version.name} {alias}", error) from None
 
+    def remove_alias(self, version: Version, alias: str) -> None:
+        """Remove the alias if it belongs to the version."""
+        name = names.registered_model(version.dataset)
+        try:
+            if self._client.get_model_version(name, str(version.number)).aliases.count(alias):
+                self._client.delete_registered_model_alias(name, alias)
+        except MlflowException as error:
+            raise self._error(f"removing the alias {alias} of {version.name}", error) from None
+
     def _error(self, action: str, error: Exception) -> TrackingError:
         return TrackingError(f"{redact(self._connection.uri)}: {action} failed ({first_line(error)}); try again")
 

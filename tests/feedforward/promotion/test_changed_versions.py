@@ -14,7 +14,7 @@ from registered import NAME, audit_entries, conclude, find_version, flip_bit
 from shell import Shell
 from small_data import values, write_params
 
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import Params, ShadowRule, load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
 from feedforward.experiments import plan, runner
@@ -25,6 +25,7 @@ from feedforward.promotion import (
     evaluation_process,
     holdout_split,
     promote,
+    shadow_evidence,
     version_bundles,
 )
 from feedforward.promotion.evaluator import EvaluationFailed
@@ -122,7 +123,7 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
     vars(other).update(changes)
     assert message in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
-    evidence, problem = evaluation.champion_evidence(
+    compared = evaluation.champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
         find_version(),
@@ -130,8 +131,8 @@ def test_a_champion_with_another_task_or_labels_is_not_compared(
         holdout_split.of_today(NAME, dataset),
         None,
     )
-    assert evidence is None
-    assert problem.startswith("notes version 1 is not a champion of this dataset: ")
+    assert (compared.evidence, compared.is_served) == (None, False)
+    assert compared.problem.startswith("notes version 1 is not a champion of this dataset: ")
 
 
 def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
@@ -161,8 +162,25 @@ def test_a_champion_with_a_damaged_holdout_model_is_not_replaced_without_a_compa
     ):
         conclude(params, small_store, 1.0)
     assert find_version().number == 1
+    assert (audit_entries()[-1]["decision"], audit_entries()[-1]["version"]) == ("failed", 2)
+    assert not shadow_evidence.may_answer(find_version(2)), "the gate has not accepted it"
+    with pytest.raises(Refused, match=r"accuracy on glad must be at least"):
+        conclude(params, small_store, -1.0)
     assert conclude(params, small_store, 1.0, skip_comparison="disk failure").decision.promoted
-    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: disk failure)")
+    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: disk failure")
+
+
+def test_a_champion_that_cannot_be_measured_is_still_compared_by_the_shadow(
+    params: Params, small_store: "Store"
+) -> None:
+    conclude(params, small_store, 3.0)
+    flip_bit(model_versions.folder(find_version(), "holdout_models/0") / "weights.npz")
+    rule = params.promotion.model_copy(update={"shadow": ShadowRule(requests=10, agreement=0.9)})
+    shadowed = params.model_copy(update={"promotion": rule})
+    decision = conclude(shadowed, small_store, 1.0, skip_comparison="disk failure").decision
+    assert (decision.promoted, decision.waiting, find_version().number) == (False, True, 1)
+    assert "cannot be compared" in decision.reason
+    assert "has compared 0 of 10 requests" in decision.reason
 
 
 @pytest.mark.proves(
@@ -180,7 +198,7 @@ def test_a_champion_whose_words_are_in_neither_the_data_nor_raw_texts_is_not_rep
         conclude(params, small_store, 1.0)
     assert find_version().number == 1
     assert conclude(params, small_store, 1.0, skip_comparison="less memory").decision.promoted
-    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: less memory)")
+    assert str(audit_entries()[-1]["reason"]).endswith("replaced without a comparison: less memory")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +251,7 @@ def test_promoting_the_run_again_replaces_a_damaged_champion(
             version_bundles.check(find_version())
         assert small_shell.run("promote", NAME) == 0
         assert f"notes version {number} is now the champion: " in small_shell.stdout
-        assert f"(notes version {number - 1} is the same model, but " in small_shell.stdout
+        assert f"; notes version {number - 1} is the same model, but " in small_shell.stdout
         assert find_version().number == number
         assert small_shell.run("predict", NAME, "word1", "--variant", "all") == 0
         version_bundles.check(find_version())

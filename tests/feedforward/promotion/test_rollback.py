@@ -99,6 +99,21 @@ def test_a_rolled_back_model_is_recognized_by_its_weights(
     assert "rolled back" not in promote.promote(renamed, NAME, runs[-1].run_id).decision.reason
 
 
+@pytest.mark.proves("A rolled-back model is not promoted again under another name")
+def test_a_model_that_is_rolled_back_during_its_evaluation_does_not_become_champion(
+    params: Params, small_store: "Store"
+) -> None:
+    run, registry = promote_versions(params, small_store, 1.0, 2.0), Registry()
+    again = registered.version(registry, run, 2.0)
+    registry.set_alias(again, "challenger")
+    registry.tag(find_version(2), {"decision": "rolled_back", "reason": "harmful"})  # while version 3 is evaluated
+    registry.set_alias(find_version(1), "champion")
+    outcome = promote.conclude(params, NAME, run, again, registry)
+    assert "the same model, version 2, was rolled back (harmful)" in outcome.decision.reason
+    assert (outcome.decision.promoted, find_version().number) == (False, 1)
+    assert model_versions.find(NAME, "challenger") is None, "a canary would answer with it"
+
+
 @pytest.mark.proves("A rollback leads away from the champion's model, even if it was registered twice")
 def test_a_rollback_skips_the_same_model_under_other_names(
     params: Params, small_store: "Store", tensorflow: None

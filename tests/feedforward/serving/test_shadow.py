@@ -27,9 +27,10 @@ SAD = "word1 word2"
 
 
 def challenger(store: "Store", params: Params, strength: float) -> Version:
-    """Register an evaluated version with the alias `challenger`."""
+    """Register a version that the gate has accepted but not promoted, with the alias `challenger`."""
     registry = Registry()
     version = registered.version(registry, registered.final_run(store, params, seed=1), strength)
+    registry.tag(version, {"decision": "kept"})
     registry.set_alias(version, "challenger")
     return version
 
