@@ -152,7 +152,10 @@ def _description(runs: Sequence[RunResult], dataset: Dataset) -> str:
     if len(runs) == 1:
         return f"{text[:-1]}; an interval needs two seeds."
     population = this_data(drawn_by_seed(runs[0].draws_split, dataset.training.train_share))
+    is_regression = dataset.task == "regression"
+    losses = "mean squared errors in units of the target's variance" if is_regression else "in nats"
+    scores = "absolute errors are in the target's unit" if runs[0].score == "mae" else "accuracies are shares"
     return (
         f"{text}. `interval/…_low` and `interval/…_high`: {population}, Student's t."
-        " Losses are in nats, epochs count from 1, accuracies are shares."
+        f" Losses are {losses}, epochs count from 1, {scores}."
     )

@@ -11,6 +11,7 @@ import pytest
 import workspaces
 from PIL import Image
 from ruamel.yaml import YAML
+from tracked_runs import stored_runs
 
 from feedforward.analysis import run_result as result_files
 from feedforward.analysis.run_result import RunResult
@@ -124,6 +125,15 @@ def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) ->
     assert loaded["seeds"] == 2
     assert loaded["datasets"]["new"] == {"title": "t"}
     assert ("other" in loaded["datasets"]) == ("other" in before)
+
+
+def test_notes_of_variants_state_the_units_of_losses_and_scores(trained: list[RunResult]) -> None:
+    classes, values = (stored_runs(name, role="variant")[0] for name in ("digits", "diabetes"))
+    note = classes.data.tags["mlflow.note.content"]
+    assert "Losses are in nats, epochs count from 1, accuracies are shares." in note
+    note = values.data.tags["mlflow.note.content"]
+    assert "Losses are mean squared errors in units of the target's variance" in note
+    assert "absolute errors are in the target's unit" in note
 
 
 def test_first_fetch_records_digests(prepared: Params) -> None:
