@@ -174,12 +174,12 @@ FILES = (
     DamagedFile("a duplicate member", "keras", lambda: _zip_with("config.json"), "must hold metadata.json"),
     DamagedFile("a member with a path outside", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
     DamagedFile("a config that is not JSON", "keras", lambda: _model(config=b"{"), "is not a valid model"),
-    DamagedFile("nothing", "network", lambda: b"", "weights.npz refused"),
-    DamagedFile("first 300 bytes only", "network", lambda: _weights()[:300], "weights.npz refused"),
-    DamagedFile("end missing", "network", lambda: _weights()[:-22], "weights.npz refused"),
-    DamagedFile("a pickle", "network", lambda: pickle.dumps({"kernel_0": [1.0]}), "weights.npz refused"),
+    DamagedFile("nothing", "network", lambda: b"", "weights.npz is not valid"),
+    DamagedFile("first 300 bytes only", "network", lambda: _weights()[:300], "weights.npz is not valid"),
+    DamagedFile("end missing", "network", lambda: _weights()[:-22], "weights.npz is not valid"),
+    DamagedFile("a pickle", "network", lambda: pickle.dumps({"kernel_0": [1.0]}), "weights.npz is not valid"),
     DamagedFile("weights of another size", "network", lambda: _weights(units=(20, 5, 1)), "must be float32 of shape"),
-    DamagedFile("an extra layer", "network", lambda: _weights(units=(20, 4, 4, 1)), "must hold kernel_0.npy"),
+    DamagedFile("an extra layer", "network", lambda: _weights(units=(20, 4, 4, 1)), "must contain kernel_0.npy"),
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def read_verified(source: Path) -> dict[str, bytes]:
         digests = layout.listed_digests(files.get(DIGESTS, b""))
     except ValueError as error:
         raise DataError(
-            f"{source}: is not an archive written by `feedforward export` ({DIGESTS}: {error}); {REMEDY}"
+            f"{source}: is not an archive written by `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
         ) from None
     if mismatched := sorted((set(files) - {DIGESTS}) ^ set(digests)):
         state = "is missing" if mismatched[0] in digests else "is not listed in digests.json"
