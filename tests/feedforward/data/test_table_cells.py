@@ -15,6 +15,7 @@ from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.readers import reading, row_encoder, table_file
+from feedforward.data.readers import table as data_table
 from feedforward.data.readers.columns import from_json
 
 
@@ -55,6 +56,45 @@ def test_additional_spellings_of_missing_values_apply_to_cells_that_are_numbers(
     assert restored.encode([restored.check({"rooms": 999, "size": 1}, "row")])[0, 0] > 0.0
     # the spelling "00" does not match 0
     assert restored.encode([restored.check({"rooms": 0, "size": 1}, "row")])[0, 0] < 0.0
+
+
+@pytest.mark.proves("A JSON number is the same number in `init`, training and prediction, also with a decimal comma")
+@pytest.mark.parametrize("digits", [1, 2, 3])
+def test_json_numbers_do_not_depend_on_the_decimal_sign(tmp_path: Path, prepare: Prepare, digits: int) -> None:
+    plain = [round(1 + k * 37 % 60 / 60, digits) for k in range(60)]
+    mixed = [f"{k % 7},25" if k % 3 else value for k, value in enumerate(plain)]  # strings and numbers
+    rows = [
+        {
+            "a": f"{k % 9},31",
+            "b": f"{k % 5},8",
+            "plain": plain[k],
+            "mixed": mixed[k],
+            "grade": k % 3 + 0.125,
+            "label": label,
+        }
+        for k, label in enumerate(LABELS)
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    guess, dataset = prepare(path)
+    assert guess.entry["reader"]["decimal"] == ","
+    assert guess.entry["reader"]["numeric"] == ["a", "b", "plain", "mixed", "grade"]
+    loaded = data_table.load(dataset.reader, path)
+    checked = [encoder(dataset).check(row, "row") for row in rows]
+    for name, values in loaded.numbers.items():
+        assert values.tolist() == [row[name] for row in checked]
+    assert loaded.numbers["plain"].tolist() == plain
+
+
+def test_json_numbers_are_categories_in_one_spelling(tmp_path: Path, prepare: Prepare) -> None:
+    rows = [{"a": f"{k},5", "town": [2.125, "2,125", "x"][k % 3], "label": LABELS[k]} for k in range(60)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    guess, dataset = prepare(path)
+    assert guess.entry["reader"]["categorical"] == ["town"]
+    assert {encoder(dataset).check(row, "row")["town"] for row in rows} == {"2.125", "x"}
+    assert encoder(dataset).unknown(encoder(dataset).check(rows[0], "row")) == []
+    assert encoder(dataset).columns == 3
 
 
 def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:

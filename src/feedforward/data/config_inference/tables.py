@@ -41,7 +41,7 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
         )
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
-    inferred = _infer(path, table, targets, decimal)
+    inferred = _infer(path, table if decimal == "." else _read(path, decimal), targets, decimal)
     is_text = inferred.entry["reader"]["kind"] == "labeled_text"  # its reader does not convert decimal commas
     return _infer(path, table, targets, ".") if is_text and decimal == "," else inferred
 
@@ -75,9 +75,9 @@ def _as_row_names(column: Column) -> Column:
     return replace(column, role="id", explanation="row numbers, in a column without a name")
 
 
-def _read(path: Path) -> table_file.Table:
+def _read(path: Path, decimal: Decimal = ".") -> table_file.Table:
     try:
-        return table_file.read(path)
+        return table_file.read(path, decimal=decimal)
     except DataError as error:
         raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
 

@@ -1,6 +1,9 @@
 """Convert table columns to numbers or categories by the rules of `cells`, fast enough for a million rows."""
 
+import contextlib
 from collections.abc import Callable, Sequence
+from types import NoneType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,26 @@ from feedforward.data.readers.cells import Decimal
 Texts = npt.NDArray[np.object_]
 # Spellings that Arrow reads as `cells.number` does, a hundred times faster
 PLAIN_NUMBER = {sign: rf"^-?[0-9]{{1,15}}([{sign}][0-9]{{1,15}})?$" for sign in (".", ",")}
+
+
+def from_json(values: Sequence[Any], decimal: Decimal) -> pa.Array:
+    """JSON values as float64 if all are numbers or null, and not all are whole; otherwise as text.
+
+    The text of a number has the decimal sign `decimal`, as that of strings in the same column.
+    """
+    kinds = {*map(type, values)} - {NoneType}
+    if float in kinds and kinds <= {int, float}:
+        with contextlib.suppress(OverflowError):  # a whole number that float64 cannot represent
+            return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    return pa.array([cell_text(value, decimal) for value in values], pa.large_string())
+
+
+def cell_text(value: Any, decimal: Decimal = ".") -> str:
+    """A value as the text of a cell; a string does not change, except that unpaired surrogates become "?"."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    text = cells.text(value)
+    return text.replace(".", decimal) if isinstance(value, float) else text
 
 
 def is_plain_number(column: pa.Array, decimal: Decimal) -> pa.BooleanArray:

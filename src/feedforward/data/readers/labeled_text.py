@@ -158,7 +158,7 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     for start in range(0, len(labeled_rows), CHUNK):
         chunk = texts.slice(start, CHUNK).to_pylist()
         names = [table.position(row) for row in labeled_rows[start : start + CHUNK]]
-        yield Chunk(names, [str(text).encode() for text in chunk], numbers[start : start + CHUNK])
+        yield Chunk(names, [column_values.cell_text(text).encode() for text in chunk], numbers[start : start + CHUNK])
 
 
 def _read_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:

@@ -137,7 +137,7 @@ def load(config: TableReader, path: Path) -> Rows:
         DataError: see `read`.
     """
     names = (*config.numeric, *config.categorical, *config.target)
-    table = table_file.read(path, names)
+    table = table_file.read(path, names, config.decimal)
     if not table.rows:
         raise DataError(f"{path}: contains no rows; check the file")
 

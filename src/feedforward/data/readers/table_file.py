@@ -1,6 +1,6 @@
 """Read CSV in its common dialects, Parquet, and JSON lines into columns as Arrow arrays.
 
-Cells of CSV and JSON lines stay text, which `cells` reads later. CSV is parsed with Python's `csv`, because Arrow
+Cells of CSV and JSON strings stay text, which `cells` reads later. CSV is parsed with Python's `csv`, because Arrow
 cannot detect dialects. DuckDB detected the separator and the header in 32 of 34 trial files, but it silently renames
 duplicate columns, converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and takes 25 MB.
 """
@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feedforward.core.errors import DataError, one_line
-from feedforward.data.readers import cells, csv_dialect, encodings
+from feedforward.data.readers import cells, column_values, csv_dialect, encodings
+from feedforward.data.readers.cells import Decimal
 from feedforward.data.readers.csv_dialect import Dialect
 
 BATCH = 16_384  # rows of a CSV file held as Python objects at a time
@@ -41,9 +42,10 @@ log = logging.getLogger(__name__)
 class Table:
     """A table.
 
-    columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read. lines: number of the
-    first line of each row, counted from 1; empty for Parquet. row_names: columns without a name where pandas and R
-    write the names of rows, which are usually numbers: the first ones in CSV, `__index_level_0__` in Parquet.
+    columns: by name; text for CSV, typed for Parquet, and either of these for JSON lines (`column_values.from_json`).
+    notes: how the file was read. lines: number of the first line of each row, counted from 1; empty for Parquet.
+    row_names: columns without a name where pandas and R write the names of rows, which are usually numbers: the first
+    ones in CSV, `__index_level_0__` in Parquet.
     """
 
     columns: dict[str, pa.Array]
@@ -57,8 +59,8 @@ class Table:
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
 
-def read(path: Path, requested: Sequence[str] = ()) -> Table:
-    """Read a file. requested: names of the columns to read; if empty, all are read.
+def read(path: Path, requested: Sequence[str] = (), decimal: Decimal = ".") -> Table:
+    """Read a file. requested: names of the columns to read; if empty, all are read. decimal: sign in JSON strings.
 
     If columns are requested, the caller does not show the table's notes, so those on skipped and incomplete rows are
     logged.
@@ -73,7 +75,7 @@ def read(path: Path, requested: Sequence[str] = ()) -> Table:
             return _parquet(path, requested)
         first = start.translate(None, b"\0\xef\xbb\xbf\xff\xfe").lstrip()[:1]  # no marks or zeros of UTF-16
         if first == b"{":
-            return _json_lines(path, requested)
+            return _json_lines(path, requested, decimal)
         if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
             raise DataError(f"{path}: is a JSON array; save one JSON object per line")
         return _csv(path, requested)
@@ -145,8 +147,8 @@ def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _json_lines(path: Path, requested: Sequence[str]) -> Table:
-    columns: dict[str, list[str]] = {name: [] for name in requested}
+def _json_lines(path: Path, requested: Sequence[str], decimal: Decimal) -> Table:
+    columns: dict[str, list[Any]] = {name: [] for name in requested}
     rows, row_lines = 0, array.array("q")
     encoding, notes = _examine(path, csv_dialect.detect_encoding)
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
@@ -166,21 +168,16 @@ def _json_lines(path: Path, requested: Sequence[str]) -> Table:
             except ValueError as error:
                 raise DataError(f"{path}: line {number}: {error}; rename one of them in the file") from None
             for name in fields if not requested else ():
-                columns.setdefault(name, [""] * rows)
+                columns.setdefault(name, [None] * rows)
             for name, values in columns.items():
-                values.append(json_text(fields.get(name)))
+                values.append(fields.get(name))
             rows += 1
             row_lines.append(number)
     if requested and rows:
-        _select(path, [name for name, values in columns.items() if any(values)] or list(requested), requested)
-    return Table(
-        {name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows, notes, row_lines
-    )
-
-
-def json_text(value: Any) -> str:
-    """A JSON value as the text of a cell; a string does not change, except that unpaired surrogates become "?"."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else cells.text(value)
+        filled = [name for name, values in columns.items() if any(value not in (None, "") for value in values)]
+        _select(path, filled or list(requested), requested)
+    by_name = {name: column_values.from_json(values, decimal) for name, values in columns.items()}
+    return Table(by_name, rows, notes, row_lines)
 
 
 # --- CSV -----------------------------------------------------------------------------------------
