@@ -4,7 +4,7 @@ No code is specific to one dataset or variant: datasets differ only in their ent
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -137,6 +137,16 @@ def check(values: dict[str, Any], file: str) -> Params:
         problems = itertools.chain(renamed, messages.explain(error), cross_checks.find(values, Variant().size))
     if reported := [f"{file}: {problem}" for problem in cross_checks.first(problems)]:
         raise ParamsError(reported)
-    labels = (label for dataset in params.datasets.values() for label in dataset.labels)
-    redaction.allow([*params.datasets, *params.variants, *labels])
+    redaction.allow(_texts(params.model_dump(mode="json")))
     return params
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All keys and texts in plain values, except addresses, which may contain secrets."""
+    if isinstance(value, dict):
+        yield from value
+    if isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _texts(entry)
+    elif isinstance(value, str) and "://" not in value:
+        yield value

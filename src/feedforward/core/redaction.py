@@ -32,8 +32,9 @@ _URL_FIELD = re.compile(
 _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
 
 
-# Words that must stay readable: values of tags, and names from params.yaml (see `allow`). A secret that is one of
-# them, or part of one, is not masked anywhere
+# Words that must stay readable: values of tags, and the texts in params.yaml (see `allow`), which git keeps anyway. If
+# they were masked, runs could not be compared, and exported files could not be read. A secret that is one of them, or
+# part of one, is not masked anywhere.
 _public_texts = {
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",

@@ -1,7 +1,11 @@
 """Secrets are masked in messages, addresses, headers and logged values."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from small_data import values, write_params
+
+from feedforward.config.schema import load_params
 from feedforward.core.redaction import MASK, allow, has_credentials, is_secret_name, redact, redact_json, redact_values
 
 CANARY = "c4n4ry/with+signs&more"
@@ -92,6 +96,22 @@ def test_names_from_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> 
     assert redact("original replica s3cr3t-value") == f"original replica {MASK}"
     monkeypatch.setenv("SORT_KEY", "origin")  # a prefix of a name from params
     assert redact_values({"variant": "original"}) == {"variant": "original"}
+
+
+@pytest.mark.proves("Keys and values of params.yaml are not redacted, except in addresses")
+def test_texts_of_params_are_not_redacted_but_addresses_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = values(mirrors=["https://host.example/s3cr3t-path"])
+    small["datasets"]["tones"]["training"]["optimizer"] = {
+        "name": "adam",
+        "decay": {"kind": "exponential", "factor": 0.9},
+    }
+    write_params(tmp_path / "params.yaml", small)
+    load_params(tmp_path / "params.yaml")
+    monkeypatch.setenv("SORT_KEY", "exponential")
+    monkeypatch.setenv("GROUP_KEY", "dropout_rate")
+    monkeypatch.setenv("PATH_TOKEN", "s3cr3t-path")
+    assert redact_values({"decay_kind": "exponential"}) == {"decay_kind": "exponential"}
+    assert redact("dropout_rate: 0.5  # s3cr3t-path") == f"dropout_rate: 0.5  # {MASK}"
 
 
 def test_keys_and_numbers_in_json_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
