@@ -16,7 +16,7 @@ from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_text
 
-SETTLE_TIMEOUT = 60.0  # s; a worker that is busy with another job sends its records before its next pack
+RECONCILE_TIMEOUT = 60.0  # s; a worker that is busy with another job sends its records before its next pack
 
 
 def task_runner(address: str) -> object:
@@ -31,7 +31,7 @@ def task_runner(address: str) -> object:
     return DaskTaskRunner(address=address)
 
 
-def settle(address: str) -> None:
+def reconcile_workers(address: str) -> None:
     """Make each worker send the records waiting in its checkout and close the runs of lost workers on its host."""
     import distributed
 
@@ -42,7 +42,7 @@ def settle(address: str) -> None:
     ):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         futures = [client.submit(_reconcile, workers=[worker], pure=False) for worker in workers]
-        distributed.wait(futures, timeout=SETTLE_TIMEOUT)
+        distributed.wait(futures, timeout=RECONCILE_TIMEOUT)
 
 
 def _reconcile() -> int:

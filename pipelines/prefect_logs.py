@@ -5,8 +5,8 @@ import logging
 from feedforward.core.errors import FeedforwardError
 
 
-def keep_short() -> None:
-    """Drop tracebacks of this project's errors, whose messages suffice, and lines about interruptions."""
+def omit_tracebacks() -> None:
+    """Omit the tracebacks of this project's errors, whose messages suffice, and lines about interruptions."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_filter)
 

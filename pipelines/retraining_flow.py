@@ -58,7 +58,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     force: train even if there is no reason to; finished runs are not repeated. device: where to train.
     """
     environment.apply()
-    prefect_logs.keep_short()
+    prefect_logs.omit_tracebacks()
     params: Params | None = None
     try:
         params = load_params()

@@ -166,13 +166,13 @@ def run_jobs(
     else:
         task_runner = dask_training.task_runner(engine)
         wait_for_server()
-    prefect_logs.keep_short()
+    prefect_logs.omit_tracebacks()
     try:
         with tags(*sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})):
             return known_results | training(missing, store, task_runner)(title)
     finally:
         if engine != THREADS:
-            dask_training.settle(engine)
+            dask_training.reconcile_workers(engine)
             # workers that have died cannot close their runs
             store.reconcile(lost={fingerprint for job in missing for fingerprint in job.pack.fingerprints})
 

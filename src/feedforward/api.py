@@ -251,7 +251,7 @@ def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol =
 
 
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:
-    """The claims of params.yaml, judged across seeds: supported, contradicted or undecided."""
+    """The claims of params.yaml, judged across seeds; `outcome` is one of `analysis.claims.OUTCOMES`."""
     return [verdict for dataset in findings for verdict in dataset.verdicts]
 
 

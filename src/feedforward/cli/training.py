@@ -162,7 +162,7 @@ def study(
     seeds: Annotated[int, typer.Option(min=2, help="Number of seeds per narrow variant.")] = 20,
     wide_seeds: Annotated[
         int,
-        typer.Option(min=2, help="Number of seeds per wide variant, which is not trained side by side with others."),
+        typer.Option(min=2, help="Number of seeds per wide variant; no two wide variants are trained side by side."),
     ] = 10,
     to: Annotated[Path, typer.Option(help="Folder to write the page to.")] = Path("docs"),
 ) -> None:
