@@ -236,7 +236,7 @@ def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[li
     if observed.comparison and observed.comparison.distances.drifted:
         lines.append(_drift_line(observed.comparison.distances))
     if observed.requests:
-        missing = "" if usable else ", and there are no labeled samples to train on"
+        missing = "" if observed.new else ", and there are no labeled samples to train on"
         lines.append(f"request drift: {observed.requests}{missing}")
     if observed.age is not None and observed.age > bounds.max_age:
         lines.append(f"the champion is {observed.age:.0f} days old")

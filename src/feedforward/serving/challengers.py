@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from feedforward.config.schema import Dataset, Params
@@ -64,18 +64,19 @@ class Challengers:
             return None
         return challenger
 
-    def answer(self, champion: LoadedVersion, question: Question) -> bytes | None:
-        """The challenger's answer; None if the champion must answer, for instance because the challenger failed."""
+    def answer(self, champion: LoadedVersion, question: Question, by_champion: Callable[[], bytes]) -> bytes:
+        """The answer of the challenger or, if it is not to answer or fails, `by_champion()`; raises as that does."""
         challenger = self.selected(champion, question.samples)
         if challenger is None:
-            return None
+            return by_champion()
         began, dataset = time.perf_counter(), champion.version.dataset
         try:
             answer = schemas.answer(challenger, question, self.settings, canary=True)
         except Exception as error:  # if the challenger fails for any reason, the champion answers
             log.info("%s: %s", challenger.version.name, error)
+            answer = by_champion()  # if it raises an error, too, the request is at fault, and not the challenger
             self.metrics.count_canary_failure(dataset)
-            return None
+            return answer
         self.metrics.observe_answer(dataset, challenger.version.number, True, time.perf_counter() - began)
         return answer
 

@@ -98,12 +98,14 @@ class Handlers:
 
     def _predict(self, champion: LoadedVersion, kind: str, body: bytes, question: Question | None = None) -> bytes:
         question = question or self._question(champion, kind, body)
-        began = time.perf_counter()
-        answer = self.challengers.answer(champion, question)
-        if answer is None:
-            record = functools.partial(self.drift.offer, champion)
+
+        def by_champion() -> bytes:
+            began, record = time.perf_counter(), functools.partial(self.drift.offer, champion)
             answer = schemas.answer(champion, question, self.settings, record)
             self.challengers.offer_to_shadow(champion, kind, body, answer, began)
+            return answer
+
+        answer = self.challengers.answer(champion, question, by_champion)
         self.metrics.count_samples(champion.version.dataset, len(question.samples))
         return answer
 

@@ -51,10 +51,27 @@ def decide(
             Observations(new=1, age=31.0),
             {"use_feedback": True},
             "notes: the champion is 31 days old",
-            "notes: 1 new sample",
+            "notes: 1 new sample (retraining.minimum_new_samples is 100)",
         ),
         (Observations(age=31.0), {"use_feedback": True}, None, "notes: the champion is 31 days old"),
-        (Observations(new=1, age=29.0), {"use_feedback": True}, None, "notes: 1 new sample"),
+        (
+            Observations(new=1, age=29.0),
+            {"use_feedback": True},
+            None,
+            "notes: 1 new sample (retraining.minimum_new_samples is 100)",
+        ),
+        (
+            Observations(requests="words"),
+            {"use_feedback": True},
+            None,
+            "notes: request drift: words, and there are no labeled samples to train on",
+        ),
+        (
+            Observations(new=5, requests="words"),
+            {},
+            None,
+            "notes: 5 new samples (retraining.use_feedback is off); notes: request drift: words",
+        ),
         (Observations(pending="0123"), {}, "notes: the gate has not decided on run 0123", None),
         (Observations(refused={"damaged": 2}), {}, None, "notes: refused samples: 2 damaged"),
     ],
@@ -65,7 +82,7 @@ def test_policy_gives_the_expected_reason_and_remark(
     result = decide({"notes": observations}, **options)
     assert result.retrain == (reason is not None)
     assert result.reasons == ([reason] if reason else [])
-    assert result.remarks[0].startswith(remark) if remark else not result.remarks, result.remarks
+    assert "; ".join(result.remarks) == (remark or "")
 
 
 def give_images(labels: np.ndarray, brightness: int) -> None:

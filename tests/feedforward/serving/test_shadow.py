@@ -156,7 +156,10 @@ def test_champion_answers_if_the_challenger_fails(
         monkeypatch.setitem(vars(served), "predict", None)  # only the challenger's, so that calling it fails
         answer = service.ask(GLAD).json()
         assert (answer["version"], answer["predictions"][0]["label"]) == (1, "glad")
-        assert 'feedforward_canary_failures_total{dataset="notes"} 1.0' in service.client.get("/metrics").text
+        count = 'feedforward_canary_failures_total{dataset="notes"} 1.0'
+        assert count in service.client.get("/metrics").text
+        assert service.ask(7).status_code == 422, "a mistake of the client, which no version can answer"
+        assert count in service.client.get("/metrics").text
 
 
 @pytest.mark.slow
