@@ -15,12 +15,13 @@ SENTENCES = {
 }
 
 
-def idx_folder(folder: Path) -> Path:
-    """Write synthetic images of three classes, 12 × 10 pixels, as gzipped idx files."""
+def idx_folder(folder: Path, by_class: bool = False) -> Path:
+    """Write synthetic images of three classes, 12 × 10 pixels, as gzipped idx files. by_class: sort them by class."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for part, count in (("train", 240), ("t10k", 60)):
         labels = rng.integers(0, 3, count).astype(np.uint8)
+        labels = np.sort(labels) if by_class else labels
         images = rng.integers(0, 40, (count, 12, 10)).astype(np.uint8)
         for image, label in zip(images, labels, strict=True):
             image[2:10, 2 + 2 * label : 4 + 2 * label] += 180

@@ -13,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
+from feedforward.config.tasks import TASKS
+from feedforward.core.errors import DataError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import sample_digests, validation_split
 from feedforward.data.sample_digests import ShortDigests
 from feedforward.data.splits import Split, Subset
 from feedforward.promotion.bundle import Servable
+
+MANY = 10  # samples of a class; a random draw that is expected to contain so many lacks the class once in 20,000 times
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,23 @@ def of_today(name: str, dataset: Dataset) -> HoldoutSplit:
     """The split according to the vectorized data and `training.validation`.
 
     Raises:
-        DataError: the data are missing or damaged, or no samples would be left for training.
+        DataError: the data are missing or damaged, no samples would be left for training, or the held-out samples lack
+            a class because the training samples are sorted.
     """
-    return HoldoutSplit(name, *validation_split.hold_out(manifest_file.load_split(name, "train"), dataset))
+    split = HoldoutSplit(name, *validation_split.hold_out(manifest_file.load_split(name, "train"), dataset))
+    if TASKS[dataset.task].answers == "class" and (missing := _missing_classes(split.held_out)):
+        validation = dataset.training.validation
+        raise DataError(
+            f"{name}: the {validation.take} {validation.samples} training samples, which are held out, lack"
+            f" {', '.join(dataset.labels[label] for label in missing[:5])}; samples that are sorted by class must be"
+            " shuffled: set `reader.shuffle_seed: 0` in params.yaml, then run `feedforward run`"
+        )
+    return split
+
+
+def _missing_classes(held_out: Subset) -> list[int]:
+    """The classes without a held-out sample, although a random draw would hold out MANY of their samples."""
+    labels, counts = np.unique(held_out.split.labels, return_counts=True)
+    expected = counts * (len(held_out) / len(held_out.split))
+    missing: list[int] = labels[(expected >= MANY) & ~np.isin(labels, held_out.labels)].tolist()
+    return missing

@@ -19,6 +19,8 @@ INFINITY_THRESHOLD = 1e300  # larger values count as infinite, because MLflow st
 MINIMUM_SAMPLES = 30  # for a comparison from which samples are left out; below, Student's t is a poor approximation
 NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
+NO_SAMPLE = "no validation sample; raise `training.validation.samples`, or shuffle with `reader.shuffle_seed`"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -142,7 +144,7 @@ def violations_of_criteria(
     if rule.class_accuracy > 0:
         violations += [
             f"accuracy on {name} must be at least {rule.class_accuracy:g}, got "
-            + ("no validation sample" if math.isnan(share) else _distinct(share, rule.class_accuracy))
+            + (NO_SAMPLE if math.isnan(share) else _distinct(share, rule.class_accuracy))
             for name, share in zip(names, accuracy, strict=False)  # empty for regression
             if not share >= rule.class_accuracy
         ]

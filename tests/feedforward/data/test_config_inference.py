@@ -5,10 +5,11 @@ import gzip
 import os
 from pathlib import Path
 
+import own_data
 import pytest
 import small_data
 import workspaces
-from own_tables import HEAD
+from own_tables import HEAD, Prepare
 from shell import Shell
 from threads import at_once
 
@@ -16,7 +17,7 @@ from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
-from feedforward.data import config_inference, preparation
+from feedforward.data import config_inference, manifest, preparation, validation_split
 from feedforward.data.config_inference import folders
 
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
@@ -221,6 +222,12 @@ def test_a_left_out_class_with_an_undecodable_name_is_reported_readably(tmp_path
     write_texts(tmp_path / "set" / os.fsdecode(b"caf\xe9"), count=1)
     [reason] = [line for line in config_inference.guess(tmp_path / "set").reasons if "single file" in line]
     assert b"caf" in reason.encode()  # fails if the reason contains a byte that cannot be printed
+
+
+def test_idx_files_that_are_sorted_by_class_are_shuffled(tmp_path: Path, prepare: Prepare) -> None:
+    _, dataset = prepare(own_data.idx_folder(tmp_path / "clothes", by_class=True))
+    _, held_out = validation_split.hold_out(manifest.load_split("own", "train"), dataset)
+    assert set(held_out.labels.tolist()) == {0, 1, 2}
 
 
 @pytest.mark.proves("`init` refuses a file that is too large when unpacked")

@@ -1,5 +1,6 @@
 """Which of today's validation samples are new to holdout models that were trained on an earlier split."""
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from registered import NAME
 from small_data import HELD_OUT, TRAIN
 
 from feedforward.config.schema import Params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError
+from feedforward.data import manifest
 from feedforward.promotion import holdout_split
 from feedforward.promotion.holdout_split import HoldoutSplit
 
@@ -67,3 +69,19 @@ def test_a_damaged_profile_is_reported(params: Params) -> None:
         _ = split_of(params, DIGESTS[1:]).training_samples
     with pytest.raises(DataError, match="cannot be read"):
         _ = split_of(params, ["x" * 64] * TRAIN).training_samples
+
+
+@pytest.mark.proves("No model is promoted by the samples of some classes alone because a file is sorted by class")
+def test_held_out_samples_that_lack_a_class_because_of_sorting_are_refused(params: Params) -> None:
+    folder, content = paths.vectorized(NAME), manifest.load(NAME)
+    split = manifest.load_split(NAME, "train")
+    by_class = split.take(np.argsort(split.labels, kind="stable"))
+    shutil.rmtree(folder / "train")
+    by_class.save(folder / "train")
+    atomic_files.write_json(folder / "manifest.json", content | {"train": by_class.digest()})
+    with pytest.raises(DataError) as caught:
+        split_of(params)
+    assert f"first {HELD_OUT} training samples, which are held out, lack glad;" in str(caught.value)
+    assert "`reader.shuffle_seed: 0`" in str(caught.value)
+    few = split_with_validation(params, "first", 12)  # even random samples may lack a class if there are so few
+    assert set(few.held_out.labels.tolist()) == {0}

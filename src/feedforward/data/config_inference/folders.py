@@ -68,6 +68,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     }
     if numbers != list(range(len(numbers))):
         reader["classes"] = numbers
+    reader["shuffle_seed"] = 0  # files may be sorted by class, and a promotion holds out the last samples
     task = "binary" if len(numbers) == 2 else "multiclass"
     reasons = [
         f"{len(keys)} idx files contain images and their classes: `kind: idx`, {rows} training samples",
