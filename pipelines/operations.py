@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedforward.config.schema import Params, load_params
-from feedforward.core import paths
+from feedforward.core import hosts, paths
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import environment, interruption, job_templates, prefect_server
 from pipelines.host_check import LOOPBACK
@@ -29,14 +29,17 @@ SERVER_VARIABLES = {
 }
 
 
-def serve(port: int, host: str, allowed: Sequence[str]) -> None:
+def serve(port: int, host: str, expose: bool, allowed: Sequence[str]) -> None:
     """Run Prefect's server with its UI until a signal ends it; its database is in $PREFECT_HOME.
 
-    allowed: host names that requests may be addressed to, in addition to those of the loopback address.
+    expose: allow an address that other machines can reach. allowed: host names that requests may be addressed to, in
+    addition to those of the loopback address.
 
     Raises:
+        ParamsError: other machines can reach `host`, and `expose` is not set.
         FeedforwardError: the port is in use, or this machine does not have the address `host`.
     """
+    hosts.check(host, expose, "Prefect's server")
     os.environ |= SERVER_VARIABLES
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,15 +47,18 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise FeedforwardError(f"{host}:{port}: {error.strerror}; choose another --port or --host") from None
+    if not hosts.is_loopback(host):
+        danger = f"anyone who can reach {host} can run code through its workers"
+        print(f"warning: Prefect's server has no login: {danger}", file=sys.stderr)
     print(f"Prefect on http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     prefect_server.run(port, host, LOOPBACK | set(allowed))
 
 
 def work(pool: str) -> None:
-    """Run a worker for a pool; it starts each flow run as a process in this checkout."""
+    """Run a worker for a pool of the project; it starts each flow run as a process in this checkout."""
     _check_server()
     os.environ["FEEDFORWARD_ROOT"] = str(paths.root())
-    _become("worker", "start", "--pool", pool, "--type", "process")
+    _become("worker", "start", "--pool", prefix(load_params()) + pool, "--type", "process")
 
 
 def deploy() -> None:
@@ -61,6 +67,7 @@ def deploy() -> None:
     from pipelines import request_alerts, zombie_flow_runs
 
     params = load_params()
+    own, other = prefix(params), asyncio.run(_other_checkout(params))
     asyncio.run(_make_pools(params))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
     result = subprocess.run(
@@ -78,20 +85,55 @@ def deploy() -> None:
     )
     asyncio.run(zombie_flow_runs.deploy())
     block = asyncio.run(request_alerts.deploy(params))
-    print(f"deployed: retraining/cpu, retraining/gpu; {when}")
+    print(f"deployed: retraining/{own}cpu, retraining/{own}gpu; {when}")
     drift_schedule = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
-    print(f"deployed: request-drift/watch; {drift_schedule}; alerts go to the block {block}")
+    print(f"deployed: request-drift/{own}watch; {drift_schedule}; alerts go to the block {block}")
     if params.retraining.notify not in (None, block):
         print(f"{params.retraining.notify}: there is no such block yet; create it, then run `make deploy` again")
+    if other:
+        remedy = "if these are different projects, give one of them another `project` in params.yaml"
+        print(
+            f"retraining/{own}cpu was deployed from {other} before: workers of both run it; {remedy}", file=sys.stderr
+        )
 
 
 def schedule_variables(params: Params) -> dict[str, str]:
     """Environment variables that prefect.yaml uses. Prefect requires a time even for an inactive schedule."""
     schedule = params.retraining.schedule
-    variables = {"FEEDFORWARD_CRON": schedule.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": schedule.timezone}
+    variables = {
+        "FEEDFORWARD_CRON": schedule.cron or "0 3 * * *",
+        "FEEDFORWARD_TIMEZONE": schedule.timezone,
+        "FEEDFORWARD_PREFIX": prefix(params),
+        "FEEDFORWARD_CHECKOUT": _checkout(),
+    }
     active = {pool: schedule.cron is not None and schedule.pool == pool for pool in POOLS}
     active["drift"] = params.serving.reservoir > 0
     return variables | {f"FEEDFORWARD_ON_{name.upper()}": str(is_active).lower() for name, is_active in active.items()}
+
+
+def prefix(params: Params) -> str:
+    """What the names of pools and deployments begin with, so that projects can share a server: `PROJECT-` or empty."""
+    return f"{params.project}-" if params.project else ""
+
+
+def _checkout() -> str:
+    """The tag of deployments that says which checkout created them."""
+    return f"checkout: {paths.root()}"
+
+
+async def _other_checkout(params: Params) -> str | None:
+    """The other checkout that the project's retraining has been deployed from, if any."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as client:
+        try:
+            deployment = await client.read_deployment_by_name(f"retraining/{prefix(params)}cpu")
+        except ObjectNotFound:
+            return None
+    label = "checkout: "
+    tags = [tag for tag in deployment.tags if tag.startswith(label) and tag != _checkout()]
+    return tags[0].removeprefix(label) if tags else None
 
 
 def retrain(force: bool, device: "Device") -> int:
@@ -115,6 +157,7 @@ def add_pool(name: str, kind: str) -> None:
         FeedforwardError: a pool of that name exists, or there is no server.
     """
     _check_server()
+    name = prefix(load_params()) + name
     template = job_templates.template(os.environ["PREFECT_API_URL"], kind)
     if not asyncio.run(_create_pool(name, kind, template)):
         raise FeedforwardError(f"{name}: the pool already exists; `prefect work-pool delete {name}` removes it")
@@ -142,12 +185,13 @@ async def _make_pools(params: Params) -> None:
     from pipelines.gpu_slots import LIMIT
 
     for pool in POOLS:
-        await _create_pool(pool, "process", ProcessWorker.get_default_base_job_template())
+        await _create_pool(prefix(params) + pool, "process", ProcessWorker.get_default_base_job_template())
     async with get_client() as client:
         await client.upsert_global_concurrency_limit_by_name(LIMIT, params.retraining.gpus)
 
 
 def _check_server() -> None:
+    environment.drop_unusable_proxies()
     address = os.environ.setdefault("PREFECT_API_URL", f"http://127.0.0.1:{PORT}/api")
     prefect_server.check(
         address, "start one with `python -m pipelines.operations server` (`make server`) in another terminal"
@@ -166,6 +210,7 @@ def main(arguments: Sequence[str]) -> int:
     server = commands.add_parser("server")
     server.add_argument("--port", type=int, default=PORT)
     server.add_argument("--host", default="127.0.0.1", help="address to listen on; the server has no authentication")
+    server.add_argument("--expose", action="store_true", help="allow an address that other machines can reach")
     server.add_argument("--allow-host", action="append", default=[], help="additional host name to allow in requests")
     commands.add_parser("worker").add_argument("pool", choices=POOLS)
     commands.add_parser("deploy")
@@ -177,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     retraining.add_argument("--device", choices=POOLS, default="cpu")
     options = parser.parse_args(arguments)
     actions: dict[str, Callable[[], int | None]] = {
-        "server": lambda: serve(options.port, options.host, options.allow_host),
+        "server": lambda: serve(options.port, options.host, options.expose, options.allow_host),
         "worker": lambda: work(options.pool),
         "deploy": deploy,
         "pool": lambda: add_pool(options.name, options.type),

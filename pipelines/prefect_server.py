@@ -38,11 +38,11 @@ def serving() -> Iterator[Callable[[], None]]:
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer, or the temporary server has ended.
     """
+    environment.drop_unusable_proxies()
     if address := os.environ.get("PREFECT_API_URL"):
         check(address, "start that server, or unset PREFECT_API_URL to use a temporary one")
         yield lambda: None
         return
-    environment.drop_unusable_proxies()  # none is needed: Prefect connects only to this machine
     port = _free_port()
     os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
     os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server might end before the last line is sent

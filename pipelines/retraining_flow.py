@@ -8,6 +8,7 @@ and a run on which the gate has not decided is a reason to continue. Every outco
 import asyncio
 import inspect
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     """
     environment.apply()
     prefect_logs.omit_tracebacks()
+    get_run_logger().info("in %s on %s", paths.root(), platform.node())
     params: Params | None = None
     try:
         params = load_params()

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import clean_environment
+import live_prefect
 import pytest
 import small_data
 import workspaces
+from live_prefect import ask
 
 from feedforward.config.schema import Schedule, load_params
 from feedforward.core.errors import Busy, FeedforwardError
@@ -31,6 +33,7 @@ def test_schedule_is_active_on_the_pool_named_in_params() -> None:
     assert variables(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
         "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
         "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true", "FEEDFORWARD_ON_DRIFT": "false",
+        "FEEDFORWARD_PREFIX": "", "FEEDFORWARD_CHECKOUT": f"checkout: {ROOT}",
     }  # fmt: skip
     assert variables()["FEEDFORWARD_ON_CPU"] == "false"  # by default, there is no schedule
     text = (ROOT / "prefect.yaml").read_text()
@@ -44,6 +47,29 @@ def test_deploy_without_a_server_names_the_command_that_starts_one() -> None:
     assert done.returncode == 1
     assert "no server answers" in done.stderr
     assert "`make server`" in done.stderr
+
+
+@pytest.mark.slow
+def test_projects_that_share_a_server_have_their_own_deployments(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    with live_prefect.Server(tmp_path) as server:
+
+        def deploy(folder: Path, project: str) -> list[str]:
+            small_data.write_params(folder / "params.yaml", small_data.values(project=project))
+            command = [sys.executable, "-m", "pipelines.operations", "deploy"]
+            variables = server.environment | {"FEEDFORWARD_ROOT": str(folder), "ALL_PROXY": "socks5://127.0.0.1:9"}
+            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stderr.splitlines()
+
+        assert deploy(first, "") == deploy(first, "") == deploy(second, "films") == []
+        deployed = {f"{item['name']} on {item['work_pool_name']}" for item in ask(server.api, "deployments")}
+        names = {"cpu on cpu", "gpu on gpu", "watch on cpu"}
+        assert deployed == names | {"films-cpu on films-cpu", "films-gpu on films-gpu", "films-watch on films-cpu"}
+        [note] = deploy(second, "")  # without a name of its own
+    assert note.startswith(f"retraining/cpu was deployed from {first} before: workers of both run it; if these")
 
 
 # --- devices ---------------------------------------------------------------------------------

@@ -115,6 +115,21 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
     assert done.stderr == f"127.0.0.1:{server.port}: Address already in use; choose another --port or --host\n"
 
 
+def test_an_address_that_other_machines_can_reach_requires_expose(server: Server) -> None:
+    command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(server.port), "--host", "0.0.0.0"]
+
+    def serve(*options: str) -> str:
+        done = subprocess.run(
+            [*command, *options], env=server.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stderr
+
+    assert serve() == (
+        "--host: 0.0.0.0 can be reached from other machines, and Prefect's server has no login; add --expose\n"
+    )
+    assert "Address already in use" in serve("--expose")
+
+
 def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
     error = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import ipaddress
 import json
 import math
 import os
@@ -156,10 +155,12 @@ def ui(
     ] = None,
 ) -> None:
     """Start MLflow's user interface, with runs, curves and models."""
-    from feedforward.core import paths
+    from feedforward.core import hosts, paths
     from feedforward.tracking import open_store, settings
 
-    _check_host(host, expose)
+    hosts.check(host, expose, "MLflow")
+    if not hosts.is_loopback(host):
+        message(f"[yellow]warning: other machines can reach MLflow on {escaped(host)}, and it has no login[/yellow]")
     names = [name.lower() for name in allow_host or []]  # browsers send the Host header in lower case
     if wrong := next((name for name in names if "/" in name), None):
         problem = "must be a host name such as models.example, without https:// or a path"
@@ -174,8 +175,8 @@ def ui(
     open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
     # In the environment, because the address may contain a password and other users can read a process's arguments
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address
-    hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *names]
-    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in names)])
+    allowed = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *names]
+    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*allowed, *(f"{name}:{port}" for name in names)])
     message(f"MLflow on http://{host}:{port}  (stop with Ctrl-C)")
     _print_views(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     artifacts = (paths.store() / "artifacts").as_uri()
@@ -203,18 +204,6 @@ def _print_views(address: str) -> None:
                 print(f"variants of {dataset}: {url}", file=sys.stderr)
     except FeedforwardError as error:
         message(f"[yellow]no links to the comparisons: {escaped(str(error))}[/yellow]")
-
-
-def _check_host(host: str, expose: bool) -> None:
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if is_loopback:
-        return
-    if not expose:
-        raise ParamsError([f"--host: {host} can be reached from other machines, and MLflow has no login; add --expose"])
-    message(f"[yellow]warning: other machines can reach MLflow on {escaped(host)}, and it has no login[/yellow]")
 
 
 def _check_server(address: str) -> None:

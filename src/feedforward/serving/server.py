@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from feedforward.config.schema import Params
+from feedforward.core import hosts
 from feedforward.core.errors import FeedforwardError, ParamsError
 from feedforward.core.redaction import shown
 from feedforward.serving import workers
@@ -45,10 +46,10 @@ def run(
             Host header, or the settings do not permit several workers. FeedforwardError: the address cannot be bound,
             or a worker ended before it was ready.
     """
-    check_host(host, expose)
-    hosts = LOOPBACK_NAMES | {host.lower()} | host_names(allowed_hosts)
+    hosts.check(host, expose, "the service")
+    accepted = LOOPBACK_NAMES | {host.lower()} | host_names(allowed_hosts)
     workers.check(worker_count, params.serving)
-    if not is_loopback(host):
+    if not hosts.is_loopback(host):
         log.warning(
             "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
         )
@@ -63,7 +64,7 @@ def run(
             print(address, flush=True)
 
         def work(listening: socket.socket, ready: Callable[[], None], parent_end: int | None = None) -> None:
-            asyncio.run(_run(create(params, hosts, connections), listening, ready, parent_end))
+            asyncio.run(_run(create(params, accepted, connections), listening, ready, parent_end))
 
         if worker_count == 1:
             work(listening, announce)
@@ -102,18 +103,6 @@ async def serve(
         service.close()
 
 
-def check_host(host: str, expose: bool) -> None:
-    """Unless `expose` is set, refuse addresses that other machines can reach.
-
-    Raises:
-        ParamsError: other machines can reach the address, and `expose` is not set.
-    """
-    if not is_loopback(host) and not expose:
-        raise ParamsError(
-            [f"--host: {host} can be reached from other machines, and the service has no login; add --expose"]
-        )
-
-
 def host_names(values: Sequence[str]) -> set[str]:
     """The names in values of `--allow-host`, as the Host header is compared: in lower case, without port and brackets.
 
@@ -133,16 +122,6 @@ def host_names(values: Sequence[str]) -> set[str]:
 def _is_address(value: str) -> bool:
     try:
         return bool(ipaddress.ip_address(value))
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_non_loopback_addresses_require_expose() -> None:
-    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
-        with pytest.raises(ParamsError, match="add --expose"):
-            server.check_host(host, expose=False)
-        server.check_host(host, expose=True)
-    for host in ("127.0.0.1", "127.0.0.9", "localhost", "::1"):
-        server.check_host(host, expose=False)
-
-
 def test_allowed_hosts_are_compared_without_case_port_and_brackets() -> None:
     hosts = ["Example.com:8231", "EXAMPLE.ORG", "[FD00::1]:80", "fd00::2", "my_host"]
     assert server.host_names(hosts) == {"example.com", "example.org", "fd00::1", "fd00::2", "my_host"}
