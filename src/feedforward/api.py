@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths, processes
-from feedforward.core.errors import DataError, ParamsError
+from feedforward.core.errors import DataError, ParamsError, TrainingError
 
 if TYPE_CHECKING:
     import keras
@@ -113,22 +113,29 @@ def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
 
 
 def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
-    """Load a split of a vectorized dataset: `features`, shape (samples, columns), and `labels`, one per sample."""
-    from feedforward.data.splits import Split
+    """Load a split of a vectorized dataset: `features`, shape (samples, columns), and `labels`, one per sample.
 
-    return Split.load(paths.vectorized(dataset) / part)
+    Raises:
+        DataError: the dataset is not vectorized, or a file differs from what `vectorize` wrote.
+    """
+    from feedforward.data import manifest
+
+    return manifest.load_split(dataset, part)
 
 
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
     """Divide the training split as a run with this seed does; return copies of the training and validation samples.
 
     Raises:
-        ParamsError: unknown dataset or invalid seed. DataError: the dataset is not vectorized.
+        ParamsError: unknown dataset or invalid seed. DataError: the dataset is not vectorized with these parameters, or
+            a file differs from what `vectorize` wrote.
     """
-    from feedforward.data import validation_split
+    from feedforward.data import manifest, validation_split
 
     _check_seeds(seed)
-    training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
+    content = manifest.load_current(dataset, params.dataset(dataset))
+    split = manifest.load_split(dataset, "train", content)
+    training, validation = validation_split.draw(split, params.dataset(dataset), seed)
     return training.to_split(), validation.to_split()
 
 
@@ -137,18 +144,33 @@ def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str 
 
     Raises:
         ParamsError: unknown dataset, or there is no such row. DataError: a raw file is missing or damaged, the dataset
-            is not vectorized, or it was fetched again since.
+            is not vectorized with these parameters, or it was fetched again since.
     """
     from feedforward.data import consistency, manifest
 
-    return consistency.raw_samples(params.dataset(dataset), paths.raw(dataset), manifest.load(dataset), rows)
+    content = manifest.load_current(dataset, params.dataset(dataset))
+    return consistency.raw_samples(params.dataset(dataset), paths.raw(dataset), content, rows)
 
 
 def column_names(params: Params, dataset: str) -> Callable[[int], str]:
-    """Return a function that maps the index of a feature column to its name, such as a word."""
+    """Return a function that maps the index of a feature column to its name, such as a word.
+
+    Raises:
+        ParamsError: unknown dataset; or, from the returned function, there is no such column. DataError: the dataset is
+            not vectorized with these parameters.
+    """
+    from feedforward.data import manifest
     from feedforward.data.readers import reading
 
-    return reading.column_names(params.dataset(dataset).reader, paths.vectorized(dataset))
+    features = manifest.load_current(dataset, params.dataset(dataset))["features"]
+    names = reading.column_names(params.dataset(dataset).reader, paths.vectorized(dataset))
+
+    def name(column: int) -> str:
+        if not 0 <= column < features:
+            raise ParamsError([f"column {column}: must be from 0 to {features - 1}"])
+        return names(column)
+
+    return name
 
 
 # --- training --------------------------------------------------------------------------------
@@ -178,6 +200,8 @@ def train(
 ) -> list["RunResult"]:
     """Train and log to MLflow in this process. An empty sequence means all; finished runs are not repeated.
 
+    If losses are not finite, the other runs are trained before the error is raised.
+
     Raises:
         ParamsError: an unknown name or an invalid seed. DataError: a dataset is not vectorized, or has not passed
             validation. TrainingError: a loss is not finite. Busy: another process is training in this workspace.
@@ -188,7 +212,7 @@ def train(
 
     if protocol not in get_args(Protocol):
         raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
-    seeds = [operator.index(seed) for seed in seeds]  # they may be NumPy's integers
+    seeds = [*dict.fromkeys(map(operator.index, seeds))]  # they may be NumPy's integers
     _check_seeds(*seeds)
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     for name in {pack.dataset for pack in packs}:
@@ -205,14 +229,24 @@ def _train(packs: Sequence["Pack"], params: Params) -> list["RunResult"]:
     run_results = reuse.find_finished(packs, store)
     if all(run_results.keys() >= {*pack.fingerprints} for pack in packs):
         return parent_runs.results_of(packs, run_results)  # even while another process is training
-    with processes.only_one(paths.lock("training"), "ff.train"):  # as the commands that train
+    failures: list[TrainingError | DataError] = []
+    with processes.only_one(paths.lock("training"), "ff.train"), store.closing_when_interrupted():
         run_results = reuse.find_finished(packs, store)
         missing = [remaining for pack in packs if (remaining := pack.without(run_results)).members]
         if missing:
             runner.prepare(jobs=1)
         for pack in missing:
-            run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
+            try:
+                run_results |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
+            except (TrainingError, DataError) as error:
+                failures.append(error)
+                if isinstance(error, DataError):  # data or code have changed, which concerns the other packs, too
+                    break
+        if failures:  # other runs of these packs may have finished
+            run_results = reuse.find_finished(packs, store)
         parent_runs.conclude(packs, run_results, params, store)
+    if failures:
+        raise failures[0] if len(failures) == 1 else TrainingError("; ".join(dict.fromkeys(map(str, failures))))
     return parent_runs.results_of(packs, run_results)
 
 

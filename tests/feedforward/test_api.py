@@ -11,13 +11,14 @@ import pytest
 import registered
 from pictures import stroke
 from raw_files import idx
-from small_data import params
+from small_data import HELD_OUT, params, params_with
 from synthetic_runs import SHAPES, final_run, replica_run
 
 import feedforward as ff
 from feedforward.config.schema import Params
-from feedforward.core import paths, processes
-from feedforward.core.errors import Busy, DataError, InputError, ParamsError
+from feedforward.core import atomic_files, paths, processes
+from feedforward.core.errors import Busy, DataError, InputError, ParamsError, TrainingError
+from feedforward.data import manifest
 from feedforward.tracking import names
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ def test_a_workspace_without_params_is_refused_and_changes_nothing(
         (lambda params: ff.train(params, protocol="lectur"), "unknown protocol 'lectur': must be one of fair, lecture"),
         (lambda params: ff.train(params, seeds=[0, -5]), "seed -5: must be from 0 to 2147482"),
         (lambda params: ff.split_training(params, "notes", -1), "seed -1: must be from 0 to 2147482"),
+        (lambda params: ff.column_names(params, "tones")(-1), "column -1: must be from 0 to 11"),
         (lambda params: ff.build_network(params, "notes", "l2", 9, 10**7), "seed 10000000: must be from 0 to 2147482"),
     ],
-    ids=["protocol", "seeds", "split seed", "network seed"],
+    ids=["protocol", "seeds", "split seed", "column", "network seed"],
 )
 def test_an_invalid_argument_is_refused_before_anything_is_trained(
     small: Params, tmp_path: Path, call: Callable[[Params], Any], message: str
@@ -81,12 +83,49 @@ def test_runs_are_logged_under_the_project_of_the_given_params(small: Params, sm
         assert len(small_store.find_runs("notes", role="replica")) == 1
 
 
+@pytest.mark.proves("If a run of `ff.train` fails, the others are trained, and no run is left open")
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorflow")
+def test_runs_that_fail_do_not_stop_the_others(small: Params, small_store: "Store") -> None:
+    notes = small.datasets["notes"]
+    optimizer = notes.training.optimizer.model_copy(update={"name": "sgd", "learning_rate": 1e30})
+    diverging = notes.model_copy(update={"training": notes.training.model_copy(update={"optimizer": optimizer})})
+    both = small.model_copy(update={"datasets": {"notes": diverging, "tones": small.datasets["tones"]}})
+    with pytest.raises(TrainingError, match="original, seed 5: loss is nan at epoch 1"):
+        ff.train(both, variants=["original"], seeds=[5, 5])
+    notes_runs, tones_runs = (small_store.find_runs(name, status=None) for name in ("notes", "tones"))
+    assert {run.status for run in notes_runs} == {"FAILED"}
+    assert {run.status for run in tones_runs} == {"FINISHED"}
+    assert sorted(run.tags["role"] for run in tones_runs) == ["final", "finals", "replica", "variant"]
+
+
 @pytest.mark.proves("Two jobs in one checkout never train the same run, also if one of them is a notebook")
 def test_a_notebook_does_not_train_while_another_job_does(small: Params, small_store: "Store") -> None:
     message = r"process \d+ \(feedforward train\) is running here; wait until it ends"
     with processes.only_one(paths.lock("training"), "feedforward train"), pytest.raises(Busy, match=message):
         ff.train(small, ["notes"])
     assert not small_store.find_runs("notes")
+
+
+@pytest.mark.proves("`ff` returns no data, samples or names of columns of other parameters, and no damaged data")
+def test_data_that_are_damaged_or_were_vectorized_with_other_parameters_are_refused(small: Params) -> None:
+    content = manifest.load("notes")
+    manifest_file = paths.vectorized("notes") / "manifest.json"
+    atomic_files.write_json(manifest_file, content | {"settings": manifest.settings_digest(small.datasets["notes"])})
+    assert len(ff.split_training(small, "notes")[1]) == HELD_OUT
+    changed = params_with("datasets/notes/reader/num_words", 9)
+    for call in (
+        lambda: ff.split_training(changed, "notes"),
+        lambda: ff.column_names(changed, "notes"),
+        lambda: ff.raw_samples(changed, "notes", [0]),
+    ):
+        with pytest.raises(DataError, match="have changed since the dataset was vectorized; run `feedforward run`"):
+            call()
+    labels = paths.vectorized("notes") / "train" / "labels.npy"
+    np.save(labels, 1 - np.load(labels))
+    for call in (lambda: ff.load_split("notes", "train"), lambda: ff.split_training(small, "notes")):
+        with pytest.raises(DataError, match="differs from what was vectorized"):
+            call()
 
 
 @pytest.fixture

@@ -108,9 +108,10 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
     """Names of the feature columns: words, pairs, and Keras's two markers (start of a text, dropped words)."""
-    words = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
-    markers = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
-    return lambda column: markers[column] if column in markers else words[column - tokenizer.RANK_OFFSET - 1]
+    words = (vectorized / "vocabulary.txt").read_bytes().decode().split("\n")[:-1]
+    names = dict(enumerate(words, start=tokenizer.RANK_OFFSET + 1))
+    names |= {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
+    return lambda column: names.get(column, "(unused)")
 
 
 def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:

@@ -40,6 +40,13 @@ def test_a_word_of_a_million_letters_is_shortened_for_display(store, tmp_path):
     assert max(map(len, displayed_words)) == reading.LONGEST_NAME + 1
 
 
+def test_each_column_has_its_own_name(tmp_path):
+    (tmp_path / "vocabulary.txt").write_bytes(b"good\nb\rad\n")  # only a line break ends a word
+    name = reading.column_names(config(), tmp_path)
+    displayed = [name(column) for column in range(7)]
+    assert displayed == ["(unused)", "(start)", "(dropped words)", "(unused)", "good", "b\rad", "(unused)"]
+
+
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
     content = reading.read(config(), store(REVIEWS))
     train, test = content.parts
