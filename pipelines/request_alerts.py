@@ -36,25 +36,32 @@ def watch() -> State[Any]:
     """Send an event for each dataset whose latest window of requests drifted. States: Drifted, Quiet or Failed."""
     environment.apply()
     try:
-        lines = alert(load_params())
+        lines, problems = alert(load_params())
     except (FeedforwardError, OSError) as error:
         return Failed(message=redact(str(error)))
     for line in lines:
         get_run_logger().warning(line)
+    if problems:
+        return Failed(message="; ".join(problems))
     return Completed(name="Drifted" if lines else "Quiet", message="; ".join(lines) or "no new request drift")
 
 
-def alert(params: Params) -> list[str]:
-    """For each dataset, send an event if the latest window drifted and has not been reported; return a line per event.
+def alert(params: Params) -> tuple[list[str], list[str]]:
+    """For each dataset, send an event if the latest window drifted and has not been reported.
 
-    Windows of requests to another registry's versions are ignored.
+    Return a line per event, and a line per dataset whose windows cannot be read. Windows of requests to another
+    registry's versions are ignored.
 
     If the process is killed between sending and recording, the event is sent twice; it is never omitted.
     """
-    lines = []
+    lines, problems = [], []
     reported = _last_reported()
     for name in params.datasets:
-        window = next(iter(drift_windows.load(name)[-1:]), None)
+        try:
+            window = next(iter(drift_windows.load(name)[-1:]), None)
+        except (FeedforwardError, OSError) as error:
+            problems.append(redact(f"{name}: {error}"))
+            continue
         if window is None or not window["drifted"] or reported.get(name) == window["time"]:
             continue
         line = redact(f"{name}: the requests to version {window['version']} have drifted: {window['farthest']}")
@@ -64,7 +71,7 @@ def alert(params: Params) -> list[str]:
         atomic_files.write_json(paths.request_alerts(), {**reported, name: window["time"]}, "request_alerts")
         reported = _last_reported()
         lines.append(line)
-    return lines
+    return lines, problems
 
 
 def _last_reported() -> dict[str, str]:

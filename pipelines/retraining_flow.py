@@ -11,7 +11,8 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from prefect.states import Completed, Failed
 from feedforward.config import file_values
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import Busy, FeedforwardError
+from feedforward.core.errors import Busy, DataError, FeedforwardError
 from feedforward.core.redaction import redact
 from feedforward.data import feedback
 from feedforward.experiments import runner
@@ -83,28 +84,54 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
 def plan(params: Params, force: bool = False) -> Decision:
     """The decision that `retrain` would make now, with reasons. Nothing is trained, promoted or recorded."""
     now = datetime.now(UTC)
-    observations = {name: policy.observe(params, name, now) for name in params.datasets}
-    return policy.decide(params, observations, find_changes.fn(), force)
+    observations, unobserved = _observe_all(params, lambda name: policy.observe(params, name, now))
+    return _decide(params, observations, unobserved, find_changes.fn(), force)
+
+
+def _observe_all(
+    params: Params, observe_one: Callable[[str], Observations]
+) -> tuple[dict[str, Observations], list[str]]:
+    """What is known about each dataset, and a line about each whose data or records are damaged."""
+    observations: dict[str, Observations] = {}
+    unobserved: list[str] = []
+    for name in params.datasets:
+        try:
+            observations[name] = observe_one(name)
+        except DataError as error:
+            unobserved.append(redact(f"{name}: {error}"))
+    return observations, unobserved
+
+
+def _decide(
+    params: Params,
+    observations: Mapping[str, Observations],
+    unobserved: Sequence[str],
+    changed: Sequence[str],
+    force: bool,
+) -> Decision:
+    decision = policy.decide(params, observations, changed, force)
+    return replace(decision, remarks=[*unobserved, *decision.remarks])
 
 
 def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     dvc_repro.repair(paths.root())
-    observations = {name: observe(params, name) for name in params.datasets}
-    decision = policy.decide(params, observations, find_changes(), force)
+    observations, unobserved = _observe_all(params, lambda name: observe(params, name))
+    decision = _decide(params, observations, unobserved, find_changes(), force)
     samples = {name: {"new": observed.new, "refused": observed.refused} for name, observed in observations.items()}
     outcomes: dict[str, str] = {}
-    problems: list[str] = []
+    problems = unobserved
     if decision.retrain:
         policy.record("started", decision, samples=samples)
         with gpu_slots.computing_on(device, params.retraining.cpu_fallback) as processor:
             get_run_logger().info("%s; on %s", decision.text, processor)
-            outcomes, problems = _promote_all(train(params))
+            outcomes, undecided = _promote_all(train(params))
+        problems = [*unobserved, *undecided]
     page = report.write(params, decision, observations, outcomes)
     markdown = retraining_summary.text(params, decision, observations, outcomes, page)
     run_artifacts.publish("retraining", markdown, "Reasons, drift, the gate's verdicts")
     outcome = "failed" if problems else "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
-    line = _summary(decision, outcomes)
+    line = _summary(decision, outcomes, unobserved)
     _notify(params.retraining.notify, f"{line}; {page.relative_to(paths.root())}")
     return Failed(message="; ".join(problems)) if problems else Completed(name=outcome.capitalize(), message=line)
 
@@ -124,9 +151,10 @@ def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
     return outcomes, problems
 
 
-def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
-    """The decision and the gate's verdicts in one line."""
-    return "; ".join([decision.text, *(f"{name}: {line}" for name, line in outcomes.items())])
+def _summary(decision: Decision, outcomes: Mapping[str, str], unobserved: Sequence[str]) -> str:
+    """The decision, the gate's verdicts, and the datasets that could not be observed, in one line."""
+    remarks = unobserved if decision.retrain else []  # otherwise, the text of the decision contains them
+    return "; ".join([decision.text, *(f"{name}: {line}" for name, line in outcomes.items()), *remarks])
 
 
 # Prefect's cache is off: DVC, the fingerprints and the gate determine what is up to date.

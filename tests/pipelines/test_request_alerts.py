@@ -37,7 +37,7 @@ client.create_model_version(name, "mlruns/nothing", tags={"digest": "d1"})
 
 
 def record_window(folder: Path, hour: int, drifted: int, digest: str = "d1") -> None:
-    """Record a window as the service does. drifted: how many distances exceed their bounds. digest: of the version."""
+    """Record a window of notes, as the service does. drifted: how many distances exceed their bounds."""
     times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{max(hour - 1, 0):02}:00:00+00:00"}
     entry = {**times, "version": 1, "digest": digest, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
     entry["farthest"] = "word7 (0.61, bound 0.2)" if drifted else None
@@ -73,5 +73,10 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
         [line] = until(lambda: messages.is_file() and messages.read_text()).splitlines()
         expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"
         assert json.loads(line)["body"] == expected
+        damaged = tmp_path / "data" / "requests" / "tones.jsonl"  # of the dataset that comes first in params.yaml
+        damaged.write_text('{"distances": {}, "digest": "d1", "time": "yesterday"}\n')
+        record_window(tmp_path, 3, drifted=3)
+        assert run(WATCH) == ["Failed"]
+        until(lambda: len(messages.read_text().splitlines()) == 2)
         (tmp_path / "params.yaml").write_text("seeds: none\n")
         assert run(WATCH) == ["Failed"], "params.yaml is invalid"

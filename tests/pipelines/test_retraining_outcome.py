@@ -10,6 +10,7 @@ import small_data
 import workspaces
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import ParamsError, TrackingError
 from feedforward.promotion import promote as gate
@@ -52,6 +53,30 @@ def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_decides_abou
     assert entry["outcome"] == "failed"
     assert entry["gate"]["notes"] == "notes 1: refused: it is worse than chance"
     assert "c4n4ry" not in str(read_log())
+
+
+@pytest.mark.proves("Damaged records of one dataset do not keep the others from being retrained, and are reported")
+def test_flow_fails_if_one_dataset_cannot_be_observed_but_retrains_the_others(
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.request_drift("tones").parent.mkdir(parents=True)
+    paths.request_drift("tones").write_text('{"distances": {}, "digest": "d1", "time": "yesterday"}\n')
+
+    def refuse(_params: object, name: str) -> None:
+        raise gate.Refused(f"{name} 1: refused: it is worse than chance")
+
+    monkeypatch.setattr(gate, "promote", refuse)
+    monkeypatch.setattr(retraining_flow.find_changes, "fn", list, raising=False)
+    problem = f"tones: {paths.request_drift('tones')}: cannot be read"
+    decision = retraining_flow.plan(load_params())
+    assert not decision.retrain
+    assert decision.remarks[0].startswith(problem)
+    state = retraining_flow.retrain(return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith(problem)
+    entry = read_log()[-1]
+    assert set(entry["samples"]) == {"notes"}
+    assert set(entry["gate"]) == {"tones", "notes"}
 
 
 @pytest.mark.proves("A scheduled retraining with an invalid params.yaml is recorded, and a message is sent")
