@@ -15,6 +15,8 @@ from feedforward.core.errors import DataError
 from feedforward.promotion import audit_log, promote, shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
 from feedforward.serving import canary
+from feedforward.serving.shadow import process
+from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
@@ -116,6 +118,28 @@ def test_a_busy_shadow_counts_dropped_requests_and_a_killed_shadow_is_reported(
         first.kill()
         until(lambda: shadow.running and shadow._process is not first)
         assert service.ask(GLAD).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.proves("Statistics of the shadow that could not be written are written later, also for an earlier pair")
+def test_statistics_that_could_not_be_written_are_written_later(small: Params, small_store: "Store") -> None:
+    versions = registered.champion(small_store, small, 1.0), challenger(small_store, small, -1.0)
+    first, second = map(shadow_evidence.identity, versions)
+    pairs = [Pair(first, second), Pair(second, first)]
+    body, comparer = json.dumps({"samples": [GLAD]}).encode(), process.Comparer(small)
+    answer = json.dumps({"predictions": [{"label": "glad", "probabilities": {"glad": 0.9, "sad": 0.1}}]}).encode()
+    frames = [Frame(NAME, "application/json", pair, body, answer) for pair in pairs]
+    paths.shadow(NAME).parent.mkdir(parents=True)
+    paths.shadow(NAME).write_text("[")
+    for frame in frames:
+        comparer.compare(frame)
+        comparer.flush()
+    assert "the shadow's statistics cannot be written" in comparer.report()["problems"][NAME]
+    paths.shadow(NAME).unlink()
+    comparer.compare(frames[1])
+    comparer.flush()
+    assert [shadow_evidence.for_pair(NAME, pair).requests for pair in pairs] == [1, 2]
+    assert comparer.report()["problems"] == {}
 
 
 # --- canary ----------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ class Comparer:
         self._lock = threading.Lock()
         self._pairs: dict[str, Pair] = {}  # the latest, by dataset
         self._totals: dict[str, Evidence] = {}
-        self._unwritten: dict[str, Evidence] = {}
+        self._unwritten: dict[tuple[str, Pair], Evidence] = {}
+        self._write_problems: dict[str, str] = {}
         self._challengers: dict[str, LoadedVersion] = {}
         self._retry_times = dict[str, float]()
 
@@ -62,29 +63,27 @@ class Comparer:
         evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
         with self._lock:
             self._totals[frame.dataset].add(evidence)
-            self._unwritten[frame.dataset].add(evidence)
+            self._unwritten.setdefault((frame.dataset, frame.pair), Evidence()).add(evidence)
 
     def report(self) -> dict[str, Any]:
         """The statistics of each dataset's latest pair of versions, and the problems."""
         with self._lock:
             statistics = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
-            return {"statistics": statistics, "problems": dict(self.problems)}
+            return {"statistics": statistics, "problems": self.problems | self._write_problems}
 
     def flush(self) -> None:
-        """Write the statistics recorded since the last call."""
-        for name in list(self._pairs):
-            self._flush(name)
-
-    def _flush(self, name: str) -> None:
+        """Write the statistics recorded since the last call, and those that an earlier call could not write."""
         with self._lock:
-            pair, unwritten = self._pairs[name], self._unwritten[name]
-            self._unwritten[name] = Evidence()
-        if not unwritten.requests:
-            return
-        try:
-            shadow_evidence.add(name, pair, unwritten)
-        except (OSError, ValueError, DataError, Busy) as error:  # ValueError: a sum is not finite
-            self.problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
+            unwritten, self._unwritten = self._unwritten, {}
+            self._write_problems = {}
+        for (name, pair), evidence in unwritten.items():
+            try:
+                shadow_evidence.add(name, pair, evidence)
+            except (OSError, ValueError, DataError, Busy) as error:
+                with self._lock:
+                    self._write_problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
+                    if not isinstance(error, ValueError):  # if a sum is not finite, it never can be written
+                        self._unwritten.setdefault((name, pair), Evidence()).add(evidence)
 
     def _challenger(self, frame: Frame) -> LoadedVersion | None:
         name = frame.dataset
@@ -100,9 +99,8 @@ class Comparer:
         return self._challengers.get(name)
 
     def _switch_pair(self, name: str, pair: Pair) -> None:
-        """Switch to another pair and its recorded statistics; the statistics of the previous pair stay in the file."""
-        if name in self._pairs:
-            self._flush(name)
+        """Switch to another pair and its recorded statistics."""
+        self.flush()
         recorded = Evidence()
         try:
             recorded = shadow_evidence.for_pair(name, pair)
@@ -112,7 +110,7 @@ class Comparer:
             if name not in self._pairs or self._pairs[name].challenger != pair.challenger:
                 self._challengers.pop(name, None)
                 self._retry_times.pop(name, None)
-            self._pairs[name], self._totals[name], self._unwritten[name] = pair, recorded, Evidence()
+            self._pairs[name], self._totals[name] = pair, recorded
 
     def _load(self, name: str, pair: Pair) -> LoadedVersion:
         number, digest = pair.challenger
