@@ -6,6 +6,7 @@ from pathlib import Path
 
 from feedforward.core import environment as process_environment
 from feedforward.core import path_variables, paths
+from feedforward.core.redaction import has_credentials
 from pipelines import running_code
 
 
@@ -34,6 +35,11 @@ def apply() -> None:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_flow_runs
     }.items():
         os.environ.setdefault(name, value)
+    address = os.environ.get("PREFECT_API_URL", "")
+    if has_credentials(address):  # Prefect logs the addresses of its pages, which it derives from this address
+        scheme, _, rest = address.partition("://")
+        ui_address = rest.rpartition("@")[2].rstrip("/").removesuffix("/api")
+        os.environ.setdefault("PREFECT_UI_URL", f"{scheme}://{ui_address}")
     if (root / ".dvc").is_dir():
         # created here, because DVC would create a folder that everyone can write to
         Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)

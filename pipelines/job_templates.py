@@ -1,10 +1,11 @@
 """Base job templates for Docker and Kubernetes work pools: Prefect's defaults, with GPUs and this project's image."""
 
 import json
-import urllib.request
 from typing import Any
 
+from feedforward.core import http_requests
 from feedforward.core.errors import FeedforwardError
+from feedforward.core.redaction import redact
 
 POOL_TYPES = ("docker", "kubernetes")
 IMAGE = "feedforward:cluster-gpu"
@@ -25,14 +26,13 @@ def template(address: str, pool_type: str) -> dict[str, Any]:
     """
     url = f"{address.rstrip('/')}/collections/views/aggregate-worker-metadata"
     try:
-        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310
-            default = json.load(response)[f"prefect-{pool_type}"][pool_type]["default_base_job_configuration"]
-        return with_gpus(default, pool_type)
+        views = json.loads(http_requests.get(url, timeout=30))
+        return with_gpus(views[f"prefect-{pool_type}"][pool_type]["default_base_job_configuration"], pool_type)
     except OSError as error:
-        raise FeedforwardError(f"{url}: {error}; is the Prefect server running?") from None
+        raise FeedforwardError(f"{redact(url)}: {error}; is the Prefect server running?") from None
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FeedforwardError(
-            f"{url}: unexpected template for {pool_type} ({error!r}); check the server's Prefect version"
+            f"{redact(url)}: unexpected template for {pool_type} ({error!r}); check the server's Prefect version"
         ) from None
 
 

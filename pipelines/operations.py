@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from feedforward.config.schema import Params, load_params
 from feedforward.core import hosts, paths
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
+from feedforward.core.redaction import redact
 from pipelines import environment, interruption, job_templates, prefect_server
 from pipelines.host_check import LOOPBACK
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 POOLS = ("cpu", "gpu")
 PORT = 4200
+MAX_PORT = 2**16 - 1
 HERE = Path(__file__).resolve().parents[1]  # the folder of prefect.yaml
 SERVER_VARIABLES = {
     "PREFECT_SERVER_UI_API_URL": "/api",  # relative, so that it also works on ports other than 4200
@@ -41,7 +43,7 @@ def serve(port: int, host: str, expose: bool, allowed: Sequence[str]) -> None:
     """
     hosts.check(host, expose, "Prefect's server")
     os.environ |= SERVER_VARIABLES
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -50,7 +52,8 @@ def serve(port: int, host: str, expose: bool, allowed: Sequence[str]) -> None:
     if not hosts.is_loopback(host):
         danger = f"anyone who can reach {host} can run code through its workers"
         print(f"warning: Prefect's server has no login: {danger}", file=sys.stderr)
-    print(f"Prefect on http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    address = f"[{host}]" if ":" in host else host
+    print(f"Prefect on http://{address}:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     prefect_server.run(port, host, LOOPBACK | set(allowed))
 
 
@@ -74,9 +77,8 @@ def deploy() -> None:
         command, cwd=HERE, env=os.environ | schedule_variables(params), capture_output=True, text=True, check=False
     )
     if result.returncode:
-        raise FeedforwardError(
-            "`prefect deploy` failed:", *f"{result.stdout[-2000:]}{result.stderr[-2000:]}".splitlines()
-        )
+        output = redact(result.stdout)[-2000:] + redact(result.stderr)[-2000:]
+        raise FeedforwardError("`prefect deploy` failed:", *output.splitlines())
     schedule = params.retraining.schedule
     when = (
         f"scheduled on the {schedule.pool} pool: {schedule.cron} {schedule.timezone}"
@@ -203,12 +205,18 @@ def _become(*arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "prefect", *arguments])  # noqa: S606
 
 
+def _port(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MAX_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be an integer between 1 and {MAX_PORT}, got {text}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; the message of an error is printed."""
     parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("server")
-    server.add_argument("--port", type=int, default=PORT)
+    server.add_argument("--port", type=_port, default=PORT)
     server.add_argument("--host", default="127.0.0.1", help="address to listen on; the server has no authentication")
     server.add_argument("--expose", action="store_true", help="allow an address that other machines can reach")
     server.add_argument("--allow-host", action="append", default=[], help="additional host name to allow in requests")

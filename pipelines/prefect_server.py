@@ -13,13 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from feedforward.core import processes
+from feedforward.core import http_requests, processes
 from feedforward.core.errors import FeedforwardError
 from feedforward.core.redaction import redact
 from pipelines import environment, prefect_database
@@ -106,16 +105,16 @@ def check(address: str, remedy: str) -> None:
     """
     problem = _problem(address, 5)
     if problem:
-        raise FeedforwardError(f"PREFECT_API_URL: {address}: no server answers ({problem}); {remedy}")
+        raise FeedforwardError(f"PREFECT_API_URL: {redact(address)}: no server answers ({problem}); {remedy}")
 
 
 def _problem(address: str, timeout: float) -> str:
     """Why the server does not answer; empty if it does."""
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout):  # noqa: S310
-            return ""
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
+        http_requests.get(f"{address.rstrip('/')}/health", timeout)
+        return ""
+    except OSError as error:
+        return str(error)
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[bytes]) -> None:

@@ -34,6 +34,15 @@ def test_state_is_private_and_inside_the_checkout(variables: dict[str, str], tmp
     assert stat.S_IMODE(site.stat().st_mode) == 0o700
 
 
+@pytest.mark.proves("Prefect does not log the password in PREFECT_API_URL with the addresses of its pages")
+def test_prefect_does_not_show_the_password_of_its_server(variables: dict[str, str]) -> None:
+    environment.apply()
+    assert "PREFECT_UI_URL" not in variables
+    variables["PREFECT_API_URL"] = "https://user:password1@prefect.example/api/"
+    environment.apply()
+    assert variables["PREFECT_UI_URL"] == "https://prefect.example"
+
+
 @pytest.mark.proves("A job runs only the code of its own checkout")
 def test_the_code_of_another_checkout_is_not_run(variables: dict[str, str], tmp_path: Path) -> None:
     for name in ("src", "pipelines"):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from docker.types import DeviceRequest
+from foreign_servers import not_http
 from live_prefect import Server
 from prefect.utilities.templating import apply_values
 
@@ -66,6 +67,14 @@ def test_other_template_variables_equal_prefects_defaults(server: Server) -> Non
 def test_a_server_without_templates_is_reported(server: Server) -> None:
     with pytest.raises(FeedforwardError, match="HTTP Error 404"):
         job_templates.template(f"{server.url}/api/none", "docker")
+
+
+def test_a_server_that_does_not_speak_http_is_reported_without_the_password() -> None:
+    with (
+        not_http() as address,
+        pytest.raises(FeedforwardError, match=rf"^http://\*\*\*@{address}/api/.*not valid HTTP"),
+    ):
+        job_templates.template(f"http://user:password1@{address}/api", "docker")
 
 
 def test_pool_command_creates_the_pool_once(server: Server) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from foreign_servers import not_http
 from live_prefect import Server
 from live_servers import free_port
 
 from feedforward.core.errors import FeedforwardError
-from pipelines import prefect_server
+from pipelines import operations, prefect_server
 
 pytestmark = pytest.mark.slow
 
@@ -135,6 +136,24 @@ def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pyte
     error = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset")
     with error, prefect_server.serving():
         pass
+
+
+def test_a_password_in_the_address_of_a_server_is_not_shown() -> None:
+    with not_http() as address, pytest.raises(FeedforwardError) as caught:
+        prefect_server.check(f"http://user:password1@{address}/api", "start it")
+    problem = "no server answers (the answer is not valid HTTP: BadStatusLine)"
+    assert str(caught.value) == f"PREFECT_API_URL: http://***@{address}/api: {problem}; start it"
+
+
+def test_a_server_is_found_at_an_address_with_a_password(server: Server) -> None:
+    prefect_server.check(server.api.replace("://", "://user:password1@"), "start it")
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "http"])
+def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        operations.main(["server", "--port", port])
+    assert f"must be an integer between 1 and 65535, got {port}" in capsys.readouterr().err
 
 
 def test_a_server_that_cannot_start_gives_the_reason_in_one_line(

@@ -8,14 +8,13 @@ import os
 import socket
 import sys
 import urllib.error
-import urllib.request
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
 from feedforward.cli.output import escaped, message, print_table
+from feedforward.core import http_requests
 from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
 from feedforward.core.redaction import shown
 
@@ -207,13 +206,11 @@ def _print_views(address: str) -> None:
 
 
 def _check_server(address: str) -> None:
-    parts = urlsplit(address)
-    health_url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
     try:
-        urllib.request.urlopen(health_url.geturl(), timeout=10).close()  # noqa: S310
+        http_requests.get(f"{address.rstrip('/')}/health", timeout=10, max_bytes=1)
     except urllib.error.HTTPError:
         return  # the server responds, even if only with an error such as a request to log in
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise TrackingError(f"{_without_secrets(address)}: the MLflow server does not answer ({error})") from None
 
 

@@ -6,7 +6,6 @@ import random
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
 
+from feedforward.core import http_requests
 from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import database, records
@@ -126,11 +126,10 @@ def _in_thread(action: Callable[[], T]) -> "Future[T]":
 
 def _responds(uri: str) -> bool:
     try:
-        with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_TIMEOUT) as response:  # noqa: S310
-            return bool(response.read(16).strip() == b"OK")
+        return http_requests.get(f"{uri.rstrip('/')}/health", PROBE_TIMEOUT, max_bytes=16).strip() == b"OK"
     except urllib.error.HTTPError as error:
         return error.code in (401, 403)  # a proxy that requires the credentials that MLflow's client sends
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 

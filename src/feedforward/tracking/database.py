@@ -17,8 +17,8 @@ from feedforward.core.errors import Busy, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, settings
 
-# ImportError: the database's driver is not installed
-FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError)
+# ImportError: the database's driver is not installed; ValueError: the port is not a number
+FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError, ValueError)
 
 
 def is_server(uri: str) -> bool:

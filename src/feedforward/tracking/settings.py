@@ -63,7 +63,8 @@ def _is_address(uri: str) -> bool:
     """Whether the address names a database, or a server with a host."""
     try:
         parts = urlsplit(uri)
-    except ValueError:  # such as http://[
+        is_server = parts.scheme in ("http", "https")
+        is_complete = not is_server or (parts.hostname is not None and parts.port != 0)
+    except ValueError:  # such as http://[, or a port that is not a number
         return False
-    is_server = parts.scheme in ("http", "https")
-    return "://" in uri and parts.scheme != "file" and (not is_server or parts.hostname is not None)
+    return "://" in uri and parts.scheme != "file" and is_complete

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import registered
+from foreign_servers import not_http
 from registered import NAME
 from shell import Shell
 from small_data import values, write_params
@@ -82,6 +83,14 @@ def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkey
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     assert shell.run("ui") == 1
     assert "the MLflow server does not answer" in shell.stderr
+
+
+@pytest.mark.usefixtures("checkout")
+def test_a_tracking_server_that_does_not_speak_http_is_an_error(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with not_http() as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:password1@{address}")
+        assert shell.run("ui") == 1
+    assert f"http://***@{address}: the MLflow server does not answer (the answer is not valid HTTP" in shell.stderr
 
 
 @pytest.mark.proves("`feedforward ui` shows no password in the list of processes")

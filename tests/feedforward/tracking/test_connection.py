@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import workspaces
+from foreign_servers import not_http
 from threads import at_once
 from tracked_runs import all_runs, log, run_python, spooled_ids
 
@@ -65,6 +66,18 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
     assert "an HTML page instead of a response from MLflow" in warning.getMessage()
     assert "\n" not in warning.getMessage()
     assert "sign in" not in caplog.text
+
+
+@pytest.mark.proves("A job finishes if the tracking server stops answering with valid HTTP")
+def test_a_server_that_does_not_speak_http_is_reported_in_one_line(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with not_http() as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}")
+        log(tracking.open_store())
+    assert len(spooled_ids()) == 1
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert f"http://{address}: start original seed 0 failed" in warning.getMessage()
 
 
 @pytest.mark.proves("A job gives up on a tracking server that sends only a few bytes per second")

@@ -90,7 +90,7 @@ def test_an_older_schema_is_migrated(workspace: Path) -> None:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head]
 
 
-@pytest.mark.parametrize("address", ["./mlruns", "http://[", "http://", "file:///tmp", "sqlite:"])
+@pytest.mark.parametrize("address", ["./mlruns", "http://[", "http://", "http://host:abc", "file:///tmp", "sqlite:"])
 def test_an_invalid_tracking_address_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, workspace: Path, address: str
 ) -> None:
@@ -110,6 +110,17 @@ def test_an_sqlite_address_with_options_or_escapes_is_refused_everywhere(
     for use in (tracking.open_store, lambda: model_versions.find("words")):
         with pytest.raises(TrackingError, match=r"^MLFLOW_TRACKING_URI: an SQLite address must have no options"):
             use()
+
+
+def test_a_database_address_with_an_invalid_port_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, workspace: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:password1@127.0.0.1:abc/db")
+    with pytest.raises(
+        TrackingError, match=r"^postgresql://\*\*\*@127.0.0.1:abc/db: cannot be opened \(.*abc"
+    ) as caught:
+        tracking.open_store()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_database_without_an_installed_driver_is_reported_in_one_line(
