@@ -41,7 +41,7 @@ def _samples(model_input: Any, sample_kind: str) -> list[Any]:
     if hasattr(model_input, "iloc") and sample_kind == "row":
         if not model_input.columns.is_unique:  # pandas would keep the last of these columns in each record
             name = model_input.columns[model_input.columns.duplicated()][0]
-            raise InputError("inputs", f"column {name!r} {cells.OCCURS_TWICE}; rename or remove one of them")
+            raise InputError("inputs", f"{cells.occurs_twice(str(name))}; rename or remove one of them")
         return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
     if hasattr(model_input, "iloc"):  # a pandas table with one column
         if model_input.shape[1] != 1:

@@ -1,7 +1,7 @@
 """Request and response schemas: request bodies are checked field by field, and answers are serialized to JSON.
 
-All checks take time linear in the size of the body: commas, colons and brackets are counted before the body is parsed,
-and checking stops at the first problem, so a list of a million invalid samples yields one problem, not a million.
+All checks take time linear in the size of the body (see `json_body`), and checking stops at the first problem, so a
+list of a million invalid samples yields one problem, not a million.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import InputError
-from feedforward.data.readers import cells, image_encoder
+from feedforward.data.readers import image_encoder
 from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
-from feedforward.serving import prediction
+from feedforward.serving import json_body, prediction
 from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import LoadedVersion
 
 JSON = "application/json"
-COUNT_LIMITS = (  # checked before a body is parsed; 1,000 images of 28 × 28 pixels have about 784,000 commas
-    (2**20, "commas", (b",",)),
-    (2**18, "colons", (b":",)),
-    (2**17, "opening brackets and braces", (b"[", b"{")),
-)
 MAX_PIXELS = 2**26  # in all images of a request together
 MAX_EXPLAINED_BYTES = 2**20  # in all texts of a request that asks for explanations
 MAX_ANSWER_BYTES = 2**23  # of all probabilities and gray levels; a larger answer is possible only for a single sample
@@ -139,20 +134,9 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
     """Parse and validate the body; samples remain plain JSON values, which the encoder checks.
 
     Raises:
-        InputError: the body is not JSON, or has too many values or a repeated key, or a field is invalid; the error
-            names the field.
+        InputError: see `json_body.parse`, or a field is invalid; the error names the field.
     """
-    for limit, name, characters in COUNT_LIMITS:
-        if sum(map(body.count, characters)) > limit:
-            raise InputError("body", f"must have at most {limit} {name}")
-    try:
-        value = pydantic_core.from_json(body)
-        if body.count(b":") > 1:  # otherwise no key can occur twice
-            cells.parse_json(body)  # refuses such keys, unlike `from_json`, which is faster and stricter otherwise
-    except cells.RepeatedKey as error:
-        raise InputError("body", str(error)) from None
-    except ValueError as error:
-        raise InputError("body", f"must be JSON: {error}") from None
+    value = json_body.parse(body)
     if not isinstance(value, dict):
         raise InputError("body", "must be a JSON object")
     fields = ", ".join(model.model_fields)

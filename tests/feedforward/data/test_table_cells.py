@@ -217,6 +217,18 @@ def test_a_sample_with_two_columns_whose_names_differ_only_by_whitespace_is_reje
     assert encoder(dataset).check({" size ": 1}, "row")["size"] == 1
     with pytest.raises(InputError, match="row: column 'size' occurs twice"):
         encoder(dataset).check({"size": 1, "size ": 2}, "row")
+    with pytest.raises(InputError, match=f"row: column '{'A' * 60}' occurs twice"):  # long names are shortened
+        encoder(dataset).check({"A" * 10**6: 1, "A" * 10**6 + " ": 2}, "row")
+
+
+def test_a_row_as_json_text_has_a_maximum_length(tmp_path: Path, prepare: Prepare) -> None:
+    lines = [json.dumps({"size": size, "label": label}) for size, label in zip(SIZES, LABELS, strict=True)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    _, dataset = prepare(tmp_path / "a.jsonl")
+    longest = '{"size": 1}'.ljust(row_encoder.MAX_JSON_LENGTH)
+    assert encoder(dataset).check(longest, "row")["size"] == 1
+    with pytest.raises(InputError, match="row: must have at most 262144 characters, got 262145"):
+        encoder(dataset).check(longest + " ", "row")
 
 
 def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:

@@ -26,8 +26,8 @@ MISSING_IN_NUMBERS = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
 MAX_NUMBER_CHARACTERS = 500  # 1e100 written out has 101 digits
 MAX_NFC_CHARACTERS = 1000  # NFC takes quadratic time for a run of accents, such as a minute for 128,000
+MAX_SHOWN = 60  # characters of a name in a message
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
-OCCURS_TWICE = "occurs twice (whitespace around a name does not count)"  # follows the name of a column
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -54,7 +54,10 @@ _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d
 
 
 class RepeatedKey(ValueError):
-    """A JSON object has the same key twice."""
+    """A JSON object has the same key twice; long keys are shortened."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key[:MAX_SHOWN]!r} occurs twice in an object")
 
 
 def text(value: Any) -> str:
@@ -105,7 +108,7 @@ def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         [(key, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise RepeatedKey(f"key {key[:60]!r} occurs twice in an object")
+        raise RepeatedKey(key)
     return values
 
 
@@ -118,8 +121,13 @@ def by_name(row: Mapping[str, Any]) -> dict[str, Any]:
     values_by_name = {text(name): value for name, value in row.items()}
     if len(values_by_name) < len(row):
         [(name, _)] = Counter(map(text, row)).most_common(1)
-        raise ValueError(f"column {name!r} {OCCURS_TWICE}")
+        raise ValueError(occurs_twice(name))
     return values_by_name
+
+
+def occurs_twice(name: str) -> str:
+    """The message about a column whose name, as `text` spells it, occurs twice; long names are shortened."""
+    return f"column {name[:MAX_SHOWN]!r} occurs twice (whitespace around a name does not count)"
 
 
 def is_missing(value: Any) -> bool:

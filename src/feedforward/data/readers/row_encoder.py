@@ -13,6 +13,7 @@ from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.sample_kinds import kind_of
 
 COLUMNS = "columns.json"
+MAX_JSON_LENGTH = 2**18  # characters of a row as JSON text; while it is parsed, no other thread runs
 MAX_SHOWN = 40  # characters of an unknown category in a warning
 
 
@@ -32,10 +33,12 @@ class RowEncoder:
         """Extract the columns of a row from an object or its JSON text; other columns are ignored.
 
         Raises:
-            InputError: the sample is not an object, a column is missing or occurs twice, a cell is a list or an object,
-                or a cell in a number column is not a number.
+            InputError: the sample is not an object, its JSON text is too long, a column is missing or occurs twice, a
+                cell is a list or an object, or a cell in a number column is not a number.
         """
         if isinstance(sample, str | bytes):
+            if len(sample) > MAX_JSON_LENGTH:
+                raise InputError(field, f"must have at most {MAX_JSON_LENGTH} characters, got {len(sample)}")
             try:
                 sample = cells.parse_json(sample)
             except cells.RepeatedKey as error:

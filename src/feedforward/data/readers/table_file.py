@@ -101,7 +101,7 @@ def _select(path: Path, names: Sequence[str], requested: Sequence[str]) -> list[
     """
     duplicates = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     if (duplicates and not requested) or set(duplicates) & set(requested):
-        raise DataError(f"{path}: column {duplicates[0]!r} {cells.OCCURS_TWICE}; rename one of them in the file")
+        raise DataError(f"{path}: {cells.occurs_twice(duplicates[0])}; rename one of them in the file")
     for name in requested:
         if name not in names:
             raise DataError(

@@ -1,6 +1,7 @@
 """The size of an encoded picture is read from its header, as Pillow reads it; the work of decoding it is limited."""
 
 import io
+import tracemalloc
 
 import pytest
 from pictures import encoded, png_claiming, stroke
@@ -52,3 +53,14 @@ def test_images_that_repeat_slow_parts_are_refused(content: bytes, position: int
     # "1" and more digits: the inserted parts, and those of the content itself
     with pytest.raises(ValueError, match=f"must have at most [0-9]+ {name}, got 1[0-9]+$"):
         image_decoding.read(with_inserted(1000))
+
+
+def test_parts_are_counted_without_a_list_of_them() -> None:
+    content = b"P1" + b"#" * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"must have at most 100 comments, got 1000000$"):
+            image_decoding.read(content)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
