@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from feedforward.config.readers import RandomSplitReader
 from feedforward.config.tasks import BASELINES, TASKS
 from feedforward.core.redaction import has_credentials, shown
 
@@ -70,13 +71,12 @@ def find(values: dict[str, Any], default_size: str) -> Iterator[str]:
     if isinstance(variants, dict):
         entries = {name: {"size": default_size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
-    yield from _check_variants(values)
-    yield from _check_addresses(values)
-    yield from _check_shadow(values)
+    for check_all in (_check_variants, _check_addresses, _check_shadow):
+        yield from check_all(values)
     checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples, _check_scale)
     for (_, name), dataset in _matches(values, ("datasets", "*")):
         yield from _check_names(values, name)
-        for check in (*checks, _check_claims, _check_literature):
+        for check in (*checks, _check_claims, _check_statistics):
             yield from (f"datasets.{name}.{problem}" for problem in check(dataset))
 
 
@@ -179,6 +179,12 @@ def _check_columns(dataset: Any) -> Iterator[str]:
             yield "reader.test: is for class folders; with columns, use `test_file`"
         elif in_folders and reader.get("test_file") is not None:
             yield "reader.test_file: is for columns; with class folders, use `test`"
+        if in_folders and reader.get("missing"):
+            yield "reader.missing: is for columns; with class folders, remove the key"
+    if isinstance(reader.get("test"), str) or isinstance(reader.get("test_file"), str):
+        for key, default in RandomSplitReader().model_dump(include={"test_share", "split_seed"}).items():
+            if reader.get(key, default) != default:
+                yield f"reader.{key}: is for a test split that is drawn at random, but the reader names one; remove it"
     if reader.get("kind") == "table":
         columns = {key: reader.get(key) or () for key in ("target", "numeric", "categorical")}
         if not all(isinstance(names, tuple) for names in columns.values()):
@@ -237,29 +243,29 @@ def _check_scale(dataset: Any) -> Iterator[str]:
         yield f"network.scale: must be 1 for texts, whose features are only 0 and 1, got {scale:g}; remove the key"
 
 
-def _check_literature(dataset: Any) -> Iterator[str]:
-    """Yield a line for each published statistic that is not defined for the task."""
+def _check_statistics(dataset: Any) -> Iterator[str]:
+    """Yield a line for each statistic, and for expectations of a value, that are not defined for the task."""
     name = _get(dataset, "task")
-    task = TASKS.get(name) if isinstance(name, str) else None
-    for (index, _), statistic in _matches(_get(dataset, "literature"), ("*", "statistic")):
-        if task and statistic in _UNDEFINED_STATISTICS[task.answers]:
-            yield f"literature.{index}.statistic: {statistic} is not defined for `task: {name}`"
+    if (task := TASKS.get(name) if isinstance(name, str) else None) is None:
+        return
+    named = [match for key in ("claims", "literature") for match in _matches(dataset, (key, "*", "statistic"))]
+    named += [(path, path[-1]) for path, _ in _matches(dataset, ("margins", "*"))]
+    for path, statistic in named:
+        if statistic in _UNDEFINED_STATISTICS[task.answers]:
+            yield f"{_dotted_key(path)}: {statistic} is not defined for `task: {name}`"
+    if task.answers != "value" and _get(dataset, "expectations", "target") is not None:
+        yield f"expectations.target: is not defined for `task: {name}`; remove the key"
 
 
 def _check_claims(dataset: Any) -> Iterator[str]:
     """Yield a line for each claim whose statistic no run of the variant has."""
-    task_name, final = _get(dataset, "task"), _get(dataset, *_FINAL_VARIANT)
-    compared_variants = _get(dataset, "training", "variants")
-    task = TASKS.get(task_name) if isinstance(task_name, str) else None
-    for (index,), claim in _matches(_get(dataset, "claims"), ("*",)):
-        statistic = _get(claim, "statistic")
+    final, compared_variants = _get(dataset, *_FINAL_VARIANT), _get(dataset, "training", "variants")
+    for (index, _), statistic in _matches(_get(dataset, "claims"), ("*", "statistic")):
         if not isinstance(statistic, str):
             continue
-        if task and statistic in _UNDEFINED_STATISTICS[task.answers]:
-            yield f"claims.{index}.statistic: {statistic} is not defined for `task: {task_name}`"
         is_final = statistic.startswith("test_")
         for side in ("left", "right"):
-            variant = _get(claim, side)
+            variant = _get(dataset, "claims", index, side)
             if is_final and None not in (variant, final) and variant != final:
                 yield (
                     f"claims.{index}.{side}: only training.final.variant ({shown(final)}) is evaluated on the test"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -177,7 +178,19 @@ def _figures_from_table(text: str) -> dict[str, Figure]:
 
 
 def _outcomes(text: str) -> dict[str, str]:
-    return {f"{entry['dataset']}: {entry['claim']['text']}": str(entry["outcome"]) for entry in json.loads(text)}
+    entries = json.loads(text)
+    titles = [f"{entry['dataset']}: {entry['claim']['text']}" for entry in entries]
+    counts = Counter(titles)
+    return {
+        title if counts[title] == 1 else f"{title} ({_comparison(entry['claim'])})": str(entry["outcome"])
+        for title, entry in zip(titles, entries, strict=True)
+    }
+
+
+def _comparison(claim: Mapping[str, Any]) -> str:
+    """What a claim compares, to tell it from others with the same text."""
+    other = claim["value"] if claim["right"] is None else claim["right"]
+    return f"{claim['statistic']} of {claim['left']} {claim['direction']} {other}"
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -185,6 +185,18 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(class_counts()["train"]) + sum(class_counts()["test"]) == 60
 
 
+@pytest.mark.parametrize(("first", "is_header"), [("5,6,7", False), ("2021,2022,2023", True), ("0,1,2", True)])
+def test_a_first_line_of_numbers_is_a_row_unless_they_are_years_or_positions(
+    tmp_path: Path, first: str, is_header: bool
+) -> None:
+    rows = "".join(f"{k * 7 % 13 + 9},{k % 5},{k % 3}\n" for k in range(30))
+    (tmp_path / "a.csv").write_text(f"{first}\n{rows}")
+    read = table_file.read(tmp_path / "a.csv")
+    assert read.rows == (30 if is_header else 31)
+    [note] = read.notes
+    assert note.startswith("the first line has numbers" if is_header else "there seems to be no header")
+
+
 @pytest.mark.proves("Two columns whose names differ only by surrounding whitespace are refused")
 @pytest.mark.parametrize("second_name", ["size", " size", "size\u00a0", "\ufeffsize"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

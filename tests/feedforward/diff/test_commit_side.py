@@ -49,6 +49,18 @@ def commit_outputs(root: Path, **outputs: str) -> Side:
     return commit_side.commit_side(commit_id, "HEAD", repository, no_store)  # type: ignore[arg-type]
 
 
+def test_claims_with_the_same_text_are_told_apart(root: Path) -> None:
+    claim = {"text": "l2 helps", "left": "l2", "direction": "lower", "right": "original", "value": None}
+    claims = [claim | {"statistic": name} for name in ("rise", "best_epoch")]
+    outcomes = zip(claims, ("supported", "undecided"), strict=True)
+    verdicts = json.dumps([{"dataset": "notes", "claim": claim, "outcome": outcome} for claim, outcome in outcomes])
+    side = commit_outputs(root, **{"verdicts.json": cache(root, verdicts)})
+    assert side.verdicts == {
+        "notes: l2 helps (rise of l2 lower original)": "supported",
+        "notes: l2 helps (best_epoch of l2 lower original)": "undecided",
+    }
+
+
 def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) -> None:
     digests = dict(zip(NAMES, (cache(root, TABLE), cache(root, VERDICTS)), strict=True))
     side = commit_outputs(root, **digests)

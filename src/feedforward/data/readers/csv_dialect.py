@@ -16,6 +16,7 @@ HEAD_CHARACTERS = 2**20  # to examine
 MAX_ROWS = 1000  # to examine
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 MIN_AGREEMENT = 0.9  # share of the rows that must have as many cells as the header
+YEARS = range(1000, 3000)  # numbers that may name columns
 
 Rows = Sequence[list[str]]
 Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
@@ -85,6 +86,10 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
         raise DataError(
             f"most rows have {width} cells, but the header has {header_width}; add the missing column name to the"
             " header, or put quotes around cells that contain the separator"
+        )
+    if _numbers(header):
+        notes.append(
+            "the first line has numbers and is read as the header; if it is data, add a line of names above it"
         )
     unnamed = [f"column_{k}" for k, name in enumerate(header, start=1) if not name]
     names = [name or f"column_{k}" for k, name in enumerate(header, start=1)]
@@ -187,7 +192,7 @@ def _first_row(head_rows: Sequence[list[str]]) -> int:
 def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Sequence[str]) -> bool:
     if requested:
         return {*requested} <= {*header} or not {*requested} <= {*_numbered_names(len(header))}
-    numbers = [name for name in header if name and not cells.is_missing(name) and _is_number(name)]
+    numbers = _numbers(header)
     if numbers and not _is_rising(numbers):
         return False
     others = [texts for row in below if (texts := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
@@ -197,11 +202,16 @@ def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Seq
     return True
 
 
+def _numbers(header: Sequence[str]) -> list[str]:
+    return [name for name in header if name and not cells.is_missing(name) and _is_number(name)]
+
+
 def _is_number(name: str) -> bool:
     return cells.is_number(name, ".") or cells.is_number(name, ",")
 
 
 def _is_rising(names: Sequence[str]) -> bool:
-    """Whether the names are years or positions: at least three whole numbers that increase by one."""
+    """Whether the names are years, or positions from 0 or 1: at least three whole numbers that increase by one."""
     integers = [int(name) for name in names if name.isdecimal()]
-    return len(integers) == len(names) > 2 and all(b - a == 1 for a, b in itertools.pairwise(integers))
+    is_rising = len(integers) == len(names) > 2 and all(b - a == 1 for a, b in itertools.pairwise(integers))
+    return is_rising and (integers[0] in (0, 1) or integers[0] in YEARS)
