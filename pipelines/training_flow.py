@@ -82,14 +82,18 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
         TrainingError: some packs failed; the others are complete.
     """
     results: dict[str, RunResult] = {}
-    failures: list[str] = []
+    packs_by_message: dict[str, list[str]] = {}
     futures = _submit_and_wait(jobs, title, store)
     for job, future in zip(jobs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
-            failures.append(f"{job.pack.name}: {outcome}")
+            packs_by_message.setdefault(str(outcome), []).append(job.pack.name)
         else:
             results |= zip(job.pack.fingerprints, outcome, strict=True)
+    failures = [
+        f"{names[0]}{f' and {len(names) - 1} other packs' if len(names) > 1 else ''}: {message}"
+        for message, names in packs_by_message.items()
+    ]
     text = run_artifacts.training_text([job.pack for job in jobs], failures, views(jobs, store))
     run_artifacts.publish("training", text, "Trained runs and where their results are")
     if failures:

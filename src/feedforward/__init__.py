@@ -13,6 +13,8 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from feedforward.core import code_digest as _code_digest  # noqa: F401  it remembers which code is imported
+
 if TYPE_CHECKING:
     import keras
 

@@ -1,6 +1,8 @@
 # ruff: noqa: E501
 """Damaged files and malicious archives, each with a part of the error message that it must cause.
 
+Archives without a message must be read, without their hostile members.
+
 Each case has a function that creates its content, so that listing the titles of the cases is cheap.
 """
 
@@ -77,7 +79,7 @@ def flipped(content: bytes, position: int) -> bytes:
 
 
 def damaged_gzip(line: bytes, position: int) -> bytes:
-    """A gzip of many such lines that is invalid from a position on: reading it raises zlib.error."""
+    """A gzip of many copies of a line, overwritten from a position on; reading the next block raises zlib.error."""
     blocks = gzip.compress(line * 9999, 0)  # with level 0, the lines are copied, in blocks of at most 2**16 bytes
     return blocks[:position] + b"\xff" * 2**17
 
@@ -112,8 +114,8 @@ FILES = (
     DamagedFile("one extra byte", "idx", lambda: _IDX + b"?", "expected 100 bytes according to the header, got 101"),
     DamagedFile("floats", "idx", lambda: b"\0\0\x0d" + _IDX[3:], "elements of type float32"),
     DamagedFile("another magic number", "idx", lambda: flipped(_IDX, 0), "not an idx file"),
-    DamagedFile("a flipped byte in a side length", "idx", lambda: flipped(_IDX, 7), "according to the header"),
-    DamagedFile("sides larger than memory", "idx", lambda: b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),
+    DamagedFile("a flipped byte in the number of images", "idx", lambda: flipped(_IDX, 7), "according to the header"),
+    DamagedFile("dimensions larger than memory", "idx", lambda: b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),
     DamagedFile("255 dimensions", "idx", lambda: b"\0\0\x08\xff" + b"\xff" * 1020, "according to the header"),
     DamagedFile("no dimensions", "idx", lambda: b"\0\0\x08\0", "not an idx file"),
     DamagedFile("no samples", "idx", lambda: idx(np.zeros((0, 3, 4))), "contains no samples"),
@@ -172,7 +174,7 @@ FILES = (
     DamagedFile("a pickle", "keras", lambda: pickle.dumps({"weights": [1.0]}), "is not a valid model"),
     DamagedFile("an extra member", "keras", lambda: _zip_with("evil.py"), "must hold metadata.json"),
     DamagedFile("a duplicate member", "keras", lambda: _zip_with("config.json"), "must hold metadata.json"),
-    DamagedFile("a member with a path outside", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
+    DamagedFile("a member with a path to a parent folder", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
     DamagedFile("a config that is not JSON", "keras", lambda: _model(config=b"{"), "is not a valid model"),
     DamagedFile("nothing", "network", lambda: b"", "weights.npz is not valid"),
     DamagedFile("first 300 bytes only", "network", lambda: _weights()[:300], "weights.npz is not valid"),
@@ -235,8 +237,8 @@ def _reviews() -> bytes:
     return gzip.compress(tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
 
 
-def _own_length(content: bytes) -> bytes:
-    """A pax record: its length of two digits, which counts itself, a space, and the content."""
+def _pax_record(content: bytes) -> bytes:
+    """A pax record: the length of the whole record, which must have two digits, a space, and the content."""
     return b"%d %s" % (len(content) + 3, content)
 
 
@@ -260,7 +262,7 @@ ARCHIVES = (
     HostileArchive("a name of two megabytes", _reviews_after(tar_entry("x" * 2**21, b"x")), "more than the 1,000,000 bytes"),
     HostileArchive("a header that claims eight gigabytes", _header(b"x", 8**11 - 1), "at most 1,048,576 are allowed"),
     HostileArchive("a member that claims 2**80 bytes", _header(b"0", 2**80), "tar ends early"),
-    HostileArchive("a member with a negative size", _header(b"x", 20, _own_length(b"size=-1\n").ljust(512, b"\0")), "damaged pax header"),
+    HostileArchive("a member with a negative size", _header(b"x", 20, _pax_record(b"size=-1\n").ljust(512, b"\0")), "damaged pax header"),
     HostileArchive("a record with length zero", _header(b"x", 20, b"0 path=evil\n".ljust(512, b"\0")), "damaged header"),
     HostileArchive("a member that occurs twice", _reviews_after(tar_entry("./set/train/neg/0_1.txt", b"another")), "occurs twice"),
     HostileArchive("an extra member", _reviews_after(tar_entry(READABLE_PATH, b"one more")), "more than the 5 members expected"),

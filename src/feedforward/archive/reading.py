@@ -24,7 +24,7 @@ def read_verified(source: Path) -> dict[str, bytes]:
             that `export` never writes.
     """
     entries = list(_folder_files(source) if source.is_dir() else _zip_files(source))
-    layout.check_names(source, [name for name, _ in entries], f"{REMEDY}, exported by this release")
+    layout.check_names(source, [name for name, _ in entries], "ask for an archive that was exported with this release")
     files = dict(entries)
     try:
         digests = layout.listed_digests(files.get(DIGESTS, b""))
@@ -56,13 +56,13 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
-    total = 0
-    for count, path in enumerate(sorted(source.rglob("*"))):
+    count = total = 0
+    for path in sorted(source.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise DataError(f"{source}: {path.name} is not a regular file; {REMEDY}")
         if path.is_dir():
             continue
-        total += path.stat().st_size
+        count, total = count + 1, total + path.stat().st_size
         _check_size(source, count, total)
         yield path.relative_to(source).as_posix(), path.read_bytes()
 

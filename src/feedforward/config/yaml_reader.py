@@ -11,8 +11,8 @@ from feedforward.core.errors import ParamsError
 from feedforward.core.redaction import shown
 
 MAX_BYTES = 2**18  # twenty times the size of a commented params.yaml with two datasets; read in one second
-MAX_VALUES = 20_000  # an alias counts as all values that it refers to
-MAX_DEPTH = 20
+MAX_VALUES = 20_000  # with keys and collections; an alias counts as all values that it refers to
+MAX_DEPTH = 20  # without the values that aliases refer to
 MAX_CHARACTERS = 2000  # in one key or value
 
 
@@ -101,8 +101,11 @@ def _check_size(events: Iterable[Event]) -> None:
         elif isinstance(event, ScalarEvent):
             values += 1
             if len(event.value) > MAX_CHARACTERS:
-                raise _TooLarge(f"{line}: must have at most {MAX_CHARACTERS} characters, got {len(event.value)}")
-        if values > MAX_VALUES or len(branches) > MAX_DEPTH:
+                expected = f"a key or value must have at most {MAX_CHARACTERS} characters"
+                raise _TooLarge(f"{line}: {expected}, got {len(event.value)}")
+        if len(branches) > MAX_DEPTH:
+            raise _TooLarge(f"{line}: values must be nested at most {MAX_DEPTH} deep")
+        if values > MAX_VALUES:
             raise _TooLarge(
-                f"{line}: must hold at most {MAX_VALUES} values, {MAX_DEPTH} deep; an alias counts as all its values"
+                f"{line}: there must be at most {MAX_VALUES} keys and values; an alias counts as all its values"
             )

@@ -22,27 +22,45 @@ class UnresolvedImport(Exception):
     """A module of this project cannot be resolved to a file, so its code cannot be part of the digest."""
 
 
-_first_digests: dict[Path, str] = {}  # by file, when this process computed a digest that includes it for the first time
-
-
 def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
-    """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules in their `closure`.
+    """SHA-256 (hex) of the code of `modules` (dotted names) and of their `closure`, as this process runs it.
 
-    Python keeps the modules that a process has imported. If a file has been changed since, the digest would not be that
-    of the code that runs, and results would be recorded under the wrong digest.
+    Python keeps the modules that a process has imported, even if their files are changed. So the digest of the first
+    call is kept as well.
 
     Raises:
-        DataError: a file has been changed since this process computed its digest for the first time.
+        DataError: a file was changed between the import of this package and the first call.
         UnresolvedImport: a module, or a name that one of them imports from this project, does not exist, or an import
             is relative or uses `*`.
     """
-    files = closure(modules, source)
-    digests = {name: _parse(path, _stamp(path))[0] for name, path in files.items()}
-    for name, path in files.items():
-        if _first_digests.setdefault(path, digests[name]) != digests[name]:
-            problem = "was changed while this process was running, so its results would be recorded with the wrong code"
-            raise DataError(f"{path}: {problem}; run the command again, or restart the notebook's kernel")
-    return atomic_files.digest(digests)
+    modules = tuple(modules)
+    key: tuple[str | Path, ...] = (*modules, source)
+    if key not in _digests:
+        files = closure(modules, source)
+        for path in files.values():
+            if path not in _file_digests and _stamps.get(path, _stamp(path)) != _stamp(path):
+                raise _changed(path)
+            _file_digests.setdefault(path, _parse(path, _stamp(path))[0])
+        _digests[key] = atomic_files.digest({name: _file_digests[path] for name, path in files.items()})
+    return _digests[key]
+
+
+def check_unchanged(modules: Iterable[str], source: Path = SOURCE) -> None:
+    """Check that the files of `modules` and of their closure still contain the code of which there is a digest.
+
+    Otherwise, this process may run the old code, the new code, or both.
+
+    Raises:
+        DataError: a file was changed. UnresolvedImport: see `code_digest`.
+    """
+    for path in closure(modules, source).values():
+        if _file_digests.get(path) != _parse(path, _stamp(path))[0]:
+            raise _changed(path)
+
+
+def _changed(path: Path) -> DataError:
+    problem = "was changed while this process was running, so its results would be recorded with the wrong code"
+    return DataError(f"{path}: {problem}; run the command again (restart the kernel of a notebook, or a Dask worker)")
 
 
 def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
@@ -91,6 +109,11 @@ def _find_file(name: str, source: Path) -> Path | None:
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
+
+
+_stamps = {path: _stamp(path) for path in (SOURCE / "feedforward").rglob("*.py")}  # when this package was imported
+_file_digests: dict[Path, str] = {}  # by file, as it was when the first digest that includes it was computed
+_digests: dict[tuple[str | Path, ...], str] = {}  # by modules and source, as returned
 
 
 @functools.lru_cache(maxsize=256)

@@ -35,15 +35,16 @@ _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:beare
 # Words that must stay readable: values of tags, and the texts in params.yaml (see `allow`), which git keeps anyway. If
 # they were masked, runs could not be compared, and exported files could not be read. A secret that is one of them, or
 # part of one, is not masked anywhere.
-_public_texts = {
+_public_texts = frozenset({
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",
-}  # fmt: skip
+})  # fmt: skip
 
 
 def allow(names: Iterable[str]) -> None:
     """Keep these names readable: a secret that is one of them, or part of one, is no longer masked."""
-    _public_texts.update(names)
+    global _public_texts
+    _public_texts |= frozenset(names)  # a new set, because other threads may iterate over the old one
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True)
 class Diff:
-    """The differences between two sides. a, b: titles of the sides. remarks: what was not compared, and why."""
+    """The differences between two sides. a, b: titles of the sides. remarks: what was not fully compared."""
 
     a: str
     b: str
@@ -76,13 +76,15 @@ def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[
         if side.commit is None:
             remarks.append(f"code: the commit of {side.title} is unknown")
         elif not repository.exists:
-            remarks.append("code: not compared, because git is not installed or this folder is not in a git repository")
+            remarks.append("code: git is not installed, or this folder is not in a git repository")
         elif repository.commit(side.commit) is None:
             remarks.append(
                 f"code: commit {side.commit[:12]} of {side.title} is not in this repository; run `git fetch`"
             )
         elif side.dirty:
-            remarks.append(f"code: {side.title} was trained with changes that are not in commit {side.commit[:12]}")
+            remarks.append(
+                f"uncommitted changes: {side.title} was trained with changes that are not in commit {side.commit[:12]}"
+            )
     known = [side.commit for side in (a, b) if side.commit and repository.commit(side.commit)]
     return code.changes(repository, *known) if len(known) == 2 and known[0] != known[1] else []
 

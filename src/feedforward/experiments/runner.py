@@ -10,7 +10,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config import protocols
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
-from feedforward.core.code_digest import code_digest
+from feedforward.core.code_digest import check_unchanged, code_digest
 from feedforward.core.errors import TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import baseline_results, evaluation, parent_runs, plan, run_contents
@@ -65,6 +65,7 @@ def train_pack(
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
+    _check_code()
     gc.collect()  # models and graphs form reference cycles that would keep the last pack in memory
     samples = training_run.load(pack, params.datasets[pack.dataset])  # rejects damaged data before a run is created
     parents = parent_runs.start_parents(pack, store) if parents is None else parents
@@ -82,8 +83,7 @@ def train_pack(
 
         with sampling() as system_samples:  # system metrics; a short run has only one sample, taken at the end
             trained = training_run.train(pack, params, samples, on_epoch)
-        code_digest(plan.WEIGHTS)  # raises DataError if the code that was just imported is not that of the fingerprints
-        evaluation_tags = {"evaluation_digest": code_digest(plan.EVALUATION)}
+        evaluation_tags = {"evaluation_digest": _check_code()}
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
             if isinstance(outcome, TrainingError):
@@ -110,6 +110,17 @@ def train_pack(
     if failures:
         raise TrainingError("; ".join(failures))
     return finished
+
+
+def _check_code() -> str:
+    """Check that code that determines results is as it was planned; return the digest of the evaluation's code.
+
+    Raises:
+        DataError: a file was changed.
+    """
+    evaluation_digest = code_digest(plan.EVALUATION)
+    check_unchanged([*plan.WEIGHTS, *plan.EVALUATION])
+    return evaluation_digest
 
 
 def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples") -> RunResult:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from feedforward.core import code_digest as code_digest_module
-from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
+from feedforward.core.code_digest import UnresolvedImport, check_unchanged, closure, code_digest
 from feedforward.core.errors import DataError
 
 
@@ -29,15 +29,15 @@ def source(tmp_path: Path) -> Path:
     return tmp_path
 
 
+MODULES = ["feedforward.trainer"]
+
+
 def digest(source: Path) -> str:
     """The digest that a new process computes."""
-    code_digest_module._first_digests.clear()
-    return digest_in_the_same_process(source)
-
-
-def digest_in_the_same_process(source: Path) -> str:
+    code_digest_module._file_digests.clear()
+    code_digest_module._digests.clear()
     code_digest_module._parse.cache_clear()  # because a file may be changed without a change of its timestamp
-    return code_digest(["feedforward.trainer"], source)
+    return code_digest(MODULES, source)
 
 
 @pytest.mark.proves("The digest of the code covers every module that is imported, directly or through packages")
@@ -80,14 +80,26 @@ def test_code_that_was_changed_while_the_process_runs_is_an_error(source: Path) 
     before, path = digest(source), source / "feedforward" / "late.py"
     content = path.read_text()
     path.write_text(f"# a comment\n{content}")
-    assert digest_in_the_same_process(source) == before
+    check_unchanged(MODULES, source)
     path.write_text(f"{content}x = 3\n")
-    with pytest.raises(
-        DataError, match=r"late\.py: was changed while this process was running, .*; run the command again"
-    ):
-        digest_in_the_same_process(source)
+    with pytest.raises(DataError, match=r"late\.py: was changed while this process was running, .*; run the command"):
+        check_unchanged(MODULES, source)
+    assert code_digest(MODULES, source) == before, "the process still runs the code that it has imported"
     path.write_text(content)
-    assert digest_in_the_same_process(source) == before
+    check_unchanged(MODULES, source)
+
+
+@pytest.mark.proves("A process whose code was changed after it started records no results")
+def test_code_that_was_changed_between_its_import_and_the_first_digest_is_an_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = source / "feedforward" / "late.py"
+    digest(source)
+    monkeypatch.setitem(code_digest_module._stamps, path, code_digest_module._stamp(path))
+    digest(source)
+    path.write_text(f"{path.read_text()}x = 3\n")
+    with pytest.raises(DataError, match=r"late\.py: was changed while this process was running"):
+        digest(source)
 
 
 @pytest.mark.proves("An import that the digest of the code cannot resolve is an error, not skipped")

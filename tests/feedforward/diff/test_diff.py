@@ -268,7 +268,7 @@ def test_code_is_not_compared_without_git(
 ) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert shell.run("diff", *repository.runs[:2]) in (0, 1)
-    assert "code: not compared, because git is not installed or this folder is not in a git repository" in shell.stdout
+    assert "code: git is not installed, or this folder is not in a git repository" in shell.stdout
     assert "git fetch" not in shell.stdout
 
 

@@ -40,7 +40,7 @@ def loss(baseline: baseline_models.Baseline, training: Split, test: Split, datas
         ("notes", ["majority class", "logistic regression", "NB-SVM"]),
     ],
 )
-def test_replicas_use_the_split_of_their_seed_and_final_runs_the_test_split(
+def test_replicas_are_measured_on_the_split_of_their_seed_and_final_models_on_the_test_split(
     small: Params, dataset: str, expected: list[str]
 ) -> None:
     results = baselines.measure(small, dataset)
@@ -85,7 +85,7 @@ def test_logistic_regression_predicts_like_scikit_learn(small: Params, name: str
     np.testing.assert_allclose(network.probabilities(test.features), expected, atol=0.02)
 
 
-def test_variants_cannot_have_the_name_of_any_baseline(small: Params) -> None:
+def test_the_reserved_names_are_those_of_all_baselines(small: Params) -> None:
     names = {
         baseline.name
         for task in TASKS

@@ -182,7 +182,6 @@ REPLICAS = {pair for pair in REPLICAS_AND_FINALS if pair[0] == "replica"}
         ("variants/original/l2", 0.001, {("replica", "original"), ("final", "original")}),
         ("datasets/notes/network/sizes/small", [5, 4], {("replica", "smaller")}),
         ("datasets/notes/network/activation", "tanh", REPLICAS_AND_FINALS),
-        ("datasets/notes/network/scale", 2.0, REPLICAS_AND_FINALS),
         ("datasets/notes/training/batch_size", 21, REPLICAS_AND_FINALS),
         ("datasets/notes/training/optimizer/learning_rate", 0.01, REPLICAS_AND_FINALS),
         ("datasets/notes/training/optimizer/name", "adam", REPLICAS_AND_FINALS),

@@ -274,7 +274,7 @@ def test_runs_whose_code_was_changed_during_the_training_are_not_recorded(
     path = closure(plan.WEIGHTS)["feedforward.training.trainer"]
 
     def edit(_steps: int, _note: str) -> None:  # as if the file had been another one when the training was planned
-        monkeypatch.setitem(code_digest_module._first_digests, path, "another digest")
+        monkeypatch.setitem(code_digest_module._file_digests, path, "another digest")
 
     with pytest.raises(DataError, match=r"trainer\.py: was changed while this process was running"):
         runner.train_pack(pack, chosen, small_store, edit)

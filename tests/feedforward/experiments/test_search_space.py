@@ -41,9 +41,10 @@ def test_a_value_changes_only_its_field(field: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "is_log"), [("l2=1e-5..1e-2", True), ("dropout_rate=0..0.6", False), ("epochs=2..9", False)]
+    ("text", "is_log"),
+    [("l2=1e-5..1e-2", True), ("l2=0.01..0.1", True), ("dropout_rate=0..0.6", False), ("epochs=2..9", False)],
 )
-def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, is_log: bool) -> None:
+def test_a_range_over_an_order_of_magnitude_or_more_is_logarithmic(text: str, is_log: bool) -> None:
     [axis] = parse(text, search=True)
     assert axis.is_range
     assert axis.is_log == is_log

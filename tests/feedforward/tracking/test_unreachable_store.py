@@ -96,7 +96,10 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     (message,) = caplog.records
-    assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", message.message)
+    assert re.fullmatch(
+        r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records that cannot be sent wait .*",
+        message.message,
+    )
     assert len(spooled_ids()) == 1
     assert tracking.open_store().sync() == tracking.SyncResult(1, 0, [])
 

@@ -1,4 +1,4 @@
-"""Steps of a pack compared with steps of separate dense Keras models; replicas compared in and out of a pack."""
+"""Results of a pack, compared with those of separate dense Keras models; replicas do not depend on their pack."""
 
 import math
 from collections.abc import Sequence

@@ -17,7 +17,9 @@ from feedforward.core import atomic_files
 from feedforward.data.readers.cells import Decimal
 
 MAX_CATEGORIES = 1000  # per column
-LARGEST = 1e6  # standard deviations; a number farther from the mean would overflow in the network
+LARGEST = (
+    1e6  # standard deviations from the mean, to which numbers are limited; far larger ones overflow in the network
+)
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
 Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empty: missing
@@ -61,9 +63,8 @@ class Columns:
         """Inverse of `encode`: the numbers and texts, as far as features determine them.
 
         A missing number becomes the mean, an unknown category "\\0". Numbers are rounded, so that equal cells are equal
-        again, whatever means and deviations they were encoded with. They are restored exactly unless they were clipped,
-        or their last decimal place is below a 100,000th of the deviation, or of their distance from the mean if that is
-        larger.
+        again, whatever means and deviations they were encoded with. A number is restored exactly unless it was clipped,
+        or has digits below a 100,000th of the standard deviation or, if larger, of its distance from the mean.
         """
         matrix = np.asarray(features, np.float64)
         numbers = {
@@ -84,7 +85,7 @@ class Columns:
 
 
 def _round(values: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Round values to a decimal place of at most a 100,000th of `sizes`; a float32 of that size is more exact."""
+    """Round each value to a power of ten of at most a 100,000th of its size, which exceeds the error of a float32."""
     exponents = np.clip(np.floor(np.log10(sizes)) - 5, -300, 300)
     units, factors = 10.0 ** np.maximum(exponents, 0), 10.0 ** np.maximum(-exponents, 0)  # one of them is 1
     rounded: npt.NDArray[np.float64] = np.rint(values * factors / units) * units / factors

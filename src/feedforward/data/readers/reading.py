@@ -81,7 +81,8 @@ def draw_test_split(
     others are added. Small classes are an exception: if the hash puts a whole class into one split, one of its samples
     is moved to the other split, and it may move back when samples of its class are added. The only sample of a class is
     in train; if all classes have only one, a sample is moved to test. digests: see `Part`.
-    copies_together: whether equal samples are in the same split.
+    copies_together: whether equal samples with the same label are in the same split; if they make up more than
+    `test_share` of their class, this is the training split.
 
     Raises:
         DataError: there are fewer than two samples.
@@ -93,12 +94,16 @@ def draw_test_split(
     strata = labels if labels.ndim == 1 and labels.dtype.kind != "f" else np.zeros(len(keys), np.uint8)
     for label in np.unique(strata):
         rows = np.flatnonzero(strata == label)
-        if len(rows) > 1 or len(rows) == len(keys):
-            is_test[rows[keys[rows] == keys[rows].min()]] = True
-            is_test[rows[keys[rows] == keys[rows].max()]] = False
+        groups, group_of_row, sizes = np.unique(keys[rows], return_inverse=True, return_counts=True)
+        is_test_group = is_test[rows[np.unique(group_of_row, return_index=True)[1]]]
+        is_test_group &= sizes <= max(1, config.test_share * len(rows))  # a text that dominates a class is trained on
+        if len(groups) > 1:
+            is_test_group[sizes.argmin()] |= not is_test_group.any()
+            is_test_group[-1] &= not is_test_group.all()
         else:
-            is_test[rows] = False
-    if not is_test.any():  # every class has only one sample
+            is_test_group[:] = False
+        is_test[rows] = is_test_group[group_of_row]
+    if not is_test.any():  # each class has only one sample, or copies of one
         is_test[keys.argmin()] = True
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 

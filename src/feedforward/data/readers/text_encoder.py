@@ -23,7 +23,7 @@ _BETWEEN_WORDS = tokenizer.FILTERS + " "
 class TextEncoder:
     """Encodes texts as multi-hot words, and word pairs if the vocabulary has any.
 
-    column: name of the text column in the training table; empty if the texts were files.
+    column: name of the text column in the training table, not of a feature; empty if the texts were files.
     """
 
     vocabulary: tokenizer.Vocabulary

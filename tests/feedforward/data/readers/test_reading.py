@@ -34,7 +34,7 @@ def test_a_sample_changes_its_split_only_if_the_hash_puts_its_whole_class_into_o
     assert moved_samples  # else, the loop above has tested nothing
 
 
-@pytest.mark.proves("No text or image of a drawn test split is also in the training split")
+@pytest.mark.proves("No text or image of a drawn test split is also, with the same label, in the training split")
 def test_copies_of_a_sample_are_drawn_together() -> None:
     for seed in range(20):
         digests = reading.content_digests(str(k % 100).encode() for k in range(300))
@@ -43,6 +43,16 @@ def test_copies_of_a_sample_are_drawn_together() -> None:
         assert sorted([*train, *test]) == list(range(300))
         assert not {row % 100 for row in train} & {row % 100 for row in test}
         assert 30 <= len(test) <= 90
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_text_that_dominates_its_class_does_not_change_the_size_of_the_test_split(seed: int) -> None:
+    contents = [b"ok"] * 400 + [str(k).encode() for k in range(600)]
+    _, test = reading.draw_test_split(
+        reading.content_digests(contents), np.zeros(1000, int), RandomSplitReader(split_seed=seed)
+    )
+    assert 80 <= len(test) <= 160
+    assert test.min() >= 400
 
 
 def test_a_class_whose_samples_are_all_equal_is_trained_on() -> None:
