@@ -19,7 +19,7 @@ from feedforward.serving import workers
 from feedforward.serving.app import Service, create
 from feedforward.serving.asgi import HOST
 from feedforward.serving.http.requests import Limits
-from feedforward.serving.http.server import Server
+from feedforward.serving.http.server import QUEUE, Server
 from feedforward.tracking import names
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -69,9 +69,9 @@ def run(
         if worker_count == 1:
             work(listening, announce)
         else:
-            listening.close()  # it was opened to check that no other service uses the port
-            sockets = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(worker_count)]
-            workers.run(sockets, work, announce)
+            share(listening)
+            others = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(worker_count - 1)]
+            workers.run([listening, *others], work, announce)
 
 
 async def _run(service: Service, listening: socket.socket, ready: Callable[[], None], parent_end: int | None) -> None:
@@ -127,7 +127,10 @@ def _is_address(value: str) -> bool:
 
 
 def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """Bind a socket to the address, without listening yet. shared: other sockets may be bound to the address as well.
+    """Bind a socket to the address and listen; connections wait until the service accepts them.
+
+    Of several services that start at the same time, only one can listen. shared: sockets for which `share` was called
+    may already listen there.
 
     Raises:
         FeedforwardError: the address is in use or does not belong to this machine.
@@ -137,8 +140,10 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        if shared:
+            share(listening)
         listening.bind((host, port))
+        listening.listen(QUEUE)
     except OSError as error:
         listening.close()
         in_use = error.errno == errno.EADDRINUSE
@@ -147,6 +152,14 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
         )
         raise FeedforwardError(f"{host}:{port}: {problem}") from None
     return listening
+
+
+def share(listening: socket.socket) -> None:
+    """Permit other sockets of this user on the socket's address.
+
+    The first socket of a service must listen before it permits this; otherwise, two services could share an address.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def _connections() -> int:

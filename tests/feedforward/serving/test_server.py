@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 import registered
+from live_servers import free_port
 from live_service import GLAD
 from registered import NAME
 from small_data import values, write_params
@@ -41,9 +42,9 @@ def test_allowed_hosts_are_compared_without_case_port_and_brackets() -> None:
 
 def test_a_port_in_use_is_reported() -> None:
     with server.bind("127.0.0.1", 0) as used_port:
-        used_port.listen()
-        with pytest.raises(FeedforwardError, match="is in use by another process; choose another --port"):
-            server.bind("127.0.0.1", used_port.getsockname()[1])
+        for shared in (False, True):
+            with pytest.raises(FeedforwardError, match=r"127.0.0.1:\d+: is in use by another process; choose another"):
+                server.bind("127.0.0.1", used_port.getsockname()[1], shared)
 
 
 @contextlib.contextmanager
@@ -150,6 +151,31 @@ def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
         assert 'feedforward_champion_version{dataset="notes"} 1.0' in httpx.get(f"{address}/metrics").text
 
 
+@pytest.mark.proves("Of several services that start at the same time on one port, only one runs")
+@pytest.mark.parametrize("workers", [("1", "1"), ("2", "2"), ("1", "2")])
+def test_of_services_that_start_at_the_same_time_only_one_runs(
+    small: Params, small_store: "Store", workers: tuple[str, str]
+) -> None:
+    registered.champion(small_store, small)
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        services = []
+        for count in workers:
+            command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", str(port), "--workers", count]
+            service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stack.callback(service.wait, PATIENCE)
+            stack.callback(service.terminate)
+            services.append(service)
+        until(lambda: any(service.poll() is not None for service in services))
+        [refused] = [service for service in services if service.poll() is not None]
+        services.remove(refused)
+        _, errors = refused.communicate(timeout=PATIENCE)
+        assert refused.returncode == 1
+        assert f"127.0.0.1:{port}: is in use by another process; choose another --port" in errors
+        assert services[0].stdout is not None
+        assert services[0].stdout.readline().startswith(f"http://127.0.0.1:{port} ")
+
+
 def test_workers_exit_with_their_parent_process(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +268,8 @@ def test_last_known_champion_is_served_while_the_tracking_server_is_down(
     version = registered.champion(small_store, small)
     location = version.location.removeprefix("file://")
     last_known = dataclasses.replace(version, location="mlflow-artifacts:/1/models/m-1/artifacts")
-    with server.bind("127.0.0.1", 0) as unused_port:
+    with socket.socket() as unused_port:
+        unused_port.bind(("127.0.0.1", 0))
         if accepts_connections:  # but never answers
             unused_port.listen()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused_port.getsockname()[1]}")
