@@ -4,23 +4,43 @@
 """
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from feedforward.core import locks, provenance, sqlite_template
+from feedforward.core.errors import FeedforwardError
 
 
 def create() -> None:
-    """Create the database in $PREFECT_HOME unless it exists or another database is configured."""
+    """Create the database in $PREFECT_HOME unless it exists or another database is configured.
+
+    Raises:
+        FeedforwardError: it exists, but is damaged or cannot be opened.
+    """
     path = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
-    if os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or path.exists():
+    if os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL"):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.holding(path.with_suffix(".lock"), locks.LONG):
         if not path.exists():
             copy_template(path)
+    if problem := _problem(path):
+        remedy = f"if it is damaged, remove {path}*, which contain no training runs, models or metrics"
+        raise FeedforwardError(f"{path}: Prefect's database cannot be read ({problem}); {remedy}")
+
+
+def _problem(path: Path) -> str:
+    """Why the database cannot be read; empty if it can."""
+    try:
+        with closing(sqlite3.connect(path, timeout=60)) as connection:
+            [(answer,)] = connection.execute("PRAGMA quick_check(1)")
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if answer == "ok" else str(answer).splitlines()[-1]
 
 
 def copy_template(path: Path) -> None:

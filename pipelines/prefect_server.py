@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.core import http_requests, processes
-from feedforward.core.errors import FeedforwardError
+from feedforward.core.errors import FeedforwardError, run_reporting_errors
 from feedforward.core.redaction import redact
 from pipelines import environment, prefect_database
 from pipelines.host_check import LOOPBACK, HostCheck
@@ -80,8 +80,8 @@ def _server_process(port: int, variables: Mapping[str, str]) -> Iterator[Callabl
     process = subprocess.Popen(
         command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
-    errors = deque[bytes](maxlen=1)  # only the last line, which in a traceback is the error message
-    threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
+    errors = deque[bytes](maxlen=1)  # only the last line with a reason, which in a traceback is the error message
+    threading.Thread(target=lambda: errors.extend(filter(_is_reason, process.stderr or ())), daemon=True).start()
     try:
         yield lambda: _wait_until_ready(process, _address(port), errors)
     except Exception as error:
@@ -95,6 +95,11 @@ def _server_process(port: int, variables: Mapping[str, str]) -> Iterator[Callabl
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _is_reason(line: bytes) -> bool:
+    """Whether the line is neither empty nor one that Uvicorn or SQLAlchemy prints below the error message."""
+    return bool(line.strip()) and not line.startswith(b"(Background") and not line.rstrip().endswith(b"Exiting.")
 
 
 def check(address: str, remedy: str) -> None:
@@ -186,4 +191,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    sys.exit(run_reporting_errors(lambda: main(int(sys.argv[1]))))

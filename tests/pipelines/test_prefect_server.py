@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from live_prefect import Server
 from live_servers import free_port
 
 from feedforward.core.errors import FeedforwardError
-from pipelines import operations, prefect_server
+from pipelines import operations, prefect_database, prefect_server
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +167,30 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
     error = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
     with error, prefect_server.serving() as wait_for_server:
         wait_for_server()
+
+
+def test_a_database_that_the_server_cannot_use_gives_the_reason_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+
+    def start() -> None:
+        with prefect_server.serving() as wait_for_server:
+            wait_for_server()
+
+    prefect_database.create()
+    with closing(sqlite3.connect(tmp_path / "prefect.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'newer'")
+    with pytest.raises(
+        FeedforwardError, match=r"temporary server ended .*: .*Can't locate revision .*'newer'; fix this"
+    ):
+        start()
+    (tmp_path / "prefect.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(
+        FeedforwardError, match=rf"exit code 1: {tmp_path}/prefect.db: Prefect's database cannot be read"
+    ):
+        start()
 
 
 @pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
