@@ -189,7 +189,7 @@ def _outcomes(text: str) -> dict[str, str]:
 
 def _comparison(claim: Mapping[str, Any]) -> str:
     """What a claim compares, to tell it from others with the same text."""
-    other = claim["value"] if claim["right"] is None else claim["right"]
+    other = claim["right"] if "right" in claim else claim.get("value")  # verdicts.json has only one of them
     return f"{claim['statistic']} of {claim['left']} {claim['direction']} {other}"
 
 

@@ -43,11 +43,12 @@ def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, 
     have the seeds that params.yaml asks for, and were trained on the training samples of today's split.
 
     Raises:
-        DataError: the version was changed, cannot be loaded, or predicts wrongly.
+        DataError: the version was changed, cannot be loaded, or predicts wrongly; or the held-out samples lack a class.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     params = evaluator.params
-    seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
+    seeds, dataset = candidate.holdout_seeds(params, int(run.tags["seed"])), params.dataset(name)
+    holdout_split.check_classes(holdout_split.of_today(name, dataset), dataset)
     if version.is_evaluated and _is_current(params, version, seeds):
         return version
     with tempfile.TemporaryDirectory() as temporary:

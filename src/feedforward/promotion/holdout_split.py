@@ -78,18 +78,24 @@ def of_today(name: str, dataset: Dataset) -> HoldoutSplit:
     """The split according to the vectorized data and `training.validation`.
 
     Raises:
-        DataError: the data are missing or damaged, no samples would be left for training, or the held-out samples lack
-            a class because the training samples are sorted.
+        DataError: the data are missing or damaged, or no samples would be left for training.
     """
-    split = HoldoutSplit(name, *validation_split.hold_out(manifest_file.load_split(name, "train"), dataset))
+    return HoldoutSplit(name, *validation_split.hold_out(manifest_file.load_split(name, "train"), dataset))
+
+
+def check_classes(split: HoldoutSplit, dataset: Dataset) -> None:
+    """Check that the split is good enough to promote by.
+
+    Raises:
+        DataError: the held-out samples lack a class because the training samples are sorted.
+    """
     if TASKS[dataset.task].answers == "class" and (missing := _missing_classes(split.held_out)):
         validation = dataset.training.validation
         raise DataError(
-            f"{name}: the {validation.take} {validation.samples} training samples, which are held out, lack"
+            f"{split.dataset}: the {validation.take} {validation.samples} training samples, which are held out, lack"
             f" {', '.join(dataset.labels[label] for label in missing[:5])}; samples that are sorted by class must be"
             " shuffled: set `reader.shuffle_seed: 0` in params.yaml, then run `feedforward run`"
         )
-    return split
 
 
 def _missing_classes(held_out: Subset) -> list[int]:

@@ -50,14 +50,17 @@ def commit_outputs(root: Path, **outputs: str) -> Side:
 
 
 def test_claims_with_the_same_text_are_told_apart(root: Path) -> None:
-    claim = {"text": "l2 helps", "left": "l2", "direction": "lower", "right": "original", "value": None}
-    claims = [claim | {"statistic": name} for name in ("rise", "best_epoch")]
+    text = {"text": "l2 helps", "left": "l2"}
+    claims = [
+        text | {"statistic": "rise", "direction": "lower", "right": "original"},
+        text | {"statistic": "best_epoch", "direction": "higher", "value": 7.0},
+    ]
     outcomes = zip(claims, ("supported", "undecided"), strict=True)
     verdicts = json.dumps([{"dataset": "notes", "claim": claim, "outcome": outcome} for claim, outcome in outcomes])
     side = commit_outputs(root, **{"verdicts.json": cache(root, verdicts)})
     assert side.verdicts == {
         "notes: l2 helps (rise of l2 lower original)": "supported",
-        "notes: l2 helps (best_epoch of l2 lower original)": "undecided",
+        "notes: l2 helps (best_epoch of l2 higher 7.0)": "undecided",
     }
 
 

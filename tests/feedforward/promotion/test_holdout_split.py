@@ -80,8 +80,9 @@ def test_held_out_samples_that_lack_a_class_because_of_sorting_are_refused(param
     by_class.save(folder / "train")
     atomic_files.write_json(folder / "manifest.json", content | {"train": by_class.digest()})
     with pytest.raises(DataError) as caught:
-        split_of(params)
+        holdout_split.check_classes(split_of(params), params.datasets[NAME])
     assert f"first {HELD_OUT} training samples, which are held out, lack glad;" in str(caught.value)
     assert "`reader.shuffle_seed: 0`" in str(caught.value)
     few = split_with_validation(params, "first", 12)  # even random samples may lack a class if there are so few
     assert set(few.held_out.labels.tolist()) == {0}
+    holdout_split.check_classes(few, params.datasets[NAME])
