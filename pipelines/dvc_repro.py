@@ -22,9 +22,11 @@ from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import dvc_links, dvc_parameters, environment, interruption
 
-# runs `python -m dvc`, which ends, along with its stage, when the process that started it ends
+# Runs `python -m dvc`, which ends, along with its stage, when the process that started it ends. It ignores SIGTERM,
+# which Prefect's worker and service managers send to all processes at once: its stage has to close its runs first.
 DVC = """
-import runpy
+import runpy, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 from feedforward.core import processes
 processes.end_with_ancestors()
 with processes.importing():
@@ -53,8 +55,8 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root, env=variables)
     try:
         code = process.wait()
-    except KeyboardInterrupt as interrupt:
-        _end(process, isinstance(interrupt, interruption.Terminated))
+    except BaseException as interrupt:  # on SIGTERM Prefect raises TerminationSignal
+        _end(process, forward=type(interrupt) is not KeyboardInterrupt)
         raise
     if code:
         raise FeedforwardError(f"`dvc repro` failed (exit code {code}); fix the problem it printed, then run again")

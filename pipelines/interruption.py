@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from feedforward.core import processes
+from feedforward.core.errors import FeedforwardError
 
 EXIT_CODE = 130
 GRACE = 5.0  # s for training runs to reach the end of an epoch
@@ -51,10 +52,10 @@ def first_signal_only() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def announce() -> None:
+def announce(message: str = MESSAGE) -> None:
     """Print the message, even while another thread imports TensorFlow with standard error silenced."""
     processes.unsilence()
-    print(MESSAGE, file=sys.stderr, flush=True)
+    print(message, file=sys.stderr, flush=True)
 
 
 def reporting_interruption(work: Callable[[], int]) -> int:
@@ -73,15 +74,18 @@ class Stop:
     def __init__(self) -> None:
         self._requested = threading.Event()
 
-    def request(self, before_exit: Callable[[], None]) -> None:
-        """Ask all runs to stop; if one still runs after the grace period, call `before_exit` and exit the process."""
+    def request(self, before_exit: Callable[[], None], problem: str = "") -> None:
+        """Ask all runs to stop; if one still runs after the grace period, call `before_exit` and exit the process.
+
+        problem: the error that is the reason, which is printed, and the exit code is 1; empty: an interruption.
+        """
         self._requested.set()
 
         def end() -> None:
             with contextlib.suppress(Exception):
                 before_exit()
-            announce()
-            os._exit(EXIT_CODE)
+            announce(problem or MESSAGE)
+            os._exit(FeedforwardError.exit_code if problem else EXIT_CODE)
 
         timer = threading.Timer(GRACE, end)
         timer.daemon = True

@@ -142,13 +142,15 @@ def retrain(force: bool, device: "Device") -> int:
     """Run the retraining flow now, with the server in PREFECT_API_URL or a temporary one; return the exit code."""
     load_params()  # so that a mistake in the file has an exit code of its own
     with prefect_server.serving() as wait_for_server:
-        from pipelines import retraining_flow
+        from pipelines import cancellation, retraining_flow
 
         wait_for_server()
-        state = retraining_flow.retrain(force, device, return_state=True)
-    if state.is_failed():
-        raise FeedforwardError(f"retraining failed: {state.message}")
-    print(f"{str(state.name).lower()}: {state.message}")
+        state = cancellation.ending_when_cancelled(retraining_flow.retrain)(force, device, return_state=True)
+    outcome = str(state.name).lower()
+    if not state.is_completed():
+        reason = state.message or "see mlruns/retrainings.jsonl"  # no message: it was cancelled just before its end
+        raise FeedforwardError(f"retraining {'' if state.is_failed() else 'is '}{outcome}: {reason}")
+    print(f"{outcome}: {state.message}")
     return Busy.exit_code if state.name == "Skipped" else 0
 
 

@@ -1,23 +1,29 @@
-"""What Prefect logs about errors of this project and about interruptions, without secrets."""
+"""What Prefect logs about errors of this project, interruptions and a lost server, without secrets."""
 
 import logging
 
 from feedforward.core.errors import FeedforwardError
 from feedforward.core.redaction import redact
 
+UNUSED = ("Crash detected", "Finished in state Pending()")  # a job that is interrupted, and one that lost its server
+
 
 def omit_tracebacks() -> None:
     """Omit the tracebacks of this project's errors, whose messages suffice, and lines about interruptions.
 
-    Messages are redacted: those of HTTP clients contain addresses, which may contain a password.
+    Messages are redacted: those of HTTP clients contain addresses, which may contain a password. Events that a lost
+    server does not receive would be printed in full, so they are omitted; the job names the server when it ends.
     """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_filter)
+    for name in ("prefect.events.clients", "prefect._internal.concurrency"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _filter(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, FeedforwardError):
         record.exc_info = None
-    record.msg, record.args = redact(record.getMessage()), ()
-    return not isinstance(error, KeyboardInterrupt) and "Crash detected" not in record.getMessage()
+    message = redact(record.getMessage())
+    record.msg, record.args = message, ()
+    return not isinstance(error, KeyboardInterrupt) and not any(text in message for text in UNUSED)

@@ -35,12 +35,17 @@ def serving() -> Iterator[Callable[[], None]]:
     The yielded function starts the temporary server and waits until it is ready; with PREFECT_API_URL, it does nothing.
 
     Raises:
-        FeedforwardError: the server that PREFECT_API_URL names does not answer, or the temporary server has ended.
+        FeedforwardError: the server that PREFECT_API_URL names does not answer, or either server has ended.
     """
     environment.drop_unusable_proxies()
     if address := os.environ.get("PREFECT_API_URL"):
         check(address, "start that server, or unset PREFECT_API_URL to use a temporary one")
-        yield lambda: None
+        try:
+            yield lambda: None
+        except Exception as error:
+            if isinstance(error, FeedforwardError) or not (problem := lost()):
+                raise
+            raise FeedforwardError(problem) from error
         return
     port = _free_port()
     os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
@@ -111,6 +116,14 @@ def check(address: str, remedy: str) -> None:
     problem = _problem(address, 5)
     if problem:
         raise FeedforwardError(f"PREFECT_API_URL: {redact(address)}: no server answers ({problem}); {remedy}")
+
+
+def lost() -> str:
+    """One line about this job's server if it no longer answers; empty if it does."""
+    address = os.environ.get("PREFECT_API_URL", "")
+    problem = _problem(address, 5) if address else ""
+    remedy = "start it again (a temporary one needs no start), then repeat the command; finished runs are kept"
+    return f"{redact(address)}: Prefect's server no longer answers ({problem}); {remedy}" if problem else ""
 
 
 def _problem(address: str, timeout: float) -> str:

@@ -79,6 +79,10 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
         if not isinstance(error, FeedforwardError | OSError):
             get_run_logger().exception("unexpected error")
         return Failed(message=problem)
+    except BaseException:  # Ctrl-C, SIGTERM or a cancellation in Prefect
+        policy.record("interrupted", None)
+        _notify(_block(params), "interrupted; the next retraining continues")
+        raise
 
 
 def plan(params: Params, force: bool = False) -> Decision:

@@ -19,13 +19,13 @@ from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
-from feedforward.core.errors import DataError, TrackingError, TrainingError
+from feedforward.core.errors import DataError, FeedforwardError, TrackingError, TrainingError
 from feedforward.core.redaction import redact
 from feedforward.data import consistency
 from feedforward.experiments import parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, experiment_pages, open_store, settings
-from pipelines import dask_training, interruption, prefect_logs, run_artifacts
+from pipelines import dask_training, interruption, prefect_logs, prefect_server, run_artifacts
 from pipelines.dask_text import THREADS
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
     """Submit all packs and wait for them.
 
     Raises:
-        TrainingError: some packs failed; the others are complete.
+        TrainingError: some packs failed; the others are complete. FeedforwardError: Prefect's server is lost.
     """
     results: dict[str, RunResult] = {}
     packs_by_message: dict[str, list[str]] = {}
@@ -131,6 +131,12 @@ def _submit_and_wait(jobs: Sequence[Job], title: str, store: "Store") -> list[Pr
                 artifact.update(count / len(jobs))
                 if job.params.engine != THREADS:  # workers on other machines do not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
+    except Exception as error:
+        problem = prefect_server.lost()
+        stop.request(store.kill_open, problem or redact(str(error)) or type(error).__name__)
+        if problem:
+            raise FeedforwardError(problem) from error
+        raise
     except BaseException:  # on SIGTERM Prefect raises TerminationSignal
         stop.request(store.kill_open)
         raise
@@ -156,6 +162,7 @@ def run_jobs(
     Raises:
         TrainingError: some runs failed; the others are in the store.
         DataError: the data of a job are not current, or have not passed validation.
+        FeedforwardError: Prefect's server no longer answers; finished runs are in the store.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
     for name, dataset in {job.pack.dataset: job.params.datasets[job.pack.dataset] for job in jobs}.items():
@@ -208,7 +215,7 @@ def run(
     datasets, variants, seeds: empty for all. roles: train only these. varied: see `plan.plan`.
 
     Raises:
-        TrainingError: some runs failed; the others are in the store.
+        TrainingError: some runs failed; the others are in the store. FeedforwardError: Prefect's server is lost.
     """
     packs = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from waiting import until
 from faults import ROOT
 from faults.workspace import NAME, Completed, change_params, environment, prepare, tiny_params
 from feedforward.core.errors import Busy
+from pipelines import interruption
 
 LABELED = 6  # number of labeled samples
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
@@ -98,6 +100,13 @@ class Workspace:
         """Return the first logged retraining with one of these outcomes."""
         return next((entry for entry in self.log() if entry["outcome"] in outcomes), None)
 
+    def statuses(self) -> set[str]:
+        """Return the statuses of the runs in MLflow's database, or none if there is no database yet."""
+        address = f"file:{self.folder / 'mlruns' / 'mlflow.db'}?mode=ro"
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            return {status for (status,) in connection.execute("SELECT status FROM runs")}
+        return set()
+
     def wait(self, condition: Callable[[], Any]) -> Any:
         def details() -> str:
             logs = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
@@ -107,7 +116,8 @@ class Workspace:
 
     def close(self) -> None:
         for process in reversed(self.processes):
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # a job that has ended
+                os.killpg(process.pid, signal.SIGTERM)
         for process in self.processes:
             try:
                 process.wait(20)
@@ -224,6 +234,41 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     # the next time, there is no reason to train
     unchanged = workspace.wait(lambda: workspace.logged("unchanged"))
     assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}
+
+
+def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> None:
+    params = tiny_params()
+    params["datasets"][NAME]["training"] |= {"epochs": 100_000, "final": {"variant": "original", "epochs": 100_000}}
+    change_params(workspace.folder, params)
+    workspace.start("server", "--port", str(workspace.port))
+    workspace.wait(workspace.answers)
+    deployed = workspace.run("-m", "pipelines.operations", "deploy")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+
+    def states() -> dict[str, str]:
+        """Return the state of each retraining by the ID of its flow run."""
+        runs = ask(workspace.api, "flow_runs", flows={"name": {"any_": ["retraining"]}})
+        return {run["id"]: run["state_name"] for run in runs}
+
+    def cancel() -> None:
+        workspace.wait(lambda: "RUNNING" in workspace.statuses())
+        [flow_run] = [name for name, state in states().items() if state == "Running"]
+        cancelled = workspace.run("-m", "prefect", "flow-run", "cancel", flow_run)
+        assert cancelled.returncode == 0, cancelled.stdout + cancelled.stderr
+        workspace.wait(lambda: states()[flow_run] == "Cancelled")
+
+    workspace.start("retrain", "--force")
+    cancel()
+    assert workspace.processes[-1].wait(60) == interruption.EXIT_CODE
+    assert [entry["outcome"] for entry in workspace.log()] == ["started", "interrupted"]
+    assert workspace.statuses() == {"KILLED"}
+
+    workspace.start("worker", "cpu")
+    workspace.run("-m", "prefect", "deployment", "run", "retraining/cpu", "--param", "force=true")
+    cancel()
+    workspace.wait(lambda: len(workspace.log()) == 4)
+    assert [entry["outcome"] for entry in workspace.log()] == ["started", "interrupted"] * 2
+    workspace.wait(lambda: workspace.statuses() == {"KILLED"})
 
 
 EDIT = """

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import live_prefect
 import pytest
 import small_data
 from clean_environment import environment
@@ -109,6 +110,33 @@ def test_an_interrupted_job_closes_its_runs(
     final_statuses = set(statuses(workspace))
     assert "KILLED" in final_statuses
     assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
+
+
+def test_a_job_whose_server_is_lost_ends_with_an_error_that_names_it(workspace: Path, tmp_path: Path) -> None:
+    values = small_data.values(seeds=6, pack_units=1)
+    values["datasets"]["notes"]["training"]["epochs"] = 200
+    small_data.write_params(workspace / "params.yaml", values)
+    (tmp_path / "server").mkdir()
+    with (
+        live_prefect.Server(tmp_path / "server") as server,
+        subprocess.Popen(
+            [*FEEDFORWARD, "train", "notes", "--variant", "original"],
+            cwd=workspace,
+            env=environment(PREFECT_API_URL=server.api, PREFECT_CLIENT_MAX_RETRIES="0"),  # normally for a minute
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as job,
+    ):
+        while "FINISHED" not in statuses(workspace) and job.poll() is None:
+            time.sleep(0.1)
+        server.process.kill()
+        printed = job.communicate(timeout=120)[1]
+    assert job.returncode == 1, printed
+    assert printed.splitlines()[-1].startswith(f"{server.api}: Prefect's server no longer answers ("), printed
+    assert "interrupted" not in printed
+    assert "Traceback" not in printed
+    assert "Marvin" not in printed
+    assert "RUNNING" not in statuses(workspace)
 
 
 @pytest.mark.proves("A second job in a checkout is refused with exit code 75")

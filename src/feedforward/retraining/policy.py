@@ -267,9 +267,9 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """Append an entry to the log of retraining attempts. outcome: started, trained, unchanged, skipped or failed.
+    """Append an entry to the log of retraining attempts.
 
-    more: further fields of the entry.
+    outcome: started, trained, unchanged, skipped, failed or interrupted. more: further fields of the entry.
     """
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
