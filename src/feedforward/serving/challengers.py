@@ -8,7 +8,7 @@ from typing import Any
 from feedforward.config.schema import Dataset, Params
 from feedforward.promotion import shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
-from feedforward.serving import canary, schemas
+from feedforward.serving import canary, problems, schemas
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import LoadedVersion
@@ -111,7 +111,11 @@ class Challengers:
 
     def _report(self, report: Mapping[str, Any]) -> None:
         """Store the statistics that the shadow process reports."""
-        self.problems = dict(report["problems"])
+        public = {name: problems.without_folders(problem) for name, problem in report["problems"].items()}
+        for name, problem in public.items():
+            if self.problems.get(name) != problem:
+                log.warning("%s", report["problems"][name])
+        self.problems = public
         for name, entry in report["statistics"].items():
             pair = Pair(tuple(entry.pop("champion")), tuple(entry.pop("challenger")))
             labels = {label: Tally(**tally) for label, tally in entry.pop("labels").items()}

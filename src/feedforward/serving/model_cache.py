@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import FeedforwardError, NothingToServe, TrackingError
-from feedforward.serving import prediction
+from feedforward.serving import prediction, problems
 from feedforward.serving.prediction import LoadedVersion
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import CHAMPION, Version
@@ -23,7 +23,7 @@ class ModelCache:
     champion serves. The cache may be read from any thread.
 
     is_usable: whether a version may be used; other versions count as missing. on_change: called with a dataset and its
-    version number, 0 for none. checked: set after the first check.
+    version number, 0 for none. problems: one line by dataset, for clients. checked: set after the first check.
     """
 
     def __init__(
@@ -59,9 +59,10 @@ class ModelCache:
                 self.problems.pop(name, None)
             except Exception as error:  # loaded champions keep serving, whatever is wrong with the store
                 problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-                if self.problems.get(name) != problem:
+                public = problems.without_folders(problem)
+                if self.problems.get(name) != public:
                     log.warning("%s", problem)
-                self.problems[name] = problem
+                self.problems[name] = public
 
     def find(self, name: str) -> LoadedVersion | None:
         """The champion of dataset `name`; None if it has none."""

@@ -19,6 +19,7 @@ from feedforward.models import attribution
 from feedforward.models.numpy_network import Network
 from feedforward.promotion import compatibility, version_bundles
 from feedforward.promotion.bundle import Servable
+from feedforward.serving import problems
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
@@ -57,7 +58,7 @@ class LoadedVersion:
             DataError: a replica was changed or does not match the champion, or a variant has a name in RESERVED.
         """
         if self.failure is not None:  # so that requests do not try to load them again
-            raise DataError(str(self.failure))
+            raise DataError(problems.without_folders(str(self.failure)))  # the complete message has been logged
         digests = self.version.variants()
         if ambiguous := next((name for name in RESERVED if name in digests), None):
             remedy = f"rename it in params.yaml, then run `feedforward promote {self.version.dataset}`"

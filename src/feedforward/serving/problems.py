@@ -1,5 +1,8 @@
 """Error responses of the service: a status, headers, and one line of JSON."""
 
+import logging
+import re
+
 import pydantic_core
 
 from feedforward.core.errors import DataError, FeedforwardError, InputError, NothingToServe, ParamsError, TrackingError
@@ -23,6 +26,9 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first class that matches an
     TrackingError: 503,
     ParamsError: 404,  # an unknown name in the path
 }
+# The folders of an absolute path, up to the next punctuation mark, because names may contain spaces; not those of a URL
+FOLDERS = re.compile(r"(?:\b(?:file|sqlite):/+|(?<![\w:/.~<\]])/)[^:;,'\"()]*/")
+log = logging.getLogger(__name__)
 
 
 class ErrorResponse(Exception):
@@ -45,8 +51,21 @@ def problem(error: str, field: str | None = None) -> bytes:
     return bytes(pydantic_core.to_json({"error": error, "field": field}))
 
 
+def without_folders(message: str) -> str:
+    """A message for clients, who must learn nothing about the machine: only the last part of each absolute path.
+
+    >>> without_folders("/srv/ann lee/mlruns/notes/weights.npz: has changed; see docs/serving.md")
+    'weights.npz: has changed; see docs/serving.md'
+    """
+    return FOLDERS.sub("", message)
+
+
 def error_response(error: FeedforwardError) -> ErrorResponse:
     """The error response for an error that the client or the operator can fix; status 500 if STATUS has none for it."""
     field = error.field if isinstance(error, InputError) else None
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
-    return ErrorResponse(status, str(error).splitlines()[0], field)
+    message = str(error).splitlines()[0]
+    public = message if isinstance(error, InputError) else without_folders(message)  # a field may be a client's text
+    if public != message:
+        log.warning("%s", message)
+    return ErrorResponse(status, public, field)

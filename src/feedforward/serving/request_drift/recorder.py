@@ -12,6 +12,7 @@ from feedforward.core.errors import FeedforwardError
 from feedforward.data import request_windows
 from feedforward.data.splits import Features
 from feedforward.promotion import drift_windows, shadow_evidence
+from feedforward.serving import problems
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.request_drift.reservoir import RequestReservoir
@@ -65,8 +66,7 @@ class RequestDrift:
             self.problems.pop(name, None)
             self._run_process(name)
         except (OSError, subprocess.SubprocessError) as error:
-            self.problems[name] = f"{name}: a window of requests was not compared ({error})"
-            log.warning("%s", self.problems[name])
+            self._report(name, f"{name}: a window of requests was not compared ({error})")
         self._read_entries(name)
 
     def _run_process(self, name: str) -> None:
@@ -88,10 +88,14 @@ class RequestDrift:
         try:
             entries = drift_windows.load(name)
         except FeedforwardError as error:
-            self.problems[name] = str(error)
+            self._report(name, str(error))
             return
         self.entries[name] = entries
         self._set_gauges()
+
+    def _report(self, name: str, problem: str) -> None:
+        log.warning("%s", problem)
+        self.problems[name] = problems.without_folders(problem)
 
     def _set_gauges(self) -> None:
         last = {name: entries[-1] for name, entries in self.entries.items() if entries}
