@@ -7,7 +7,7 @@ import numpy as np
 from feedforward.config.schema import Dataset, TextReader
 from feedforward.core import paths
 from feedforward.core.errors import DataError
-from feedforward.data import feedback, sample_digests
+from feedforward.data import feedback, feedback_features, sample_digests
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import encoders, labeled_text
 from feedforward.data.readers.encoders import Encoder
@@ -48,7 +48,9 @@ def _from_raw_files(
     manifest = manifest_file.load(name)
     collected = feedback.usable(name, dataset) if part == "train" and manifest.get("collected") else []
     if collected:
-        texts = feedback.join(texts, feedback.part(collected, dataset, encoder), dataset.training.validation.take)
+        texts = feedback_features.join(
+            texts, feedback_features.part(collected, dataset, encoder), dataset.training.validation.take
+        )
     digests = sample_digests.of_split(name, part, int(manifest["samples"][part]))
     if not np.array_equal(sample_digests.shorten(texts.digests), digests):
         raise DataError(f"{paths.raw(name)}: its texts are not those that were vectorized; run `dvc repro vectorize`")

@@ -3,31 +3,26 @@
 The service appends samples to `paths.incoming`. `take` adds the valid ones that nobody has rejected (or, with
 `retraining.review`, that somebody has accepted) to `paths.collected`, which DVC tracks and `vectorize` reads. A sample
 is valid if its label is known and its digest correct, it is within the bounds that the dataset's expectations set for
-each sample, nobody has given it a different label (unless decisions settle which one is right), and it is in neither
-split, so no test sample is used for training. A decision against a sample of the snapshot removes it at once
-(`withdraw`), so that DVC sees a changed file.
+each sample, nobody has given it a different label (unless decisions settle which one is right), it does not repeat
+another sample, and no row of either split has its features, so no test sample is used for training. Two texts with the
+same words are the same sample, even if case, punctuation or spaces differ. A decision against a sample of the snapshot
+removes it at once (`withdraw`), so that DVC sees a changed file.
 """
 
-import base64
-import binascii
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, locks, paths
 from feedforward.core.errors import DataError
-from feedforward.data import feedback_decisions
+from feedforward.data import feedback_decisions, feedback_features
 from feedforward.data import manifest as manifest_file
 from feedforward.data.feedback_decisions import ACCEPTED, Decision, sample_id
-from feedforward.data.readers.reading import Part
-from feedforward.data.splits import Features, MultiHot, Split
+from feedforward.data.feedback_features import Cache, Encodings
 
 if TYPE_CHECKING:
     from feedforward.data.readers.text_encoder import TextEncoder
@@ -53,19 +48,6 @@ class Sample:
         return feedback_decisions.is_wanted(self.decision, review)
 
 
-class Counts:
-    """A cache: digest of a sample → its number of non-zero features. Counting them requires encoding the sample."""
-
-    def __init__(self) -> None:
-        self._data_digest, self._by_digest = "", dict[str, int]()
-
-    def of(self, data_digest: str) -> dict[str, int]:
-        """The cached counts for the vectorized data with this digest; a new digest empties the cache."""
-        if data_digest != self._data_digest:
-            self._data_digest, self._by_digest = data_digest, {}
-        return self._by_digest
-
-
 @dataclass(frozen=True)
 class Intake:
     """How the snapshot should change. new: samples to add. refused: reason → number of samples that are not added.
@@ -88,7 +70,7 @@ def read(name: str) -> list[dict[str, Any]]:
     """
     entries = [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
     for entry in entries:
-        raw = _raw_bytes(entry, "text" in entry)
+        raw = feedback_features.raw_bytes(entry, "text" in entry)
         if raw is None or hashlib.sha256(raw).hexdigest() != entry["digest"] or not isinstance(entry.get("label"), str):
             raise DataError(f"{paths.collected(name)}: a sample was changed; restore the file with `dvc checkout`")
     return entries
@@ -171,7 +153,7 @@ def _unwanted(name: str, review: bool) -> frozenset[str]:
     labels = _labels(snapshot | _incoming(name), decisions) if decisions else {}
 
     def is_unwanted(id_: str, entry: Mapping[str, Any]) -> bool:
-        candidates, is_decided = labels.get(str(entry["digest"]), (set(), False))
+        candidates, is_decided = labels.get(id_, (set(), False))
         other_label = is_decided and candidates != {str(entry["label"])}
         return other_label or not feedback_decisions.is_wanted(decisions.get(id_), review)
 
@@ -202,48 +184,72 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
     return Intake(new, dict(sorted(refused.items())), waiting, _removed(name) | withdrawn)
 
 
-def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
-    """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label.
+def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sample]:
+    """The samples in the incoming file and the snapshot, oldest first, without exact repeats.
 
-    counts: a cache, for callers that call this function repeatedly.
+    cache: for callers that call this function repeatedly.
     """
     snapshot = read(name)
     entries = {sample_id(entry): entry for entry in snapshot} | _incoming(name)
     if not entries:
         return []
     used, decisions = {sample_id(entry) for entry in snapshot}, feedback_decisions.read(name)
-    labels = _labels(entries, decisions)
-    vectorized = _vectorized_digests(name) - {entry["digest"] for entry in snapshot}
+    labels, repeats = _labels(entries, decisions), _repeats(entries, decisions)
     manifest = manifest_file.load(name)
-    nonzero_counts = (counts or Counts()).of(str(manifest["data_digest"]))
-    features, encoder = int(manifest["features"]), encoder_of(name, dataset)
+    encodings, encoder = (cache or Cache()).of(name, manifest), feedback_features.encoder_of(name, dataset)
+    collected = {feedback_features.encoded(entry, encoder, encodings)[0] for entry in snapshot}
     examined = []
     for id_, entry in entries.items():
-        digest, decision = str(entry.get("digest")), decisions.get(id_)
-        candidates, is_decided = labels.get(digest, (set(), False))
-        problem = None if id_ in used else _problem(entry, dataset, encoder, features, nonzero_counts)
+        candidates, is_decided = labels[id_]
+        problem = None if id_ in used else _problem(entry, dataset, encoder, int(manifest["features"]), encodings)
         if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
             problem = TWO_LABELS
-        if problem is None and digest in vectorized:
-            problem = "already in the data"
-        examined.append(Sample(id_, entry, problem, decision, id_ in used))
+        if problem is None and id_ in repeats:
+            problem = "already submitted"
+        if problem is None:
+            row = feedback_features.encoded(entry, encoder, encodings)[0]
+            if row in encodings.rows["test"] or (row in encodings.rows["train"] and row not in collected):
+                problem = "already in the data"
+        examined.append(Sample(id_, entry, problem, decisions.get(id_), id_ in used))
     return examined
 
 
 def _labels(
     entries: Mapping[str, Mapping[str, Any]], decisions: Mapping[str, Decision]
 ) -> dict[str, tuple[set[str], bool]]:
-    """Digest → (its accepted labels, True), or (its undecided labels, False) if none of its labels is accepted."""
-    accepted: dict[str, set[str]] = {}
-    undecided: dict[str, set[str]] = {}
+    """ID → (accepted labels of its content, True), or (undecided labels, False) if no label is accepted."""
+    labels: dict[str, tuple[set[str], bool]] = {}
+    for ids in _by_content(entries):
+        accepted = [id_ for id_ in ids if _is_accepted(decisions.get(id_))]
+        candidates = {str(entries[id_].get("label")) for id_ in accepted or set(ids) - decisions.keys()}
+        labels |= dict.fromkeys(ids, (candidates, bool(accepted)))
+    return labels
+
+
+def _repeats(entries: Mapping[str, Mapping[str, Any]], decisions: Mapping[str, Decision]) -> set[str]:
+    """IDs of samples with the content and label of another: the first accepted one or, if there is none, the first."""
+    repeats: set[str] = set()
+    for ids in _by_content(entries):
+        accepted_first = sorted(ids, key=lambda id_: not _is_accepted(decisions.get(id_)))
+        firsts = {str(entries[id_].get("label")): id_ for id_ in reversed(accepted_first)}
+        repeats |= set(ids) - set(firsts.values())
+    return repeats
+
+
+def _is_accepted(decision: Decision | None) -> bool:
+    return decision is not None and decision.verdict == ACCEPTED
+
+
+def _by_content(entries: Mapping[str, Mapping[str, Any]]) -> Iterable[list[str]]:
+    """The IDs of entries in groups with the same content: the same words, or the same image."""
+    from feedforward.data.readers.text_encoder import TextEncoder
+
+    groups: dict[str, list[str]] = {}
     for id_, entry in entries.items():
-        decision = decisions.get(id_)
-        if decision is None or decision.verdict == ACCEPTED:
-            group = undecided if decision is None else accepted
-            group.setdefault(str(entry.get("digest")), set()).add(str(entry.get("label")))
-    return {digest: (labels, False) for digest, labels in undecided.items()} | {
-        digest: (labels, True) for digest, labels in accepted.items()
-    }
+        text = entry.get("text")
+        content = " ".join(TextEncoder.split(text)) if isinstance(text, str) else str(entry.get("digest"))
+        groups.setdefault(hashlib.sha256(content.encode()).hexdigest(), []).append(id_)
+    return groups.values()
 
 
 def _problem(
@@ -251,12 +257,12 @@ def _problem(
     dataset: Dataset,
     encoder: "TextEncoder | None",
     features: int,
-    nonzero_counts: dict[str, int],
+    encodings: Encodings,
 ) -> str | None:
-    """Why an entry is invalid, regardless of all other samples; None if it is valid. nonzero_counts: see Counts."""
+    """Why an entry is invalid, regardless of all other samples; None if it is valid."""
     if entry.get("label") not in dataset.labels:
         return "unknown label"
-    raw = _raw_bytes(entry, encoder is not None)
+    raw = feedback_features.raw_bytes(entry, encoder is not None)
     if raw is None or hashlib.sha256(raw).hexdigest() != entry.get("digest"):
         return "damaged"
     bounds = dataset.expectations
@@ -266,88 +272,10 @@ def _problem(
         return None
     if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]:
         return "too short or too long"
-    if (ones := nonzero_counts.get(entry["digest"])) is None:
-        encoded = encoder.encode([entry["text"]]).indices if encoder else np.flatnonzero(np.frombuffer(raw, "u1"))
-        ones = nonzero_counts[entry["digest"]] = len(encoded)
-    if bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1]:
-        return None
-    return "too short or too long" if encoder else "too few or too many non-zero pixels"
-
-
-def _raw_bytes(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
-    """The bytes that the digest refers to; None if they are missing or damaged."""
-    content = entry.get("text" if is_text else "pixels")
-    if not isinstance(content, str):
-        return None
-    if is_text:
-        return content.encode("utf-8", "replace")
-    try:
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _vectorized_digests(name: str) -> set[str]:
-    """The digests of the raw samples in both splits."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = paths.vectorized(name) / "profile.parquet"
-    try:
-        return set(pq.read_table(path, columns=["digest"])["digest"].to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
-
-
-def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
-    """The encoder of a text dataset; None for images, which arrive in the form that the network takes."""
-    if dataset.reader.kind != "labeled_text":
-        return None
-    from feedforward.data.readers import tokenizer
-    from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
-
-    return TextEncoder(tokenizer.load_vocabulary(paths.vectorized(name) / VOCABULARY, dataset.reader.num_words))
-
-
-# --- joining with the training split -------------------------------------------------------------
-
-
-def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Encode entries, at least one, as a part of the training split. encoder: see `encoder_of`."""
-    raws = [_raw_bytes(entry, encoder is not None) or b"" for entry in entries]
-    features: Features
-    if encoder is None:
-        features = np.stack([np.frombuffer(raw, np.uint8) for raw in raws])
-    else:
-        features = encoder.encode([entry["text"] for entry in entries])
-    labels = np.array([dataset.labels.index(entry["label"]) for entry in entries], np.uint8)
-    digests = np.frombuffer(bytes.fromhex("".join(entry["digest"] for entry in entries)), np.uint8).reshape(-1, 32)
-    return Part("train", Split(features, labels), np.array([len(raw) for raw in raws], np.int64), digests)
-
-
-def has_size(entry: Mapping[str, Any], pixels: int) -> bool:
-    """Whether an image that was collected has this number of pixels."""
-    return len(_raw_bytes(entry, is_text=False) or b"") == pixels
-
-
-def join(raw: Part, collected: Part, held_out: str) -> Part:
-    """Join the parts so that the fixed validation split does not change.
-
-    held_out: which samples of the training split it consists of, `first` or `last`; `collected` goes to the other end.
-    """
-    parts = [raw, collected] if held_out == "first" else [collected, raw]
-    splits = [item.split for item in parts]
-    labels = np.concatenate([split.labels for split in splits])
-    lengths = np.concatenate([item.raw_lengths for item in parts])
-    digests = np.concatenate([item.digests for item in parts])
-    return Part(raw.name, Split(_stack([split.features for split in splits]), labels), lengths, digests)
-
-
-def _stack(parts: Sequence[Features]) -> Features:
-    dense: list[npt.NDArray[np.generic]] = [features for features in parts if not isinstance(features, MultiHot)]
-    if dense:
-        return np.concatenate(dense)
-    sparse = [features for features in parts if isinstance(features, MultiHot)]
-    lengths = np.concatenate([np.diff(rows.indptr) for rows in sparse])
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return MultiHot(indptr, np.concatenate([rows.indices for rows in sparse]), sparse[0].columns)
+    ones = feedback_features.encoded(entry, encoder, encodings)[1]
+    # `empty` limits the number of samples without any, so a single further one could stop the next run
+    if not max(1, bounds.nonzero_features[0]) <= ones <= bounds.nonzero_features[1]:
+        return "too short or too long" if encoder else "too few or too many non-zero pixels"
+    if encoder is None and not bounds.value[0] <= min(raw) <= max(raw) <= bounds.value[1]:
+        return "pixel values out of bounds"
+    return None

@@ -10,8 +10,9 @@ from feedforward.config.schema import Dataset
 from feedforward.core import paths, reasons
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import feedback, feedback_decisions
-from feedforward.data.feedback import Counts, Sample
+from feedforward.data.feedback import Sample
 from feedforward.data.feedback_decisions import ACCEPTED, REJECTED
+from feedforward.data.feedback_features import Cache
 
 State = Literal["waiting", "accepted", "rejected", "invalid"]
 STATES: tuple[State, ...] = ("waiting", "accepted", "rejected", "invalid")
@@ -36,15 +37,15 @@ def state_of(sample: Sample) -> State:
     return "waiting" if sample.problem in (None, RESOLVED_BY_DECISION) else "invalid"
 
 
-def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
-    """All samples that users submitted for a dataset, oldest first. counts: see feedback.samples.
+def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sample]:
+    """All samples that users submitted for a dataset, oldest first. cache: see feedback.samples.
 
     Raises:
         DataError: the dataset has not been vectorized, a file of it cannot be read, or the snapshot was changed.
     """
     if not (paths.vectorized(name) / "manifest.json").is_file():
         raise DataError(f"{name}: has not been vectorized; run `dvc repro vectorize`")
-    return feedback.samples(name, dataset, counts)
+    return feedback.samples(name, dataset, cache)
 
 
 def review(
@@ -55,7 +56,7 @@ def review(
     accept_all: bool = False,
     via: str = "command",
     reason: str = "",
-    counts: Counts | None = None,
+    cache: Cache | None = None,
 ) -> ReviewResult:
     """Record decisions to accept or reject samples, and remove from the snapshot those that are no longer wanted.
 
@@ -67,7 +68,7 @@ def review(
         DataError: see `samples`. Busy: see `feedback.locked`.
     """
     reason = reasons.clean(reason)
-    all_samples = samples(name, dataset, counts)
+    all_samples = samples(name, dataset, cache)
     accepted, rejected = (_choose(option, ids, all_samples) for option, ids in (("accept", accept), ("reject", reject)))
     if accept_all:
         undecided = [s for s in all_samples if state_of(s) == "waiting" and s.problem is None]

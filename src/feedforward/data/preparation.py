@@ -14,7 +14,7 @@ from feedforward.config.schema import Dataset, Params, Reader
 from feedforward.config.tasks import TASKS, Task
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
-from feedforward.data import feedback
+from feedforward.data import feedback, feedback_features
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import columns, reading
 from feedforward.data.readers.reading import Part, Reading
@@ -164,13 +164,15 @@ def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading
         from feedforward.data.readers.tokenizer import Vocabulary
 
         encoder = TextEncoder(Vocabulary(tuple(content.vocabulary), part.split.features.shape[1]))
-    return feedback.join(part, feedback.part(collected, dataset, encoder), dataset.training.validation.take)
+    return feedback_features.join(
+        part, feedback_features.part(collected, dataset, encoder), dataset.training.validation.take
+    )
 
 
 def _leave_out_other_sizes(collected: list[dict[str, Any]], pixels: int) -> None:
     """Remove images of another size, in place, so that the manifest counts only those that are used."""
     total = len(collected)
-    collected[:] = [entry for entry in collected if feedback.has_size(entry, pixels)]
+    collected[:] = [entry for entry in collected if feedback_features.has_size(entry, pixels)]
     if left_out := total - len(collected):
         log.warning("%d images of users are left out, because they do not have %d pixels", left_out, pixels)
 

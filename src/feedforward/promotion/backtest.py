@@ -17,7 +17,7 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, NothingToServe, TrackingError
-from feedforward.data import encoded_again, feedback, feedback_decisions
+from feedforward.data import encoded_again, feedback, feedback_decisions, feedback_features
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Split
@@ -232,7 +232,7 @@ def _feedback_evidence(
     measured: Measurements = []
     for loaded in versions if entries else ():
         encoder = loaded.served.encoder
-        part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
+        part = feedback_features.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
         try:
             evidence = evaluation.evidence([loaded.served], part.split, loaded.served.description.target)
             measured.append((loaded, evidence))

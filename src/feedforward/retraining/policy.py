@@ -15,7 +15,7 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params, Retraining
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, one_line
-from feedforward.data import drift, feedback
+from feedforward.data import drift, feedback, feedback_features
 from feedforward.data import manifest as manifest_file
 from feedforward.data.drift import Distances
 from feedforward.data.readers import reading
@@ -185,7 +185,7 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
     import pyarrow.parquet as pq
 
     train = manifest_file.load_split(name, "train")
-    incoming = feedback.part(new, dataset, feedback.encoder_of(name, dataset))
+    incoming = feedback_features.part(new, dataset, feedback_features.encoder_of(name, dataset))
     columns, filters = ["raw_length"], [("split", "==", "train")]
     table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=filters)
     lengths = np.asarray(table["raw_length"]), incoming.raw_lengths

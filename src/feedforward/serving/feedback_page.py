@@ -9,7 +9,8 @@ from pydantic import Field
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import Busy, InputError, ParamsError
 from feedforward.data import feedback_review
-from feedforward.data.feedback import Counts, Sample
+from feedforward.data.feedback import Sample
+from feedforward.data.feedback_features import Cache
 from feedforward.serving import schemas
 from feedforward.serving.feedback_log import FeedbackLocked
 from feedforward.serving.schemas import JSON, Body
@@ -33,7 +34,7 @@ class FeedbackPage:
     """Lists samples and records decisions in a separate thread, so that predictions never wait for them."""
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
-        self.datasets, self._feature_counts = datasets, {name: Counts() for name in datasets}
+        self.datasets, self._caches = datasets, {name: Cache() for name in datasets}
         self._queue = WorkQueue(1, "feedback")
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class FeedbackPage:
         return self.datasets[name]
 
     def _list(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
-        samples = feedback_review.samples(name, dataset, self._feature_counts[name])
+        samples = feedback_review.samples(name, dataset, self._caches[name])
         in_state = [sample for sample in samples if feedback_review.state_of(sample) == state]
         state_counts = dict.fromkeys(feedback_review.STATES, 0)
         for sample in samples:
@@ -83,9 +84,9 @@ class FeedbackPage:
     def _decide(self, name: str, dataset: Dataset, body: bytes) -> bytes:
         review = schemas.parse(Review, body)
         try:
-            reason, counts = " ".join(review.reason.split()), self._feature_counts[name]
+            reason, cache = " ".join(review.reason.split()), self._caches[name]
             result = feedback_review.review(
-                name, dataset, review.accept, review.reject, via="page", reason=reason, counts=counts
+                name, dataset, review.accept, review.reject, via="page", reason=reason, cache=cache
             )
         except ParamsError as error:
             option, _, problem = error.problems[0].removeprefix("--").partition(": ")

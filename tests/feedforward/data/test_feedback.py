@@ -12,11 +12,13 @@ import own_tables
 import pyarrow.parquet as pq
 import pytest
 from prepared_data import file_digests, images, prepare, put_images, put_texts, reviews, store_correction
+from raw_files import REVIEWS
 
 from feedforward.config.schema import Dataset, Retraining
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
 from feedforward.data import drift, feedback, preparation, validation_split
+from feedforward.data.feedback_features import Cache
 from feedforward.data.readers import encoders
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
@@ -50,6 +52,52 @@ def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -
     assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
 
 
+def spellings(text: str) -> list[str]:
+    """Texts with the same words."""
+    return [f"{text}\n", f"  {text}", text.upper(), f"{text}!!", text.replace(" ", ",\u00a0")]
+
+
+@pytest.mark.proves("A text that differs from a test text only in case, punctuation or spaces is never trained on")
+def test_other_spellings_of_texts_in_the_data_are_recognized(root: Path) -> None:
+    put_texts(root)
+    prepare("reviews", reviews())
+    bounds = reviews().expectations.model_copy(update={"raw_length": (1, 100)})
+    dataset = reviews().model_copy(update={"expectations": bounds})
+    texts = [content.decode() for name, content in REVIEWS.items() if name.endswith(".txt")]
+    variants = sorted({spelling for text in texts for spelling in spellings(text)})
+    for text in variants:
+        store_correction("reviews", "positive", text)
+    samples = feedback.samples("reviews", dataset)
+    assert len(samples) == len(variants)
+    assert not [sample.entry["text"] for sample in samples if sample.problem is None]
+
+
+def test_other_spellings_of_a_sample_are_repeats_and_contradict_other_labels(root: Path) -> None:
+    put_texts(root)
+    prepare("reviews", reviews())
+    text, *others = "good fun, käse", *spellings("good fun, käse")
+    for spelling in (text, *others):
+        store_correction("reviews", "positive", spelling)
+    intake = feedback.examine("reviews", reviews())
+    assert [entry["text"] for entry in intake.new] == [text]
+    assert intake.refused == {"already submitted": len(others)}
+    store_correction("reviews", "negative", "good fun, KÄSE.")
+    assert feedback.examine("reviews", reviews()).refused == {"given two labels": len(others) + 2}
+
+
+@pytest.mark.proves("A sample that users could disguise as a new one before is removed from the training data")
+def test_a_collected_sample_with_the_words_of_a_test_text_is_removed(root: Path) -> None:
+    put_texts(root)
+    prepare("reviews", reviews())
+    store_correction("reviews", "positive", "good fun")
+    store_correction("reviews", "positive", "BAD!\n")  # `bad` is in the test split
+    entries = list(append_only_log.read(paths.incoming("reviews")))
+    append_only_log.extend(paths.collected("reviews"), entries)
+    preparation.vectorize("reviews", reviews(), collect=True)
+    assert feedback.take("reviews", reviews(), collect=True) == 0
+    assert [entry["text"] for entry in feedback.read("reviews")] == ["good fun"]
+
+
 def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
     encode = TextEncoder.encode
@@ -57,11 +105,11 @@ def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch:
     put_texts(root)
     prepare("reviews", reviews())
     store_correction("reviews", "positive", "good fun")
-    counts = feedback.Counts()
+    cache = Cache()
 
     def texts_encoded_now() -> list[str]:
         encoded.clear()
-        samples = feedback.samples("reviews", reviews(), counts)
+        samples = feedback.samples("reviews", reviews(), cache)
         assert not any(sample.problem for sample in samples)
         return list(encoded)
 
@@ -132,6 +180,12 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     store_correction("digits", "7", pixels=np.zeros(16, np.uint8), height=4, width=4)
     assert feedback.examine("digits", dataset).refused == {
         "too few or too many non-zero pixels": 1,
+        "wrong size": 1,
+    }
+    bounds = dataset.expectations.model_copy(update={"nonzero_features": (0, 16), "value": (0, 14)})
+    assert feedback.examine("digits", dataset.model_copy(update={"expectations": bounds})).refused == {
+        "pixel values out of bounds": 1,
+        "too few or too many non-zero pixels": 1,  # `empty` allows none of them
         "wrong size": 1,
     }
     feedback.take("digits", dataset, collect=True)

@@ -73,6 +73,24 @@ def test_only_accepted_samples_are_used_if_review_is_required(root: Path) -> Non
     assert line["time"].endswith("+00:00")
 
 
+def test_accepting_another_spelling_with_another_label_removes_a_sample_at_once(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    feedback.take(NAME, reviews(), collect=True)
+    store_correction(NAME, "negative", "GOOD fun!\n")
+    store_correction(NAME, "positive", " good fun")
+    assert states()[" good fun"] == "waiting", "an accepted label would settle it"
+    feedback_review.review(NAME, reviews(), accept=[id_of("GOOD fun!\n", "negative")])
+    assert collected_texts() == []
+
+
+def test_no_spelling_of_a_rejected_sample_is_used(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    feedback_review.review(NAME, reviews(), reject=[id_of("good fun", "positive")])
+    store_correction(NAME, "positive", "Good fun.")
+    assert states() == {"good fun": "rejected", "Good fun.": "invalid"}
+    assert feedback.take(NAME, reviews(), collect=True) == 0
+
+
 def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root: Path) -> None:
     store_correction(NAME, "positive", "good fun")
     store_correction(NAME, "positive", "so so good")

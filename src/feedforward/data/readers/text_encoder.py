@@ -69,7 +69,8 @@ class TextEncoder:
         columns.sort()
         return columns
 
-    def split(self, text: str) -> list[str]:
+    @staticmethod
+    def split(text: str) -> list[str]:
         """The words of a text, in order; the same as those that tokenizer.encode finds."""
         lower = text.lower()
         if not lower.isascii():

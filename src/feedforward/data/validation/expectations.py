@@ -73,7 +73,10 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
             yield _values_rule(
                 gxe.ExpectColumnDistinctValuesToContainSet, "classes", split, column, known, expected, explained
             )
-        yield _range_rule(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+        others = f", not counting {number(collected)} samples of users" if split == "train" and collected else ""
+        yield _range_rule(
+            bounds.class_share, "class share", split, "class_share", f"Share of each class{others}.", percent
+        )
     elif answers == "labels":
         for index, label in enumerate(dataset.labels):
             yield _mean_rule(bounds.class_share, f"share of {label}", split, f"label_{index}")

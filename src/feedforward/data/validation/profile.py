@@ -57,14 +57,30 @@ def describe(rows: pd.DataFrame) -> pd.DataFrame:
     """
     profile = rows.drop(columns="digest")
     raw = pd.Series(pd.factorize(rows["digest"])[0], index=rows.index)  # numbers compare 30 times faster than text
-    label, split = rows["label"], rows["split"]
-    profile["class_share"] = label.groupby([split, label]).transform("size") / label.groupby(split).transform("size")
+    split = rows["split"]
+    profile["class_share"] = _class_share(rows)
     profile["missing"] = rows.isna().any(axis=1).astype(int)
     profile["empty"] = (rows["ones"] == 0).astype(int)
     duplicate = pd.DataFrame({"split": split, "raw": raw}).duplicated()
     profile["duplicate"] = duplicate.astype(int)
     profile["overlap"] = ((split == "test") & ~duplicate & raw.isin(raw[split == "train"])).astype(int)
     return profile
+
+
+def _class_share(rows: pd.DataFrame) -> pd.Series:
+    label, split = rows["label"], rows["split"]
+    return label.groupby([split, label]).transform("size") / label.groupby(split).transform("size")
+
+
+def without_users(rows: pd.DataFrame, collected: int, held_out: str) -> pd.DataFrame:
+    """The rows with `class_share` computed without users' samples, for which it is NaN.
+
+    rows: as returned by `load`. collected: number of users' samples in the training split. held_out: on which side the
+    validation samples are, `first` or `last`; those of users are on the other (see `feedback_features.join`).
+    """
+    train = rows.index[rows["split"] == "train"]
+    from_users = train[len(train) - collected :] if held_out == "first" else train[:collected]
+    return rows.assign(class_share=_class_share(rows.drop(from_users)))
 
 
 def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
@@ -107,11 +123,12 @@ def derive(rows: pd.DataFrame, dataset: Dataset, collected: int = 0) -> Expectat
     If all values are equal, their range is widened by half the value. A class share may be as low as half the lowest or
     as high as twice the highest one. The numbers of samples and of flawed samples are those of the current data (for
     duplicates, the larger of both splits), so that further flaws are detected. collected: number of users' samples in
-    the training split, which `train_samples` does not count.
+    the training split, which `train_samples` and `class_share` do not count (see `without_users`).
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
-    shares = [count / max(1, len(train)) for count in label_counts(train, dataset)] or [0.0, 1.0]
+    fetched = train[train["class_share"].notna()]
+    shares = [count / max(1, len(fetched)) for count in label_counts(fetched, dataset)] or [0.0, 1.0]
     value, ones, length = (
         (float(train[low].min()), float(train[high].max()))
         for low, high in (("minimum", "maximum"), ("ones", "ones"), ("raw_length", "raw_length"))

@@ -49,6 +49,8 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     """
     rows, manifest = profile.load(folder)
     collected, is_derived = manifest.get("collected", 0), dataset.expectations is None
+    if collected:
+        rows = profile.without_users(rows, collected, dataset.training.validation.take)
     expectations = dataset.model_dump(mode="json")["expectations"]
     if is_derived:
         dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset, collected)})
@@ -74,11 +76,13 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             _write_derived(name, dataset, target)
     if summary.failed:
         hint = f" (they were derived from train; copy them from {DERIVED_FILE}, next to that page)"
+        from_users = f"; {collected} training samples are from users (`feedforward feedback {name} --all` lists them)"
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
             f"see {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
             f" or change datasets.{name}.expectations in params.yaml if the data is correct"
             + (hint if is_derived else "")
+            + (from_users if collected else "")
         )
     with atomic_files.writing_folder(paths.validation(name), "validate") as target:
         summary.save(target)

@@ -5,6 +5,7 @@ import re
 import resource
 
 import numpy as np
+import pandas as pd
 import profile_rows
 import pytest
 from profile_rows import dataset, digest
@@ -247,6 +248,27 @@ def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived_from_training(
     [check] = [check for check in summary.checks if (check.name, check.split) == ("raw length", "test")]
     assert check.noted
     assert "raw length of test: expected" in caplog.text
+
+
+@pytest.mark.proves("Users' samples of one class do not violate `class_share`, so they do not stop later runs")
+@pytest.mark.parametrize("held_out", ["first", "last"])
+@pytest.mark.parametrize("derived", [False, True])
+def test_class_shares_do_not_count_samples_from_users(validator, root, held_out, derived):
+    config = dataset(**({} if derived else {"class_share": (0.5, 0.5)}))
+    validation = config.training.validation.model_copy(update={"take": held_out})
+    config = config.model_copy(update={"training": config.training.model_copy(update={"validation": validation})})
+    if derived:
+        config = config.model_copy(update={"expectations": None})
+    rows = profile_rows.rows()
+    users = pd.concat([rows[:1]] * 200, ignore_index=True).assign(label=1)
+    users["digest"] = [profile_rows.digest(f"user {k}") for k in range(len(users))]
+    train, test = rows[rows["split"] == "train"], rows[rows["split"] == "test"]
+    parts = [train, users] if held_out == "first" else [users, train]
+    table = pd.concat([*parts, test], ignore_index=True)
+    summary = validator.validate("texts", config, profile_rows.save(table, root / "vectorized", collected=len(users)))
+    [check] = [check for check in summary.checks if (check.name, check.split) == ("class share", "train")]
+    assert check.found == "50 %"
+    assert "not counting 200 samples of users" in check.explained
 
 
 @pytest.mark.proves("Derived expectations, and their written copy in params.yaml, hold with users' samples in training")
