@@ -135,7 +135,7 @@ def test_entries_about_versions_of_another_project_are_ignored(params: Params, s
     assert model_versions.find(NAME) is None
     empty = history.history(NAME)
     assert (empty.periods, empty.mismatch) == ([], None)
-    assert re.search(r"not in this registry: version 1 \(run \w{8}\)$", str(empty.left_out))
+    assert re.search(r"not in this registry, are left out: version 1 \(run \w{8}\)$", str(empty.left_out))
 
     assert conclude(params, second_store, 1.0).champion == 2
     with pytest.raises(ParamsError, match="no earlier champion"):  # version 1 was champion only in the first project
