@@ -177,7 +177,7 @@ def find_changes() -> list[str]:
         FeedforwardError: `dvc status` failed.
     """
     dvc_repro.work_without_git(paths.root())
-    # only the stages of this file: DVC also tracks files of the user's own, which no training brings up to date
+    # only the stages in dvc.yaml: DVC may also track the user's own files, which no training brings up to date
     command = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
     result = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     if result.returncode:
@@ -247,7 +247,7 @@ def promote(params: Params, name: str) -> str:
 
 
 def _block(params: Params | None) -> str | None:
-    """The notification block that params.yaml names, if any. params: None if the file is otherwise invalid."""
+    """The notification block that params.yaml names, if any. params: None if they could not be loaded."""
     if params is not None:
         return params.retraining.notify
     try:

@@ -146,8 +146,8 @@ FILES = (
     DamagedFile(
         "a null value", "parquet", lambda: parquet({"path": ["a"], "content": [None]}, {"content": "binary"}), "without null values"
     ),
-    DamagedFile("no rows", "parquet", lambda: parquet({"path": [], "content": []}, {"path": "string", "content": "binary"}), "no text below"),
-    DamagedFile("other folders", "parquet", lambda: parquet({"path": ["x/a.txt"], "content": [b"a"]}), "no text below"),
+    DamagedFile("no rows", "parquet", lambda: parquet({"path": [], "content": []}, {"path": "string", "content": "binary"}), "no text in the class folders"),
+    DamagedFile("other folders", "parquet", lambda: parquet({"path": ["x/a.txt"], "content": [b"a"]}), "no text in the class folders"),
     DamagedFile("nothing", "npy", lambda: b"", "cannot be read", "labels.npy"),
     DamagedFile("a pickle", "npy", lambda: pickle.dumps([1]), "cannot be read", "labels.npy"),
     DamagedFile("an object array", "npy", lambda: npy(np.array([{}], object), allow_pickle=True), "cannot be read", "labels.npy"),

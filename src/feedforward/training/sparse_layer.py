@@ -35,7 +35,9 @@ def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The ones of the tail in all batches, in two orders: by row for the product, by column for its gradient.
+    """The ones of the tail in all batches, in two orders: by row and by column.
+
+    The order by row is for the product of a VariableTail; the one by column, for gradients and the other products.
 
     The uint16 arrays have equal lengths; in each, `offsets[b]:offsets[b + 1]` is the slice for batch b. Rows are
     numbered within the batch, columns within the tail. offsets: int64, shape (batches + 1,).

@@ -1,4 +1,4 @@
-"""Vectorized samples get the features of an earlier encoder; its words that the data lack are read from raw files."""
+"""Samples are encoded again for an earlier encoder: from vectorized data if possible, otherwise from raw texts."""
 
 from pathlib import Path
 from typing import Any, Literal

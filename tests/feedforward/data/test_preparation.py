@@ -168,7 +168,7 @@ def test_damaged_raw_files_do_not_change_the_old_outputs(root):
     (paths.raw("reviews") / "set.tar.gz.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"set\.tar\.gz\.parquet"):
         preparation.vectorize("reviews", texts())
-    with pytest.raises(DataError, match="no text below nowhere"):
+    with pytest.raises(DataError, match="no text in the class folders nowhere/"):
         prepare("reviews", texts(test="nowhere"))
     assert file_digests(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["reviews"]

@@ -55,7 +55,7 @@ def test_rows_without_a_label_are_counted_and_left_out(
     labels = ["" if k % 10 == 0 else label for k, label in enumerate(LABELS)]
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert "6 rows have no label and are left out" in guess.reasons
-    assert "6 of 60 rows have no label and are left out" in caplog.text
+    assert "6 of 60 rows lack a label and are left out" in caplog.text
     assert dataset.labels == ("cheap", "dear")
     assert sum(map(sum, class_counts().values())) == 54
 

@@ -91,7 +91,7 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 
 @pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """After a kill between alias and tags, the run does not wait for a decision; retraining records the one taken."""
+    """The run is not pending, so it is no reason to retrain; the next retraining writes the missing tags."""
     number = killed_at("promote.after_alias", params, small_store)
     assert find_version().number == number
     assert "decision" not in find_version().tags

@@ -105,7 +105,7 @@ def write_profile(name: str) -> None:
     pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
 
 
-def test_drift_is_a_reason_only_if_feedback_is_used_and_is_shown_on_the_page(small: Params) -> None:
+def test_drift_is_shown_on_the_page_and_is_a_reason_only_if_feedback_is_used(small: Params) -> None:
     write_profile("tones")
     give_images(np.arange(90) % 3, brightness=80)
     observations = {"tones": policy.observe(small, "tones", NOW)}

@@ -1,4 +1,7 @@
-"""Reader for labeled texts in class folders (stored as Parquet) or table columns: multi-hot words, see `tokenizer`."""
+"""Reader for labeled texts, in class folders (packed into one Parquet file) or in columns of a table.
+
+The features are multi-hot rows; see `tokenizer`.
+"""
 
 import functools
 import logging
@@ -45,13 +48,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class EncodedChunk:
-    """A chunk as rows of features, and properties of its texts (see `Part`). not_utf8: names of texts not in UTF-8."""
+    """A chunk as rows of features, and properties of its texts (see `Part`).
+
+    windows_1252: names of texts that are in neither UTF-8, UTF-16 nor UTF-32, and are read as Windows-1252.
+    """
 
     features: MultiHot
     labels: npt.NDArray[np.generic]
     raw_lengths: npt.NDArray[np.int64]
     digests: npt.NDArray[np.uint8]
-    not_utf8: list[str]
+    windows_1252: list[str]
 
 
 Chunks = Callable[[], Iterator[Chunk]]  # may be called several times
@@ -61,8 +67,9 @@ Allocate = Callable[[int], npt.NDArray[np.uint16]]  # returns an array for that 
 def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits; the vocabulary comes from the training texts alone.
 
-    Texts are read a few megabytes at a time. Training texts are read twice, to count words and then to encode them;
-    keeping the words between the two passes would save a fifth of the time and double the memory.
+    Texts in folders are read a few megabytes at a time; columns of a table are loaded as a whole. Training texts are
+    read once to count words and once to encode them (and once to draw a test split, if necessary); keeping the words
+    between two passes would save a fifth of the time and double the memory.
 
     Raises:
         DataError: a file is missing or damaged, does not match `config`, or has no text for a split.
@@ -179,7 +186,8 @@ def _read_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Ch
             is_empty = False
             yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(dtype))
     if is_empty:
-        raise DataError(f"{path}: no text below {split or 'the top'} in {', '.join(classes)}; check `reader`")
+        folders = ", ".join(f"{split}/{name}" if split else name for name in classes)
+        raise DataError(f"{path}: has no text in the class folders {folders}; check `reader`")
 
 
 def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> EncodedChunk:
@@ -210,7 +218,7 @@ def assemble(
     is in memory twice. allocate: provides the memory for the indices.
     """
     row_lengths, labels, lengths, digests = [], [], [], []
-    not_utf8: list[str] = []
+    windows_1252: list[str] = []
     with tempfile.TemporaryFile(dir=folder) as rows:
         for chunk in encoded:
             rows.write(chunk.features.indices.data)
@@ -218,15 +226,15 @@ def assemble(
             labels.append(chunk.labels)
             lengths.append(chunk.raw_lengths)
             digests.append(chunk.digests)
-            not_utf8 += chunk.not_utf8
+            windows_1252 += chunk.windows_1252
         row_order = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
         features = _reorder(rows, row_lengths, row_order, config.num_words, allocate)
-    if not_utf8:
+    if windows_1252:
         log.warning(
             "%s: %d texts are not UTF-8 (the first: %s); they are read as Windows-1252",
             name,
-            len(not_utf8),
-            not_utf8[0],
+            len(windows_1252),
+            windows_1252[0],
         )
     return Part(
         name,

@@ -125,7 +125,7 @@ def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[HashedRows,
     all_rows = HashedRows.of(load(config, files[config.file]))
     if config.test_file is not None:
         return all_rows, HashedRows.of(load(config, files[config.test_file]))
-    # Rows may be equal by chance, for instance if all columns are categories; such rows belong in both splits.
+    # Rows may be equal by chance, for instance if all columns are categories, so each is drawn on its own.
     train, test = draw_test_split(all_rows.digests, all_rows.rows.labels, config, copies_together=False)
     return all_rows.take(train), all_rows.take(test)
 
@@ -145,9 +145,9 @@ def load(config: TableReader, path: Path) -> Rows:
         try:
             return column_values.numbers(table.columns[name], config.decimal, config.missing, table.position)
         except ValueError as error:
+            other = "name another target" if name in config.target else "move the column to `reader.categorical`"
             raise DataError(
-                f"{path}: column {name!r}, {error}; add the spelling to `reader.missing` or the column to"
-                " `reader.categorical` in params.yaml"
+                f"{path}: column {name!r}, {error}; add the spelling to `reader.missing` in params.yaml, or {other}"
             ) from None
 
     def texts(name: str) -> Texts:
@@ -208,10 +208,10 @@ def warn_unlabeled(has_label: npt.NDArray[np.bool_], where: str) -> npt.NDArray[
         DataError: no row has a label.
     """
     if not has_label.any():
-        raise DataError(f"{where} has no label in any row; name another target")
+        raise DataError(f"{where}: no row has all labels; name another target")
     if not has_label.all():
         unlabeled = int((~has_label).sum())
-        log.warning("%s: %d of %d rows have no label and are left out", where, unlabeled, len(has_label))
+        log.warning("%s: %d of %d rows lack a label and are left out", where, unlabeled, len(has_label))
     return has_label
 
 

@@ -1,4 +1,7 @@
-"""Stream files from a folder, an HTTP server, S3, or any other fsspec location, with a time limit on every wait."""
+"""Stream files from a folder, an HTTP server, S3, or any other fsspec location.
+
+Over HTTP and from S3, each wait has a time limit; elsewhere, a slow source is noticed only when data arrive.
+"""
 
 import re
 import time
@@ -79,7 +82,8 @@ def read_folder(
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
                 name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
-                if entry["type"] != "directory" and is_wanted(name) and system.isfile(entry["name"]):  # or a link
+                # a link to a file has a type of its own
+                if entry["type"] != "directory" and is_wanted(name) and system.isfile(entry["name"]):
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content

@@ -120,9 +120,9 @@ def test_an_empty_text_sets_only_the_start_column(store):
 
 def test_a_split_without_texts_is_rejected(store):
     only_train = {name: text for name, text in REVIEWS.items() if "train" in name}
-    with pytest.raises(DataError, match="no text below set/test in neg, pos; check `reader`"):
+    with pytest.raises(DataError, match="has no text in the class folders set/test/neg, set/test/pos; check `reader`"):
         list(reading.read(config(), store(only_train)).parts)
-    with pytest.raises(DataError, match="no text below other"):
+    with pytest.raises(DataError, match="no text in the class folders other/"):
         reading.read(config(train="other"), store(REVIEWS))
 
 
