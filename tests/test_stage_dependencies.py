@@ -28,6 +28,8 @@ MODULES_WITHOUT_EFFECT = {
     "prefect_database",
     "host_check",
     "run_artifacts",
+    "running_code",
+    "log_notification",
 }
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from docker.types import DeviceRequest
 from foreign_servers import not_http
 from live_prefect import Server
 from prefect.utilities.templating import apply_values
+from small_data import values, write_params
 
 from feedforward.core.errors import FeedforwardError
 from pipelines import job_templates
@@ -78,6 +80,7 @@ def test_a_server_that_does_not_speak_http_is_reported_without_the_password() ->
 
 
 def test_pool_command_creates_the_pool_once(server: Server) -> None:
+    write_params(Path(server.environment["FEEDFORWARD_ROOT"]) / "params.yaml", values())
     command = [sys.executable, "-m", "pipelines.operations", "pool", "gpu", "--type", "kubernetes"]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -93,7 +93,9 @@ class Repository:
                     raise DataError(f"commit {commit[:12]}: its code cannot be read; run `git fsck`")
                 packed.seek(0)
                 with tarfile.open(fileobj=packed) as archive:
-                    archive.extractall(target, filter="data")
+                    # as the documentation of tarfile recommends for versions of Python that may lack filters
+                    archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+                    archive.extractall(target)  # noqa: S202  git wrote the archive
             except (OSError, subprocess.TimeoutExpired, tarfile.TarError) as error:
                 raise DataError(f"commit {commit[:12]}: its code cannot be read ({error})") from None
 

@@ -32,6 +32,13 @@ def source(tmp_path: Path) -> Path:
 MODULES = ["feedforward.trainer"]
 
 
+@pytest.fixture(autouse=True)
+def no_digests_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the digests of these tests from other tests in the same process."""
+    monkeypatch.setattr(code_digest_module, "_file_digests", {})
+    monkeypatch.setattr(code_digest_module, "_digests", {})
+
+
 def digest(source: Path) -> str:
     """The digest that a new process computes."""
     code_digest_module._file_digests.clear()
