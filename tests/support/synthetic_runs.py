@@ -13,7 +13,7 @@ from feedforward.experiments import evaluation
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a validation curve: `floor`, a decay with the time constant `tau` (in epochs), `climb` per epoch."""
+    """A validation curve: its limit `floor`, a decay with the time constant `tau`, and a rise of `climb` per epoch."""
 
     floor: float
     tau: float

@@ -212,14 +212,15 @@ def _decide(
     evidence = evaluation.evidence(models, validation, target)
     candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
     labels = np.asarray(validation.labels).astype(np.int64)
-    acceptance = decide(candidate, None, labels, dataset.labels, params.promotion)
-    if not acceptance.promoted:  # the criteria do not depend on the champion, which perhaps cannot be compared
-        return candidate, acceptance
+    decision = decide(candidate, None, labels, dataset.labels, params.promotion)
+    if not decision.promoted:  # the criteria do not depend on the champion, which perhaps cannot be compared
+        return candidate, decision
     compared = evaluation.ChampionEvidence(problem=_equality(version, champion))
     if not compared.problem:
         compared = evaluation.champion_evidence(params, name, champion, target, split, skip_comparison)
-    decision = decide(candidate, compared.evidence, labels, dataset.labels, params.promotion)
-    if compared.problem:
+    if compared.evidence is not None:
+        decision = decide(candidate, compared.evidence, labels, dataset.labels, params.promotion)
+    elif compared.problem:
         decision = dataclasses.replace(decision, reason=f"it meets all acceptance criteria; {compared.problem}")
     if not decision.comparable:
         note = (
