@@ -7,6 +7,9 @@ from feedforward.core.redaction import redact
 
 UNUSED = ("Crash detected", "Finished in state Pending()")  # a job that is interrupted, and one that lost its server
 
+# loggers that report each event and each slot that a lost server does not receive
+LOST_SERVER = ("prefect.events.clients", "prefect._internal.concurrency")
+
 
 def omit_tracebacks() -> None:
     """Omit the tracebacks of this project's errors, whose messages suffice, and lines about interruptions.
@@ -16,8 +19,12 @@ def omit_tracebacks() -> None:
     """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_filter)
-    for name in ("prefect.events.clients", "prefect._internal.concurrency"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in LOST_SERVER:
+        logging.getLogger(name).addFilter(_drop)  # Prefect sets levels anew when it configures logging, but no filters
+
+
+def _drop(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _filter(record: logging.LogRecord) -> bool:

@@ -136,6 +136,7 @@ def test_a_job_whose_server_is_lost_ends_with_an_error_that_names_it(workspace: 
     assert "interrupted" not in printed
     assert "Traceback" not in printed
     assert "Marvin" not in printed
+    assert "failed to process item" not in printed
     assert "RUNNING" not in statuses(workspace)
 
 
