@@ -67,7 +67,8 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
     if forward:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if os.getsid(child.pid) == os.getsid(0):  # excludes the Prefect server, which the stage ends
+                # excludes the Prefect server, which the stage ends, and the shell, without which DVC would not wait
+                if os.getsid(child.pid) == os.getsid(0) and child.name() != "sh":
                     child.send_signal(signal.SIGINT)
     try:
         process.wait(2 * interruption.GRACE)

@@ -52,6 +52,15 @@ def first_signal_only() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def grace_after_parent() -> float:
+    """How many seconds (s) a job may take to end after its parent: none, unless a signal has interrupted it.
+
+    A terminal and Prefect's worker signal a whole group: the shell between DVC and its stage ends at once, then DVC,
+    while the stage is still closing its runs.
+    """
+    return 2 * GRACE if _signaled.is_set() else 0.0
+
+
 def announce(message: str = MESSAGE) -> None:
     """Print the message, even while another thread imports TensorFlow with standard error silenced."""
     processes.unsilence()

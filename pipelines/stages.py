@@ -91,7 +91,7 @@ def main(stage: str, argument: str = "") -> int:
         environment.apply()
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if "DVC_STAGE" in os.environ:
-            processes.end_with_ancestors()
+            processes.end_with_ancestors(grace=interruption.grace_after_parent)
             dvc_links.check(paths.root())  # `feedforward run` has done this already, but not a direct `dvc repro`
             remove_leftovers(load_params())
             inputs = stage_inputs.unchanged(stage, argument)

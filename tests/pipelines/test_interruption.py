@@ -3,8 +3,12 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from waiting import until
 
 from pipelines import interruption
 
@@ -31,3 +35,40 @@ def test_only_sigterm_counts_as_sent_to_this_process_alone(
     with pytest.raises(raised) as caught, interruption.first_signal_only():
         os.kill(os.getpid(), signal_number)
     assert caught.type is raised
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+from feedforward.core import processes
+from pipelines import interruption
+
+folder = Path(sys.argv[1])
+
+def work():
+    try:
+        (folder / "started").touch()
+        time.sleep(600)
+    finally:
+        time.sleep(2)
+        (folder / "closed").touch()
+
+processes.end_with_ancestors(interval=0.05, grace=interruption.grace_after_parent)
+sys.exit(interruption.reporting_interruption(work))
+"""
+STARTER = (
+    "import subprocess, sys; subprocess.run(['sh', '-c', '\"$0\" -c \"$1\" \"$2\"; :', sys.executable, *sys.argv[1:]])"
+)
+
+
+@pytest.mark.proves("A stage closes its runs even if the shell and DVC, which get the same signal, end before it")
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_stage_closes_its_runs_after_the_shell_that_started_it_has_ended(
+    tmp_path: Path, signal_number: signal.Signals
+) -> None:
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, STAGE, str(tmp_path)], start_new_session=True)
+    until((tmp_path / "started").exists)
+    os.killpg(starter.pid, signal_number)
+    starter.wait(60)
+    assert not (tmp_path / "closed").exists(), "the stage has not outlived the shell, so nothing is shown"
+    until((tmp_path / "closed").exists)

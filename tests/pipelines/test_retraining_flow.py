@@ -267,8 +267,8 @@ def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> No
     workspace.run("-m", "prefect", "deployment", "run", "retraining/cpu", "--param", "force=true")
     cancel()
     workspace.wait(lambda: len(workspace.log()) == 4)
+    assert workspace.statuses() == {"KILLED"}
     assert [entry["outcome"] for entry in workspace.log()] == ["started", "interrupted"] * 2
-    workspace.wait(lambda: workspace.statuses() == {"KILLED"})
 
 
 EDIT = """

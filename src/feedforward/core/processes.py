@@ -156,12 +156,14 @@ def unsilence() -> None:
         os.dup2(_silenced[0], 2)
 
 
-def end_with_ancestors(interval: float = 0.5) -> None:
+def end_with_ancestors(interval: float = 0.5, grace: Callable[[], float] = float) -> None:
     """Exit (without cleanup) once the Python or DVC process that started this process has exited.
 
     Otherwise, killing `dvc` would orphan its stage, which would write the same files as the next `dvc repro`. A shell
     between the two processes is watched as well. If the starting process was killed before this call, the only parents
     left are a shell or the init process, and this process exits immediately.
+
+    grace: how many seconds this process may take to end by itself before it exits; asked once the other has exited.
     """
     import psutil
 
@@ -169,6 +171,7 @@ def end_with_ancestors(interval: float = 0.5) -> None:
         return Path(process.exe()).name.lower().startswith(STARTERS)  # `name()` would return the script's name
 
     def end() -> None:
+        time.sleep(grace())
         with contextlib.suppress(OSError):
             print(f"process {os.getpid()}: parent process exited; stopping", file=sys.stderr, flush=True)
         os._exit(1)
