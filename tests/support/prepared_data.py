@@ -72,5 +72,5 @@ def store_correction(
 def reviews() -> Dataset:
     """Return the text dataset with bounds that small samples from users can meet."""
     dataset = texts(shuffle_seed=None)
-    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
+    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 50), "nonzero_features": (2, 100)})
     return dataset.model_copy(update={"expectations": bounds})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "rejected", "invalid": "invalid"}
 EXCERPT = 60  # characters shown of a text
+ID_DIGITS = 12  # number of digits shown of a sample's ID, unless two samples have the same ones
 CELL = 50  # characters shown of a cell of `init`'s table of columns
 
 
@@ -172,8 +173,10 @@ def _show_feedback(samples: "Sequence[Sample]") -> None:
     from feedforward.data import feedback_review
 
     table = Table("id", "label", "prediction", "time (UTC)", "state", "sample", box=None, pad_edge=False)
+    is_unique = len({sample.id[:ID_DIGITS] for sample in samples}) == len(samples)
     for sample in samples:
-        fields = (sample.id, *(str(sample.entry.get(key, "")) for key in ("label", "answer", "time")))
+        id_ = sample.id[:ID_DIGITS] if is_unique else sample.id
+        fields = (id_, *(str(sample.entry.get(key, "")) for key in ("label", "answer", "time")))
         state = sample.problem or STATES[feedback_review.state_of(sample)]
         table.add_row(
             *(escaped(one_line(cell)) for cell in (*fields[:3], fields[3][:19], state, _excerpt(sample.entry)))

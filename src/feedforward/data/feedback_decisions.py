@@ -3,8 +3,8 @@
     {"time": …, "sample": …, "digest": …, "label": …, "decision": "accepted" or "rejected",
      "by": …, "via": "command" or "page", "reason": …}
 
-`sample` identifies a sample together with its label; only the last line about a sample counts. A decision is reported
-only after its line is on disk.
+`sample` is the sample's ID, which `digest` and `label` determine; only the last line about a sample counts. A decision
+is reported only after its line is on disk.
 """
 
 import getpass
@@ -20,7 +20,6 @@ from feedforward.core import append_only_log, paths
 Verdict = Literal["accepted", "rejected"]
 ACCEPTED: Verdict = "accepted"
 REJECTED: Verdict = "rejected"
-ID_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,11 @@ class Decision:
 
 
 def sample_id(entry: Mapping[str, Any]) -> str:
-    """Hexadecimal digits that identify content and label, because users may give the same text different labels."""
-    return hashlib.sha256(f"{entry.get('digest')}\n{entry.get('label')}".encode()).hexdigest()[:ID_DIGITS]
+    """The SHA-256 digest of content and label, because users may give the same text different labels.
+
+    It is not shortened: a user who finds two samples with one ID could have one accepted, and then submit the other.
+    """
+    return hashlib.sha256(f"{entry.get('digest')}\n{entry.get('label')}".encode()).hexdigest()
 
 
 def is_wanted(decision: Decision | None, review: bool) -> bool:
@@ -53,7 +55,7 @@ def read(name: str) -> dict[str, Decision]:
     for line in append_only_log.read(paths.reviews(name)):
         if line.get("decision") in (ACCEPTED, REJECTED):
             texts = (str(line.get(key, "")) for key in ("decision", "time", "by", "reason"))
-            decisions[str(line.get("sample"))] = Decision(*texts)
+            decisions[sample_id(line)] = Decision(*texts)  # `sample` was shorter in earlier releases
     return decisions
 
 

@@ -74,11 +74,13 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     return champion
 
 
-def interrupted_move(dataset: str, registry: "Registry") -> Version | None:
-    """The version that an interrupted move makes champion once `reconcile` completes it. Writes nothing."""
+def interrupted_move(dataset: str, registry: "Registry") -> tuple[Version, Entry] | None:
+    """The version that an interrupted move makes champion once `reconcile` completes it, and its entry. Writes nothing.
+
+    The entry is that of the promotion or rollback, with the time of its last completion, if that was interrupted too.
+    """
     champion = registry.find(dataset, model_version.CHAMPION)
-    interrupted = _interrupted_move(dataset, champion, entries_in(registry, dataset), registry)
-    return interrupted[0] if interrupted else None
+    return _interrupted_move(dataset, champion, entries_in(registry, dataset), registry)
 
 
 def entries_in(registry: "Registry", dataset: str) -> list[Entry]:
@@ -91,7 +93,7 @@ def entries_in(registry: "Registry", dataset: str) -> list[Entry]:
 def _interrupted_move(
     dataset: str, champion: Version | None, entries: Sequence[Entry], registry: "Registry"
 ) -> tuple[Version, Entry] | None:
-    """The version that an interrupted move makes champion, and the move's entry; None if no move was interrupted."""
+    """See `interrupted_move`; None if no move was interrupted."""
     if not entries:
         return None
     last, number = entries[-1], champion.number if champion else None
@@ -104,7 +106,9 @@ def _interrupted_move(
         return None
     if target is None or entry is None or not audit_log.is_about(entry, target) or _is_complete(target, entry):
         return None
-    return target, entry
+    made = (past for past in reversed(entries) if past["decision"] in (audit_log.PROMOTED, audit_log.ROLLED_BACK))
+    decided = next((past for past in made if past["version"] == entry["version"]), entry)
+    return target, {**decided, "time": entry["time"]}
 
 
 def _is_complete(version: Version, entry: Entry) -> bool:

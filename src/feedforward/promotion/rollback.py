@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = ignore_progress) -> Version:
     """Make version `to` the champion (default: the previous champion) and return it.
 
+    If an earlier rollback to this version was interrupted, it is only completed: repeated commands roll back once.
+
     Raises:
         ParamsError: unknown dataset, an invalid reason, `to` is the champion or has never been champion, or there is
             no earlier champion. NothingToServe: there has never been a champion.
-        Refused: the version was changed, predicts wrongly, or does not fit the dataset.
+        Refused: the version was changed, predicts wrongly, or does not fit the dataset, or a promotion was interrupted,
+            so that its version has become the champion only now.
         EvaluationFailed: the verification could not be finished. TrackingError: the registry does not answer.
         Busy: a promotion or another rollback is running.
     """
@@ -36,7 +39,15 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
 
     registry = Registry()
     with names.fixed(params.project), champion.decision_lock(name):
+        interrupted = champion.interrupted_move(name, registry)
         current = champion.reconcile(name, registry)
+        if interrupted and current and to in (None, current.number):
+            if interrupted[1]["decision"] == audit_log.ROLLED_BACK:
+                say("an interrupted rollback was completed")
+                return current
+            if to is None:
+                completed = f"{current.name}: is the champion now, because its interrupted promotion was completed"
+                raise Refused(f"{completed}; run the command again to roll it back")
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:

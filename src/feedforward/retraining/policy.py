@@ -165,7 +165,8 @@ def _pending(params: Params, name: str) -> str | None:
         run = candidate.choose(params, name, registry, None)
     except DataError:
         return None
-    promoted = champion.interrupted_move(name, registry)
+    interrupted = champion.interrupted_move(name, registry)
+    promoted = interrupted[0] if interrupted else None
     current = promoted or registry.find(name, model_version.CHAMPION)
     decided = any(
         version == promoted or _is_decided(params, version, current) for version in registry.versions(name, run.run_id)

@@ -195,14 +195,18 @@ def test_invalid_decisions_are_reported_and_not_recorded(root: Path) -> None:
         feedback_review.samples("other", reviews())
 
 
-def test_feedback_command_lists_and_decides_samples(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def shell_with_reviews(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.setenv("COLUMNS", "200")
     dataset = reviews().model_dump(mode="json")
     values = {"seeds": 1, "variants": {"original": {}, "l2": {"l2": 0.1}, "dropout": {}, "smaller": {}, "larger": {}}}
     write_params(root / "params.yaml", values | {"datasets": {NAME: dataset}})
-    shell = Shell(capsys, monkeypatch)
+    return Shell(capsys, monkeypatch)
+
+
+def test_feedback_command_lists_and_decides_samples(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = shell_with_reviews(root, capsys, monkeypatch)
     store_correction(NAME, "positive", "good fun [bold]\x1b[31m")
     store_correction(NAME, "positive", "so so good")
     assert shell.run("feedback", NAME) == 0, shell.stderr
@@ -219,6 +223,33 @@ def test_feedback_command_lists_and_decides_samples(
         ("rejected", "positive"),
     ]
     assert shell.run("feedback", NAME, "--accept", "ffff") == 2
+
+
+@pytest.mark.proves("A decision about a user's sample counts only for the content and label that were decided on")
+def test_a_decision_does_not_count_for_a_sample_with_a_similar_id(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = ("a lovely and wonderful evening, number 0165f2d3", "utterly boring and terrible, worst of all 011ee3bd")
+    store_correction(NAME, "positive", pair[0])
+    id_ = id_of(pair[0], "positive")
+    assert id_.startswith("cda71c13bdbb"), "the other text was found so that both IDs start with these digits"
+    feedback_review.review(NAME, reviews(), accept=["cda71c13bdbb"])
+    store_correction(NAME, "positive", pair[1])
+    assert states() == {pair[0]: "accepted", pair[1]: "waiting"}
+    with pytest.raises(ParamsError, match="'cda71c13bdbb' is ambiguous"):
+        feedback_review.review(NAME, reviews(), accept=["cda71c13bdbb"])
+    shell = shell_with_reviews(root, capsys, monkeypatch)
+    assert shell.run("feedback", NAME, "--all") == 0
+    assert {id_, id_of(pair[1], "positive")} <= set(shell.stdout.split())
+    assert [entry["text"] for entry in feedback.examine(NAME, reviews(), review=True).new] == [pair[0]]
+
+
+def test_decisions_of_earlier_releases_with_shorter_ids_count(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    feedback_review.review(NAME, reviews(), reject=[id_of("good fun", "positive")])
+    line = json.loads(paths.reviews(NAME).read_text())
+    paths.reviews(NAME).write_text(json.dumps(line | {"sample": line["sample"][:12]}) + "\n")
+    assert states() == {"good fun": "rejected"}
 
 
 DECIDE = """

@@ -150,6 +150,7 @@ def test_init_asks_for_a_target_if_the_last_column_cannot_be_predicted(tmp_path:
     [
         ("nosuch.csv", "no such file"),
         ("https:/example.org/x.csv", "download it first"),
+        ("s3:/bucket/x.csv", "download it first"),
         ("x.zip", "unpack it"),
         ("x.xlsx", "save the sheet as CSV"),
         ("two", "contains tables"),

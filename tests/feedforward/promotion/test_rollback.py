@@ -256,6 +256,54 @@ def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Stor
     assert audit_log.entries(NAME) == lines
 
 
+def kill_rollback(point: str) -> None:
+    done = subprocess.run([sys.executable, "-c", ROLLBACK], env=os.environ | {"FAULT": point})
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.proves("A rollback that was interrupted, and is run again, is completed and not repeated")
+@pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])
+@pytest.mark.parametrize("to", [None, 2])
+def test_an_interrupted_rollback_that_is_run_again_rolls_back_once(
+    params: Params, small_store: "Store", point: str, to: int | None
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0, 3.0)
+    kill_rollback(point)
+    messages: list[str] = []
+    assert rollback(params, NAME, to, "worse", messages.append).number == 2
+    assert (find_version().number, messages) == (2, ["an interrupted rollback was completed"])
+    assert [find_version(number).tags["decision"] for number in (1, 2, 3)] == ["promoted", "promoted", "rolled_back"]
+
+
+@pytest.mark.proves("A rollback that was interrupted, and is run again, is completed and not repeated")
+def test_a_rollback_whose_completion_was_interrupted_marks_the_replaced_version(
+    params: Params, small_store: "Store"
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0, 3.0)
+    kill_rollback("rollback.after_log")
+    kill_rollback("promote.after_alias")  # during the completion
+    assert audit_log.entries(NAME)[-1]["decision"] == "finished"
+    assert rollback(params, NAME, None, "worse").number == 2
+    assert find_version(3).tags["decision"] == "rolled_back"
+    assert find_version(2).tags["reason"] == "worse"
+
+
+def test_an_interrupted_promotion_is_completed_before_anything_is_rolled_back(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0, real=True)
+    registry = Registry()
+    registry.set_alias(find_version(1), "champion")  # as if the promotion of version 2 had not set it
+    for tag in ("champion_since", "decision"):
+        MlflowClient(settings.tracking_uri()).delete_model_version_tag(names.registered_model(NAME), "2", tag)
+    with pytest.raises(
+        Refused, match=r"notes version 2: is the champion now, .* run the command again to roll it back"
+    ):
+        rollback(params, NAME, None, "worse")
+    assert find_version().number == 2
+    assert rollback(params, NAME, None, "worse").number == 1
+
+
 def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promote_versions(params, small_store, 1.0, 2.0)
     Registry().set_alias(find_version(1), "champion")

@@ -18,9 +18,10 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
     Raises:
         InputError: the data are not local, do not exist, or cannot be read by any reader.
     """
-    if re.match(r"https?:/", str(path)) or re.search(r"/https?:/", str(path)):
-        raise InputError(str(path), "init inspects only local data: download it first, or add its URL to files.*.urls")
     if not path.exists():
+        if re.search(r"(^|/)[A-Za-z][A-Za-z0-9+.-]*::?/", str(path)):  # Path shortens `//` to `/`
+            remedy = "download it first, or add its URL to files.*.urls"
+            raise InputError(str(path), f"init inspects only local data: {remedy}")
         raise InputError(str(path), "no such file or folder")
     check_names([path])
     if path.is_dir():
