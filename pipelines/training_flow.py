@@ -25,7 +25,7 @@ from feedforward.data import consistency
 from feedforward.experiments import parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, experiment_pages, open_store, settings
-from pipelines import dask_training, interruption, prefect_logs, prefect_server, run_artifacts
+from pipelines import cancellation, dask_training, interruption, prefect_logs, prefect_server, run_artifacts
 from pipelines.dask_text import THREADS
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def training(jobs: Sequence[Job], store: "Store", task_runner: Any) -> Flow[[str
     and the address of the store may contain a password.
     """
 
+    @cancellation.ending_when_cancelled
     @flow(name="training", flow_run_name="{title}", task_runner=task_runner, log_prints=False, persist_result=False)
     def train(title: str) -> dict[str, RunResult]:
         return _train(jobs, title, store)

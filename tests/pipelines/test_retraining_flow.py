@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_prefect import ask
+from live_prefect import ask, cancel
 from live_servers import free_port
 from waiting import until
 
@@ -250,7 +250,7 @@ def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> No
         runs = ask(workspace.api, "flow_runs", flows={"name": {"any_": ["retraining"]}})
         return {run["id"]: run["state_name"] for run in runs}
 
-    def cancel() -> None:
+    def cancel_running() -> None:
         workspace.wait(lambda: "RUNNING" in workspace.statuses())
         [flow_run] = [name for name, state in states().items() if state == "Running"]
         cancelled = workspace.run("-m", "prefect", "flow-run", "cancel", flow_run)
@@ -258,17 +258,35 @@ def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> No
         workspace.wait(lambda: states()[flow_run] == "Cancelled")
 
     workspace.start("retrain", "--force")
-    cancel()
+    cancel_running()
     assert workspace.processes[-1].wait(60) == interruption.EXIT_CODE
     assert [entry["outcome"] for entry in workspace.log()] == ["started", "interrupted"]
     assert workspace.statuses() == {"KILLED"}
 
     workspace.start("worker", "cpu")
     workspace.run("-m", "prefect", "deployment", "run", "retraining/cpu", "--param", "force=true")
-    cancel()
+    cancel_running()
     workspace.wait(lambda: len(workspace.log()) == 4)
     assert workspace.statuses() == {"KILLED"}
     assert [entry["outcome"] for entry in workspace.log()] == ["started", "interrupted"] * 2
+
+
+def test_a_retraining_whose_training_is_canceled_fails_and_is_recorded(workspace: Workspace) -> None:
+    params = tiny_params()
+    params["datasets"][NAME]["training"] |= {"epochs": 100_000, "final": {"variant": "original", "epochs": 100_000}}
+    change_params(workspace.folder, params)
+    workspace.start("server", "--port", str(workspace.port))
+    workspace.wait(workspace.answers)
+    workspace.start("retrain", "--force")
+    workspace.wait(lambda: "RUNNING" in workspace.statuses())
+    flow_runs = {run["name"]: run["id"] for run in ask(workspace.api, "flow_runs")}
+    cancel(workspace.api, flow_runs["train (fair)"])
+    assert workspace.processes[-1].wait(60) == 1
+    states = {run["name"].split()[0]: run["state_name"] for run in ask(workspace.api, "flow_runs")}
+    assert states == {"retraining": "Failed", "train": "Cancelled"}
+    assert [entry["outcome"] for entry in workspace.log()] == ["started", "failed"]
+    assert "`dvc repro` failed" in workspace.log()[-1]["problem"]
+    assert workspace.statuses() <= {"KILLED", "FINISHED"}
 
 
 EDIT = """

@@ -112,6 +112,35 @@ def test_an_interrupted_job_closes_its_runs(
     assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
 
 
+@pytest.mark.proves("Canceling a training in Prefect ends its command like Ctrl-C, and its flow run as Cancelled")
+def test_a_training_that_is_canceled_in_prefect_ends_as_if_interrupted(workspace: Path, tmp_path: Path) -> None:
+    write_endless_params(workspace)
+    (tmp_path / "server").mkdir()
+    with (
+        live_prefect.Server(tmp_path / "server") as server,
+        subprocess.Popen(
+            [*FEEDFORWARD, "train", "notes", "--variant", "original"],
+            cwd=workspace,
+            env=environment(PREFECT_API_URL=server.api),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as job,
+    ):
+        while "RUNNING" not in statuses(workspace) and job.poll() is None:
+            time.sleep(0.1)
+        [flow_run] = live_prefect.ask(server.api, "flow_runs")
+        live_prefect.cancel(server.api, flow_run["id"])
+        printed = job.communicate(timeout=60)[1]
+        [flow_run] = live_prefect.ask(server.api, "flow_runs")
+    assert job.returncode == interruption.EXIT_CODE, printed
+    assert printed.splitlines()[-1] == interruption.MESSAGE, printed
+    assert "Traceback" not in printed
+    assert flow_run["state_name"] == "Cancelled"
+    final_statuses = set(statuses(workspace))
+    assert "KILLED" in final_statuses
+    assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
+
+
 def test_a_job_whose_server_is_lost_ends_with_an_error_that_names_it(workspace: Path, tmp_path: Path) -> None:
     values = small_data.values(seeds=6, pack_units=1)
     values["datasets"]["notes"]["training"]["epochs"] = 200

@@ -138,8 +138,8 @@ def exit_codes_table() -> str:
     failure = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
     meanings[errors.FeedforwardError.exit_code] = failure
     meanings[errors.ParamsError.exit_code] += " For `diff`: the results could not be compared."
-    interrupted = "The command was interrupted by Ctrl-C or SIGTERM. `serve` ends with 0 instead once it is running."
-    meanings[interruption.EXIT_CODE] = interrupted
+    interrupted = "The command was interrupted by Ctrl-C, SIGTERM or a cancellation in Prefect."
+    meanings[interruption.EXIT_CODE] = f"{interrupted} `serve` ends with 0 instead once it is running."
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 
 
