@@ -118,7 +118,8 @@ def _serving_entry(champion: LoadedVersion) -> dict[str, Any]:
 
 def _columns(encoder: RowEncoder) -> list[dict[str, Any]]:
     """The form fields for a row: numeric columns with their means as examples, then columns with their categories."""
-    numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.measured.numeric]
+    decimal = encoder.measured.decimal
+    numeric = [{"name": name, "example": mean, "decimal": decimal} for name, mean, _ in encoder.measured.numeric]
     categorical = [{"name": name, "categories": list(values)} for name, values in encoder.measured.categorical]
     return [*numeric, *categorical]
 

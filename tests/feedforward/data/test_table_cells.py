@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, class_counts, encoder, table
+from shell import Shell
 
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
@@ -260,6 +262,17 @@ def test_decimals_below_one_have_no_group_separators(tmp_path: Path, prepare: Pr
     assert guess.entry["reader"]["decimal"] == ","
     assert guess.entry["reader"]["missing"] == ["0.5"]
     assert encoder(dataset).check({"rooms": 1, "share": "0,125"}, "row")["share"] == 0.125
+
+
+def test_numbers_are_described_with_the_decimal_sign_with_which_they_are_predicted(
+    tmp_path: Path, prepare: Prepare, shell: Shell
+) -> None:
+    sizes = [f"{k},25" for k in range(60)]
+    _, dataset = prepare(table(tmp_path / "a.csv", ";", rooms=["1", "2", "3"] * 20, size=sizes, label=LABELS))
+    assert shell.run("describe", "own") == 0
+    cells = re.findall(r"size (\S+)", shell.stdout)
+    assert cells
+    assert all(encoder(dataset).check({"rooms": 1, "size": cell}, "row")["size"] % 1 == 0.25 for cell in cells)
 
 
 def test_numbers_that_can_be_read_in_two_ways_and_ignored_symbols_are_reported(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from shell import Shell
 
 import feedforward as ff
 from feedforward.config.schema import Params
+from feedforward.core.errors import InputError
 from feedforward.data.readers import cells
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.encoders import Encoder
@@ -191,6 +192,26 @@ def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", sm
     for received, answer in zip(predictions, prediction.answers(genres.served, checked), strict=True):
         assert received["labels"] == answer["labels"]
         assert_same(received, answer, 0.01)
+    playground.close()
+
+
+def test_the_form_of_a_table_with_decimal_commas_suggests_numbers_that_it_accepts(
+    browser: "Browser", small: Params, tmp_path: Path
+) -> None:
+    rows = RowEncoder(Columns((("hours", 54.321, 2.0),), (("school", ("north", "south")),), decimal=","))
+    network = networks.network([3, 4, 1], ["tanh", "linear"])
+    price = new_champion("regression", network, rows, ("price",), target=(300.0, 40.0))
+    playground = OpenedFile(browser, tmp_path, "price", price)
+    field = playground.page.get_by_label("hours")
+    assert field.get_attribute("placeholder") == "e.g. 54,3"
+    field.fill("54,3")
+    [expected] = prediction.answers(price.served, [rows.check({"hours": 54.3, "school": None}, "")])
+    sync.expect(playground.page.locator("#answer")).to_contain_text(f"{expected['value']:.6g}")
+    field.fill("54.3")
+    problem = "hours: expected a number with a decimal comma, got '54.3'"
+    sync.expect(playground.page.locator("#wrong")).to_contain_text(problem)
+    with pytest.raises(InputError, match=problem):
+        rows.check({"hours": "54.3", "school": None}, "samples.0")
     playground.close()
 
 

@@ -53,8 +53,8 @@ def read(content: bytes, max_pixels: int = MAX_PIXELS) -> Levels:
     Transparent pixels become white if what is visible is dark, otherwise black.
 
     Raises:
-        ValueError: the content is not an image in a known format, is damaged, or exceeds `max_pixels`, MAX_SIDE or
-            COSTLY_PARTS.
+        ValueError: the content is not an image in a known format, is damaged, exceeds `max_pixels`, MAX_SIDE or
+            COSTLY_PARTS, or has a gray level that is not finite.
     """
     with _open(content, max_pixels) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -121,7 +121,10 @@ def _to_gray(picture: Image.Image) -> Levels:
     if picture.mode.startswith(("I", "F")):  # more than 8 bits, which Pillow would clip
         # the largest level that the mode allows, not the largest in this image, so that all images have the same scale
         white = 1.0 if picture.mode.startswith("F") else 65535.0
-        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / white), 0, 255), np.float32)
+        levels = np.asarray(picture, np.float32)
+        if not np.isfinite(levels).all():
+            raise ValueError("gray levels must be finite numbers")
+        return np.asarray(np.clip(levels * (255 / white), 0, 255), np.float32)
     if picture.has_transparency_data and picture.mode != "RGBA":
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):

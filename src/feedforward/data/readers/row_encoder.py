@@ -63,7 +63,8 @@ class RowEncoder:
         try:
             return cells.number(value, self.measured.decimal, self.measured.missing)
         except ValueError:
-            raise InputError(field, f"expected a number, got {str(value)[:40]!r}") from None
+            expected = "a number with a decimal comma" if self.measured.decimal == "," else "a number"
+            raise InputError(field, f"expected {expected}, got {str(value)[:40]!r}") from None
 
     def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
         """Encode checked rows: float32, shape (rows, columns)."""

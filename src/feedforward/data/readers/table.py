@@ -101,10 +101,11 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
-    """The given test rows, each as a line of `column value` pairs."""
+    """The given test rows, each as a line of `column value` pairs; numbers have the decimal sign of the file."""
     _, test = _splits(config, files)
     check_rows(rows, len(test.rows))
-    return [", ".join(f"{name} {_display(value)}" for name, value in test.rows.raw(row).items()) for row in rows]
+    shown = [{name: _display(value, config.decimal) for name, value in test.rows.raw(row).items()} for row in rows]
+    return [", ".join(f"{name} {value}" for name, value in row.items()) for row in shown]
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
@@ -117,8 +118,10 @@ def _nan_to_none(values: list[float]) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values]
 
 
-def _display(value: Any) -> str:
-    return "(missing)" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
+def _display(value: Any, decimal: cells.Decimal) -> str:
+    if value in (None, ""):
+        return "(missing)"
+    return f"{value:g}".replace(".", decimal) if isinstance(value, float) else str(value)
 
 
 def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[HashedRows, HashedRows]:

@@ -3,11 +3,15 @@
 import io
 import tracemalloc
 
+import numpy as np
 import pytest
 from pictures import encoded, png_claiming, stroke
 from PIL import Image
 
+from feedforward.core.errors import InputError
 from feedforward.data.readers import image_decoding
+from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 
 
 def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
@@ -19,6 +23,17 @@ def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
     for content in (b"", small[:20]):
         with pytest.raises(ValueError, match="image"):
             image_decoding.pixel_count(content)
+
+
+@pytest.mark.parametrize("encoder", [ImageEncoder, ScaledEncoder])
+@pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf])
+def test_gray_levels_of_a_picture_that_are_not_finite_are_refused(encoder: type[ImageEncoder], level: float) -> None:
+    levels = stroke(40, 40).astype(np.float32) / 255
+    geometry = ImageGeometry(28, 28, 20, (14.0, 14.0))
+    assert encoder(geometry).check(encoded(levels, "PPM"), "samples.0").shape == (784,)
+    levels[20, 20] = level
+    with pytest.raises(InputError, match="gray levels must be finite numbers"):
+        encoder(geometry).check(encoded(levels, "PPM"), "samples.0")
 
 
 def test_error_without_a_message_is_reported_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
