@@ -104,7 +104,7 @@ def _add_prediction_routes(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
     async def incoming(dataset: name, request: Request) -> Response:
-        """Store a sample with its true label for retraining."""
+        """Store a text or image with its true label for retraining; other samples, and several labels, are refused."""
         return _json(await handlers.correct(dataset, _media_type(request), await read_body(request.receive)))
 
 
