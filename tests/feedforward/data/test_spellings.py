@@ -18,7 +18,8 @@ import workspaces
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.data.readers import row_encoder
+from feedforward.core.errors import InputError
+from feedforward.data.readers import row_encoder, table
 from feedforward.data.readers.columns import from_json
 from feedforward.data.splits import Split
 
@@ -186,3 +187,46 @@ def test_cells_of_a_sample_may_have_the_format_of_the_training_file_and_unknown_
     assert encoder.unknown(encoder.check(cells | {"town": "nowhere"}, "row")) == ["town=nowhere"]
     with_long_town = encoder.check(cells | {"town": "x" * 5000}, "row")
     assert encoder.unknown(with_long_town) == [f"town={'x' * 40}…"]
+
+
+@pytest.mark.proves(
+    "A number to predict that can mean 1234 or 1.234 is refused, unless the training data separate thousands"
+)
+@pytest.mark.parametrize(
+    ("decimal", "group", "meanings"), [(".", ",", "30512 or 30.512"), (",", ".", "30512 or 30,512")]
+)
+def test_a_cell_that_can_mean_two_numbers_is_refused_unless_the_training_column_separates_thousands(
+    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], decimal: str, group: str, meanings: str
+) -> None:
+    path, sample = tmp_path / "houses.csv", {"size": "1", "town": "north", "garden": "True"}
+    encoders = {}
+    for separated in ("", group):
+        path.write_bytes(csv_table(separator=";", decimal=decimal, group=separated))
+        prepare(path)
+        encoders[separated] = row_encoder.RowEncoder(from_json((paths.vectorized("own") / "columns.json").read_bytes()))
+    cell = f"30{group}512"
+    negative = "-" + meanings.replace("or ", "or -")
+    for wrong, expected in ((cell, meanings), (f"-{cell} €", negative), (f"({cell})", negative)):
+        with pytest.raises(InputError, match=f"income: .* can mean {expected} .*; write one of these"):
+            encoders[""].check({**sample, "income": wrong}, "row")
+    for spelling, number in ((cell, 30512), (f"30{group}512{decimal}0", 30512), (f"1{group}030{group}512", 1030512)):
+        assert encoders[group].check({**sample, "income": spelling}, "row")["income"] == number
+        if spelling != cell:
+            assert encoders[""].check({**sample, "income": spelling}, "row")["income"] == number
+    for meaning in meanings.split(" or "):
+        assert encoders[""].check({**sample, "income": meaning}, "row")
+    with pytest.raises(InputError, match=r"size: .* can mean"):  # another column of the same table
+        encoders[group].check({**sample, "size": cell, "income": "1"}, "row")
+
+
+@pytest.mark.proves("A test file whose numbers have another decimal sign than the training file is reported")
+def test_a_test_file_that_separates_thousands_unlike_the_training_file_is_reported(
+    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, test_path = tmp_path / "houses.csv", tmp_path / "test.csv"
+    path.write_text("size,mood\n" + "".join(f"{k}.{k % 8}1,{'yn'[k % 2]}\n" for k in range(40)))
+    test_path.write_text("size,mood\n" + "".join(f'"{k},125",{"yn"[k % 2]}\n' for k in range(1, 9)))
+    params, name = prepare(path)
+    reader = params.datasets[name].reader.model_copy(update={"test_file": "test.csv"})
+    table.read(reader, {"houses.csv": path, "test.csv": test_path})
+    assert "column 'size': thousands are separated, unlike in the training rows; check `decimal`" in caplog.text

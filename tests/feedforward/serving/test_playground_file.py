@@ -151,6 +151,10 @@ def test_page_parses_and_predicts_rows_like_predict(
         assert_same(received, ff.predict("grades", [row])[0])
     playground.page.get_by_label("hours").fill("9")
     sync.expect(playground.page.locator("#answer")).to_contain_text("10, 99.8 %")
+    playground.page.get_by_label("hours").fill("1,234")
+    with pytest.raises(InputError) as refused:
+        ff.predict("grades", [{"hours": "1,234", "school": "north"}])
+    sync.expect(playground.page.locator("#wrong")).to_contain_text("hours: " + str(refused.value).split("hours: ")[1])
     playground.page.get_by_label("hours").fill("many")
     sync.expect(playground.page.locator("#wrong")).to_contain_text("hours: expected a number, got 'many'")
     playground.close()

@@ -39,6 +39,7 @@ def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
     patterns = {
         "plain": cells.PLAIN[measured.decimal].pattern,
         "grouped": cells.GROUPED[measured.decimal].pattern,
+        "otherSign": cells.PLAIN[cells.OTHER_SIGN[measured.decimal]].pattern,
         "canonical": cells.CANONICAL[measured.decimal].pattern,
         "date": cells.ISO_DATE.pattern,
         "symbol": cells.SYMBOL.pattern,
@@ -49,6 +50,7 @@ def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
         "categorical": measured.categorical,
         "decimal": measured.decimal,
         "missing": measured.missing,
+        "grouped": measured.grouped,
         "missingCategories": sorted(cells.missing_categories(measured.missing, measured.decimal)),
         "missingNumbers": sorted(cells.missing_numbers(measured.missing, measured.decimal)),
         "largest": columns.LARGEST,

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from feedforward.core import atomic_files
 
 Decimal = Literal[".", ","]
+OTHER_SIGN: dict[Decimal, Decimal] = {".": ",", ",": "."}
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column; case is ignored
 # These count as missing in columns of numbers.
 MISSING_IN_NUMBERS = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
@@ -216,16 +217,36 @@ def _number(plain: str, decimal: Decimal) -> float:
         return math.nan
     if ISO_DATE.fullmatch(plain):
         return _days(plain)
-    bare = plain.replace("\u2212", "-")
-    is_negative = bare.startswith("(") and bare.endswith(")")
-    bare = bare[1:-1] if is_negative else bare
-    for _ in range(2):  # one symbol before the number, one after it
-        bare = SYMBOL.sub(r"\1", bare).strip()
+    bare = _bare(plain)
     if GROUPED[decimal].fullmatch(bare):
         bare = re.sub(rf"[^\d{decimal}+-]", "", bare)
     elif not PLAIN[decimal].fullmatch(bare):
         raise ValueError(f"not a number: {plain[:40]!r}")
-    return _finite(float(bare.replace(",", ".")) * (-1 if is_negative else 1))
+    return _finite(float(bare.replace(",", ".")) * (-1 if _in_parentheses(plain) else 1))
+
+
+def _in_parentheses(plain: str) -> bool:
+    return plain.startswith("(") and plain.endswith(")")
+
+
+def _bare(plain: str) -> str:
+    """The text without parentheses and symbols, with an ASCII minus sign."""
+    bare = (plain[1:-1] if _in_parentheses(plain) else plain).replace("\u2212", "-")
+    for _ in range(2):  # one symbol before the number, one after it
+        bare = SYMBOL.sub(r"\1", bare).strip()
+    return bare
+
+
+def is_ambiguous(value: Any, decimal: Decimal) -> bool:
+    """Whether a point or comma in a cell could separate thousands or, in a file with the other sign, decimals.
+
+    >>> [is_ambiguous(cell, ".") for cell in ("1,234", "1,234.5", "1,234,567", "1.234")]
+    [True, False, False, False]
+    """
+    if not isinstance(value, str) or len(value) > MAX_NUMBER_CHARACTERS:
+        return False
+    bare = _bare(text(value))
+    return bool(GROUPED[decimal].fullmatch(bare) and PLAIN[OTHER_SIGN[decimal]].fullmatch(bare))
 
 
 def _finite(value: float) -> float:

@@ -85,6 +85,15 @@ def _without_missing(
     return np.where(np.isin(values, [*numbers_listed]), np.nan, values) if numbers_listed else values
 
 
+def has_groups(column: pa.Array, decimal: Decimal) -> bool:
+    """Whether points or commas separate thousands in any cell of a column that `numbers` can read."""
+    if not pa.types.is_large_string(column.type):
+        return False
+    # a colon before the sign: the time of a date with fractions of a second
+    separated = pc.match_substring_regex(column, rf"^[^:]*[0-9][{cells.OTHER_SIGN[decimal]}][0-9]{{3}}")
+    return bool(pc.any(separated).as_py())
+
+
 def categories(column: pa.Array, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Texts:
     """Convert a column to categories or labels in their normalized spelling; empty where missing."""
     encoded = column.dictionary_encode()

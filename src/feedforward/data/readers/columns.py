@@ -30,13 +30,15 @@ class Columns:
     """The columns of a table, and how they are encoded.
 
     numeric: (name, mean, standard deviation); if all values are equal, 1 is used as the standard deviation.
-    categorical: (name, sorted categories). decimal, missing: how cells are read; see `cells`.
+    categorical: (name, sorted categories). decimal, missing: how cells are read; see `cells`. grouped: the numeric
+    columns in whose training cells points or commas separate thousands.
     """
 
     numeric: tuple[tuple[str, float, float], ...]
     categorical: tuple[tuple[str, tuple[str, ...]], ...]
     decimal: Decimal = "."
     missing: tuple[str, ...] = ()
+    grouped: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -81,7 +83,8 @@ class Columns:
         """The columns as JSON; equal columns produce the same bytes."""
         content = {"numeric": self.numeric, "categorical": self.categorical}
         spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
-        return (atomic_files.canonical_json({**content, **spelling}) + "\n").encode()
+        groups = {"grouped": self.grouped} if self.grouped else {}
+        return (atomic_files.canonical_json({**content, **spelling, **groups}) + "\n").encode()
 
 
 def _round(values: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -92,7 +95,13 @@ def _round(values: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> n
     return rounded
 
 
-def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Columns:
+def measure(
+    numbers: Numbers,
+    texts: Texts,
+    decimal: Decimal = ".",
+    missing: Sequence[str] = (),
+    grouped: Sequence[str] = (),
+) -> Columns:
     """Measure means, deviations and categories on the training rows.
 
     Raises:
@@ -112,7 +121,7 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
                 f"column {name!r} has {len(distinct)} categories; at most {MAX_CATEGORIES} can be one-hot encoded"
             )
         categorical.append((name, distinct))
-    return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
+    return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing), tuple(grouped))
 
 
 def mean_and_scale(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -140,4 +149,4 @@ def from_json(content: bytes) -> Columns:
     if decimal not in (".", ","):
         raise ValueError("the decimal sign must be a point or a comma")
     categorical = tuple((str(name), tuple(map(str, values))) for name, values in stored["categorical"])
-    return Columns(numeric, categorical, decimal, missing)
+    return Columns(numeric, categorical, decimal, missing, tuple(map(str, stored.get("grouped", ()))))

@@ -1,5 +1,6 @@
 """Encode table rows from users, in the form that the network was trained on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class RowEncoder:
 
         Raises:
             InputError: the sample is not an object, its JSON text is too long, a column is missing or occurs twice, a
-                cell is a list or an object, or a cell in a number column is not a number.
+                cell is a list or an object, or a cell in a number column is not a number or could mean two numbers.
         """
         if isinstance(sample, str | bytes):
             if len(sample) > MAX_JSON_LENGTH:
@@ -53,18 +54,26 @@ class RowEncoder:
             raise InputError(field, str(error)) from None
         row: dict[str, float | str] = {}
         for name, _, _ in self.measured.numeric:
-            row[name] = self._number(_cell_of(values_by_name, name, field), f"{field}.{name}")
+            row[name] = self._number(_cell_of(values_by_name, name, field), name, f"{field}.{name}")
         for name, _ in self.measured.categorical:
             value = _cell_of(values_by_name, name, field)
             row[name] = cells.category(value, self.measured.decimal, self.measured.missing)
         return row
 
-    def _number(self, value: Any, field: str) -> float:
+    def _number(self, value: Any, name: str, field: str) -> float:
+        decimal = self.measured.decimal
         try:
-            return cells.number(value, self.measured.decimal, self.measured.missing)
+            number = cells.number(value, decimal, self.measured.missing)
         except ValueError:
-            expected = "a number with a decimal comma" if self.measured.decimal == "," else "a number"
+            expected = "a number with a decimal comma" if decimal == "," else "a number"
             raise InputError(field, f"expected {expected}, got {str(value)[:40]!r}") from None
+        if name not in self.measured.grouped and not math.isnan(number) and cells.is_ambiguous(value, decimal):
+            meanings = f"{number:g} or {number / 1000:g}".replace(".", decimal)
+            problem = (
+                f"{value[:40]!r} can mean {meanings} (this column of the training data has no thousands separators)"
+            )
+            raise InputError(field, f"{problem}; write one of these")
+        return number
 
     def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
         """Encode checked rows: float32, shape (rows, columns)."""

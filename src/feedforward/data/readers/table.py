@@ -30,11 +30,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rows:
-    """Labeled rows. labels: class numbers, values (float64), or zeros and ones of shape (rows, labels)."""
+    """Labeled rows. labels: class numbers, values (float64), or zeros and ones of shape (rows, labels).
+
+    grouped: the number columns in which points or commas separate thousands.
+    """
 
     numbers: dict[str, npt.NDArray[np.float64]]
     texts: dict[str, Texts]
     labels: npt.NDArray[np.generic]
+    grouped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,7 +46,8 @@ class Rows:
     def take(self, row_order: npt.NDArray[np.int64]) -> "Rows":
         """The rows with the numbers in `row_order`, in that order."""
         numbers = {name: values[row_order] for name, values in self.numbers.items()}
-        return Rows(numbers, {name: texts[row_order] for name, texts in self.texts.items()}, self.labels[row_order])
+        texts = {name: texts[row_order] for name, texts in self.texts.items()}
+        return Rows(numbers, texts, self.labels[row_order], self.grouped)
 
     def raw(self, row: int) -> dict[str, Any]:
         """The cells of a row by column: None for a missing number, "" for a missing text."""
@@ -91,10 +96,17 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
     """
     train, test = _splits(config, files)
     try:
-        measured = columns.measure(train.rows.numbers, train.rows.texts, config.decimal, config.missing)
+        measured = columns.measure(
+            train.rows.numbers, train.rows.texts, config.decimal, config.missing, train.rows.grouped
+        )
     except ValueError as error:
         raise DataError(f"{files[config.file]}: {error}; change `reader` in params.yaml") from None
-    _warn_of_unknown(test.rows.texts, measured, files[config.test_file or config.file])
+    test_path = files[config.test_file or config.file]
+    _warn_of_unknown(test.rows.texts, measured, test_path)
+    for name in set(test.rows.grouped) - set(measured.grouped):
+        log.warning(
+            "%s: column %r: thousands are separated, unlike in the training rows; check `decimal`", test_path, name
+        )
     shuffled = train.take(order(len(train.rows), config.shuffle_seed))
     parts = [_part("train", shuffled, measured), _part("test", test, measured)]
     return Reading(iter(parts), files={COLUMNS: measured.to_json()})
@@ -157,7 +169,9 @@ def load(config: TableReader, path: Path) -> Rows:
         return column_values.categories(table.columns[name], config.decimal, config.missing)
 
     labels, has_label = _labels(config, path, numbers, texts, table.position)
-    rows = Rows({name: numbers(name) for name in config.numeric}, {n: texts(n) for n in config.categorical}, labels)
+    grouped = tuple(name for name in config.numeric if column_values.has_groups(table.columns[name], config.decimal))
+    by_name = {name: numbers(name) for name in config.numeric}
+    rows = Rows(by_name, {name: texts(name) for name in config.categorical}, labels, grouped)
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
 

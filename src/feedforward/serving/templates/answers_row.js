@@ -2,7 +2,7 @@
 
 const { decimal, missing } = encoder, LARGEST = 1e100; // as in cells.py
 const wholeMatch = (pattern) => new RegExp(`^(?:${pattern})$`);
-const [PLAIN, GROUPED, CANONICAL, DATE] = ["plain", "grouped", "canonical", "date"].map((name) => wholeMatch(encoder.patterns[name]));
+const [PLAIN, GROUPED, OTHER_SIGN, CANONICAL, DATE] = ["plain", "grouped", "otherSign", "canonical", "date"].map((name) => wholeMatch(encoder.patterns[name]));
 const SYMBOL = new RegExp(encoder.patterns.symbol, "g");
 // Whitespace and invisible characters at either end of a text
 const EDGE = new RegExp(`^[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+|[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+$`, "g");
@@ -57,9 +57,15 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   const isNegative = text.startsWith("(") && text.endsWith(")");
   let numeral = (isNegative ? text.slice(1, -1) : text).replaceAll("\u2212", "-");
   for (let k = 0; k < 2; k++) numeral = numeral.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
+  const isAmbiguous = GROUPED.test(numeral) && OTHER_SIGN.test(numeral) && !encoder.grouped.includes(name);
   if (GROUPED.test(numeral)) numeral = numeral.replace(decimal === "," ? /[^\d,+-]/g : /[^\d.+-]/g, "");
   else if (!PLAIN.test(numeral)) throw new Error(`samples.0.${name}: expected a number${decimal === "," ? " with a decimal comma" : ""}, got '${text.slice(0, 40)}'`);
-  return finiteOrNaN(Number(numeral.replace(",", ".")) * (isNegative ? -1 : 1));
+  const result = finiteOrNaN(Number(numeral.replace(",", ".")) * (isNegative ? -1 : 1));
+  if (isAmbiguous && !Number.isNaN(result)) {
+    const meanings = `${result} or ${String(result / 1000).replace(".", decimal)}`;
+    throw new Error(`samples.0.${name}: '${text.slice(0, 40)}' can mean ${meanings} (this column of the training data has no thousands separators); write one of these`);
+  }
+  return result;
 }
 
 const finiteOrNaN = (value) => (Math.abs(value) <= LARGEST && !encoder.missingNumbers.includes(value) ? value : NaN);
