@@ -96,7 +96,8 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
     """Encode entries, at least one, as a part of the training split. encoder: see `encoder_of`."""
     raws = [raw_bytes(entry, encoder is not None) or b"" for entry in entries]
     features = _features(entries, encoder)
-    labels = np.array([dataset.labels.index(entry["label"]) for entry in entries], np.uint8)
+    dtype = np.min_scalar_type(len(dataset.labels) - 1)
+    labels = np.array([dataset.labels.index(entry["label"]) for entry in entries], dtype)
     digests = np.frombuffer(bytes.fromhex("".join(entry["digest"] for entry in entries)), np.uint8).reshape(-1, 32)
     return Part("train", Split(features, labels), np.array([len(raw) for raw in raws], np.int64), digests)
 

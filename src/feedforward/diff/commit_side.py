@@ -16,7 +16,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset, load_params
 from feedforward.core import atomic_files, provenance
 from feedforward.core.errors import DataError, FeedforwardError
-from feedforward.data import consistency
+from feedforward.data import consistency, sample_digests
 from feedforward.data.splits import Split
 from feedforward.diff import dvc_outputs, sides
 from feedforward.diff.predictions import shorten
@@ -131,7 +131,7 @@ class _RecordedResults:
             kind, target = sides.kind_of(dataset.task), target_of(manifest)
             outputs = sides.ask(network, test.features, kind, target)
             truth = np.array(sides.truth(test, kind, target))
-        source = self._outputs.get(f"data/raw/{name}", "")
+            source = sample_digests.of_test_samples(folder)
         return Answers(
             dataset.labels, kind, outputs, truth, source, lambda rows: self._show(name, dataset, manifest, rows)
         )

@@ -17,10 +17,11 @@ from raw_files import REVIEWS
 from feedforward.config.schema import Dataset, Retraining
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
-from feedforward.data import drift, feedback, preparation, validation_split
+from feedforward.data import drift, feedback, feedback_features, preparation, validation_split
 from feedforward.data.feedback_features import Cache
 from feedforward.data.readers import encoders
 from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.data.readers.tokenizer import Vocabulary
 from feedforward.data.splits import MultiHot, Split
 from feedforward.retraining import policy
 
@@ -169,6 +170,14 @@ def pictures(root: Path) -> Dataset:
     dataset = images()
     expectations = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})
     return dataset.model_copy(update={"expectations": expectations})
+
+
+def test_samples_of_more_than_256_classes_are_encoded(root: Path) -> None:
+    dataset = reviews().model_copy(update={"labels": tuple(f"class {number}" for number in range(300))})
+    entry = {"text": "good fun", "label": "class 299", "digest": hashlib.sha256(b"good fun").hexdigest()}
+    encoder = TextEncoder(Vocabulary(("good", "fun"), 12))
+    part = feedback_features.part([entry], dataset, encoder)
+    assert part.split.labels.tolist() == [299]
 
 
 def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:

@@ -160,6 +160,31 @@ def test_diff_of_two_commits(repository: TrainedRepository, shell: Shell) -> Non
     check_final_models_differ(answer)
 
 
+@pytest.mark.proves("Predictions for different test samples are not compared, even if their true labels are equal")
+def test_predictions_for_a_redrawn_test_split_are_not_compared(
+    tmp_path: Path, empty_database: Path, tensorflow: None, shell: Shell
+) -> None:
+    root = workspaces.add_store(tmp_path, empty_database)
+    (root / ".gitignore").write_text(IGNORED)
+    write_pipeline(root)
+    write_code(root)
+    with workspaces.inside(root):
+        write_params(root)
+        truths = []
+        for split_seed in (0, 298):  # with these, the test splits have the same true labels, but few samples in common
+            values = YAML().load(root / "params.yaml")
+            values["datasets"][NAME]["reader"]["split_seed"] = split_seed
+            YAML().dump(values, root / "params.yaml")
+            params = load_params(root / "params.yaml")
+            api.prepare(params)
+            truths.append(api.load_split(NAME, "test").labels.tolist())
+            train(root, str(split_seed))
+        answer = diff(shell, "HEAD~2", "HEAD")
+    assert truths[0] == truths[1]
+    assert answer["predictions"] == []
+    assert answer["remarks"] == [f"predictions of {NAME}: the models have different test samples"]
+
+
 def test_equal_results_are_reported_in_one_line(repository: TrainedRepository, shell: Shell) -> None:
     git(repository.root, "tag", "--force", "v1", "HEAD~2")
     for pair in (("HEAD", "HEAD"), ("v1", repository.commits[0]), (repository.runs[1], repository.runs[1][:12])):
