@@ -14,6 +14,7 @@ import numpy as np
 
 from feedforward.core import append_only_log, locks, paths
 from feedforward.core.errors import Busy, FeedforwardError, InputError
+from feedforward.data.readers import cells
 from feedforward.data.readers.encoders import Encoder
 
 LOCK_TIMEOUT = 2.0  # s to wait for each lock; meanwhile, the thread cannot answer other requests
@@ -49,6 +50,7 @@ class FeedbackLog:
 
     def __init__(self, dataset: str, labels: Sequence[str], max_bytes: int) -> None:
         self.dataset, self.labels, self.max_bytes = dataset, tuple(labels), max_bytes
+        self._spellings = {cells.text(label): label for label in labels}  # the same text may be composed or decomposed
         self._lock = threading.Lock()
         self._stored_keys: set[tuple[str, str]] = set()  # digest and label of each entry
         self._position, self._last_line = 0, b""  # how far the file was read, and the line that ends there
@@ -60,12 +62,13 @@ class FeedbackLog:
             InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable, FeedbackLocked: the
                 sample cannot be stored.
         """
-        if label not in self.labels or not isinstance(label, str):
+        known = self._spellings.get(cells.text(label)) if isinstance(label, str) else None
+        if known is None:
             raise InputError("label", f"must be one of {', '.join(self.labels)}, got {str(label)[:40]!r}")
         content, raw = _content(encoder, sample)
         digest = hashlib.sha256(raw).hexdigest()
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = {"time": time, "label": label, "digest": digest, **content, "version": version, "answer": answer}
+        entry = {"time": time, "label": known, "digest": digest, **content, "version": version, "answer": answer}
         if not self._lock.acquire(timeout=LOCK_TIMEOUT):
             raise FeedbackLocked(self.dataset, f"{paths.incoming(self.dataset)}: other requests wait for its lock")
         try:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -
 
 def spellings(text: str) -> list[str]:
     """Texts with the same words."""
-    return [f"{text}\n", f"  {text}", text.upper(), f"{text}!!", text.replace(" ", ",\u00a0")]
+    other = [f"{text}\n", f"  {text}", text.upper(), f"{text}!!", text.replace(" ", ",\u00a0"), f"„{text}“"]
+    return [*other, *{unicodedata.normalize("NFD", text)} - {text}]
 
 
 @pytest.mark.proves("A text that differs from a test text only in case, punctuation or spaces is never trained on")

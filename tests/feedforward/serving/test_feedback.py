@@ -1,12 +1,14 @@
 """Labeled samples from users: stored once, up to a limit, and refused if they cannot be stored."""
 
 import base64
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import registered
 from live_service import SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
@@ -40,6 +42,18 @@ def test_a_correction_is_stored_once_up_to_the_size_limit_of_the_file(served: Li
     statuses = [correct(f"word{k} " * 100, "sad").status_code for k in range(20)]
     assert statuses[-1] == 507
     assert paths.incoming(NAME).stat().st_size <= SERVING.max_feedback_bytes
+
+
+@pytest.mark.proves("A correction may spell a label with decomposed characters; the dataset's spelling is stored")
+def test_a_label_may_be_decomposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").touch()
+    composed, decomposed = (unicodedata.normalize(form, "küche") for form in ("NFC", "NFD"))
+    for name, spelling, other in (("a", composed, decomposed), ("b", decomposed, composed)):
+        feedback_log = FeedbackLog(name, ["sport", spelling], 1000)
+        assert feedback_log.append(registered.ENCODER, "word1", other, 1, "sport")
+        assert not feedback_log.append(registered.ENCODER, "word1", spelling, 1, "sport")
+        assert [entry["label"] for entry in append_only_log.read(paths.incoming(name))] == [spelling]
 
 
 def test_samples_stored_before_a_restart_are_not_stored_again(served: LiveService) -> None:

@@ -90,6 +90,14 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(pl
     assert not page.locator("#push").is_visible()
 
 
+def test_words_are_marked_also_beside_typographic_punctuation_and_if_decomposed(playground: OpenPage) -> None:
+    page = playground.open(NAME)
+    page.locator("#text").fill("„word1“ a\u0308b ‘wo\u00adrd2’ don’t—word3…")
+    playground.expect_answer("sad, 9")
+    sync.expect(page.locator("mark")).to_have_text(["word1", "wo\u00adrd2", "word3"])
+    sync.expect(page.locator("#words .unknown")).to_have_text(["äb", "don’t"])
+
+
 def test_a_response_about_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
     page = playground.open()
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
@@ -275,14 +283,14 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
 ) -> None:
     page = playground.open(NAME)
     for text, message in (
-        (" …,  !!", None),
-        ("...", "This sample must hold at least one word"),
+        (" ©,  !!", None),
+        (" …–,  !!", "This sample must hold at least one word"),
         ("x" * 2001, "This sample must have at most 2000 bytes, got 2001"),
         ("a film " * 150_000, "This sample must have at most 200000 bytes"),
     ):
         page.locator("#text").fill(text)
         if message is None:
-            playground.expect_answer("sad")  # an ellipsis character counts as a word
+            playground.expect_answer("sad")  # a symbol counts as a word
             continue
         playground.expect_text("wrong", message)
         sync.expect(page.locator("#labels button").first).to_be_disabled()

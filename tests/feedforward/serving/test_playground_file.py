@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ TEXTS = (
     f"{GLAD}, and <b>word3</b>…word4\u2028word5\x85word6",
     "İstanbul ΟΔΥΣΣΕΥΣ 東京word7 café\u00a0word8",
     "nobody",
+    unicodedata.normalize("NFD", "„word1“ Käse»word2« ‘word3’ don’t Й 한 word4´s wo\u00adrd5—word6، \x93word7\x94 l·l"),
 )
 
 

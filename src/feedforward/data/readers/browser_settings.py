@@ -23,14 +23,19 @@ def script_settings(encoder: Encoder) -> dict[str, Any]:
 
 
 def _text_settings(encoder: TextEncoder) -> dict[str, Any]:
-    filters = "".join(f"\\x{ord(character):02x}" for character in tokenizer.FILTERS)
     return {
         "kind": "words",
         "vocabulary": "\n".join(encoder.vocabulary.words),  # line breaks are in FILTERS, so no word contains one
         "first": tokenizer.RANK_OFFSET + 1,
         "start": tokenizer.START,
         "dropped": tokenizer.DROPPED,
-        "patterns": [tokenizer.SEPARATORS.pattern, tokenizer.CHARACTER_WORDS.pattern, f"[{filters}]"],
+        "softHyphen": tokenizer.SOFT_HYPHEN,
+        "patterns": [
+            tokenizer.SEPARATORS.pattern,
+            tokenizer.APOSTROPHES.pattern,
+            tokenizer.CHARACTER_WORDS.pattern,
+            f"[{tokenizer.ESCAPED_FILTERS}]",
+        ],
     }
 
 

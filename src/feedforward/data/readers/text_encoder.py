@@ -48,7 +48,7 @@ class TextEncoder:
         text: str = sample
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
-        if not tokenizer.add_spaces(text).strip(_BETWEEN_WORDS):
+        if not tokenizer.normalize(text).strip(_BETWEEN_WORDS):
             raise InputError(field, "must hold at least one word, got none")
         return text
 
@@ -74,8 +74,8 @@ class TextEncoder:
         """The words of a text, in order; the same as those that tokenizer.encode finds."""
         lower = text.lower()
         if not lower.isascii():
-            lower = tokenizer.add_spaces(lower).encode("utf-8", "replace").decode()
-        return lower.translate(_FILTERS_TO_SPACES).split()  # `add_spaces` has replaced all other whitespace
+            lower = tokenizer.normalize(lower).encode("utf-8", "replace").decode()
+        return lower.translate(_FILTERS_TO_SPACES).split()  # `normalize` has replaced all other whitespace
 
     def columns_of(self, words: Sequence[str]) -> list[int]:
         """The column of each word; tokenizer.DROPPED for words without one."""

@@ -12,6 +12,7 @@ Words are processed in bulk (Arrow dictionaries, NumPy sort), because plain Pyth
 import functools
 import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +30,41 @@ if TYPE_CHECKING:
 
 # The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
-# Non-ASCII whitespace, byte-order marks, and the punctuation of languages that are written without spaces
-SEPARATORS = re.compile(
-    "[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000-\u3003\u3008-\u3011\ufeff\uff01-\uff0f\uff1a-\uff20]"
+# The playground page's script uses these regular expressions, too; in JavaScript, `\w` has another meaning
+ESCAPED_FILTERS = "".join(f"\\x{ord(character):02x}" for character in FILTERS)
+# Equal to the ASCII apostrophe if between two characters of a word, as in "don’t"; otherwise separators, as in ‘film’.
+# The first is U+2019 in Windows-1252, read as Latin-1.
+_APOSTROPHES = "\x92\u00b4\u2019"
+# Non-ASCII whitespace, invisible characters that occur between words, and punctuation that is never within a word
+_PUNCTUATION = (
+    "\x82\x84\x85\x8b\x91\x93-\x97\x9b"  # quotation marks and dashes in Windows-1252, read as Latin-1 (IMDb's reviews)
+    "\xa0\xa1\xa7\xab\xb6\xbb\xbf\u055d\u0589\u058a\u05be\u05c0\u05c3\u05c6"  # also Armenian and Hebrew
+    "\u0609\u060a\u060c\u060d\u061b-\u061f\u066a-\u066d\u06d4\u0700-\u070d"  # Arabic and Syriac
+    "\u0964\u0965\u0970\u09fd\u0a76\u0af0\u0c77\u0c84\u0df4"  # languages of India and Sri Lanka
+    "\u0e4f\u0e5a\u0e5b\u0f04-\u0f14\u0f3a-\u0f3d\u0fd0-\u0fd4\u0fd9\u0fda\u104a\u104b\u17d4-\u17d6\u17d8-\u17da"
+    "\u10fb\u1360-\u1368\u1400\u166e\u1680\u1800-\u1805\u1808\u1809"  # Georgian, Ethiopic, Canadian, Mongolian
+    "\u2000-\u200b\u200e-\u2018\u201a-\u206f\u2e00-\u2e2e\u2e30-\u2e5d"  # general; not the (zero-width) joiners
+    "\u3000-\u3003\u3008-\u3011\u3014-\u301f\u3030\u303d\u30a0\u30fb"  # Chinese and Japanese
+    "\ufd3e\ufd3f\ufe10-\ufe19\ufe30-\ufe52\ufe54-\ufe6b\ufeff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 )
+_BETWEEN_WORDS = f"{ESCAPED_FILTERS} {_PUNCTUATION}{_APOSTROPHES}"
+SEPARATORS = re.compile(
+    f"[{_PUNCTUATION}{_APOSTROPHES}]"
+    f"(?:(?<=[{_PUNCTUATION}])|(?<![^{_BETWEEN_WORDS}][{_APOSTROPHES}])|(?![^{_BETWEEN_WORDS}]))"
+)
+APOSTROPHES = re.compile(f"[{_APOSTROPHES}]")  # that `SEPARATORS` leaves
+SOFT_HYPHEN = "\u00ad"  # an invisible place where a word may be hyphenated
 # Thai, Lao, Burmese, Khmer, Japanese, Chinese: each character is a word of its own
 CHARACTER_WORDS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
+# A chunk of a text may begin with ASCII, a letter or a digit after another one, which are never combined into one
+# character, except for vowels and final consonants of decomposed Korean syllables
+_FIRST_OF_CHUNK = re.compile(r"(?<=[\0-\x7f\w])(?:[\0-\x7f]|[^\W\u1160-\u11ff])")
 START, DROPPED, RANK_OFFSET = 1, 2, 3
 BATCH_BYTES = 2 * 2**20  # of text at a time, so memory use does not grow with the data
-CHUNK_CHARACTERS = 2**13  # number of characters in which `add_spaces` separates words at a time
+# Number of characters at a time that `normalize` processes, because no other thread can run meanwhile
+CHUNK_CHARACTERS = 2**9
 COUNTS_TO_ADD = 32  # number of tables of counts that are added up in one step
 
 Text = str | bytes
@@ -93,7 +118,7 @@ def count(texts: Iterable[Text], ngrams: int = 1) -> "pa.Table":
     """Count the occurrences of each word: a table with columns `word` and `count`, in no particular order.
 
     Texts are split as Keras's Tokenizer does: lower case, filter characters replaced by spaces, split at spaces, empty
-    words dropped. For non-ASCII characters, see `add_spaces`. Bytes are decoded by `decode`.
+    words dropped. For non-ASCII characters, see `normalize`. Bytes are decoded by `decode`.
 
     ngrams: 2 also counts pairs of neighboring words.
     """
@@ -247,7 +272,7 @@ def _lower_non_ascii(text: Text) -> bytes:
         if text.isascii() and b"\0" not in text[:4]:  # zero bytes occur in UTF-16 without a byte-order mark
             return text
         text = decode(text)
-    return add_spaces(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
+    return normalize(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
 
 
 def decode(text: bytes) -> str:
@@ -260,10 +285,25 @@ def decode(text: bytes) -> str:
         return text.decode("cp1252", "replace")
 
 
-def add_spaces(text: str) -> str:
-    """Replace non-ASCII separators with spaces, and put spaces around each character that is a word of its own."""
-    if text.isascii():
-        return text
-    # In chunks, because no other thread can run during a substitution, which takes 50 ms for 80,000 characters
-    parts = (text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS))
-    return "".join(CHARACTER_WORDS.sub(r" \g<0> ", SEPARATORS.sub(" ", part)) for part in parts)
+def normalize(text: str) -> str:
+    """Normalize the characters of a text that are not ASCII, so that words only have to be split at filters and spaces.
+
+    Decomposed characters are composed (NFC), separators become spaces, apostrophes within words become ASCII, and
+    spaces are put around each character that is a word of its own.
+    """
+    return text if text.isascii() else "".join(map(_normalize_chunk, _chunks(text)))
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Split a text where the result does not depend on it; a run of over CHUNK_CHARACTERS / 8 accents may be cut."""
+    start, size = 0, CHUNK_CHARACTERS
+    while start < len(text):
+        first = _FIRST_OF_CHUNK.search(text, start + size, start + size + size // 8)
+        stop = first.start() if first else start + size + size // 8
+        yield text[start:stop]
+        start = stop
+
+
+def _normalize_chunk(text: str) -> str:
+    text = SEPARATORS.sub(" ", unicodedata.normalize("NFC", text.replace(SOFT_HYPHEN, "")))
+    return CHARACTER_WORDS.sub(r" \g<0> ", APOSTROPHES.sub("'", text))

@@ -1,11 +1,14 @@
 // --- texts, split as in training: data/readers/tokenizer.py -----------------------------------
 
 const columnOf = new Map(encoder.vocabulary.split("\n").map((word, k) => [word, k + encoder.first]));
-const [SEPARATORS, CHARACTER_WORDS, FILTERS] = encoder.patterns.map((pattern) => new RegExp(pattern, "gu"));
+const [SEPARATORS, APOSTROPHES, CHARACTER_WORDS, FILTERS] = encoder.patterns.map((pattern) => new RegExp(pattern, "gu"));
 
 function split(text) {
   let lower = text.toLowerCase();
-  if (/[^\0-\x7f]/.test(lower)) lower = lower.replace(SEPARATORS, " ").replace(CHARACTER_WORDS, " $& ").replace(/\p{Cs}/gu, "?");
+  if (/[^\0-\x7f]/.test(lower)) {
+    lower = lower.replaceAll(encoder.softHyphen, "").normalize("NFC").replace(SEPARATORS, " ").replace(APOSTROPHES, "'");
+    lower = lower.replace(CHARACTER_WORDS, " $& ").replace(/\p{Cs}/gu, "?");
+  }
   return lower.replace(FILTERS, " ").split(" ").filter(Boolean);
 }
 

@@ -1,6 +1,9 @@
 """The tokenizer matches Keras's in words, ranks and rows, except for the documented differences."""
 
 import itertools
+import re
+import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from feedforward.core.errors import DataError
 from feedforward.data.readers import tokenizer
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 
 
@@ -16,7 +20,7 @@ def split(text: str | bytes) -> list[str]:
     """Split a text as Keras's text_to_word_sequence does, except for the tokenizer's documented differences."""
     if isinstance(text, bytes):
         text = tokenizer.decode(text)
-    text = tokenizer.add_spaces(text.lower()).encode("utf-8", "replace").decode()
+    text = tokenizer.normalize(text.lower()).encode("utf-8", "replace").decode()
     return [word for word in text.translate(str.maketrans(dict.fromkeys(FILTERS, " "))).split(" ") if word]
 
 
@@ -51,7 +55,7 @@ def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
 
 # Texts of a few words, so that words repeat, and texts of arbitrary characters, many of them unusual
 unusual_characters = st.sampled_from(
-    [*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"]
+    [*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé’“…\u00ad", "א", "🙂", "ﬁ", "\u0301", "\u0085"]
 )
 any_text = st.one_of(
     st.lists(st.sampled_from(["the", "The", "film", "film's", "don't", "a", "-", "br", "/><br", "ÉTÉ", "été"])).map(
@@ -145,8 +149,95 @@ def test_texts_in_windows_encodings_are_decoded():
     assert tokenizer.count(["good film".encode("utf-16-le")])["word"].to_pylist() == ["good", "film"]
 
 
-def test_an_apostrophe_is_part_of_a_word():
-    assert tokenizer.count(["Don't"])["word"].to_pylist() == ["don't"]
+@pytest.mark.parametrize("text", ["Don't", "Don’t", "Don´t", "‘Don’t’", "Don\x92t"])
+def test_an_apostrophe_is_part_of_a_word(text):
+    assert tokenizer.count([text])["word"].to_pylist() == ["don't"]
+
+
+@pytest.mark.proves("Decomposed texts, as macOS and PDF files contain them, have the same words as composed ones")
+@pytest.mark.parametrize(
+    "text", ["Käse WÜRZEN café Ångström J̌", "Ελληνικά Й", "Việt", "한국어 가각", "ক্যো கொ", "\u0958लम"]
+)
+def test_decomposed_texts_have_the_words_of_composed_ones(text):
+    forms = {text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))}
+    assert len(forms) > 1
+    words = unicodedata.normalize("NFC", text.lower()).split()
+    assert [TextEncoder.split(form) for form in forms] == [words] * len(forms)
+    assert [set(tokenizer.count([form])["word"].to_pylist()) for form in forms] == [set(words)] * len(forms)
+
+
+@pytest.mark.proves("Quotation marks, dashes and other punctuation of many languages separate words")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("der „Käse“ im »Ofen« – ‚Zwiebel‘…", "der käse im ofen zwiebel"),
+        ("“good”, ‘not’ bad—really; the dogs’ well‑known film", "good not bad really the dogs well known film"),
+        ("\x93good\x94 film\x97a hit", "good film a hit"),  # Windows-1252, read as Latin-1
+        ("¿Cómo? ¡No! « le film »", "cómo no le film"),
+        ("col·lecció l’été צה״ל", "col·lecció l'été צה״ל"),  # punctuation within words
+        ("قال، نعم؛ لا؟ تم۔ \u200fكتاب\u200f", "قال نعم لا تم كتاب"),
+        ("यह अच्छी है। वह॥", "यह अच्छी है वह"),
+        ("ሰላም፡ዓለም።", "ሰላም ዓለም"),
+        ("Zu\u00adcker", "zucker"),  # with a soft hyphen
+        ("Τι είναι;", "τι είναι"),
+        ("很好「好」・", "很 好 好"),
+    ],
+)
+def test_punctuation_of_other_languages_separates_words(text, words):
+    assert TextEncoder.split(text) == words.split()
+    assert set(tokenizer.count([text])["word"].to_pylist()) == set(words.split())
+
+
+# Middle dot of Catalan, accents of Armenian, marks of Hebrew abbreviations, N'Ko and Samaritan (rare), a vowel of
+# Tibetan, words of Burmese, syllable marks of Mongolian
+WITHIN_WORDS = "\u00b7\u055a-\u055c\u055e\u055f\u05f3\u05f4\u07f7-\u085e\u0f85\u104c-\u104f\u1806\u1807\u180a"
+
+
+def test_all_punctuation_of_common_languages_is_a_separator_except_within_words():
+    blocks = (*range(0x80, 0x1680), *range(0x17D4, 0x1900), *range(0x2000, 0x2070), *range(0x2E00, 0x3100))
+    characters = [chr(code) for code in (*blocks, *range(0xFE10, 0xFF70))]
+    marks = [mark for mark in characters if unicodedata.category(mark)[0] in "PZ"]
+    within = [mark for mark in marks if mark in unicodedata.normalize("NFD", tokenizer.normalize(f"א{mark}א"))]
+    assert within == [mark for mark in marks if re.match(f"[{WITHIN_WORDS}]", mark)]
+
+
+def test_no_chunk_begins_with_a_character_that_is_combined_with_those_before():
+    for character in map(chr, range(sys.maxunicode + 1)):
+        if tokenizer._FIRST_OF_CHUNK.match(f"a{character}", 1):
+            first = unicodedata.normalize("NFD", character)[0]
+            assert unicodedata.combining(first) == 0
+            assert not 0x1160 <= ord(first) <= 0x11FF
+            assert unicodedata.category(first)[0] != "M"
+
+
+SHORT_WORDS = (
+    "don’t",
+    "‘a’",
+    "a\u0301\u0323",
+    "a\u0323\u0301",
+    "it´s",
+    "Zu\u00adc",
+    "漢",
+    "한",
+    "\u1112\u1161\u11ab",
+    "ক\u09c7\u09be",
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sampled_from(SHORT_WORDS), max_size=50).map(" ".join), st.integers(80, 100))
+def test_words_do_not_depend_on_where_a_text_is_divided_into_chunks(text, size):
+    whole = tokenizer._normalize_chunk(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer, "CHUNK_CHARACTERS", size)
+        assert tokenizer.normalize(text) == whole
+
+
+@pytest.mark.parametrize("text", ["\u0301\u0316" * 50_000, "’" * 100_000, "\u1161" * 100_000])
+def test_no_chunk_of_a_text_without_letters_is_long(text):
+    chunks = [*tokenizer._chunks(text)]
+    assert "".join(chunks) == text
+    assert max(map(len, chunks)) <= 1.2 * tokenizer.CHUNK_CHARACTERS
 
 
 def test_counts_of_several_parts_are_added():
@@ -177,7 +268,7 @@ def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
 
 def test_spaces_are_added_around_each_character_of_a_text_of_several_chunks():
     assert tokenizer.CHUNK_CHARACTERS < 20_000
-    assert tokenizer.add_spaces("漢" * 20_000) == " 漢 " * 20_000
+    assert tokenizer.normalize("漢" * 20_000) == " 漢 " * 20_000
 
 
 def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
