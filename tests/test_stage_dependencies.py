@@ -21,6 +21,7 @@ ENTRIES = {
 }
 # Modules of `pipelines` that affect no output: servers, locks, signals, settings and what Prefect displays
 MODULES_WITHOUT_EFFECT = {
+    "cancellation",
     "environment",
     "interruption",
     "locks",

@@ -36,7 +36,7 @@ def run() -> None:
     from feedforward.core import paths
     from feedforward.data import class_folders, feedback
     from feedforward.data.sources import download
-    from pipelines import dvc_repro, locks
+    from pipelines import dvc_repro, locks, raw_files
 
     params = load_params()
     with locks.job("feedforward run"):
@@ -47,6 +47,9 @@ def run() -> None:
             )
             _demo()
             return
+        for name in raw_files.of_another_commit(paths.root(), params.datasets):
+            text = f"data/raw/{name}: has other files than dvc.lock records; this run uses them, and"
+            message(f"{text} `dvc checkout data/raw/{name}` restores those of this commit")
         for name, dataset in params.datasets.items():
             for source in download.changed_sources(dataset.files, paths.raw(name)).values():
                 text = f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content"

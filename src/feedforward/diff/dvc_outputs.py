@@ -62,15 +62,19 @@ def link(digest: str, path: str, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)
         return target
-    files = _files_in_folder(file, path)
+    files = files_in_folder(file, path)
     target.mkdir(parents=True, exist_ok=True)
     for name, md5 in files:
         link(md5, f"{path}/{name}", target / name)
     return target
 
 
-def _files_in_folder(file: Path, path: str) -> list[tuple[str, str]]:
-    """(relative path, MD5) of each file in the folder `path`, from the list that DVC's cache has as `file`."""
+def files_in_folder(file: Path, path: str) -> list[tuple[str, str]]:
+    """(relative path, MD5) of each file in the folder `path`, from the list that DVC's cache has as `file`.
+
+    Raises:
+        DataError: the list is damaged.
+    """
     try:
         entries = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(file.read_bytes())]
     except (OSError, ValueError, TypeError, KeyError):
