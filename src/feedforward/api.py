@@ -4,10 +4,11 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths, processes
+from feedforward.core.arguments import checked
 from feedforward.core.errors import DataError, ParamsError, TrainingError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ Protocol = Literal["fair", "lecture"]
 LARGEST_SEED = 2**31 // 1000 - 1  # seeds of layers are 1000 · seed + layer, and TensorFlow's are 32-bit integers
 
 
+@checked
 def use_workspace(folder: Path | str) -> Path:
     """Read and write data, runs and reports in `folder`, which must contain a params.yaml; returns its absolute path.
 
@@ -71,6 +73,7 @@ def use_workspace(folder: Path | str) -> Path:
 # --- data ------------------------------------------------------------------------------------
 
 
+@checked
 def fetch(params: Params, dataset: str) -> None:
     """Fetch the files of a dataset into `data/raw`; verified files that are already there are kept.
 
@@ -82,6 +85,7 @@ def fetch(params: Params, dataset: str) -> None:
     preparation.fetch(dataset, params.dataset(dataset), params)
 
 
+@checked
 def vectorize(params: Params, dataset: str) -> None:
     """Write the splits, the vocabulary and the profile of a fetched dataset to `data/vectorized`.
 
@@ -93,6 +97,7 @@ def vectorize(params: Params, dataset: str) -> None:
     preparation.vectorize(dataset, params.dataset(dataset), params.retraining.use_feedback)
 
 
+@checked
 def validate(params: Params, dataset: str) -> None:
     """Check the expectations of a vectorized dataset and write a summary to `reports/validation`.
 
@@ -104,6 +109,7 @@ def validate(params: Params, dataset: str) -> None:
     preparation.validate(dataset, params.dataset(dataset))
 
 
+@checked
 def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
     """Fetch, vectorize and validate the given datasets, by default all."""
     for name in datasets or params.datasets:
@@ -112,6 +118,7 @@ def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
         validate(params, name)
 
 
+@checked
 def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
     """Load a split of a vectorized dataset: `features`, shape (samples, columns), and `labels`, one per sample.
 
@@ -123,6 +130,7 @@ def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
     return manifest.load_split(dataset, part)
 
 
+@checked
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
     """Divide the training split as a run with this seed does; return copies of the training and validation samples.
 
@@ -139,6 +147,7 @@ def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split"
     return training.to_split(), validation.to_split()
 
 
+@checked
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
     """Read the raw samples of rows of the vectorized test split, as texts or gray pixels of shape (height, width).
 
@@ -152,6 +161,7 @@ def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str 
     return consistency.raw_samples(params.dataset(dataset), paths.raw(dataset), content, rows)
 
 
+@checked
 def column_names(params: Params, dataset: str) -> Callable[[int], str]:
     """Return a function that maps the index of a feature column to its name, such as a word.
 
@@ -176,6 +186,7 @@ def column_names(params: Params, dataset: str) -> Callable[[int], str]:
 # --- training --------------------------------------------------------------------------------
 
 
+@checked
 def build_network(params: Params, dataset: str, variant: str, features: int, seed: int = 0) -> "keras.Model":
     """Build the Keras model of a variant, with `features` inputs and initial weights drawn from `seed`.
 
@@ -191,6 +202,7 @@ def build_network(params: Params, dataset: str, variant: str, features: int, see
     return network.build(params.dataset(dataset), params.variant(variant), features, seed)
 
 
+@checked
 def train(
     params: Params,
     datasets: Sequence[str] = (),
@@ -210,8 +222,6 @@ def train(
     from feedforward.experiments import plan
     from feedforward.tracking import names
 
-    if protocol not in get_args(Protocol):
-        raise ParamsError([f"unknown protocol {protocol!r}: must be one of {', '.join(get_args(Protocol))}"])
     seeds = [*dict.fromkeys(map(operator.index, seeds))]  # they may be NumPy's integers
     _check_seeds(*seeds)
     packs = plan.plan(params, protocol, datasets, variants, seeds)
@@ -255,6 +265,7 @@ def _check_seeds(*seeds: int) -> None:
         raise ParamsError([f"seed {wrong[0]}: must be from 0 to {LARGEST_SEED}"])
 
 
+@checked
 def results(protocol: Protocol = "fair") -> list["RunResult"]:
     """Load the results of the last `dvc repro` or `feedforward run`.
 
@@ -269,6 +280,7 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
 # --- comparison ------------------------------------------------------------------------------
 
 
+@checked
 def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
     """Compute, for each dataset, means with intervals, paired differences, verdicts and, if there are any, baselines.
 
@@ -284,11 +296,13 @@ def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol =
     return findings.find(results, params, protocol, baseline_results.load(results, params, protocol))
 
 
+@checked
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:
     """The claims of params.yaml, judged across seeds; `outcome` is one of `analysis.claims.OUTCOMES`."""
     return [verdict for dataset in findings for verdict in dataset.verdicts]
 
 
+@checked
 def verdicts_table(findings: Iterable["Findings"]) -> str:
     """The verdicts as a Markdown table."""
     from feedforward.reports import tables
@@ -296,6 +310,7 @@ def verdicts_table(findings: Iterable["Findings"]) -> str:
     return tables.verdicts_markdown(findings)
 
 
+@checked
 def summary_table(findings: "Findings") -> str:
     """The means of a dataset's variants with their intervals, as a Markdown table."""
     from feedforward.reports import tables
@@ -304,6 +319,7 @@ def summary_table(findings: "Findings") -> str:
     return tables.markdown(*tables.cells(summary, tables.REPLICA))
 
 
+@checked
 def test_scores(findings: "Findings") -> str:
     """The final model's scores on the test split as Markdown, one per line.
 
@@ -328,6 +344,7 @@ def test_scores(findings: "Findings") -> str:
 # --- prediction ------------------------------------------------------------------------------
 
 
+@checked
 def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) -> list[dict[str, Any]]:
     """Predict with the champion, or with the given variant; return one prediction per sample.
 

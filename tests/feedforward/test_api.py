@@ -46,13 +46,15 @@ def test_a_workspace_without_params_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda params: ff.train(params, protocol="lectur"), "unknown protocol 'lectur': must be one of fair, lecture"),
+        (
+            lambda params: ff.train(params, protocol="lectur"),
+            "train: protocol: must be one of fair, lecture, got 'lectur'",
+        ),
         (lambda params: ff.train(params, seeds=[0, -5]), "seed -5: must be from 0 to 2147482"),
         (lambda params: ff.split_training(params, "notes", -1), "seed -1: must be from 0 to 2147482"),
         (lambda params: ff.column_names(params, "tones")(-1), "column -1: must be from 0 to 11"),
         (lambda params: ff.build_network(params, "notes", "l2", 9, 10**7), "seed 10000000: must be from 0 to 2147482"),
     ],
-    ids=["protocol", "seeds", "split seed", "column", "network seed"],
 )
 def test_an_invalid_argument_is_refused_before_anything_is_trained(
     small: Params, tmp_path: Path, call: Callable[[Params], Any], message: str
@@ -61,6 +63,41 @@ def test_an_invalid_argument_is_refused_before_anything_is_trained(
         call(small)
     assert str(caught.value) == message
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.proves("`ff` refuses an argument of the wrong type in one line that names it")
+@pytest.mark.parametrize(
+    ("name", "arguments", "problem"),
+    [
+        ("train", (params(), "notes"), "datasets: must be a list, got 'notes'; write ['notes']"),
+        ("train", (params(), (), (), 3), "seeds: must be a list, got 3"),
+        ("train", (params(), (), (), [0.5]), "seeds: each element must be an integer, got 0.5"),
+        ("predict", (params(), "notes", ["word1"]), "dataset: must be a text, got an object of type Params"),
+        ("predict", ("notes", "word1"), "samples: must be a list, got 'word1'; write ['word1']"),
+        ("predict", ("grades", {"hours": 1}), "samples: must be a list, got an object of type dict"),
+        ("predict", ("notes", ["word1"], 2), "variant: must be a text or None, got 2"),
+        ("validate", ("notes", params()), "params: must be what `ff.load_params` returns, got 'notes'"),
+        ("results", ("notes",), "protocol: must be one of fair, lecture, got 'notes'"),
+        ("load_split", ("notes", "val"), "part: must be one of train, test, got 'val'"),
+        ("compare", (["notes"], params()), "results: each element must be an element of what `ff.train` returns"),
+        ("summary_table", ([],), "findings: must be an element of what `ff.compare` returns, got an object of type"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_refused_in_one_line(
+    name: str, arguments: tuple[Any, ...], problem: str
+) -> None:
+    with pytest.raises(ParamsError) as caught:
+        getattr(ff, name)(*arguments)
+    assert str(caught.value).startswith(f"{name}: {problem}")
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_may_have_any_type_that_can_be_used_as_the_annotated_one(small: Params, tmp_path: Path) -> None:
+    assert ff.load_params(str(tmp_path / "params.yaml")) == ff.load_params(tmp_path / "params.yaml") == small
+    with pytest.raises(ParamsError, match="unknown"):
+        ff.train(small, small.datasets, (name for name in ["none"]), np.array([1]))
+    with pytest.raises(TypeError, match="missing a required argument: 'params'"):
+        ff.train()  # type: ignore[call-arg]
 
 
 @pytest.mark.slow

@@ -113,13 +113,13 @@ def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
     raise ParamsError([f"unknown {kind} {name!r}: must be one of {cross_checks.choices(known)}{hint}"])
 
 
-def load_params(path: Path | None = None) -> Params:
+def load_params(path: Path | str | None = None) -> Params:
     """Read and check params.yaml; `path` defaults to the file in the current workspace.
 
     Raises:
         ParamsError: the message lists the mistakes (cross_checks.first), each with key, bound and value.
     """
-    path = path or paths.params()
+    path = Path(path) if path else paths.params()
     return check(yaml_reader.read(path), path.name)
 
 
