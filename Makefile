@@ -123,7 +123,7 @@ check: $(DEV_STAMP) ## check format, lint, types, import layers, Dockerfile, loc
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_project.py
 
-reference: $(DEV_STAMP) ## regenerate the tables of docs/reference.md, and docs/tests.md
+reference: $(DEV_STAMP) ## regenerate the tables of docs/reference.md, docs/api.md and docs/tests.md
 	$(BIN)/python -m feedforward.cli.reference
 	$(BIN)/python tests/support/proofs.py
 

@@ -1,4 +1,4 @@
-"""docs/reference.md documents everything that a user can set, call or look up."""
+"""docs/reference.md and docs/api.md document everything that a user can set, call or look up."""
 
 import dataclasses
 import functools
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import feedforward
 from feedforward.analysis.statistics import STATISTICS
-from feedforward.cli import reference
+from feedforward.cli import api_reference, reference
 from feedforward.core import provenance
 from feedforward.tracking import model_version, records
 from feedforward.tracking.records import RunTags
@@ -29,6 +30,15 @@ def words_in_backticks() -> set[str]:
 @pytest.mark.proves("The reference is generated from the code")
 def test_generated_sections_are_up_to_date() -> None:
     assert reference.regenerate(PAGE) == PAGE, "run `make reference`"
+
+
+@pytest.mark.proves("Every public name of the Python API is documented")
+def test_the_page_about_the_python_api_is_up_to_date_and_names_everything_public() -> None:
+    page = api_reference.PAGE.read_text(encoding="utf-8")
+    assert page == api_reference.page(), "run `make reference`"
+    assert set(re.findall(r"\bff\.(\w+)", page)) == set(feedforward.__all__)
+    for name in feedforward.__all__:
+        assert re.search(rf"^(ff\.{name}\(|\| `ff\.{name}` \|)", page, re.MULTILINE), name
 
 
 def test_every_params_key_has_a_description() -> None:

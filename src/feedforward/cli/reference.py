@@ -1,4 +1,7 @@
-"""docs/reference.md: `python -m feedforward.cli.reference` rewrites the sections that are generated from the code."""
+"""docs/reference.md: `python -m feedforward.cli.reference` rewrites the sections that are generated from the code.
+
+It also writes docs/api.md.
+"""
 
 import ast
 import inspect
@@ -11,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer.main
 
-from feedforward.cli import app
+from feedforward.cli import api_reference, app
 from feedforward.config.fields import Strict
 from feedforward.config.schema import Params
 from feedforward.core import errors
@@ -23,7 +26,8 @@ MAPPINGS = {"datasets": "NAME", "variants": "NAME", "files": "FILE", "sizes": "S
 
 
 def main() -> None:
-    """Rewrite the generated sections of docs/reference.md."""
+    """Rewrite the generated sections of docs/reference.md, and docs/api.md."""
+    api_reference.PAGE.write_text(api_reference.page(), encoding="utf-8")
     PAGE.write_text(regenerate(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
