@@ -1,10 +1,12 @@
-"""Count and list the seeds that failed to learn, because a mean hides them.
+"""Count and list the seeds that got stuck, because a mean hides them.
 
 The rule: a run's *share* is the part of a constant prediction's loss that it removes, 1 - lowest loss / constant loss.
 It is computed for the training samples and for the validation samples, whose constant loss differs between seeds if
-their splits do. A run **never learned** if both shares are less than three quarters of the best that any seed of the
-same variant has on these samples; a run that is worse only on its validation samples may have drawn a harder split. If
-the best share on either kind of sample is less than 1 %, no seed of the variant learned.
+their splits do. A run **got stuck** if both shares are less than three quarters of the best that any seed of the same
+variant has on these samples; a run that is worse only on its validation samples may have drawn a harder split. A run
+whose validation loss is lowest in the last tenth of its epochs is still learning, however slowly, and does not count,
+unless a share is less than 1 %. If the best share on either kind of sample is less than 1 %, no seed of the variant
+learned.
 """
 
 import math
@@ -16,31 +18,34 @@ from feedforward.config.schema import Dataset
 
 SHARE_OF_BEST = 0.75
 LEAST_SHARE = 0.01
+LAST_PART = 0.1  # of the epochs; a run with its lowest validation loss there is still learning
 RULE = (
-    "A seed counts as “never learned” if its improvement on the loss of the best constant prediction is less than "
-    "three quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
-    "validation samples; if even the best seed improves by less than 1 % on either, all seeds of the variant count."
+    "A seed counts as “stuck” if its improvement on the loss of the best constant prediction is less than three "
+    "quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
+    "validation samples; but not while it is still learning, that is, if its validation loss is lowest in the last "
+    "tenth of its epochs and it improves by at least 1 %. If even the best seed improves by less than 1 % on either, "
+    "all seeds of the variant count."
 )
 
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that never learned. n: number of seeds that it has. cause: in words; empty if unknown."""
+    """The seeds of a variant that got stuck. n: number of seeds that it has. sign: what they share, in words, or ''."""
 
     variant: str
     seeds: tuple[int, ...]
     n: int
-    cause: str
+    sign: str
 
     def __str__(self) -> str:
-        """`3 of 10 seeds never learned: dead units (seeds 1, 4, 7)`."""
+        """`2 of 5 seeds got stuck: 1 to 2 dead units, the others 0 (seeds 1, 3)`."""
         names = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
         noun = "seed" if self.n == 1 else "seeds"
-        return f"{len(self.seeds)} of {self.n} {noun} never learned{f': {self.cause}' if self.cause else ''} ({names})"
+        return f"{len(self.seeds)} of {self.n} {noun} got stuck{f': {self.sign}' if self.sign else ''} ({names})"
 
 
 def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
-    """The variants with replicas that never learned, in order of first appearance."""
+    """The variants with replicas that got stuck, in order of first appearance."""
     by_variant: dict[str, list[RunResult]] = {}
     for run in runs:
         if run.role == "replica" and "best_val_cross_entropy" in run.metrics:
@@ -50,7 +55,7 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
         failed = _failed_runs(replicas, dataset)
         if failed:
             seeds = tuple(sorted(run.seed for run in failed))
-            failures.append(Failures(variant, seeds, len(replicas), _cause(failed, replicas, dataset)))
+            failures.append(Failures(variant, seeds, len(replicas), _sign(failed, replicas, dataset)))
     return failures
 
 
@@ -81,7 +86,16 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
     if min(best) < LEAST_SHARE:
         return list(replicas)
     shares = zip(replicas, on_training, on_validation, strict=True)
-    return [run for run, *own in shares if all(a < SHARE_OF_BEST * b for a, b in zip(own, best, strict=True))]
+    return [
+        run
+        for run, *own in shares
+        if all(a < SHARE_OF_BEST * b for a, b in zip(own, best, strict=True))
+        and (min(own) < LEAST_SHARE or not _is_still_learning(run))
+    ]
+
+
+def _is_still_learning(run: RunResult) -> bool:
+    return run.metrics["best_epoch"] > (1 - LAST_PART) * len(run.curves["cross_entropy"])
 
 
 def _share(loss: float, constant: float) -> float:
@@ -92,17 +106,23 @@ def _training_loss(run: RunResult) -> float:
     return min(run.curves["cross_entropy"])
 
 
-def _cause(failed: Sequence[RunResult], replicas: Sequence[RunResult], dataset: Dataset) -> str:
-    """`dead units` if all failed runs have more than any that learned; else whether all training losses stayed high.
+def _sign(failed: Sequence[RunResult], replicas: Sequence[RunResult], dataset: Dataset) -> str:
+    """The dead units if each failed run has more than any other run; else whether all training losses stayed high.
 
-    If no run learned, there is no telling how many dead units are harmless.
+    The numbers are given, because one unit more need not be the cause. If no run learned, there is no telling how many
+    dead units are harmless.
     """
     dead = [run.metrics.get("dead_units", 0.0) for run in failed]
     seeds = {run.seed for run in failed}
-    harmless = [run.metrics.get("dead_units", 0.0) for run in replicas if run.seed not in seeds]
-    if harmless and min(dead) > max(harmless):
-        return "dead units"
+    others = [run.metrics.get("dead_units", 0.0) for run in replicas if run.seed not in seeds]
+    if others and min(dead) > max(others):
+        return f"{_range(dead)} dead units, the others {_range(others)}"
     constant = constant_loss(failed[0], dataset)
     if all(_training_loss(run) > (1 - SHARE_OF_BEST) * constant for run in failed):
         return "the training loss stayed high as well"
     return ""
+
+
+def _range(counts: Sequence[float]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"

@@ -79,7 +79,7 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
 
 
 def failures(findings: Findings) -> list[dict[str, str]]:
-    """Variants with seeds that never learned, with the mean and two robust averages of the loss."""
+    """Variants with seeds that got stuck, with the mean and two robust averages of the loss."""
     decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
     for failure in findings.failures:
         e = findings.summary[failure.variant][tables.HEADLINE]

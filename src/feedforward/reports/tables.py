@@ -154,7 +154,7 @@ def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:
         numbers = [number(value, decimals) for value in (e.median, e.iqm)]
         rows.append([variant, interval(e, decimals), new, *numbers, str(failed.get(variant, "none"))])
     mean = f"{SHORT_LABELS[HEADLINE]}: mean [this data]"
-    return ["variant", mean, "[new data]", "median", "interquartile mean", "never learned"], rows
+    return ["variant", mean, "[new data]", "median", "interquartile mean", "stuck"], rows
 
 
 def heading(findings: Findings) -> str:

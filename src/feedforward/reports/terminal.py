@@ -27,7 +27,7 @@ COLORS = {
 
 
 def show(findings: Sequence[Findings]) -> Group:
-    """Show for each dataset: a table, seeds that never learned, test results, baselines, warnings, and the verdicts."""
+    """Show for each dataset: a table, seeds that got stuck, test results, baselines, warnings, and the verdicts."""
     parts: list[Any] = []
     for entry in findings:
         parts += [

@@ -276,7 +276,7 @@ def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> N
     ]
     text = ParsedPage(comparison_page.render(find(runs, params))).text
     top = text[: text.index("Validation loss by epoch")]
-    assert "smaller: 2 of 5 seeds never learned" in top
+    assert "smaller: 2 of 5 seeds got stuck" in top
     assert re.search(r"mean 0\.\d{4}, median 0\.\d{4}, interquartile mean 0\.\d{4}", top)
     assert RULE in top
     assert RULE in text[text.index("Validation loss by epoch") :]
