@@ -14,7 +14,7 @@ from feedforward.core import atomic_files, locks, paths, reasons
 from feedforward.core.errors import Busy
 from feedforward.promotion import audit_log
 from feedforward.promotion.audit_log import Entry
-from feedforward.tracking import model_version
+from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def decision_lock(dataset: str) -> Iterator[None]:
 def move(version: Version, entry: Entry, registry: "Registry") -> None:
     """Make `version` the champion, as the audit log's `entry` records."""
     registry.set_alias(version, model_version.CHAMPION)
+    model_versions.remember_champion(version.dataset, version)  # nobody may use the one before while the server is down
     atomic_files.crash_point("promote.after_alias")
     _complete(version, entry, registry)
 
@@ -59,6 +60,7 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     versions of another registry are ignored.
     """
     champion = registry.find(dataset, model_version.CHAMPION)
+    model_versions.remember_champion(dataset, champion)
     entries = entries_in(registry, dataset)
     if interrupted := _interrupted_move(dataset, champion, entries, registry):
         target, entry = interrupted

@@ -46,14 +46,14 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION, is_known: bool = F
 
     version = Registry(uri).find(dataset, alias_or_number)
     if alias_or_number == CHAMPION:
-        _remember(dataset, version)
+        remember_champion(dataset, version)
     return version
 
 
 def last_known_champion(dataset: str) -> Version | None:
-    """The champion that the last successful `find` returned; its local copy can be used while the server is down.
+    """The champion that this checkout last found or chose; its local copy can be used while the server is down.
 
-    None if `find` has asked only other servers, or only for another project's champion.
+    None if the checkout has used only other servers, or has asked only for another project's champion.
 
     Raises:
         TrackingError: the address of the store is invalid.
@@ -64,7 +64,14 @@ def last_known_champion(dataset: str) -> Version | None:
         return None
 
 
-def _remember(dataset: str, champion: Version | None) -> None:
+def remember_champion(dataset: str, champion: Version | None) -> None:
+    """Keep the champion for `last_known_champion`, unless the store is a local database, which is never unreachable.
+
+    Raises:
+        TrackingError: the address of the store is invalid.
+    """
+    if settings.tracking_uri().startswith(settings.SQLITE):
+        return
     if champion is None:
         _champion_file(dataset).unlink(missing_ok=True)
     elif champion != last_known_champion(dataset):

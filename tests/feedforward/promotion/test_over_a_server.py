@@ -1,17 +1,23 @@
 """Promotion and rollback over a real MLflow server with proxied artifacts."""
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import live_servers
 import pytest
 import registered
+import tracked_runs
 from registered import NAME
 from small_data import values, write_params
 
-from feedforward.config.schema import load_params
+from feedforward import tracking
+from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, history, promote
 from feedforward.promotion.rollback import rollback
+from feedforward.serving import prediction
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,3 +43,23 @@ def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: 
     assert rollback(params, NAME, number, "tried").number == number
     assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
     assert history.history(NAME).mismatch is None
+
+
+@pytest.mark.proves("After a promotion or rollback, no prediction comes from the champion before, even offline")
+def test_the_champion_before_is_not_used_while_the_server_is_down(
+    params: Params, empty_database: Path, tmp_path: Path, tensorflow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, port = tmp_path / "server", live_servers.free_port()
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with tracked_runs.server(folder, port):
+        registry, store = Registry(), tracking.open_store()
+        run = registered.final_run(store, params)
+        for strength in (1.0, 2.0):
+            version = registered.version(registry, run, strength, model=registered.real_keras_model(strength))
+            assert promote.conclude(params, NAME, run, version, registry).decision.promoted
+    assert prediction.champion(NAME).version.number == 2
+    with tracked_runs.server(folder, port):
+        assert rollback(params, NAME, None, "2 is bad").number == 1
+    assert prediction.champion(NAME).version.number == 1
