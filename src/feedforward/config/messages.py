@@ -1,6 +1,7 @@
 """Describe validation errors of params.yaml in terms of YAML instead of Python."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -39,7 +40,6 @@ _WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_fo
 
 def explain(error: ValidationError) -> Iterator[str]:
     """Yield one line per mistake: the key, what it must be, the value, and for an unknown key, the most similar key."""
-    keys = {key for model in _models(Strict) for key in model.model_fields}
     for problem in error.errors(include_url=False):
         error_type, path, message = problem["type"], problem["loc"], problem["msg"]
         if not path:
@@ -51,8 +51,18 @@ def explain(error: ValidationError) -> Iterator[str]:
         }
         wording = _WORDING[error_type].format(**bounds) if error_type in _WORDING else message[:1].lower() + message[1:]
         got = "" if error_type in _WITHOUT_VALUE else f", got {shown(problem['input'])}"
-        hint = cross_checks.nearest(str(path[-1]), keys) if error_type == "extra_forbidden" else ""
+        hint = _hint(path) if error_type == "extra_forbidden" else ""
         yield f"{'.'.join(shown(part) for part in path if part != '[key]')}: {shown(wording)}{got}{hint}"
+
+
+def _hint(path: tuple[int | str, ...]) -> str:
+    """A hint on an unknown key: where it belongs, or the most similar key."""
+    owners = [model for model in _models(Strict) if path[-1] in model.model_fields]
+    if not owners:
+        return cross_checks.nearest(str(path[-1]), {key for model in _models(Strict) for key in model.model_fields})
+    kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in owners if "kind" in model.model_fields]
+    is_reader = path[0] == "datasets" and path[2:3] == ("reader",)
+    return f"; it belongs to `kind: {' or '.join(kinds)}`" if is_reader and kinds else "; it belongs to another section"
 
 
 def _models(model: type[Strict]) -> Iterator[type[Strict]]:

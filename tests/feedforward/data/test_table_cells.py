@@ -384,6 +384,40 @@ def test_error_for_a_cell_names_the_line_of_the_file(
         reading.read(dataset.reader, {next(iter(dataset.files)): path})
 
 
+@pytest.mark.proves("The remedy for numbers with another decimal sign than `decimal` keeps them as numbers")
+@pytest.mark.parametrize("sign", [".", ","])
+def test_error_for_another_decimal_sign_names_the_remedy(tmp_path: Path, prepare: Prepare, sign: str) -> None:
+    other = {".": ",", ",": "."}[sign]
+    columns = {"size": SIZES, "rooms": ROOMS, "label": LABELS}
+    written = {name: [cell.replace(".", other) for cell in listed] for name, listed in columns.items()}
+    _, dataset = prepare(table(tmp_path / "a.csv", ";", **written))
+    reader = dataset.reader.model_copy(update={"decimal": sign})
+    path = tmp_path / "a.csv"
+    with pytest.raises(DataError, match=rf"""column 'size', line 3: .*; set `decimal: "{other}"` under `reader`"""):
+        data_table.load(reader, path)
+    expected = data_table.load(dataset.reader, path)
+    assert expected.numbers["size"].tolist() == [float(cell) for cell in SIZES]
+    table(path, ";", **{**written, "rooms": [f"1{sign}5" for _ in ROOMS]})
+    for decimal in (sign, other):
+        with pytest.raises(DataError, match="some numbers have a decimal point, others a decimal comma; use one"):
+            data_table.load(dataset.reader.model_copy(update={"decimal": decimal}), path)
+
+
+@pytest.mark.proves("`init` says how to use the other columns of a table with a column of texts")
+def test_the_other_columns_of_a_table_with_texts_can_be_used_as_init_says(tmp_path: Path, prepare: Prepare) -> None:
+    texts = [f"a long comment on the flat with the number {k}" for k in range(60)]
+    columns = {"size": [cell.replace(".", ",") for cell in SIZES], "comment": texts, "label": LABELS}
+    guess, _ = prepare(table(tmp_path / "a.csv", ";", **columns))
+    assert guess.entry["reader"]["kind"] == "labeled_text"
+    assert [column.role for column in guess.columns] == ["number", "text", "category"]
+    advice = "left out: size. To use these columns instead, run `feedforward init` on a copy of the file without column"
+    assert f"the words of comment are the only features; {advice} comment" in guess.reasons
+    del columns["comment"]
+    guess, _ = prepare(table(tmp_path / "b.csv", ";", **columns))
+    reader = guess.entry["reader"]
+    assert (reader["kind"], reader["numeric"], reader["decimal"]) == ("table", ["size"], ",")
+
+
 def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
     columns = {
         "price": pa.array([float(size) for size in SIZES]).cast(pa.decimal128(12, 3)),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from feedforward.config.cross_checks import choices
 from feedforward.core.errors import DataError, InputError, one_line
 from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, ambiguous_cell, decimal_of, describe
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, text_network
@@ -42,8 +43,12 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
     inferred = _infer(path, table if decimal == "." else _read(path, decimal), targets, decimal)
-    is_text = inferred.entry["reader"]["kind"] == "labeled_text"  # its reader does not convert decimal commas
-    return _infer(path, table, targets, ".") if is_text and decimal == "," else inferred
+    if inferred.entry["reader"]["kind"] == "table" or decimal == ".":
+        return inferred
+    texts = _infer(path, table, targets, ".")  # the reader of texts does not convert decimal commas in labels
+    label = texts.entry["reader"].get("label")
+    shown = zip(texts.columns, inferred.columns, strict=True)
+    return replace(texts, columns=[column if column.name == label else other for column, other in shown])
 
 
 def _infer(path: Path, table: table_file.Table, targets: tuple[str, ...], decimal: Decimal) -> Guess:
@@ -107,7 +112,11 @@ def _entry(
         reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
         reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
         reasons.append(f"column {texts[0]} contains long texts: `kind: labeled_text`")
-        reasons += _left_out_reasons(column for column in others if column.name != texts[0])
+        if left_out := [column.name for column in others if column.name != texts[0]]:
+            reasons.append(
+                f"the words of {texts[0]} are the only features; left out: {choices(left_out)}. To use these columns"
+                f" instead, run `feedforward init` on a copy of the file without column {texts[0]}"
+            )
         return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), all_columns)
     if not numeric and not categorical:
         raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
@@ -175,8 +184,6 @@ def _left_out_reasons(columns: Any) -> list[str]:
         "one value": "all rows have the same value",
         "empty": "it is empty",
         "inconsistent": "some numbers have a decimal point, others a decimal comma; use one of them in the file",
-        "number": "it does not contain texts",
-        "category": "it does not contain texts",
     }
     return [f"column {column.name} is left out: {reasons[column.role]}" for column in columns]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from feedforward.config.schema import TableReader
 from feedforward.core import atomic_files
@@ -160,10 +161,8 @@ def load(config: TableReader, path: Path) -> Rows:
         try:
             return column_values.numbers(table.columns[name], config.decimal, config.missing, table.position)
         except ValueError as error:
-            other = "name another target" if name in config.target else "move the column to `reader.categorical`"
-            raise DataError(
-                f"{path}: column {name!r}, {error}; add the spelling to `reader.missing` in params.yaml, or {other}"
-            ) from None
+            remedy = _remedy(config, name, table.columns)
+            raise DataError(f"{path}: column {name!r}, {error}; {remedy}") from None
 
     def texts(name: str) -> Texts:
         return column_values.categories(table.columns[name], config.decimal, config.missing)
@@ -173,6 +172,25 @@ def load(config: TableReader, path: Path) -> Rows:
     by_name = {name: numbers(name) for name in config.numeric}
     rows = Rows(by_name, {name: texts(name) for name in config.categorical}, labels, grouped)
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
+
+
+def _remedy(config: TableReader, name: str, by_name: Mapping[str, pa.Array]) -> str:
+    """What to do about a cell of the number column `name` that cannot be read."""
+    other = cells.OTHER_SIGN[config.decimal]
+    wrong = (cell for cell in by_name[name].to_pylist() if not cells.is_number(cell, config.decimal))
+    if cells.is_number(next(cell for cell in wrong if cell not in config.missing), other):
+        number_columns = (
+            *config.numeric,
+            *(config.target if config.classes is None and len(config.target) == 1 else ()),
+        )
+        try:
+            for column in number_columns:
+                column_values.numbers(by_name[column], other, config.missing)
+        except ValueError:
+            return "some numbers have a decimal point, others a decimal comma; use one of them in the file"
+        return f'set `decimal: "{other}"` under `reader` in params.yaml'
+    move = "name another target" if name in config.target else "move the column to `reader.categorical`"
+    return f"add the spelling to `reader.missing` in params.yaml, or {move}"
 
 
 def _labels(
