@@ -143,8 +143,12 @@ class Postgres(Server):
     def make_databases(self) -> None:
         """Create empty databases for MLflow and Prefect."""
         for name in DATABASES:
-            command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
-            subprocess.run(command, check=True, capture_output=True)
+            self.make_database(name)
+
+    def make_database(self, name: str) -> None:
+        """Create an empty database."""
+        command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
+        subprocess.run(command, check=True, capture_output=True)
 
     def _accepts_connections(self) -> bool:
         command = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]

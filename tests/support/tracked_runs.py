@@ -54,8 +54,7 @@ def client() -> Any:
     settings.apply()
     from mlflow import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{os.environ['FEEDFORWARD_ROOT']}/mlruns/mlflow.db"
-    return MlflowClient(uri)
+    return MlflowClient(settings.tracking_uri())
 
 
 def all_runs() -> list[Any]:

@@ -228,6 +228,9 @@ class Store:
         """Find results of finished runs, exactly as logged, by fingerprint; damaged or incomplete results are omitted.
 
         Includes records in the spool; if the store does not answer, only these are found.
+
+        Raises:
+            DataError: the folder of the artifacts is that of another checkout, and does not exist.
         """
         tags = {"dataset": dataset, "protocol": protocol, "role": role}
         results = queries.results_in_spool(dataset, tags)

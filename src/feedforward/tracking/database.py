@@ -1,24 +1,33 @@
 """Create or migrate the tracking database under a lock; rewrite artifact locations if the checkout was moved.
 
+A database in a checkout's own folder belongs to it, and is moved or copied with it. Other databases may be shared: the
+artifacts of an experiment are in the checkout that created it.
+
 `python -m feedforward.tracking.database` creates the environment's template database, so that no job has to create it.
 """
 
+import contextlib
+import os
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import sqlalchemy
 from alembic.util import CommandError
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from feedforward.core import locks, paths, provenance, sqlite_template
-from feedforward.core.errors import Busy, TrackingError
+from feedforward.core.errors import Busy, DataError, TrackingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import mlflow_tables, settings
+from feedforward.tracking import database_remedies, mlflow_tables, settings
 
 # ImportError: the database's driver is not installed; ValueError: the port is not a number
 FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError, ValueError)
+SCHEMA_LOCK = 0x66656564  # of PostgreSQL, for the checkouts of all machines
 
 
 def is_server(uri: str) -> bool:
@@ -39,10 +48,12 @@ def connect(uri: str) -> MlflowClient:
     """
     if is_server(uri):
         return MlflowClient(uri)
-    paths.store().mkdir(parents=True, exist_ok=True)
+    artifact_root().mkdir(parents=True, exist_ok=True)  # so that `require_artifacts` of another checkout finds it
     # Several processes that create the same database at the same time would all fail.
+    own, shared = paths.store() / ".schema.lock", Path(uri.removeprefix(settings.SQLITE)).parent / ".schema.lock"
+    is_usable = uri.startswith(settings.SQLITE) and os.access(shared if shared.exists() else shared.parent, os.W_OK)
     try:
-        with locks.holding(paths.store() / ".schema.lock", locks.LONG):
+        with locks.holding(shared if is_usable else own, locks.LONG):
             return _prepare_and_open(uri)
     except Busy as error:
         raise TrackingError(str(error)) from None
@@ -50,15 +61,48 @@ def connect(uri: str) -> MlflowClient:
 
 def _prepare_and_open(uri: str) -> MlflowClient:
     try:
-        database = paths.store() / "mlflow.db"
-        if uri == f"{settings.SQLITE}{database}":
+        database = Path(uri.removeprefix(settings.SQLITE))
+        if uri.startswith(settings.SQLITE) and database.parent in (paths.store(), paths.root()):
             _prepare(database)
-        return _open(uri)
+            return _open(uri)
+        with _exclusive(uri) as connection:
+            client = _open(uri)
+            mlflow_tables.adopt(connection, artifact_root())
+        return client
     except FAILURES as error:
         reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
-        raise TrackingError(
-            f"{redact(uri)}: cannot be opened ({reason}); check the address, or move the database away"
-        ) from None
+        raise TrackingError(f"{redact(uri)}: cannot be opened ({reason}); {database_remedies.remedy(error)}") from None
+
+
+@contextlib.contextmanager
+def _exclusive(uri: str) -> Iterator[sqlalchemy.Connection]:
+    """A connection to a database that other checkouts may use; with PostgreSQL, one at a time."""
+    options = {"timeout": mlflow_tables.LOCK_TIMEOUT} if uri.startswith(settings.SQLITE) else {}
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool, connect_args=options)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{locks.LONG:.0f}s'"))
+            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        yield connection
+
+
+def require_artifacts(experiment: Experiment) -> None:
+    """Check that the folder of the experiment's artifacts still exists if another checkout created the experiment.
+
+    Without it, all runs would be trained again, and MLflow would create the folder anew for their artifacts.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    root = str(experiment.artifact_location or "").removesuffix(f"/{experiment.name}")
+    if mlflow_tables.is_root(root) and root != artifact_root().as_uri():
+        folder = mlflow_tables.local_path(root)
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: contains the artifacts of experiment {experiment.name}, but does not exist; restore it, or,"
+                " if it was moved with its checkout, run `feedforward sync` there; to train all runs again, set another"
+                " `project` in params.yaml"
+            )
 
 
 def _prepare(database: Path) -> None:

@@ -6,13 +6,17 @@ and check that every column with an artifact location is listed.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from feedforward.tracking.model_version import Version
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 ARTIFACT_LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -60,18 +64,52 @@ def _guess_own_roots(connection: sqlite3.Connection, artifacts: Path) -> set[str
     If no location is in `artifacts`, the store was moved or copied, and its own roots are those that no longer exist or
     belong to another store of this kind.
     """
-    rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
-    roots = {uri.removesuffix(f"/{name}") for name, uri in rows if (uri or "").endswith(f"/artifacts/{name}")}
+    roots = _roots(connection.execute("SELECT name, artifact_location FROM experiments"))
     return set() if artifacts.as_uri() in roots else {root for root in roots if _has_moved(root)}
 
 
-def _has_moved(uri: str) -> bool:
-    """Whether an artifact root is local and either no longer exists or belongs to another store of this kind."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
-        return False
-    folder = Path(url2pathname(parts.path))
-    return not folder.is_dir() or (folder.parent / "mlflow.db").is_file()
+def _has_moved(root: str) -> bool:
+    """Whether an artifact root no longer exists or belongs to another store of this kind."""
+    return not local_path(root).is_dir() or (local_path(root).parent / "mlflow.db").is_file()
+
+
+def adopt(connection: "sqlalchemy.Connection", artifacts: Path) -> None:
+    """Rewrite the locations of artifacts that were moved to `artifacts`, in a database that other checkouts may use.
+
+    Artifacts were moved here if folders of runs are here, and none of these is at its recorded location any longer.
+    After a checkout was copied, both exist, and the locations are kept.
+    """
+    from sqlalchemy import column, func, literal, select, table, update
+
+    query: Any = select(column("name"), column("artifact_location")).select_from(table("experiments"))
+    for old_root in _roots(connection.execute(query)) - {artifacts.as_uri()}:
+
+        def is_below(location: Any, start: str = f"{old_root}/") -> Any:
+            return func.substr(location, 1, len(start)) == start
+
+        uri: Any = column("artifact_uri")
+        uris = connection.execute(select(uri).select_from(table("runs")).where(is_below(uri))).scalars()
+        here = [uri for uri in uris if (artifacts / local_path(uri).relative_to(local_path(old_root))).is_dir()]
+        if here and not any(local_path(uri).is_dir() for uri in here):
+            for name, key in ARTIFACT_LOCATIONS:
+                location: Any = column(key)
+                new_location = literal(artifacts.as_uri()).concat(func.substr(location, len(old_root) + 1))
+                connection.execute(update(table(name, location)).where(is_below(location)).values({key: new_location}))
+
+
+def _roots(experiments: Iterable[Any]) -> set[str]:
+    """The artifact roots in stores of this kind, from the name and the artifact location of each experiment."""
+    return {root for name, uri in experiments if is_root(root := (uri or "").removesuffix(f"/{name}"))}
+
+
+def is_root(uri: str) -> bool:
+    """Whether this can be the artifact root of a store of this kind."""
+    return uri.startswith("file:") and uri.endswith("/artifacts")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a `file:` URI."""
+    return Path(url2pathname(urlsplit(uri).path))
 
 
 def find_version(database: Path, dataset: str, name: str, alias_or_number: str | int) -> Version | None:

@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 from feedforward.core import atomic_files, locks, paths
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import mlflow_tables, names, settings
+from feedforward.tracking import database_remedies, mlflow_tables, names, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 
 log = logging.getLogger(__name__)
@@ -109,10 +109,10 @@ def is_registered(digest: str) -> bool | None:
 def _reporting_errors(database: Path) -> Iterator[None]:
     try:
         yield
+    except (sqlite3.InterfaceError, sqlite3.ProgrammingError):  # a mistake of the caller, not of the database
+        raise
     except sqlite3.Error as error:
-        raise TrackingError(
-            f"{database}: cannot be read ({error}); restore a backup, or move it away and run `feedforward train`"
-        ) from None
+        raise TrackingError(f"{database}: cannot be read ({error}); {database_remedies.remedy(error)}") from None
 
 
 def folder(version: Version, name: str) -> Path:

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
-from feedforward.tracking import names, records
+from feedforward.tracking import database, names, records
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun, StoredResult
 
@@ -68,7 +68,7 @@ def runs(
     """Runs of the experiment `dataset` with that status and these tags, the latest first, at most `limit`.
 
     Raises:
-        TrackingError: the store does not answer.
+        TrackingError: the store does not answer. DataError: the folder of the runs' artifacts does not exist.
         ValueError: a tag contains a quote.
     """
     if invalid_values := [value for value in tags.values() if "'" in value]:
@@ -80,6 +80,8 @@ def runs(
         experiment = connection.client.get_experiment_by_name(names.experiment(dataset))
         if experiment is None:
             return []
+        if not connection.is_server:
+            database.require_artifacts(experiment)
         stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
         # a seed that is not a number was edited in MLflow
         return [_logged_run(run) for run in stored_runs if run.data.tags.get("seed", "0").isdecimal()]

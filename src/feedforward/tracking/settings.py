@@ -1,5 +1,6 @@
 """MLflow's environment variables and the address of the store. MLflow itself is not imported here."""
 
+import importlib.util
 import os
 import re
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 
 SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql://"
 UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # what MLflow cannot handle in addresses of databases and artifacts
 VARIABLES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -56,6 +58,9 @@ def tracking_uri() -> str:
             "MLFLOW_TRACKING_URI: an SQLite address must have no options (?), and no percent sign followed by two"
             f" hexadecimal digits, got {redact(uri)}; name only the file, or rename it"
         )
+    # SQLAlchemy 2.1 would use psycopg 3 for this address; the locked packages contain psycopg2.
+    if uri.startswith(POSTGRESQL) and not importlib.util.find_spec("psycopg"):
+        return uri.replace(POSTGRESQL, "postgresql+psycopg2://", 1)
     return uri
 
 

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from feedforward.core import atomic_files
-from feedforward.tracking import experiment_pages
+from feedforward.tracking import database, experiment_pages
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # the length of MLflow's field
@@ -44,6 +44,8 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
+    if artifact_location:  # of a store without a server
+        database.require_artifacts(experiment)
     if experiment.lifecycle_stage != "active":
         client.restore_experiment(experiment.experiment_id)
     for key, text in experiment_pages.missing_tags(experiment.tags).items():  # missing if an older release created it

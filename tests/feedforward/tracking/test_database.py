@@ -1,11 +1,15 @@
 """The tracking database is created, migrated and moved; addresses that cannot work are reported in one line."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
 # columns of MLflow that look like artifact locations, but belong to features that are not used here
 UNUSED_LOCATIONS = {("evaluation_dataset_records", "source"), ("mcp_server_versions", "source")}
+
+UNSHARE = ("unshare", "--map-root-user", "--mount")  # a private mount namespace
+CAN_MOUNT = shutil.which("unshare") and subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0
 
 
 @pytest.mark.slow
@@ -117,7 +124,7 @@ def test_a_database_address_with_an_invalid_port_is_reported_in_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:password1@127.0.0.1:abc/db")
     with pytest.raises(
-        TrackingError, match=r"^postgresql://\*\*\*@127.0.0.1:abc/db: cannot be opened \(.*abc"
+        TrackingError, match=r"^postgresql\+psycopg2://\*\*\*@127.0.0.1:abc/db: cannot be opened \(.*abc"
     ) as caught:
         tracking.open_store()
     assert "\n" not in str(caught.value)
@@ -132,11 +139,53 @@ def test_a_database_without_an_installed_driver_is_reported_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_database_is_reported_in_one_line(workspace: Path) -> None:
+@pytest.mark.parametrize("use", [tracking.open_store, lambda: model_versions.find("words")], ids=["open", "read"])
+def test_a_damaged_database_is_reported_in_one_line(workspace: Path, use: Callable[[], object]) -> None:
     (workspace / "mlruns" / "mlflow.db").write_bytes(b"no database, but long enough to be looked at" * 100)
-    with pytest.raises(TrackingError, match=r"mlflow.db: cannot be opened \(.*not a database.*\)") as caught:
-        tracking.open_store()
+    message = r"mlflow.db: cannot be (opened|read) \(.*not a database.*\); restore a backup, or move it away and run"
+    with pytest.raises(TrackingError, match=message) as caught:
+        use()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("use", [tracking.open_store, lambda: model_versions.find("words")], ids=["open", "read"])
+def test_a_database_that_stays_locked_is_not_reported_as_damaged(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[], object]
+) -> None:
+    monkeypatch.setattr(mlflow_tables, "LOCK_TIMEOUT", 0.1)
+    with contextlib.closing(sqlite3.connect(workspace / "mlruns" / "mlflow.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            TrackingError, match=r"\(database is locked\); wait until the process .* has ended"
+        ) as caught:
+            use()
+    assert "away" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAN_MOUNT, reason="this user cannot mount a file system")
+@pytest.mark.proves("If the disk is full, no message advises to replace the tracking database")
+def test_a_full_disk_is_reported_with_the_advice_to_free_space(empty_database: Path, tmp_path: Path) -> None:
+    store = tmp_path / "mlruns"
+    store.mkdir()
+    (tmp_path / "params.yaml").touch()
+    script = (
+        f"mount -t tmpfs -o size=4m none {store} && mkdir {store}/artifacts && touch {store}/.schema.lock"
+        f" && cp {empty_database} {store} && dd if=/dev/zero of={store}/filler 2> /dev/null"
+        f"; exec {sys.executable} -m feedforward.cli sync"
+    )
+    environment = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path)}
+    done = subprocess.run([*UNSHARE, "sh", "-c", script], env=environment, capture_output=True, text=True)
+    reason = "cannot be opened (database or disk is full)"
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"sqlite:///{store}/mlflow.db: {reason}; free disk space, then run again\n",
+    )
+
+
+def test_an_argument_of_another_type_is_not_reported_as_damage(store: "Store") -> None:
+    with pytest.raises((sqlite3.InterfaceError, sqlite3.ProgrammingError)):
+        model_versions.find("words", object())  # type: ignore[arg-type]
 
 
 @pytest.mark.proves("A moved or copied checkout lists its own artifacts")
