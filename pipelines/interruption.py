@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 from feedforward.core import processes
 from feedforward.core.errors import FeedforwardError
@@ -75,6 +76,18 @@ def reporting_interruption(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         announce()
         return EXIT_CODE
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with this code; after an interruption, wait only for the grace period until all threads have ended.
+
+    An interrupt that is raised while a thread pool starts a thread leaves one that waits for work forever.
+    """
+    if code == EXIT_CODE:
+        timer = threading.Timer(GRACE, os._exit, [code])
+        timer.daemon = True
+        timer.start()
+    sys.exit(code)
 
 
 class Stop:

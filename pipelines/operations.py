@@ -249,4 +249,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    interruption.leave(main(sys.argv[1:]))

@@ -102,4 +102,4 @@ def main(stage: str, argument: str = "") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    interruption.leave(main(*sys.argv[1:]))

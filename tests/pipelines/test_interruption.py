@@ -72,3 +72,24 @@ def test_an_interrupted_stage_closes_its_runs_after_the_shell_that_started_it_ha
     starter.wait(60)
     assert not (tmp_path / "closed").exists(), "the stage has not outlived the shell, so nothing is shown"
     until((tmp_path / "closed").exists)
+
+
+LEFT_BEHIND = """
+import sys, threading, time
+from feedforward.cli import app
+from pipelines import interruption
+
+def work(*_, **__):
+    threading.Thread(target=time.sleep, args=(600,)).start()  # like a thread of a pool that nobody wakes
+    raise KeyboardInterrupt
+
+app.app = work
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.proves("An interrupted command ends even if a thread that a library started does not")
+@pytest.mark.parametrize("last", ["interruption.leave(interruption.reporting_interruption(work))", "app.main()"])
+def test_an_interrupted_process_ends_although_a_thread_does_not(last: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND + last], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (interruption.EXIT_CODE, interruption.MESSAGE)

@@ -122,7 +122,7 @@ def main() -> None:
         code = interruption.EXIT_CODE
     if code == interruption.EXIT_CODE:
         interruption.announce()
-    sys.exit(code)
+    interruption.leave(code)
 
 
 def _escaped_as_in_json(error: UnicodeError) -> tuple[str, int]:
