@@ -98,7 +98,7 @@ def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Out
 def _test(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
     """Add the test of the winner to the outcome: the stored one, or a new one if a test was requested."""
     with contextlib.nullcontext() if outcome.sweep.test else contextlib.suppress(TrackingError):
-        if tested := sweep_confirmation.stored_test(outcome.sweep, store):
+        if tested := sweep_confirmation.stored_test(outcome.sweep, parent, store):
             return replace(outcome, tested=tested)
     if not outcome.sweep.test or outcome.winner is None:
         return outcome

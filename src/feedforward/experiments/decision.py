@@ -14,12 +14,14 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
+from feedforward.core.code_digest import code_digest
 from feedforward.core.errors import ParamsError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import plan
 from feedforward.reports import data_tables, tables
 
 PROTOCOL = "fair"
+CODE = (*plan.WEIGHTS, *plan.EVALUATION, "feedforward.analysis.claims")  # that determines the verdicts
 TABLE, FIGURE = "verdicts.md", "intervals.png"
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def load_saved(params: Params, dataset: str) -> tuple[str, bytes] | None:
 
 
 def is_current(params: Params, dataset: str) -> bool:
-    """Whether `write` wrote verdicts for this dataset with the current claims, data and parameters of the runs.
+    """Whether `write` wrote verdicts for this dataset with the current claims, data, code and parameters.
 
     If these have changed since, a warning says so.
 
@@ -79,8 +81,8 @@ def is_current(params: Params, dataset: str) -> bool:
         return False
     if _recorded_basis(folder) != _basis(params, dataset):
         log.warning(
-            "%s: the saved decision is left out, because claims, parameters or data have changed since; run"
-            " `feedforward decide %s`",
+            "%s: the saved decision is left out, because claims, parameters, data or code have changed since;"
+            " run `feedforward decide %s`",
             folder,
             dataset,
         )
@@ -89,7 +91,7 @@ def is_current(params: Params, dataset: str) -> bool:
 
 
 def _basis(params: Params, dataset: str) -> str:
-    """SHA-256 (hex) of what the verdicts are about: claims, margins, the parameters of the compared runs, the data."""
+    """SHA-256 (hex) of what determines the verdicts: claims, margins, parameters of the compared runs, data, code."""
     config = params.dataset(dataset)
     compared = {name for claim in config.claims for name in (claim.left, claim.right) if name is not None}
     packs = plan.plan(params, PROTOCOL, [dataset], sorted(compared), [0]) if compared else []
@@ -100,6 +102,7 @@ def _basis(params: Params, dataset: str) -> str:
             "margins": {str(statistic): margin for statistic, margin in config.margins.items()},
             "runs": runs,
             "data": manifest_file.load_current(dataset, config)["data_digest"],
+            "code": code_digest(CODE),
         }
     )
 

@@ -1,4 +1,4 @@
-"""What the results of a sweep depend on, to find out whether a saved sweep has the current parameters and data."""
+"""What the results of a sweep depend on, to find out whether a saved one has the current parameters, data and code."""
 
 import logging
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
+from feedforward.core.code_digest import code_digest
 from feedforward.core.errors import FeedforwardError
 from feedforward.data import manifest as manifest_file
-from feedforward.experiments import sweep
+from feedforward.experiments import plan, sweep
 from feedforward.experiments.search_space import Point
 from feedforward.experiments.sweep import Sweep
 
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def digest(params: Params, dataset: str, variant: str, points: Sequence[Point]) -> str:
-    """SHA-256 (hex) of the parameters of the runs at these points, and of the data.
+    """SHA-256 (hex) of the parameters of the runs at these points, of the data, and of the code of the results.
 
     Parameters that a point replaces do not count: the best values of a sweep may be written to params.yaml.
 
@@ -26,11 +27,12 @@ def digest(params: Params, dataset: str, variant: str, points: Sequence[Point]) 
     """
     trials, _ = sweep.trials(Sweep(params, dataset, variant, axes=(), seeds=1), points, [0])
     runs = sorted(atomic_files.digest(member.parameters) for trial in trials for _, member in trial.members)
-    return atomic_files.digest({"runs": runs, "data": manifest_file.load(dataset)["data_digest"]})
+    code = code_digest((*plan.WEIGHTS, *plan.EVALUATION))
+    return atomic_files.digest({"runs": runs, "data": manifest_file.load(dataset)["data_digest"], "code": code})
 
 
 def is_current(folder: Path, params: Params) -> bool:
-    """Whether a folder contains a sweep with the current parameters and data; otherwise, a warning says so."""
+    """Whether a folder contains a sweep with the current parameters, data and code; otherwise, a warning says so."""
     try:
         saved = atomic_files.read_json(folder / "sweep.json")
         points = [trial["values"] for trial in saved["trials"]]
@@ -38,6 +40,6 @@ def is_current(folder: Path, params: Params) -> bool:
             return True
     except (OSError, ValueError, TypeError, KeyError, FeedforwardError):  # a sweep of an old version, or no sweep
         pass
-    reason = "its sweep.json cannot be read, or parameters or data have changed since"
+    reason = "its sweep.json cannot be read, or parameters, data or code have changed since"
     log.warning("%s: is left out, because %s; run the sweep again", folder, reason)
     return False

@@ -1,11 +1,12 @@
 """After a search: the best trials of the sweep are trained again with fresh seeds, and the winner is tested once.
 
 The best trials look better in the search than they are, because the search chose them; results with seeds that the
-search never used have no such bias. The test split is used once for a sweep: the store keeps the result, and every
-later request returns it.
+search never used have no such bias. The test split is used once for a sweep: the store keeps the final models, and
+every later request returns their result.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
-from feedforward.experiments import parent_runs, plan, search_space, sweep
+from feedforward.experiments import parent_runs, plan, reuse, search_space, sweep
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.sweep import FIRST_FRESH_SEED, PROTOCOL, Sweep, Trial
 from feedforward.experiments.sweep_outcome import TESTED_ONCE, Outcome, WinnerTest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import LoggedRun, Store
 
 Packs = Sequence[tuple[Pack, Params]]
+log = logging.getLogger(__name__)
 
 
 def fresh_seeds(requested: Sweep) -> range:
@@ -63,15 +65,29 @@ def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Out
 # --- test --------------------------------------------------------------------------------------
 
 
-def stored_test(requested: Sweep, store: "Store") -> WinnerTest | None:
-    """The stored result of testing the sweep's winner; None if there has been no test.
+def stored_test(requested: Sweep, parent: Run, store: "Store") -> WinnerTest | None:
+    """The result of the final models that were tested for the sweep; None if there has been no test.
+
+    If the code of the metrics has changed since, the same models are evaluated again.
 
     Raises:
         TrackingError: the store does not answer.
     """
     identity = requested.tags("sweep_test", requested.variant).fingerprint
     runs = store.find_runs(requested.dataset, role="sweep_test", fingerprint=identity)
-    return _read(requested, runs[-1]) if runs else None
+    if not runs:
+        return None
+    stored, seeds = _read(requested, runs[-1]), int(runs[-1].metrics["seeds"])
+    trial, packs = _trial(requested, stored.point, stored.epochs, range(FIRST_FRESH_SEED, FIRST_FRESH_SEED + seeds))
+    results = reuse.find_finished([pack for pack, _ in packs], store)
+    if len(results) == seeds:
+        return close_test(start_test(requested, parent, store), trial, results, store) or stored
+    log.warning(
+        "%s: the test of the sweep's winner is shown as it was stored, because its final models are not in the store"
+        " or were trained by other code",
+        requested.dataset,
+    )
+    return stored
 
 
 def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
@@ -88,15 +104,18 @@ def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
     runs, requested = outcome.fresh[outcome.winner], outcome.sweep
     at_last = requested.statistic.startswith("last_")
     epochs = [len(run.curves["loss"]) if at_last else run.metrics["best_epoch"] for run in runs]
-    point = outcome.points[outcome.winner]
-    [trial], _ = sweep.trials(requested, [point], fresh_seeds(requested))
+    mean_epoch = round(sum(epochs) / len(epochs))
+    return _trial(requested, outcome.points[outcome.winner], mean_epoch, fresh_seeds(requested))
+
+
+def _trial(requested: Sweep, point: search_space.Point, epochs: int, seeds: Sequence[int]) -> tuple[Trial, Packs]:
+    """The final models at a point, and their packs."""
+    [trial], _ = sweep.trials(requested, [point], seeds)
     dataset = trial.params.datasets[requested.dataset]
-    final = dataset.training.final.model_copy(
-        update={"variant": trial.name, "epochs": round(sum(epochs) / len(epochs))}
-    )
+    final = dataset.training.final.model_copy(update={"variant": trial.name, "epochs": epochs})
     dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"final": final})})
     params = trial.params.model_copy(update={"datasets": {requested.dataset: dataset}})
-    planned = plan.plan(params, PROTOCOL, [requested.dataset], [trial.name], fresh_seeds(requested))
+    planned = plan.plan(params, PROTOCOL, [requested.dataset], [trial.name], seeds)
     packs = [pack for pack in planned if pack.role == "final"]
     members = parent_runs.by_variant(packs, "final")[requested.dataset, trial.name]
     return Trial(point, trial.name, params, members), [(pack, params) for pack in packs]

@@ -10,7 +10,8 @@ from synthetic_runs import Shape, replica_run
 
 from feedforward.archive import contents
 from feedforward.config.schema import load_params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, code_digest, paths
+from feedforward.core.code_digest import closure
 from feedforward.experiments import decision, sweep_files
 from feedforward.experiments.search_space import Axis, Point
 from feedforward.experiments.sweep import Sweep, name_of, start
@@ -113,6 +114,25 @@ def test_sweeps_and_verdicts_on_other_data_or_of_former_variants_are_left_out() 
     for change in ({"variant": "former"}, {"dataset": "former"}, {"basis": None}, {"trials": [{}]}):
         atomic_files.write_json(paths.root() / L2_SWEEP / "sweep.json", saved | change)
         assert exported_folders() == {DECISION, SIZE_SWEEP}
+
+
+@pytest.mark.proves("`export` takes only sweeps and verdicts that belong to the current claims, parameters and data")
+@pytest.mark.usefixtures("decided")
+@pytest.mark.parametrize(
+    ("module", "left_out"),
+    [
+        ("feedforward.training.trainer", {DECISION, L2_SWEEP, SIZE_SWEEP}),
+        ("feedforward.models.metrics", {DECISION, L2_SWEEP, SIZE_SWEEP}),
+        ("feedforward.analysis.sequential", {DECISION}),
+        ("feedforward.reports.tables", set()),
+    ],
+)
+def test_sweeps_and_verdicts_of_other_code_are_left_out(
+    module: str, left_out: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_digest, "_digests", {})
+    monkeypatch.setitem(code_digest._file_digests, closure((module,))[module], "as if the file had been edited")
+    assert exported_folders() == {DECISION, L2_SWEEP, SIZE_SWEEP} - left_out
 
 
 def test_baselines_and_verdicts_of_a_former_dataset_are_not_exported(workspace: Path) -> None:

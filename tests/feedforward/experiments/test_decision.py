@@ -148,6 +148,16 @@ def test_saved_decision_about_other_claims_parameters_or_data_is_left_out(caplog
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("entry", ["training_run", "evaluation", "claims"])
+def test_saved_decision_of_other_code_is_left_out(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = with_claims(*CLAIMS)
+    write_decision(params)
+    [module] = [module for module in decision.CODE if module.endswith(f".{entry}")]
+    monkeypatch.setattr(decision, "code_digest", lambda modules: f"after an edit of {module} in {sorted(modules)}")
+    assert decision.load_saved(params, "notes") is None
+
+
+@pytest.mark.usefixtures("small")
 def test_saved_decision_of_an_older_version_is_left_out() -> None:
     params = with_claims(*CLAIMS)
     path = write_decision(params) / "verdicts.json"

@@ -21,12 +21,13 @@ from synthetic_runs import Shape, final_run, replica_run
 from feedforward import tracking
 from feedforward.analysis.intervals import Estimate
 from feedforward.config.schema import Params, load_params
-from feedforward.experiments import search_space, sweep_confirmation, sweep_files
+from feedforward.experiments import plan, reuse, search_space, sweep_confirmation, sweep_files
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.search_space import Axis, Point
 from feedforward.experiments.sweep import STATISTIC, Sweep, name_of, start
 from feedforward.experiments.sweep import trials as plan_trials
 from feedforward.experiments.sweep_outcome import Outcome, WinnerTest
+from feedforward.models import metrics
 from feedforward.reports import sweep_figures
 
 if TYPE_CHECKING:
@@ -208,19 +209,19 @@ def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_t
 def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store") -> None:
     axes = [Axis("l2", (0.0, 0.1)), Axis("dropout_rate", (0.0,))]
     sweep = Sweep(small_params(), "notes", "original", axes, seeds=2, confirm=1, fresh_seeds=2)
-    assert sweep_confirmation.stored_test(sweep, small_store) is None
+    parent = start(sweep, small_store)
+    assert sweep_confirmation.stored_test(sweep, parent, small_store) is None
     point: Point = {"l2": 0.1, "dropout_rate": 0.0}
     name = name_of(sweep, point)
     fresh = {name: [replica_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
     winner = Outcome(sweep, fresh, {name: point}, fresh)
     trial, _ = sweep_confirmation.final_trial(winner)
     results = {m.fingerprint: final_run("notes", name, pack.seed, 2, 0.9) for pack, m in trial.members}
-    parent = start(sweep, small_store)
     run = sweep_confirmation.start_test(sweep, parent, small_store)
     tested = sweep_confirmation.close_test(run, trial, results, small_store)
     assert tested is not None
     for same_sweep in (sweep, dataclasses.replace(sweep, seeds=9, confirm=3)):  # more seeds
-        stored = sweep_confirmation.stored_test(same_sweep, small_store)
+        stored = sweep_confirmation.stored_test(same_sweep, parent, small_store)
         assert stored == tested
         assert list(stored.point) == list(tested.point)  # so that both have the same text
     assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
@@ -228,7 +229,46 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
     assert "l2=0.1 dropout_rate=0, which is ahead now, was not tested" in overtaken.tested_text()
     assert "on all training samples" in dataclasses.replace(winner, tested=tested).tested_text()
     other = dataclasses.replace(sweep, axes=[Axis("l2", (0.0, 0.2))])
-    assert sweep_confirmation.stored_test(other, small_store) is None
+    assert sweep_confirmation.stored_test(other, parent, small_store) is None
+
+
+@pytest.mark.proves(
+    "After a change to a metric's code, the test of a sweep's winner is computed again, without training"
+)
+@pytest.mark.slow
+def test_changed_evaluation_code_recomputes_the_test_of_the_same_final_models(
+    small_store: "Store", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from feedforward.experiments import runner  # imports TensorFlow
+
+    sweep = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, confirm=1, fresh_seeds=2)
+    point: Point = {"l2": 0.1}
+    name = name_of(sweep, point)
+    fresh = {name: [replica_run("notes", name, seed, 2, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
+    trial, packs = sweep_confirmation.final_trial(Outcome(sweep, fresh, {name: point}, fresh))
+    for pack, params in packs:
+        runner.train_pack(pack, params, small_store)
+    parent = start(sweep, small_store)
+    run = sweep_confirmation.start_test(sweep, parent, small_store)
+    results = reuse.find_finished([pack for pack, _ in packs], small_store)
+    before = sweep_confirmation.close_test(run, trial, results, small_store)
+    assert before is not None
+
+    real = metrics.scores
+    monkeypatch.setattr(metrics, "scores", lambda *given: (real(*given)[0], real(*given)[1] * 0))
+    assert sweep_confirmation.stored_test(sweep, parent, small_store) == before  # the code's digest is still the same
+    monkeypatch.setattr(reuse, "code_digest", lambda _: "another digest")
+    after = sweep_confirmation.stored_test(dataclasses.replace(sweep, fresh_seeds=9), parent, small_store)
+    assert after is not None
+    assert (before.estimates["test_accuracy"].mean > 0, after.estimates["test_accuracy"].mean) == (True, 0)
+    assert after.estimates["test_loss"] == before.estimates["test_loss"]
+    [test] = small_store.find_runs("notes", role="sweep_test")
+    assert test.metrics["mean_test_accuracy"] == 0
+    assert len(small_store.find_runs("notes", role="final")) == 2  # none was trained again
+    assert not caplog.messages
+    monkeypatch.setattr(plan, "code_digest", lambda _: "other code of the training")
+    assert sweep_confirmation.stored_test(sweep, parent, small_store) == after
+    assert "its final models are not in the store or were trained by other code" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("axis", [Axis("train_share", (0.25, 1.0)), Axis("l2", (0.0, 0.1))])
