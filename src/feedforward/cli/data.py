@@ -118,7 +118,9 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     statistics = description.describe(dataset, config)
     if as_json:
         summary = {"dataset": dataset, "task": config.task, "samples": statistics.samples}
-        print(json.dumps({**summary, "features": statistics.features, "labels": statistics.distribution}, indent=2))
+        missing = {} if statistics.missing is None else {"missing_cells": statistics.missing}
+        labels = {"features": statistics.features, "labels": statistics.distribution}
+        print(json.dumps({**summary, **labels, **missing}, indent=2))
         return
     console = Console(highlight=False)
     counts = ", ".join(f"{count:,} {part}" for part, count in statistics.samples.items())
@@ -127,6 +129,13 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     for name, values in statistics.distribution.items():
         table.add_row(escape(name), *(f"{value:,.6g}" for value in values))
     console.print(table)
+    if statistics.missing:
+        table = Table("missing cells", *description.SPLITS, box=None, pad_edge=False)
+        for name, values in statistics.missing.items():
+            table.add_row(escape(one_line(name)[:CELL]), *map("{:,}".format, values))
+        console.print(table)
+    elif statistics.missing is not None:
+        console.print("no missing cells")
     _show_examples(console, dataset, statistics.examples)
 
 

@@ -1,6 +1,6 @@
 """Describe a vectorized dataset: counts, class balance, examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,15 @@ class Description:
     """What `describe` shows.
 
     distribution: label → number of samples in train and in test; for regression, name of a quantile → its value in
-    train and in test. examples: (label, sample).
+    train and in test. examples: (label, sample). missing: column of a table → its missing cells in train and in test;
+    columns without any are left out; None if the dataset is no table.
     """
 
     samples: dict[str, int]
     features: int
     distribution: dict[str, tuple[float, float]]
     examples: list[tuple[str, str | npt.NDArray[np.uint8]]]
+    missing: dict[str, tuple[int, int]] | None = None
 
 
 def describe(name: str, dataset: Dataset) -> Description:
@@ -51,9 +53,9 @@ def describe(name: str, dataset: Dataset) -> Description:
     labels = [_label_text(test.labels[row], dataset, target) for row in rows]
     is_value = TASKS[dataset.task].answers == "value"
     distribution = _quantiles(splits, target) if is_value else _counts(splits, dataset.labels)
-    return Description(
-        dict(manifest["samples"]), int(manifest["features"]), distribution, list(zip(labels, raw_samples, strict=True))
-    )
+    examples = list(zip(labels, raw_samples, strict=True))
+    missing = _missing(manifest["missing_cells"]) if "missing_cells" in manifest else None
+    return Description(dict(manifest["samples"]), int(manifest["features"]), distribution, examples, missing)
 
 
 def save_examples(examples: Sequence[tuple[str, Any]], path: Path) -> None:
@@ -76,6 +78,11 @@ def _label_text(label: Any, dataset: Dataset, target: dict[str, float]) -> str:
     if answers == "labels":
         return ", ".join(name for name, is_set in zip(dataset.labels, label, strict=True) if is_set) or "none"
     return dataset.labels[int(label)]
+
+
+def _missing(counts: Mapping[str, Mapping[str, int]]) -> dict[str, tuple[int, int]]:
+    train, test = (counts[split] for split in SPLITS)
+    return {name: (train.get(name, 0), test.get(name, 0)) for name in {**train, **test}}
 
 
 def _counts(splits: dict[str, Split], labels: Sequence[str]) -> dict[str, tuple[float, float]]:

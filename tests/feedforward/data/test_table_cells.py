@@ -277,6 +277,24 @@ def test_numbers_are_described_with_the_decimal_sign_with_which_they_are_predict
     assert all(encoder(dataset).check({"rooms": 1, "size": cell}, "row")["size"] % 1 == 0.25 for cell in cells)
 
 
+@pytest.mark.proves("`describe` counts the missing cells of each column of a table")
+def test_missing_cells_are_counted_by_column_and_split(tmp_path: Path, shell: Shell, prepare: Prepare) -> None:
+    towns = ["north", "south", "east"] * 20
+    rooms = ["?" if k % 6 == 0 else cell for k, cell in enumerate(ROOMS)]
+    empty = ["" if k % 4 == 0 else town for k, town in enumerate(towns)]
+    prepare(table(tmp_path / "a.csv", rooms=rooms, town=empty, size=SIZES, label=LABELS))
+    assert shell.run("describe", "own", "--json") == 0
+    counts = json.loads(shell.stdout)["missing_cells"]
+    assert {name: sum(split_counts) for name, split_counts in counts.items()} == {"rooms": 10, "town": 15}
+    assert all(min(split_counts) > 0 for split_counts in counts.values())
+    assert shell.run("describe", "own") == 0
+    assert re.search(r"missing cells +train +test *\n", shell.stdout)
+    assert re.search(rf"rooms +{counts['rooms'][0]} +{counts['rooms'][1]} *\n", shell.stdout)
+    prepare(table(tmp_path / "a.csv", rooms=ROOMS, town=towns, size=SIZES, label=LABELS))
+    assert shell.run("describe", "own") == 0
+    assert "no missing cells" in shell.stdout
+
+
 def test_numbers_that_can_be_read_in_two_ways_and_ignored_symbols_are_reported(tmp_path: Path) -> None:
     sizes = [f"{1 + k % 9}.{100 + k}" for k in range(60)]
     prices = [f"{'$€'[k % 2]}{k % 7}.5" for k in range(60)]

@@ -50,6 +50,12 @@ class Rows:
         texts = {name: texts[row_order] for name, texts in self.texts.items()}
         return Rows(numbers, texts, self.labels[row_order], self.grouped)
 
+    def missing(self) -> dict[str, int]:
+        """The number of missing cells of each column that has any."""
+        counts = {name: int(np.isnan(values).sum()) for name, values in self.numbers.items()}
+        counts |= {name: int((texts == "").sum()) for name, texts in self.texts.items()}
+        return {name: count for name, count in counts.items() if count}
+
     def raw(self, row: int) -> dict[str, Any]:
         """The cells of a row by column: None for a missing number, "" for a missing text."""
         numbers = {name: float(values[row]) for name, values in self.numbers.items()}
@@ -110,7 +116,8 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
         )
     shuffled = train.take(order(len(train.rows), config.shuffle_seed))
     parts = [_part("train", shuffled, measured), _part("test", test, measured)]
-    return Reading(iter(parts), files={COLUMNS: measured.to_json()})
+    facts = {"missing_cells": {"train": train.rows.missing(), "test": test.rows.missing()}}
+    return Reading(iter(parts), facts=facts, files={COLUMNS: measured.to_json()})
 
 
 def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:

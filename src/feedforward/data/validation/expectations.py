@@ -1,6 +1,6 @@
 """Rules for a dataset: each combines a Great Expectations expectation, a split, and bounds.
 
-The bounds come from `dataset.expectations`, except those that hold for every dataset, such as: no missing values.
+The bounds come from `dataset.expectations`, except those that hold for every dataset, such as: no missing measurements.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,11 @@ def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
             gxe.ExpectColumnDistinctValuesToEqualSet, "splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)),
             f"all of {', '.join(SPLITS)}", "Samples of each split.",
         ),
-        _flaw_rule(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
+        _flaw_rule(
+            0, "missing measurements", BOTH, "missing",
+            "Samples that lack one of the measurements on this page. Missing cells of a table do not count: they are"
+            " replaced, and `feedforward describe` counts them.",
+        ),
         _flaw_rule(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
             "Distinct raw test samples that are also in train; they make test results look better.", "test",

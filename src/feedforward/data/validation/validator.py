@@ -27,7 +27,12 @@ from feedforward.data.validation.profile import SPLITS
 from feedforward.data.validation.summary import Check, Summary
 
 DERIVED_FILE = "expectations.yaml"
-ALWAYS_ENFORCED = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
+ALWAYS_ENFORCED = (
+    "samples",
+    "labels",
+    "splits",
+    "missing measurements",
+)  # rules that must be met even if bounds are derived
 MOST_COPIES = 0.01  # share of copies up to which there is no warning
 REMOTE_RESOURCE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE

@@ -162,8 +162,8 @@ def test_a_missing_value_fails_the_check(evaluate):
     rows = profile_rows.rows()
     rows.loc[7, "maximum"] = np.nan
     checks = evaluate(rows)
-    assert failed_keys(checks) == {("missing values", "both")}
-    assert checks["missing values", "both"].found == "1 (1.67 %)"
+    assert failed_keys(checks) == {("missing measurements", "both")}
+    assert checks["missing measurements", "both"].found == "1 (1.67 %)"
 
 
 def test_a_split_without_rows_fails_every_check(evaluate):
