@@ -290,7 +290,7 @@ def test_missing_cells_are_counted_by_column_and_split(tmp_path: Path, shell: Sh
     assert shell.run("describe", "own") == 0
     assert re.search(r"missing cells +train +test *\n", shell.stdout)
     assert re.search(rf"rooms +{counts['rooms'][0]} +{counts['rooms'][1]} *\n", shell.stdout)
-    prepare(table(tmp_path / "a.csv", rooms=ROOMS, town=towns, size=SIZES, label=LABELS))
+    prepare(table(tmp_path / "complete.csv", rooms=ROOMS, town=towns, size=SIZES, label=LABELS))
     assert shell.run("describe", "own") == 0
     assert "no missing cells" in shell.stdout
 
