@@ -18,7 +18,7 @@ from own_tables import HEAD, LABELS, ROOMS, SIZES, Prepare, class_counts, encode
 from shell import Shell
 
 from feedforward.core import paths
-from feedforward.core.errors import FeedforwardError, InputError
+from feedforward.core.errors import DataError, FeedforwardError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.readers import table_file
 from feedforward.data.splits import Split
@@ -154,15 +154,39 @@ def test_init_asks_for_a_target_if_the_last_column_cannot_be_predicted(tmp_path:
         ("x.zip", "unpack it"),
         ("x.xlsx", "save the sheet as CSV"),
         ("two", "contains tables"),
+        ("hub", r"contains tables \(data/test-0.parquet, data/train-0.parquet\): run init on the training table"),
     ],
 )
 def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message: str) -> None:
-    (tmp_path / "two").mkdir()
-    for file in ("x.zip", "x.xlsx", "two/train.csv", "two/test.csv"):
+    for folder in ("two", "hub/data", "hub/.cache/huggingface"):
+        (tmp_path / folder).mkdir(parents=True)
+    tables = ["two/train.csv", "two/test.csv", "hub/data/train-0.parquet", "hub/data/test-0.parquet"]
+    for file in ("x.zip", "x.xlsx", "hub/README.md", *tables):
         (tmp_path / file).write_text("a,b\n")
     with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.proves("`init` does not take the pictures in a Parquet file for texts")
+def test_columns_of_bytes_are_left_out_unless_these_are_texts(tmp_path: Path, prepare: Prepare) -> None:
+    pictures = [b"\x89PNG\r\n" + bytes([k]) for k in range(60)]
+    records = [{"bytes": picture, "path": f"{k}.png"} for k, picture in enumerate(pictures)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": records, "label": LABELS}), path)
+    with pytest.raises(
+        InputError, match=r"a single column \(label\).* column image contains bytes, .*folder per class"
+    ):
+        config_inference.guess(path)
+    columns = {"raw": pictures, "image": records, "town": [b"a", "ä".encode()] * 30, "size": list(map(float, SIZES))}
+    pq.write_table(pa.table(columns | {"label": LABELS}), path)
+    guess, dataset = prepare(path)
+    reader = guess.entry["reader"]
+    assert (reader["numeric"], reader["categorical"]) == (["size"], ["town"])
+    assert dataset.labels == ("cheap", "dear")
+    assert [reason.split()[1] for reason in guess.reasons if "is left out" in reason] == ["raw", "image"]
+    with pytest.raises(DataError, match=r"a\.parquet: column image contains bytes, .* name another column in `reader`"):
+        table_file.read(path, ["size", "image"])
 
 
 @pytest.mark.proves("`init` writes classes as the reader of the dataset spells them")

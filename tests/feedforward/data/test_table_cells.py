@@ -187,6 +187,18 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(class_counts()["train"]) + sum(class_counts()["test"]) == 60
 
 
+@pytest.mark.proves("A first line of names above columns of numbers is not read as a row")
+def test_a_column_named_like_one_of_its_values_has_a_header(tmp_path: Path, prepare: Prepare) -> None:
+    path = table(tmp_path / "a.csv", a=ROOMS, b=["?", *SIZES[1:]], y=["x", "y", "z"] * 20)
+    guess, dataset = prepare(path)
+    assert guess.entry["reader"]["numeric"] == ["a", "b"]
+    assert guess.entry["reader"]["target"] == ["y"]
+    assert dataset.labels == ("x", "y", "z")
+    assert sum(map(sum, class_counts().values())) == 60
+    (tmp_path / "texts.csv").write_text("".join(f"a long text about {k},{'ny'[k % 2]}\n" for k in range(60)))
+    assert table_file.read(tmp_path / "texts.csv").rows == 60  # no column of numbers says that there are names
+
+
 @pytest.mark.parametrize(("first", "is_header"), [("5,6,7", False), ("2021,2022,2023", True), ("0,1,2", True)])
 def test_a_first_line_of_numbers_is_a_row_unless_they_are_years_or_positions(
     tmp_path: Path, first: str, is_header: bool

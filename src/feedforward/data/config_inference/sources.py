@@ -45,10 +45,11 @@ def _guess_folder(path: Path) -> Guess:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
     if (idx := folders.guess_idx(path, names)) is not None:
         return idx
-    visible = [name for name in names if not name.startswith(".")]
+    nested = [file.relative_to(path).as_posix() for file in sorted(path.glob("[!.]*/[!.]*"))]
+    visible = nested or [name for name in names if not name.startswith(".")]  # Hugging Face has tables in `data`
     tabular = [name for name in visible if name.lower().removesuffix(".gz").endswith(TABLES)]
     is_text = all(name.lower().endswith(".txt") for name in tabular)
-    if tabular and not is_text and not any((path / name).is_dir() for name in names):
+    if tabular and not is_text and (not nested or tabular == nested):
         raise InputError(
             str(path),
             f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add the test table, if"

@@ -34,12 +34,9 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     if table.rows < FEWEST_ROWS:
         raise InputError(str(path), f"has {table.rows} rows; at least {FEWEST_ROWS} are needed")
     if len(table.columns) == 1:
-        [name] = table.columns
-        raise InputError(
-            str(path),
-            f"has a single column ({name}), but at least two are needed; separate cells with commas, semicolons, tabs"
-            " or bars",
-        )
+        [name], left_out = table.columns, [note for note in table.notes if "is left out" in note]
+        remedy = left_out[0] if left_out else "separate cells with commas, semicolons, tabs or bars"
+        raise InputError(str(path), f"has a single column ({name}), but at least two are needed; {remedy}")
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
     inferred = _infer(path, table if decimal == "." else _read(path, decimal), targets, decimal)

@@ -196,10 +196,14 @@ def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Seq
     if numbers and not _is_rising(numbers):
         return False
     others = [texts for row in below if (texts := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
+    is_repeated = False
     for k, name in enumerate(header):
-        if name and any(len(row) > k and row[k] == name for row in others) and not _is_number(name):
-            return False
-    return True
+        below_name = [row[k] for row in others if len(row) > k]
+        if name in below_name:
+            is_repeated |= bool(name) and not _is_number(name)
+        elif any(map(str.isalpha, name)) and not cells.is_missing(name) and _are_numbers(below_name):
+            return True  # also if another column contains its own name, as one named y with the values y and n does
+    return not is_repeated
 
 
 def _numbers(header: Sequence[str]) -> list[str]:
@@ -208,6 +212,12 @@ def _numbers(header: Sequence[str]) -> list[str]:
 
 def _is_number(name: str) -> bool:
     return cells.is_number(name, ".") or cells.is_number(name, ",")
+
+
+def _are_numbers(texts: Sequence[str]) -> bool:
+    """Whether nearly all texts are numbers, apart from missing ones."""
+    known = [text for text in texts if not cells.is_missing(text)]
+    return sum(map(_is_number, known)) > MIN_AGREEMENT * len(known)
 
 
 def _is_rising(names: Sequence[str]) -> bool:

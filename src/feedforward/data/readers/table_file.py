@@ -119,8 +119,14 @@ def _parquet(path: Path, requested: Sequence[str]) -> Table:
     trimmed = [cells.text(name) for name in schema.names]
     chosen = _select(path, trimmed, requested)
     table = pq.read_table(path, columns=[schema.names[trimmed.index(name)] for name in chosen])
-    columns = {}
+    columns, notes = {}, []
     for k, name in enumerate(chosen):
+        if _has_bytes(table.column(k)):
+            reason = f"column {name} contains bytes, not texts or numbers"
+            if requested:
+                raise DataError(f"{path}: {reason}; name another column in `reader` in params.yaml")
+            notes.append(f"{reason}, and is left out; if these are images, save them as files, one folder per class")
+            continue
         try:
             columns[name] = _to_plain_type(table.column(k))
         except (OverflowError, LookupError) as error:  # a year after 9999; an unknown time zone
@@ -128,7 +134,19 @@ def _parquet(path: Path, requested: Sequence[str]) -> Table:
                 f"{path}: column {name!r} has a date or time zone that cannot be read ({error}); leave the column out"
                 " or save it as text"
             ) from None
-    return Table(columns, table.num_rows, row_names=[name for name in columns if PANDAS_INDEX.fullmatch(name)])
+    return Table(columns, table.num_rows, notes, row_names=[name for name in columns if PANDAS_INDEX.fullmatch(name)])
+
+
+def _has_bytes(column: pa.ChunkedArray) -> bool:
+    """Whether the cells are bytes other than UTF-8, or records of bytes, as pictures from Hugging Face are."""
+    if pa.types.is_nested(column.type):
+        return "binary" in str(column.type)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            column.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            return True
+    return False
 
 
 def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
