@@ -145,7 +145,8 @@ def retrain(force: bool, device: "Device") -> int:
         from pipelines import cancellation, retraining_flow
 
         wait_for_server()
-        state = cancellation.ending_when_cancelled(retraining_flow.retrain)(force, device, return_state=True)
+        with cancellation.deletion_interrupts():
+            state = cancellation.ending_when_cancelled(retraining_flow.retrain)(force, device, return_state=True)
     outcome = str(state.name).lower()
     if not state.is_completed():
         reason = state.message or "see mlruns/retrainings.jsonl"  # no message: it was cancelled just before its end

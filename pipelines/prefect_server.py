@@ -114,6 +114,8 @@ def check(address: str, remedy: str) -> None:
         FeedforwardError: it does not.
     """
     problem = _problem(address, 5)
+    if problem and not _problem(f"{address.rstrip('/')}/api", 5):
+        raise FeedforwardError(f"PREFECT_API_URL: must end in /api, got {redact(address)}")
     if problem:
         raise FeedforwardError(f"PREFECT_API_URL: {redact(address)}: no server answers ({problem}); {remedy}")
 

@@ -180,7 +180,8 @@ def run_jobs(
         wait_for_server()
     prefect_logs.omit_tracebacks()
     try:
-        with tags(*sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})):
+        labels = sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})
+        with tags(*labels), cancellation.deletion_interrupts():
             return known_results | training(missing, store, task_runner)(title)
     finally:
         if engine != THREADS:

@@ -147,6 +147,11 @@ def test_a_password_in_the_address_of_a_server_is_not_shown() -> None:
     assert str(caught.value) == f"PREFECT_API_URL: http://***@{address}/api: {problem}; start it"
 
 
+def test_an_address_without_api_is_named(server: Server) -> None:
+    with pytest.raises(FeedforwardError, match=rf"^PREFECT_API_URL: must end in /api, got {server.url}$"):
+        prefect_server.check(server.url, "start it")
+
+
 def test_a_server_is_found_at_an_address_with_a_password(server: Server) -> None:
     prefect_server.check(server.api.replace("://", "://user:password1@"), "start it")
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import live_prefect
@@ -113,7 +114,10 @@ def test_an_interrupted_job_closes_its_runs(
 
 
 @pytest.mark.proves("Canceling a training in Prefect ends its command like Ctrl-C, and its flow run as Cancelled")
-def test_a_training_that_is_canceled_in_prefect_ends_as_if_interrupted(workspace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("action", [live_prefect.cancel, live_prefect.delete])
+def test_a_training_that_is_canceled_or_deleted_in_prefect_ends_as_if_interrupted(
+    workspace: Path, tmp_path: Path, action: Callable[[str, str], None]
+) -> None:
     write_endless_params(workspace)
     (tmp_path / "server").mkdir()
     with (
@@ -129,13 +133,13 @@ def test_a_training_that_is_canceled_in_prefect_ends_as_if_interrupted(workspace
         while "RUNNING" not in statuses(workspace) and job.poll() is None:
             time.sleep(0.1)
         [flow_run] = live_prefect.ask(server.api, "flow_runs")
-        live_prefect.cancel(server.api, flow_run["id"])
+        action(server.api, flow_run["id"])
         printed = job.communicate(timeout=60)[1]
-        [flow_run] = live_prefect.ask(server.api, "flow_runs")
+        flow_runs = live_prefect.ask(server.api, "flow_runs")
     assert job.returncode == interruption.EXIT_CODE, printed
     assert printed.splitlines()[-1] == interruption.MESSAGE, printed
     assert "Traceback" not in printed
-    assert flow_run["state_name"] == "Cancelled"
+    assert [run["state_name"] for run in flow_runs] == (["Cancelled"] if action is live_prefect.cancel else [])
     final_statuses = set(statuses(workspace))
     assert "KILLED" in final_statuses
     assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"

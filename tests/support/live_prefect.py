@@ -35,6 +35,13 @@ def cancel(api: str, flow_run: str) -> None:
     httpx.post(f"{api}/flow_runs/{flow_run}/set_state", json={"state": state}, timeout=30).raise_for_status()
 
 
+def delete(api: str, flow_run: str) -> None:
+    """Delete a flow run."""
+    import httpx
+
+    httpx.delete(f"{api}/flow_runs/{flow_run}", timeout=30).raise_for_status()
+
+
 class Server:
     """A server that `make server` starts, with its own workspace. environment: variables for clients of the server."""
 

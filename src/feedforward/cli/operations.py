@@ -130,10 +130,15 @@ def retrain(
 
 
 def sync(as_json: JsonOption = False) -> None:
-    """Send the runs that were stored locally while the tracking server was down; no run is sent twice."""
+    """Send the runs that were stored locally while the tracking server was down; no run is sent twice.
+
+    Runs of jobs that were killed are closed as KILLED.
+    """
     from feedforward.tracking import open_store
 
-    result = open_store().sync()
+    store = open_store()
+    result = store.sync()
+    store.reconcile()
     if as_json:
         print(json.dumps({"sent": result.sent, "waiting": result.waiting, "problems": list(result.problems)}, indent=2))
     else:

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from feedforward.core import atomic_files
-from feedforward.core.errors import DataError, TrackingError
+from feedforward.core.errors import DataError, TrackingError, one_line
 from feedforward.core.redaction import redact, redact_json
 from feedforward.tracking import model_folder, names, settings
 from feedforward.tracking.connection import Connection, first_line
@@ -190,7 +190,8 @@ def download(uri: str, target: Path) -> Path:
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except (MlflowException, OSError) as error:
-        raise TrackingError(f"{redact(uri)}: cannot be fetched ({first_line(error)})") from None
+        remedy = "restore it, or train it again with `feedforward train` if it is lost"
+        raise TrackingError(redact(f"{uri}: cannot be fetched ({one_line(str(error))[:400]}); {remedy}")) from None
 
 
 def _version(dataset: str, version: ModelVersion) -> Version:

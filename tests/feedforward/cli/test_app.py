@@ -82,8 +82,8 @@ def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
     monkeypatch.chdir(tmp_path)
     for arguments, message in (
         (["run"], "/.locks: File exists"),
-        (["sync"], "/mlruns: "),
-        (["promote", "notes"], "/mlruns: "),
+        (["sync"], "/mlruns/artifacts: "),
+        (["promote", "notes"], "/mlruns"),
     ):
         assert shell.run(*arguments) == 1
         assert message in shell.stderr

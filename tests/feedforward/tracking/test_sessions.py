@@ -74,6 +74,16 @@ def test_only_runs_of_dead_processes_are_closed(store: "Store", workspace: Path)
     assert statuses == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
 
 
+@pytest.mark.slow
+def test_sync_closes_runs_of_killed_jobs(store: "Store", workspace: Path) -> None:
+    code = "tracking.open_store().start(tags(), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_python(workspace, code).returncode == -signal.SIGKILL
+    assert [run.info.status for run in all_runs()] == ["RUNNING"]
+    sync = "import sys; from feedforward.cli import app; sys.argv = ['feedforward', 'sync']; app.main()"
+    assert run_python(workspace, sync).returncode == 0
+    assert [run.info.status for run in all_runs()] == ["KILLED"]
+
+
 def test_runs_of_a_lost_host_are_closed_by_fingerprint(store: "Store") -> None:
     for seed, host in enumerate(("lost", "at work", provenance.host_digest())):
         run = store.start(tags(seed=seed, fingerprint=f"{host} {DIGEST}"), f"on {host}")
