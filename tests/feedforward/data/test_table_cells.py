@@ -315,6 +315,16 @@ def test_numbers_that_can_be_read_in_two_ways_and_ignored_symbols_are_reported(t
     assert guess.columns[1].explanation.endswith("$, € ignored")
 
 
+@pytest.mark.proves("No row of a large CSV file is lost")
+def test_all_rows_of_a_large_table_are_read_with_their_lines(tmp_path: Path) -> None:
+    count = 2 * table_file.BATCH + 9
+    path = tmp_path / "a.csv"
+    path.write_text("A title\n\nsize,label\n" + "".join(f"{k},{k % 2}\n" for k in range(count)))
+    read = table_file.read(path)
+    assert read.columns["size"].to_pylist() == [str(k) for k in range(count)]
+    assert list(read.lines) == list(range(4, count + 4))
+
+
 def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prepare: Prepare) -> None:
     folders = [f'"C:\\{"abc"[k % 3]}\\"' for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, folder=folders, label=LABELS))

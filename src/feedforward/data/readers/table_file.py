@@ -211,7 +211,8 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
         indices = [names.index(name) for name in chosen if name]
         chosen = [name for name in chosen if name]
         pieces: list[list[pa.Array]] = [[] for _ in chosen]
-        while batch := list(itertools.islice(rows, BATCH)):
+        remaining = iter(rows)  # one iterator for all batches, because a new one would skip rows as if above the table
+        while batch := list(itertools.islice(remaining, BATCH)):
             transposed = list(zip(*batch, strict=True))
             for piece, index in zip(pieces, indices, strict=True):
                 piece.append(pa.array(transposed[index], pa.large_string()))
