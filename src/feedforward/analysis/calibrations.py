@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feedforward.analysis.curves import Numbers, mean_interval
-from feedforward.analysis.intervals import CONFIDENCE, SHARE, UNBOUNDED, Estimate, estimate, t_quantile
+from feedforward.analysis.intervals import BRIER, CONFIDENCE, NOT_NEGATIVE, SHARE, Estimate, estimate, t_quantile
 from feedforward.analysis.run_result import RunResult
 
 LEAST_RISE = 0.005  # nats; for a smaller rise, the share that scaling removes is mostly noise
@@ -34,8 +34,8 @@ class VariantCalibration:
     ece, scaled_ece: expected calibration error after the last epoch, before and after temperature scaling. brier,
     temperature: Brier score and fitted temperature after the last epoch. rise: validation loss at the last epoch minus
     its minimum. scaled_rise: the same difference, computed from the loss after temperature scaling at each epoch.
-    removed: the share of `rise` that scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names
-    in STAGES.
+    removed: the share of `rise` that scaling removes; None if `rise` is below LEAST_RISE or its interval contains 0.
+    diagrams: keyed by the names in STAGES.
     """
 
     variant: str
@@ -64,20 +64,21 @@ def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     scaled_rises = [_rise(run, "calibration/refinement") for run in runs]
     at_last_epoch = {
         name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs], bounds)
-        for name, bounds in (("ece", SHARE), ("scaled_ece", SHARE), ("brier", UNBOUNDED), ("temperature", UNBOUNDED))
+        for name, bounds in (("ece", SHARE), ("scaled_ece", SHARE), ("brier", BRIER), ("temperature", NOT_NEGATIVE))
     }
     diagrams = {
         stage: diagram
         for stage in STAGES
         if (diagram := _diagram([run.reliability[stage] for run in runs if stage in run.reliability]))
     }
-    removed = _share_removed(rises, scaled_rises)
+    rise = _estimate(rises)
+    is_clear = rise.mean >= LEAST_RISE and (rise.low is None or rise.low > 0)
     return VariantCalibration(
         variant,
         **at_last_epoch,
-        rise=_estimate(rises),
+        rise=rise,
         scaled_rise=_estimate(scaled_rises),
-        removed=removed,
+        removed=_share_removed(rises, scaled_rises) if is_clear else None,
         diagrams=diagrams,
     )
 
@@ -86,23 +87,21 @@ def _rise(run: RunResult, curve: str) -> float:
     return run.curves[curve][-1] - min(run.curves[curve])
 
 
-def _estimate(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -> Estimate:
+def _estimate(values: Sequence[float], bounds: tuple[float, float] = NOT_NEGATIVE) -> Estimate:
     result = estimate(values, bounds=bounds)
     assert result is not None  # there is at least one run
     return result
 
 
-def _share_removed(rises: Sequence[float], scaled_rises: Sequence[float]) -> Estimate | None:
+def _share_removed(rises: Sequence[float], scaled_rises: Sequence[float]) -> Estimate:
     """1 − mean(scaled_rises) / mean(rises), with the t interval of a ratio estimator (Cochran 1977)."""
     before, after, n = np.array(rises), np.array(scaled_rises), len(rises)
-    if before.mean() < LEAST_RISE:
-        return None
     ratio = float(after.mean() / before.mean())
     if n == 1:
         return Estimate(1, 1 - ratio)
     error = float((after - ratio * before).std(ddof=1)) / math.sqrt(n) / float(before.mean())
     half = t_quantile((1 + CONFIDENCE) / 2, n) * error
-    return Estimate(n, 1 - ratio, low=1 - ratio - half, high=1 - ratio + half)
+    return Estimate(n, 1 - ratio, low=1 - ratio - half, high=min(1.0, 1 - ratio + half))
 
 
 def _diagram(bins: Sequence[Sequence[Sequence[float]]]) -> Diagram | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.analysis.intervals import CONFIDENCE, SHARE, UNBOUNDED, t_quantile
+from feedforward.analysis.intervals import BRIER, CONFIDENCE, NOT_NEGATIVE, SHARE, UNBOUNDED, t_quantile
 from feedforward.analysis.run_result import RunResult
 
 Numbers = npt.NDArray[np.float64]
-SHARES = ("accuracy", "ece")  # the last parts of the names of curves whose values are shares
+BOUNDS = {"accuracy": SHARE, "ece": SHARE, "brier": BRIER}  # by the end of a curve's name; other curves: NOT_NEGATIVE
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
     curves = [run.curves[curve] for run in runs if (run.variant, run.role) == (variant, role) and curve in run.curves]
     if not curves or not (length := min(map(len, curves))):
         return None
-    bounds = SHARE if curve.endswith(SHARES) else UNBOUNDED
+    bounds = next((bounds for end, bounds in BOUNDS.items() if curve.endswith(end)), NOT_NEGATIVE)
     return Band(len(curves), np.arange(1, length + 1), *mean_interval([values[:length] for values in curves], bounds))
 
 
@@ -39,14 +39,15 @@ def mean_interval(
 ) -> tuple[Numbers, Numbers | None, Numbers | None]:
     """Mean of n ≥ 1 rows of equal length, and the lower and upper ends of its t interval (None for one row).
 
-    bounds: the least and greatest possible values; intervals end there.
+    bounds: the least and greatest possible values; intervals end there, or at the mean if that is lower, as it may be
+        for the calibration part of a loss.
     """
     values = np.array(rows, float)
     mean, n = values.mean(axis=0), len(values)
     if n == 1:
         return mean, None, None
     half = t_quantile((1 + CONFIDENCE) / 2, n) * values.std(axis=0, ddof=1) / math.sqrt(n)
-    return mean, np.maximum(mean - half, bounds[0]), np.minimum(mean + half, bounds[1])
+    return mean, np.maximum(mean - half, np.minimum(mean, bounds[0])), np.minimum(mean + half, bounds[1])
 
 
 def shown_range(bands: Iterable[Band]) -> tuple[float, float]:

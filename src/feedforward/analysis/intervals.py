@@ -23,6 +23,7 @@ from scipy import special  # gives the same digits as scipy.stats and imports 1.
 CONFIDENCE = 0.95
 # the least and greatest values that a statistic may have
 UNBOUNDED, NOT_NEGATIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
+BRIER = (0.0, 2.0)  # squared distance from a one-hot label
 NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
 
 

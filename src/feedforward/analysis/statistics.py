@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from feedforward.analysis.intervals import NOT_NEGATIVE, SHARE, UNBOUNDED, Estimate, estimate
+from feedforward.analysis.intervals import BRIER, NOT_NEGATIVE, SHARE, UNBOUNDED, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.core.errors import DataError
 
@@ -41,7 +41,7 @@ STATISTICS = {
     statistic.name: statistic
     for statistic in (
         Statistic("best_val_cross_entropy", "lowest validation loss", "replica", "lower", 4, bounds=NOT_NEGATIVE),
-        Statistic("best_epoch", "overfit epoch", "replica", None, 1, resolution=1.0),
+        Statistic("best_epoch", "overfit epoch", "replica", None, 1, 1.0, bounds=(1.0, math.inf)),
         Statistic(
             "best_val_accuracy",
             "accuracy at the overfit epoch",
@@ -71,8 +71,8 @@ STATISTICS = {
             "last_val_mae", "mean absolute error at the last epoch", "replica", "lower", None, bounds=NOT_NEGATIVE
         ),
         Statistic("last_calibration_error", "calibration error at the last epoch", "replica", "lower", 4, bounds=SHARE),
-        Statistic("last_brier_score", "Brier score at the last epoch", "replica", "lower", 4),
-        Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4),
+        Statistic("last_brier_score", "Brier score at the last epoch", "replica", "lower", 4, bounds=BRIER),
+        Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4, bounds=NOT_NEGATIVE),
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4),
         Statistic("test_loss", "test loss", "final", "lower", 4, bounds=NOT_NEGATIVE),
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
@@ -150,8 +150,15 @@ def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estim
         overlap=overlap(runs) if definition.role == "replica" else None,
         sampling_error=sampling_error(runs, variant, statistic),
         resolution=share_step(runs, statistic),
-        bounds=definition.bounds,
+        bounds=(definition.bounds[0], _last_epoch(runs)) if statistic == "best_epoch" else definition.bounds,
     )
+
+
+def _last_epoch(runs: Iterable[RunResult]) -> float:
+    """The greatest possible epoch; infinite if curves differ in length, because early stopping hides the limit."""
+    curves = [run.curves["cross_entropy"] for run in runs if run.role == "replica" and "cross_entropy" in run.curves]
+    lengths = set(map(len, curves))
+    return lengths.pop() if len(lengths) == 1 else math.inf
 
 
 def summarize(runs: Sequence[RunResult], variants: Iterable[str]) -> Summary:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from feedforward.analysis import calibrations
 from feedforward.analysis.calibrations import VariantCalibration
-from feedforward.analysis.curves import Band, mean_band
+from feedforward.analysis.curves import mean_band
 from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import Estimate, this_data
 from feedforward.analysis.run_result import RunResult
@@ -37,7 +36,7 @@ def render(findings: Findings) -> Markup:
     html = html_page.render(
         "calibration.html",
         name=findings.name,
-        epochs=findings.dataset.training.epochs,
+        training=findings.dataset.training,
         sentence=_sentence(variants, findings.baseline),
         curves=[_curves(findings, name, *texts) for name, texts in CURVES.items()],
         diagrams=[
@@ -67,11 +66,16 @@ def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
     entry = next((entry for entry in variants if entry.variant == baseline), variants[0])
     error = f"Its calibration error there is {_text(entry.ece)}, and {_text(entry.scaled_ece)} after scaling."
     if entry.removed is None:
-        return f"At the last epoch, the validation loss of {entry.variant} is hardly above its minimum. {error}"
+        return (
+            f"At the last epoch, the validation loss of {entry.variant} is {_text(entry.rise)} above its minimum, which"
+            f" is too little or too uncertain to say how much of it is overconfidence. {error}"
+        )
     share = tables.interval(Estimate(entry.removed.n, *(_percent(entry.removed))), 0)
+    least = entry.removed.mean if entry.removed.low is None else entry.removed.low
+    verdict = "that part is overconfidence" if least > 0 else "it is not certain that any part is overconfidence"
     return (
         f"At the last epoch, the validation loss of {entry.variant} is {_text(entry.rise)} above its minimum. Dividing"
-        f" the logits by the temperature removes {share} % of this rise: that part is overconfidence. {error}"
+        f" the logits by the temperature removes {share} % of this rise: {verdict}. {error}"
     )
 
 
@@ -96,17 +100,12 @@ def _row(entry: VariantCalibration) -> list[tuple[str, str]]:
 def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, Any]:
     runs = [_with_calibration_part(run) for run in findings.runs if "calibration/refinement" in run.curves]
     series = [
-        Series(variant, "line", f"v{index % 7}", not_negative(band))
+        Series(variant, "line", f"v{index % 7}", band)
         for index, variant in enumerate(findings.variants)
         if (band := mean_band(runs, variant, f"calibration/{name}"))
     ]
     svg = svg_charts.curves(series, f"{findings.name}: {title} by epoch", "", ends=True)
     return {"title": title, "note": note, "svg": svg}
-
-
-def not_negative(band: Band) -> Band:
-    """The band with its lower end cut off at 0 or, where the mean is negative, at the mean."""
-    return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
 
 def _with_calibration_part(run: RunResult) -> RunResult:

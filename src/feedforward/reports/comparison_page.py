@@ -105,6 +105,7 @@ def _section(findings: Findings, lecture: Findings | None, additions: Additions)
     references = additions.references.get(findings.name, ())
     return {
         "findings": findings,
+        "epochs": tables.epochs(findings.dataset.training),
         "answers": contents.answers(findings),
         "failures": contents.failures(findings),
         "curves": [contents.all_curves(findings, references, wide) for wide in (True, False)],

@@ -49,10 +49,32 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
     questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
     for statistic, question in questions.items():
         margin = findings.margins.get(statistic)
-        ranking = comparisons.rank(findings.runs, findings.variants, statistic, margin)
+        # a network that hardly learns cannot overfit, which is no merit
+        left_out = [failure.variant for failure in findings.failures] if statistic == "rise" else []
+        candidates = [variant for variant in findings.variants if variant not in left_out]
+        ranking = comparisons.rank(findings.runs, candidates, statistic, margin)
         if ranking.order:
-            cards.append({"question": question, "margin": margin, **_answer(findings, ranking, statistic)})
+            answer = (statistic == "rise" and _no_overfitting(ranking)) or _answer(findings, ranking, statistic)
+            cards.append({"question": question, "margin": margin, "left_out": left_out, **answer})
     return cards
+
+
+def _no_overfitting(ranking: Ranking) -> dict[str, Any] | None:
+    """The answer if several variants do not overfit, so that none of them is ahead; otherwise None."""
+    flat = [variant for variant, estimate in ranking.order if not estimate.mean]
+    if len(flat) < 2:
+        return None
+    names, decimals = f"{', '.join(flat[:-1])} and {flat[-1]}", STATISTICS["rise"].decimals
+    others = [f"{variant} {tables.interval(e, decimals)}" for variant, e in ranking.order if variant not in flat]
+    sentence = f"The validation losses of {names} are lowest at the last epoch; training longer may show overfitting."
+    return {
+        "winner": "No overfitting yet"
+        if not others
+        else f"{len(flat)} of {len(ranking.order)} variants do not overfit yet",
+        "sentence": f"{sentence} Rise of the others: {'; '.join(others)}." if others else sentence,
+        **dict.fromkeys(("beaten", "beaten_only_by_others", "equivalent", "undecided"), ()),
+        "single": ranking.order[0][1].n == 1,
+    }
 
 
 def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
@@ -64,7 +86,9 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
         sentence = f"At the last epoch its validation loss is {first} above its minimum"
         sentence = sentence if best.mean else "Its validation loss is lowest at the last epoch"
         if other:
-            sentence += f"; that of {other} is " + (f"{second} above its minimum" if others[other].mean else "too")
+            sentence += f"; that of {other} is {second} above its minimum"
+        if stopping := findings.dataset.training.early_stopping:
+            sentence += f". Training stopped at most {stopping.patience} epochs after it, so later rises are unknown"
     else:
         sentence = f"Its lowest validation loss is {first}" + (f"; that of {other} is {second}" if other else "")
     return {

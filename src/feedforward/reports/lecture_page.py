@@ -16,7 +16,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.single_runs import SingleRuns
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.tasks import TASKS
-from feedforward.reports import chart_data, html_page
+from feedforward.reports import chart_data, html_page, tables
 from feedforward.reports import comparison_section as contents
 
 FIELDS = ("size", "l2", "dropout_rate")  # fields of a variant that have a slider
@@ -75,6 +75,7 @@ def _section(story: Story) -> dict[str, Any]:
         "findings": findings,
         "network": _network(story),
         "training": training,
+        "epochs": tables.epochs(training),
         "seeds": f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else seeds.pop(),
         "curves": [contents.all_curves(findings, (), wide) for wide in (True, False)],
         "claims": [_claim(entry) for entry in judged],

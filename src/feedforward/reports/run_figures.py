@@ -60,7 +60,7 @@ def calibration(runs: Sequence[RunResult], dataset: Dataset) -> str | None:
     if not summary:
         return None
     series = [
-        Series(name, "line", tone, calibration_section.not_negative(band))
+        Series(name, "line", tone, band)
         for curve, name, tone in (("ece", "as trained", "v2"), ("scaled_ece", "scaled", "v1"))
         if (band := mean_band(runs, runs[0].variant, f"calibration/{curve}"))
     ]

@@ -10,6 +10,7 @@ from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Drawn, Estimate
 from feedforward.analysis.numerals import number
 from feedforward.analysis.sequential import MOST_SEEDS
 from feedforward.analysis.statistics import STATISTICS, Summary
+from feedforward.config.schema import Training
 from feedforward.reports import data_tables
 
 # short labels of the statistics that tables for people show; the CSV has all statistics
@@ -59,6 +60,14 @@ def training_samples(share: float) -> str:
     ('all training samples', '25 % of the training samples, drawn by the seed')
     """
     return "all training samples" if share == 1 else f"{100 * share:g} % of the training samples, drawn by the seed"
+
+
+def epochs(training: Training) -> str:
+    """How long the variants are trained, in words: `20 epochs`, or `at most 20 epochs, …` with early stopping."""
+    if training.early_stopping is None:
+        return f"{training.epochs} epochs"
+    patience = training.early_stopping.patience
+    return f"at most {training.epochs} epochs, stopped early after {patience} without a lower validation loss"
 
 
 def span(low: float | None, high: float | None, decimals: int | None) -> str:

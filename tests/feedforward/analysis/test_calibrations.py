@@ -35,6 +35,9 @@ def test_summary_measures_the_share_of_the_loss_rise_that_scaling_removes() -> N
     assert summary.removed.low < summary.removed.mean
     falling = [with_losses(run, [0.5, 0.4, 0.3], [0.4, 0.35, 0.3]) for run in originals]
     assert calibrations.summarize(falling, ["original"])[0].removed is None
+    uncertain = [with_losses(run, [0.5, 0.3, 0.3 + k / 5], [0.4, 0.3, 0.9]) for k, run in enumerate(originals)]
+    [summary] = calibrations.summarize(uncertain, ["original"])
+    assert (summary.rise.low, summary.removed) == (0, None)
 
 
 def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_diagonal() -> None:

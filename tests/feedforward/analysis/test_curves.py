@@ -44,6 +44,27 @@ def test_band_of_an_accuracy_ends_at_1() -> None:
     assert (band.low.tolist(), band.high.tolist()) == ([pytest.approx(0.95 - 12.706 * 0.05, abs=1e-3)], [1.0])
 
 
+@pytest.mark.parametrize(
+    ("curve", "least", "greatest"), [("val_cross_entropy", 0, np.inf), ("calibration/brier", 0, 2)]
+)
+def test_bands_end_at_the_values_that_are_possible(curve: str, least: float, greatest: float) -> None:
+    runs = [dataclasses.replace(run_with([]), seed=seed, curves={curve: [0.1 + seed]}) for seed in (0, 1)]
+    band = mean_band(runs, "a", curve)
+    assert band is not None
+    assert band.low is not None
+    assert band.high is not None
+    # 12.706 is the 97.5 % quantile of Student's t with one degree of freedom
+    assert (band.low[0], band.high[0]) == (least, pytest.approx(min(greatest, 0.6 + 12.706 * 0.5), abs=1e-3))
+
+
+def test_band_of_a_negative_calibration_part_starts_at_its_mean() -> None:
+    runs = [dataclasses.replace(run_with([]), seed=s, curves={"calibration/calibration": [s - 0.6]}) for s in (0, 1)]
+    band = mean_band(runs, "a", "calibration/calibration")
+    assert band is not None
+    assert band.low is not None
+    assert band.low.tolist() == band.mean.tolist() == [pytest.approx(-0.1)]
+
+
 def test_band_ends_with_the_shortest_curve() -> None:
     band = mean_band([run_with([0.5, 0.4]), run_with([0.5, 0.4, 0.3], 1)], "a", "val_cross_entropy")
     assert band is not None

@@ -89,6 +89,27 @@ def test_intervals_of_losses_end_at_0() -> None:
     assert estimate.low == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "greatest"), [("rise", 0, None), ("last_brier_score", 0, 2), ("best_epoch", 1, 5)]
+)
+def test_intervals_end_at_the_values_that_are_possible(name: str, least: float, greatest: float | None) -> None:
+    curves = {"cross_entropy": [0.5] * 5}
+    runs = [dataclasses.replace(run_with(k, **{name: value}), curves=curves) for k, value in enumerate((1.1, 1.9))]
+    estimate = statistics.summarize(runs, ["a"])["a"][name]
+    assert estimate.low == least
+    assert estimate.high == (greatest or pytest.approx(1.5 + 12.706 * 0.4, abs=1e-3))
+
+
+def test_early_stopping_hides_the_last_possible_epoch() -> None:
+    runs = [
+        dataclasses.replace(run_with(k, best_epoch=epoch), curves={"cross_entropy": [0.5] * (epoch + 2)})
+        for k, epoch in enumerate((3, 9))
+    ]
+    estimate = statistics.summarize(runs, ["a"])["a"]["best_epoch"]
+    assert estimate.high is not None
+    assert estimate.high > 11
+
+
 def test_select_returns_the_runs_of_one_protocol() -> None:
     params = load_params()
     runs = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")

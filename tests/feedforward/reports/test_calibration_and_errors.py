@@ -4,12 +4,13 @@ import dataclasses
 import re
 
 import numpy as np
+import pytest
 from small_data import params, values
 from synthetic_predictions import complete
 from synthetic_runs import final_run, synthetic_runs
 
 from feedforward.analysis.findings import Findings, find
-from feedforward.config.schema import Params
+from feedforward.config.schema import EarlyStopping, Params
 from feedforward.models import error_analysis
 from feedforward.reports import calibration_section, error_tables, errors_section
 
@@ -29,6 +30,31 @@ def test_calibration_has_a_figure_for_each_curve_and_variant_and_a_table() -> No
     assert page.count('<th scope="row">') == len(tones.variants)
     assert "after scaling" in page
     assert "nan" not in page
+
+
+@pytest.mark.proves("With early stopping, the report says at which epochs its numbers were measured")
+def test_the_last_epoch_is_that_of_each_seed_if_training_stops_early() -> None:
+    tones, _ = findings()
+    assert f"At the last epoch ({tones.dataset.training.epochs})." in calibration_section.render(tones)
+    training = tones.dataset.training.model_copy(update={"early_stopping": EarlyStopping(patience=3)})
+    stopped = dataclasses.replace(tones, dataset=tones.dataset.model_copy(update={"training": training}))
+    page = calibration_section.render(stopped)
+    assert "At the last epoch of each seed, after which training stopped early (at most" in page
+    assert "each curve ends where the variant" in page
+
+
+@pytest.mark.parametrize(("spread", "is_certain"), [(0.01, True), (1.0, False)])
+def test_no_share_of_an_uncertain_rise_is_called_overconfidence(spread: float, is_certain: bool) -> None:
+    """Seed k has the rise 0.5 + k · spread in its last epoch, which scaling removes."""
+    _, notes = findings()
+    runs = []
+    for run in notes.runs:
+        flat, last = [0.3] * (len(run.curves["loss"]) - 1), 0.8 + run.seed * spread
+        curves = {"val_cross_entropy": [*flat, last], "calibration/refinement": [*flat, 0.3]}
+        runs.append(dataclasses.replace(run, curves=run.curves | curves) if run.role == "replica" else run)
+    page = calibration_section.render(dataclasses.replace(notes, runs=runs))
+    assert ("of this rise: that part is overconfidence" in page) == is_certain
+    assert ("too little or too uncertain to say how much of it is overconfidence" in page) != is_certain
 
 
 def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:

@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -17,7 +18,8 @@ from synthetic_runs import Shape, replica_run, synthetic_runs
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import find
 from feedforward.analysis.intervals import NEW_DATA, Estimate, this_data
-from feedforward.config.schema import Params, load_params
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import EarlyStopping, Params, load_params
 from feedforward.reports import chart_data, comparison_page
 from feedforward.reports.comparison_page import Additions, HardSample
 from feedforward.reports.comparison_section import Reference
@@ -205,7 +207,7 @@ def test_page_says_if_the_loss_of_no_variant_rises(params: Params) -> None:
     name, falling = next(iter(params.datasets)), Shape(0.3, 3.0, 0.0)
     runs = [replica_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
     text = ParsedPage(comparison_page.render(find(runs, params))).text
-    assert re.search(r"Its validation loss is lowest at the last epoch; that of \w+ is too\.", text)
+    assert "Overfits least No overfitting yet The validation losses of original, smaller, larger, l2 and" in text
 
 
 def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdicts(
@@ -280,6 +282,67 @@ def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> N
     assert re.search(r"mean 0\.\d{4}, median 0\.\d{4}, interquartile mean 0\.\d{4}", top)
     assert RULE in top
     assert RULE in text[text.index("Validation loss by epoch") :]
+
+
+def changed(
+    params: Params, variants: set[str], losses: Callable[[list[float]], list[float]], **metrics: float
+) -> list[RunResult]:
+    """Runs of two seeds; the replicas of `variants` have other validation losses, and other metrics."""
+    return [
+        dataclasses.replace(
+            run,
+            curves=run.curves | {"val_cross_entropy": losses(run.curves["val_cross_entropy"])},
+            metrics=run.metrics | metrics,
+        )
+        if run.variant in variants and run.role == "replica"
+        else run
+        for run in synthetic_runs(params, range(2))
+    ]
+
+
+@pytest.mark.proves("The report calls no variant the least overfitted if several do not overfit")
+def test_no_variant_is_ahead_if_several_do_not_overfit(params: Params) -> None:
+    runs = changed(params, {"smaller", "l2"}, lambda losses: sorted(losses, reverse=True), rise=0.0)
+    top = ParsedPage(comparison_page.render(find(runs, params))).text.partition("Validation loss by epoch")[0]
+    assert (
+        "Overfits least 2 of 5 variants do not overfit yet The validation losses of smaller and l2 are lowest at" in top
+    )
+    assert re.search(r"Rise of the others: \w+ 0\.\d{4} \[", top)
+    assert "No overfitting yet" not in top
+
+
+@pytest.mark.proves("A variant with a seed that got stuck is not said to overfit least")
+def test_a_variant_with_a_stuck_seed_is_not_ranked_by_its_overfitting(params: Params) -> None:
+    stuck = {"best_val_cross_entropy": 0.693, "best_epoch": 1.0, "rise": 0.0}
+    runs = [
+        dataclasses.replace(run, curves=run.curves | {"cross_entropy": [0.69] * len(run.curves["loss"])})
+        if (run.variant, run.role, run.seed) == ("smaller", "replica", 1)
+        else dataclasses.replace(run, metrics=synthetic.metrics)
+        if (run.variant, run.role, run.seed) == ("smaller", "replica", 0)
+        else run
+        for run, synthetic in zip(
+            changed(params, {"smaller"}, list, **stuck), synthetic_runs(params, range(2)), strict=True
+        )
+    ]
+    top = ParsedPage(comparison_page.render(find(runs, params))).text.partition("Validation loss by epoch")[0]
+    assert "Not ranked, because a seed got stuck: smaller." in top
+    for answer in re.findall(r"Overfits least (.*?) Reaches", top):
+        assert "Ahead: smaller" not in answer
+        assert not answer.startswith("smaller")
+
+
+def test_page_says_what_early_stopping_hides(params: Params) -> None:
+    for dataset in params.datasets.values():
+        assert dataset.training.early_stopping is None
+    findings = [
+        dataclasses.replace(entry, dataset=entry.dataset.model_copy(update={"training": training}))
+        for entry in find(synthetic_runs(params, range(2)), params)
+        for training in [entry.dataset.training.model_copy(update={"early_stopping": EarlyStopping(patience=7)})]
+    ]
+    text = ParsedPage(comparison_page.render(findings)).text
+    assert "at most 20 epochs, stopped early after 7 without a lower validation loss" in text
+    assert "each curve ends where the variant's first seed stopped" in text
+    assert "Training stopped at most 7 epochs after it, so later rises are unknown" in text
 
 
 def test_a_verdict_shows_its_intervals_by_number_of_seeds_and_the_probability_of_winning(page: str) -> None:
