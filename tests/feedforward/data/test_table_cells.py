@@ -325,6 +325,42 @@ def test_all_rows_of_a_large_table_are_read_with_their_lines(tmp_path: Path) -> 
     assert list(read.lines) == list(range(4, count + 4))
 
 
+@pytest.mark.proves("No row of a table is lost because a text begins with a quotation mark")
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("count", [300, 20_000], ids=["in the first lines", "far below"])
+@pytest.mark.parametrize(
+    "opened", ['"Gimme a few minutes', '"Gimme a few minutes" was how he started'], ids=["a quote", "a phrase"]
+)
+def test_a_quote_at_the_beginning_of_a_text_is_part_of_it(
+    tmp_path: Path, separator: str, count: int, opened: str
+) -> None:
+    texts = [f"text number {k} of a collection, as a matter of fact{' indeed' * 10}" for k in range(count)]
+    texts = [text.replace(separator, "") for text in texts]
+    texts[-250], texts[-240], texts[-230] = opened, 'he "said" so"', '"all of it"'
+    path = table(tmp_path / "sms.txt", separator, kind=["ham" if k % 3 else "spam" for k in range(count)], sms=texts)
+    read = table_file.read(path)
+    assert read.columns["sms"].to_pylist() == texts
+    assert "quotes are part of the cells" in read.notes
+    guess = config_inference.guess(path, ("kind",))
+    assert guess.entry["reader"]["classes"] == ["ham", "spam"]
+
+
+def test_rows_on_several_lines_are_reported(tmp_path: Path) -> None:
+    sizes = ['"1\n\n"' if k == 7 else '"2\n"' if k == 20 else str(k) for k in range(60)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", size=sizes, label=LABELS))
+    assert "2 rows span several lines, in quotes (the longest: lines 9 to 11)" in guess.reasons
+
+
+def test_a_single_wrong_quote_does_not_change_how_quoted_cells_are_read(tmp_path: Path) -> None:
+    said = [f'"so {k}"' for k in range(60)]
+    doubled = ['"so ""1"""' if k == 3 else str(k) for k in range(60)]
+    for cells_said in (said, doubled):
+        cells_said[40] = '"so" it is'
+        path = table(tmp_path / "a.csv", size=SIZES, said=cells_said, label=LABELS)
+        with pytest.raises(DataError, match="line 42: quotes are not closed or not doubled"):
+            table_file.read(path)
+
+
 def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prepare: Prepare) -> None:
     folders = [f'"C:\\{"abc"[k % 3]}\\"' for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, folder=folders, label=LABELS))

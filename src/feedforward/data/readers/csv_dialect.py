@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     if not is_complete and "\n" not in text and "\r" not in text:
         raise DataError(f"the first line has more than {HEAD_CHARACTERS} characters; put each row on a line of its own")
     separator, quote, escape = quoting = _quoting(text, is_complete, requested)
+    file.seek(0)
+    lines = io.TextIOWrapper(file, encoding)
+    if quote and not escape and _has_literal_quotes(lines, separator, quote):  # perhaps only after `text`
+        separator, quote, escape = quoting = separator, None, None
+    lines.detach()
+    notes += ["quotes are part of the cells"] if quote is None else []
     head_rows, _ = _head_rows(text, is_complete, quoting)
     if not head_rows:
         raise DataError("contains no rows")
@@ -141,7 +148,12 @@ def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
     singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
     is_single = '"' not in text and singles > text.count("\n") and text.count("'") % 2 == 0
     quote, escapes = "'" if is_single else '"', (None, "\\") if '\\"' in text else (None,)
-    quotings = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
+    quotings: list[Quoting] = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
+    if quote in text and len(escapes) == 1:
+        lines = [line for line in io.StringIO(text, newline=None) if is_complete or line.endswith("\n")]
+        quotings += [
+            (separator, None, None) for separator in SEPARATORS if _has_literal_quotes(lines, separator, quote)
+        ]
     candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
     with_names = [
         quoting for quoting, (head_rows, _) in candidates.items() if requested and _has_names(head_rows, requested)
@@ -149,6 +161,27 @@ def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
     # `max` returns the first of equally good candidates; the comma comes last, because cells often contain commas
     best = max(with_names or candidates, key=lambda quoting: _fit(*candidates[quoting]))
     return best if with_names or _fit(*candidates[best])[0] else (",", quote, None)
+
+
+def _has_literal_quotes(lines: Iterable[str], separator: str, quote: str) -> bool:
+    """Whether quotes do not enclose cells: each line is a row, but in some line a cell begins with a quote and goes on
+    after the next one or lacks one, and few cells are enclosed in quotes.
+    """
+    enclosed = re.compile(f"{quote}((?:[^{quote}]|{quote}{quote})*){quote}")
+    separators = rows_read = enclosed_cells = other_cells = 0
+    for line in filter(str.strip, lines):
+        count = line.count(separator)
+        if not count or count != (separators or count) or (separator != "\t" and f"{separator} " in line):
+            return False  # a space follows: this comma or semicolon is a part of a text with line breaks
+        separators, rows_read = count, rows_read + 1
+        for cell in map(str.strip, line.split(separator) if quote in line else ()):
+            if match := enclosed.fullmatch(cell):
+                if quote in match[1]:  # doubled
+                    return False
+                enclosed_cells += 1
+            else:
+                other_cells += cell.startswith(quote)
+    return other_cells > 0 and enclosed_cells <= (1 - MIN_AGREEMENT) * rows_read
 
 
 def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bool]:

@@ -221,7 +221,7 @@ def _csv(path: Path, requested: Sequence[str]) -> Table:
         for name, piece in zip(chosen, pieces, strict=True)
     }
     columns, ignored = _drop_empty(columns, [] if requested else dialect.unnamed)
-    notes = [*dialect.notes, *rows.notes()]
+    notes = [*dialect.notes, *rows.notes(), *rows.notes_on_lines()]
     for note in rows.notes() if requested else ():
         log.warning("%s: %s", path, note)
     notes += [f"empty columns without a name that are ignored: {ignored}"] if ignored else []
@@ -242,6 +242,7 @@ class _Rows:
         self.lines = array.array("q")  # number of the first line of each row that was yielded
         self._reader, self._line = csv.reader(file, **dialect.options()), 0
         self._skipped, self._empty, self._short = (array.array("q") for _ in range(3))  # lines
+        self._several, self._longest = 0, (0, 0, 0)  # rows on several lines; the longest: lines, the first, the last
 
     def __iter__(self) -> Iterator[list[str]]:
         names, previous, line = self.dialect.names, None, 0
@@ -282,6 +283,9 @@ class _Rows:
         next_line = 1
         for row in self._reader:
             self._line, next_line = next_line, self._reader.line_num + 1
+            if next_line - self._line > 1:
+                self._several += 1
+                self._longest = max(self._longest, (next_line - self._line, self._line, next_line - 1))
             if row and not any(map(str.strip, row)):
                 self._empty.append(self._line)
             yield row
@@ -313,3 +317,9 @@ class _Rows:
             "rows have too few cells; the absent ones count as missing": self._short,
         }
         return [f"{len(lines)} {text} (the last: line {lines[-1]})" for text, lines in notes.items() if lines]
+
+    def notes_on_lines(self) -> list[str]:
+        """A note on rows with line breaks in quotes, which are usual in texts, but also the result of a stray quote."""
+        _, first, last = self._longest
+        longest = f"the longest: lines {first} to {last}"
+        return [f"{self._several} rows span several lines, in quotes ({longest})"] if self._several else []
