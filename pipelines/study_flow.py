@@ -1,5 +1,6 @@
 """Trains the runs of the study: many seeds under both protocols, and runs that vary only one source of randomness."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,5 +43,6 @@ def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_se
                 for source in plan.SOURCES
             }
     command = f"feedforward study --seeds {seeds} --wide-seeds {wide_seeds}"
+    command += "" if to == Path("docs") else f" --to {shlex.quote(str(to))}"
     machine = f"{provenance.machine()}, with TensorFlow {provenance.installed_version('tensorflow')}"
     return study.write(results, by_source, params, machine, command, to)

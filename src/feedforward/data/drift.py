@@ -43,7 +43,7 @@ class Distances:
     """The distances between training and incoming samples. drifted: those that count as drift, largest first."""
 
     classes: Distance
-    others: tuple[Distance, ...]  # NONZERO, LENGTH, then one per feature
+    others: tuple[Distance, ...]  # NONZERO, LENGTH, then one per feature that is not 0 in all samples
     drifted: tuple[Distance, ...]
 
     def farthest(self, count: int) -> list[Distance]:
@@ -163,14 +163,18 @@ def _feature_distances(
     train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
     means = np.stack([_feature_means(train), _feature_means(incoming)], axis=1)
-    values: Sequence[float] = np.abs(means[:, 0] - means[:, 1]).tolist()
+    # A column of zeros, such as one beyond the end of the vocabulary or at the edge of pictures, measures nothing; if
+    # it counted, all others would have to be more significant.
+    used = means.any(axis=1)
+    values = np.abs(means[:, 0] - means[:, 1])
     if not isinstance(train, MultiHot) and not isinstance(incoming, MultiHot):
         means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
-        values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
-    for column, (value, (train_mean, incoming_mean)) in enumerate(zip(values, means.tolist(), strict=True)):
-        # a column beyond the end of the vocabulary has no name; its features and so its distance are always 0
-        name = name_of(column) if value else f"column {column}"
-        yield _distance(name, value, inverse_sizes, bounds, column, (train_mean, incoming_mean))
+        used = np.any(train, axis=0) | np.any(incoming, axis=0)
+        values = np.array([_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])])
+    for column in np.flatnonzero(used).tolist():
+        train_mean, incoming_mean = means[column].tolist()
+        value = float(values[column])
+        yield _distance(name_of(column), value, inverse_sizes, bounds, column, (train_mean, incoming_mean))
 
 
 def _feature_means(features: Features) -> npt.NDArray[np.float64]:

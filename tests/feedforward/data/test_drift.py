@@ -1,5 +1,7 @@
 """Drift is reported if a distance exceeds its bound and is significant."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_data import dense, split
@@ -7,7 +9,7 @@ from small_data import dense, split
 from feedforward.config.schema import Drift
 from feedforward.data import drift
 from feedforward.data.drift import Distances
-from feedforward.data.splits import Split
+from feedforward.data.splits import MultiHot, Split
 
 CLASSES = {"tones": 3, "notes": 2}
 
@@ -50,6 +52,25 @@ def test_brighter_pictures_drift_in_their_features_but_not_in_class_shares() -> 
     ]
     assert distances.classes not in distances.drifted
     assert measure("tones", brighter, feature=1.0).drifted == ()
+
+
+@pytest.mark.proves("Columns without a word do not hide drift")
+def test_columns_of_zeros_are_not_measured() -> None:
+    train, incoming = split("notes", 900), split("notes", 60, seed=5)
+    lengths = np.full(900, 30), np.where(np.arange(60) < 20, 60, 30)  # a third of the texts are longer
+    distances = drift.measure(train, incoming, lengths, 2, Drift(), str)
+
+    def widened(part: Split) -> Split:
+        features = part.features
+        assert isinstance(features, MultiHot)
+        return Split(dataclasses.replace(features, columns=100_000), part.labels)
+
+    assert drift.measure(widened(train), widened(incoming), lengths, 2, Drift(), str) == distances
+    assert [distance.name for distance in distances.drifted] == [drift.LENGTH]
+    pictures = split("tones", 900), split("tones", 60, seed=5)
+    with_edges = [Split(np.pad(np.asarray(part.features), ((0, 0), (0, 5000))), part.labels) for part in pictures]
+    measured = drift.measure(*pictures, lengths, 3, Drift(), str)
+    assert drift.measure(with_edges[0], with_edges[1], lengths, 3, Drift(), str) == measured
 
 
 def test_distances_of_binary_columns_match_the_kolmogorov_smirnov_statistic() -> None:

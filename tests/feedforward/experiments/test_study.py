@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -186,14 +187,16 @@ def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) ->
     plain["datasets"]["notes"]["training"] |= {"variants": ["original", "larger", "l2"], "lecture": slides}
     write_params(tmp_path / "params.yaml", plain)
 
+    words = "study --seeds 3 --wide-seeds 2 --to 'my pages'"
+
     def study_page() -> str:
-        words = "study --seeds 3 --wide-seeds 2 --to docs"
-        command = [sys.executable, "-m", "feedforward.cli", *words.split()]
+        command = [sys.executable, "-m", "feedforward.cli", *shlex.split(words)]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
-        return (tmp_path / "docs" / "study.md").read_text()
+        return (tmp_path / "my pages" / "study.md").read_text()
 
     page = study_page()
+    assert f"    feedforward {words}\n" in page  # so that the command does not write to another folder
     store = open_store()
     replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", role=role)]
     trained = Counter((run.tags["protocol"], run.tags["variant"], run.params.get("varied")) for run in replicas)

@@ -300,7 +300,7 @@ CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"tried": ...}, "Fill in"),
+        ({"tried": ...}, "Fill in `tried`, `swept`, `chosen` and `confirming`"),
         ({"swept": None}, "`runs` must be a list of runs, as `ff.train` returns it; got NoneType"),
         ({"swept": [1]}, "`runs` must be a list of runs, as `ff.train` returns it; got a list with int"),
         ({"confirming": np.array([1, 2])}, "`confirming` must be a list of runs"),

@@ -89,7 +89,9 @@ def _outputs(
 def _entry(
     window: Window, samples: int, by_kind: dict[str, list[Distance]], drifted: tuple[Distance, ...]
 ) -> dict[str, Any]:
-    largest = {kind: max(distances, key=lambda distance: distance.value) for kind, distances in by_kind.items()}
+    largest = {
+        kind: max(distances, key=lambda distance: distance.value) for kind, distances in by_kind.items() if distances
+    }
     rows = {
         kind: {"name": one_line(d.name), "value": d.value, "bound": d.bound, "p": d.p, "drift": d in drifted}
         for kind, d in largest.items()
