@@ -34,7 +34,7 @@ def run() -> None:
     """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
-    from feedforward.data import class_folders, feedback
+    from feedforward.data import class_folders, drawn_again, feedback
     from feedforward.data.sources import download
     from pipelines import dvc_repro, locks, raw_files
 
@@ -56,6 +56,11 @@ def run() -> None:
                 message(escaped(one_line(text)))
             for text in class_folders.left_out(name, dataset):
                 message(escaped(one_line(text)))
+            if drawn_again.is_drawn_again(name, dataset):
+                text = (
+                    f"{name}: `reader` lists or reads other columns than before, so the test split is drawn again; test"
+                )
+                message(f"{text} results are not comparable with earlier ones (with a `test_file`, they would be)")
             if params.retraining.use_feedback:
                 with feedback.locked(name):  # `dvc checkout` may have restored samples that have since been rejected
                     feedback.withdraw(name, params.retraining.review)

@@ -32,7 +32,8 @@ class RandomSplitReader(Strict):
     """Draws roughly `test_share` of each class at random as the test split if there is no test file or folder.
 
     A hash of sample and seed decides which samples are drawn, so adding samples does not move others between splits,
-    except for classes with so few samples that the hash puts them all into one split (see `draw_test_split`).
+    except for classes with so few samples that the hash puts them all into one split (see `draw_test_split`). The hash
+    of a table's row is that of its features: if the reader lists other columns, the split is drawn again.
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples to draw for the test split

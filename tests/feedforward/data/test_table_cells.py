@@ -15,7 +15,7 @@ from shell import Shell
 
 from feedforward.core import paths
 from feedforward.core.errors import DataError, InputError
-from feedforward.data import config_inference, preparation
+from feedforward.data import config_inference, drawn_again, preparation
 from feedforward.data.readers import reading, row_encoder, table_file
 from feedforward.data.readers import table as data_table
 from feedforward.data.readers.columns import from_json
@@ -305,6 +305,33 @@ def test_missing_cells_are_counted_by_column_and_split(tmp_path: Path, shell: Sh
     prepare(table(tmp_path / "complete.csv", rooms=ROOMS, town=towns, size=SIZES, label=LABELS))
     assert shell.run("describe", "own") == 0
     assert "no missing cells" in shell.stdout
+
+
+@pytest.mark.proves("Before other columns draw the test split of a table again, `feedforward run` says so")
+def test_other_columns_draw_the_test_split_again_which_run_says(tmp_path: Path, shell: Shell, prepare: Prepare) -> None:
+    keys, towns = [f"{k}.5" for k in range(60)], ["north", "south", "east"] * 20
+    path = table(tmp_path / "a.csv", key=keys, size=SIZES, rooms=ROOMS, town=towns, label=LABELS)
+    guess, dataset = prepare(path)
+    message = "own: `reader` lists or reads other columns than before, so the test split is drawn again"
+    changes: list[tuple[dict[str, object], bool]] = [
+        ({}, False),
+        ({"numeric": ["rooms", "size", "key"]}, False),
+        ({"shuffle_seed": 9, "missing": ["no such cell"]}, False),
+        ({"numeric": ["key", "size"]}, True),
+        ({"numeric": ["key", "size"], "categorical": ["town", "rooms"]}, True),
+    ]
+    for change, is_drawn_again in changes:
+        paths.params().write_text(HEAD)
+        entry = {**guess.entry, "reader": {**guess.entry["reader"], **change}}
+        changed = config_inference.write(entry, "own", paths.params()).datasets["own"]
+        assert shell.run("run") != 0  # the workspace has no stages, but the datasets are checked first
+        assert (message in shell.stderr) == is_drawn_again
+        test_keys = [{*reading.samples(each.reader, {"a.csv": path}, range(5))} for each in (dataset, changed)]
+        key_sets = [{re.search(r"key (\S+?),", line)[1] for line in lines} for lines in test_keys]
+        assert (key_sets[0] != key_sets[1]) == is_drawn_again
+    with_test_file = changed.reader.model_copy(update={"test_file": "b.csv"})
+    assert not drawn_again.is_drawn_again("own", changed.model_copy(update={"reader": with_test_file}))
+    assert not drawn_again.is_drawn_again("never vectorized", changed)
 
 
 def test_numbers_that_can_be_read_in_two_ways_and_ignored_symbols_are_reported(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ RARE_ROWS = 10  # a class with fewer rows is reported
 SMALL = 0.1  # if the largest number is below this, the numbers are probably in a small unit, not shares of 1
 NO_TEST_NOTE = (
     "no test file: about a fifth of the rows (of each class, if there are classes) become the test split, chosen by a"
-    " hash of each row and `split_seed`"
+    " hash of its features and `split_seed`; other columns in `numeric` or `categorical` draw it again"
 )
 
 
