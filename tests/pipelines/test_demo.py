@@ -1,6 +1,7 @@
 """`feedforward demo` can be interrupted and rerun; DVC at the top level ignores its workspace."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,7 @@ def test_demo_has_the_same_stages_as_the_checkout(tmp_path: Path) -> None:
     load_params(folder / "params.yaml")
 
 
+@pytest.mark.proves("The pages of the demo name commands that work in the checkout")
 @pytest.mark.proves("`dvc status` at the top level does not include the demo")
 @pytest.mark.proves("Compiled files do not make the stages of the demo run again, or refuse its export")
 @pytest.mark.slow
@@ -73,7 +75,14 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     # the first job started its own server; the variable names the checkout, but the stages must use the demo
     done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address, FEEDFORWARD_ROOT=".")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
+    page = (folder / "demo" / "reports" / "comparison" / "index.html").read_text(encoding="utf-8")
+    assert "<code>make demo</code>" in page
+    lecture = run(folder, *FEEDFORWARD, "lecture", "--out", "lecture.html", FEEDFORWARD_ROOT="demo")
+    assert lecture.returncode == 0, lecture.stderr
+    lecture_page = (folder / "lecture.html").read_text(encoding="utf-8")
+    commands = re.findall(r"(\S*) ?\bfeedforward (?:lecture|sweep|train)\b", lecture_page)
+    assert len(commands) >= 2
+    assert all(before.endswith("FEEDFORWARD_ROOT=demo") for before in commands), commands
     assert "runs: `FEEDFORWARD_ROOT=demo feedforward ui`" in done.stderr.replace("\n", " ")
     assert "change demo/params.yaml and run again" in done.stderr.replace("\n", " ")
 

@@ -158,6 +158,8 @@ def _missing(claim: Claim, runs: Sequence[RunResult], n: int) -> str:
     seeds = len(set.intersection(*trained))
     if n < seeds:
         return f"undefined for {seeds - n} of {seeds} seeds; the others would be a selection by result"
+    if statistics.has_unknown_error(runs, claim.statistic):
+        return "a single test sample does not show how certain the result is; more test samples are needed"
     return "" if n else "no seed has the statistic on both sides"
 
 

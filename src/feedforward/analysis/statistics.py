@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -145,13 +145,19 @@ def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estim
     """Mean and intervals of a statistic over the seeds of a variant; None if it is undefined for all of them."""
     definition = STATISTICS[statistic]
     runs = [run for run in runs if run.variant == variant]  # trials of a sweep may differ in their number of samples
-    return estimate(
+    result = estimate(
         sample(runs, variant, statistic).values(),
         overlap=overlap(runs) if definition.role == "replica" else None,
         sampling_error=sampling_error(runs, variant, statistic),
         resolution=share_step(runs, statistic),
         bounds=(definition.bounds[0], _last_epoch(runs)) if statistic == "best_epoch" else definition.bounds,
     )
+    return replace(result, low=None, high=None) if result and has_unknown_error(runs, statistic) else result
+
+
+def has_unknown_error(runs: Iterable[RunResult], statistic: str) -> bool:
+    """Whether it was measured on a single test sample, which shows nothing about its standard error."""
+    return any(run.samples.get("test") == 1 and run.metrics.get(f"{statistic}_se") == 0 for run in runs)
 
 
 def _last_epoch(runs: Iterable[RunResult]) -> float:

@@ -24,7 +24,7 @@ def lecture(
 ) -> None:
     """Write the lecture as an interactive page with sliders, curves and single-run results; this trains nothing."""
     from feedforward.config.schema import load_params
-    from feedforward.core import atomic_files
+    from feedforward.core import atomic_files, demo_workspace
     from feedforward.experiments import lecture_runs
     from feedforward.reports import lecture_page
     from feedforward.tracking import open_store
@@ -45,9 +45,8 @@ def lecture(
         raise problems[0]
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
-    atomic_files.write_text(
-        target, lecture_page.render(lectures, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
-    )
+    page = lecture_page.render(lectures, " ".join(["feedforward lecture", *(dataset or [])]), demo_workspace.prefix())
+    atomic_files.write_text(target, page, "lecture")
     for collected in lectures:
         message(escaped(f"{collected.findings.name}: {len(collected.points)} combinations, {len(collected.runs)} runs"))
     print(out)

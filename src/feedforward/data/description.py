@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,13 @@ from feedforward.data import consistency
 from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 SPLITS = ("train", "test")
 EXAMPLE_COUNT = 8
 EXAMPLE_CHARACTERS = 100  # shown of an example text
-CELL, GAP = 64, 4  # in the image of the examples, in pixels: side of an example, space between two examples
+CELL, GAP = 64, 4  # in the image of the examples, in pixels: longer side of an example, space between two examples
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,17 @@ def save_examples(examples: Sequence[tuple[str, Any]], path: Path) -> None:
 
     sheet = Image.new("L", (len(examples) * (CELL + GAP) - GAP, CELL), 255)
     for position, (_, pixels) in enumerate(examples):
-        sheet.paste(
-            Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.NEAREST), (position * (CELL + GAP), 0)
-        )
+        sheet.paste(enlarged(pixels, CELL), (position * (CELL + GAP), 0))
     with atomic_files.writing(path, "describe") as file:
         sheet.save(file, "PNG")
+
+
+def enlarged(pixels: npt.NDArray[np.uint8], side: int) -> "PIL.Image.Image":
+    """The image with its longer side `side` pixels long, in its own gray levels and proportions."""
+    from PIL import Image
+
+    height, width = (max(1, round(length * side / max(pixels.shape))) for length in pixels.shape)
+    return Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
 
 
 def _label_text(label: Any, dataset: Dataset, target: dict[str, float]) -> str:

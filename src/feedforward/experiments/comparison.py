@@ -16,7 +16,7 @@ from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import SCORES, RunResult
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, paths, processes
+from feedforward.core import atomic_files, demo_workspace, paths, processes
 from feedforward.experiments import misclassified
 from feedforward.reports import baseline_section, data_tables, error_tables, tables, terminal
 from feedforward.reports.comparison_page import Additions, render
@@ -82,7 +82,8 @@ def gather(results: Iterable[RunResult], params: Params, computed_by: Mapping[st
     hardest = {
         name: misclassified.show(name, params.datasets[name], run.hardest) for name, run in sorted(finals.items())
     }
-    return Additions(validation=validation, origin=origin, hardest=hardest)
+    commands = ("make demo" if demo_workspace.is_current() else "make run",)
+    return Additions(validation=validation, origin=origin, hardest=hardest, commands=commands)
 
 
 def render_table(

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
 from feedforward.core import paths
-from feedforward.data import consistency
+from feedforward.data import consistency, description
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import reading
 from feedforward.reports.comparison_page import HardSample
 
 MOST_CHARACTERS = 600  # of a text
-SIDE = 84  # width and height of an image, in pixels
+SIDE = 84  # longer side of an image, in pixels
 
 
 def show(name: str, dataset: Dataset, hardest: Sequence[dict[str, Any]]) -> list[HardSample]:
@@ -46,8 +46,6 @@ def _shorten(text: str) -> str:
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
     buffer = io.BytesIO()
-    Image.fromarray(255 - pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST).save(buffer, "PNG")
+    description.enlarged(pixels, SIDE).save(buffer, "PNG")
     return buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from feedforward.analysis import intervals, selection
 from feedforward.analysis.statistics import STATISTICS
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, demo_workspace, paths
 from feedforward.experiments import search_space
 from feedforward.experiments.optuna_search import INDEPENDENT_TRIALS
 from feedforward.experiments.sweep import STATISTIC
@@ -78,7 +78,7 @@ def command(outcome: Outcome) -> str:
     words += ["--trials", str(sweep.trials)] if sweep.trials else []
     words += ["--statistic", sweep.statistic] if sweep.statistic != STATISTIC else []
     words += ["--confirm", str(sweep.confirm), "--fresh-seeds", str(sweep.fresh_seeds)]
-    return shlex.join([*words, "--test"] if sweep.test else words)
+    return demo_workspace.prefix() + shlex.join([*words, "--test"] if sweep.test else words)
 
 
 def _markdown(outcome: Outcome) -> str:

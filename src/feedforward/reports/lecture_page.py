@@ -43,20 +43,24 @@ class Story:
     others: int = 0
 
 
-def render(stories: Sequence[Story], command: str) -> str:
-    """Render the page as HTML. command: the command that writes it."""
+def render(stories: Sequence[Story], command: str, prefix: str = "") -> str:
+    """Render the page as HTML.
+
+    command: the command that writes it. prefix: what precedes commands for this workspace (core.demo_workspace).
+    """
     most = MOST_NUMBERS // max(1, len(stories))
     page = html_page.render(
         "lecture.html",
-        sections=[_section(story) for story in stories],
+        sections=[_section(story, prefix) for story in stories],
         data=html_page.json_for_script(
             {
                 "datasets": [chart_data.dataset(story.findings, most=most // 4) for story in stories],
-                "stories": [_data(story, most) for story in stories],
+                "stories": [_data(story, most, prefix) for story in stories],
             }
         ),
         script=html_page.script("charts.js", "lecture.js"),
-        command=command,
+        command=prefix + command,
+        prefix=prefix,
         this_data=this_data(),
         wrong=single_runs.RULE,
     )
@@ -66,7 +70,7 @@ def render(stories: Sequence[Story], command: str) -> str:
 # --- without the script ------------------------------------------------------------------------
 
 
-def _section(story: Story) -> dict[str, Any]:
+def _section(story: Story, prefix: str) -> dict[str, Any]:
     findings, axes = story.findings, _axes(story)
     training, judged = findings.dataset.training, single_runs.judge(findings)
     seeds = {sum(run.variant == name and run.role == "replica" for run in findings.runs) for name in findings.variants}
@@ -84,7 +88,7 @@ def _section(story: Story) -> dict[str, Any]:
         "runs": len(story.runs),
         "others": story.others,
         "missing": grid - len(story.points),
-        "grid_command": _grid_command(findings.name, axes) if len(story.points) < grid <= MOST_POINTS else "",
+        "grid_command": prefix + _grid_command(findings.name, axes) if len(story.points) < grid <= MOST_POINTS else "",
     }
 
 
@@ -148,7 +152,7 @@ def _axes(story: Story) -> list[dict[str, Any]]:
     ]
 
 
-def _data(story: Story, most: int) -> dict[str, Any]:
+def _data(story: Story, most: int, prefix: str) -> dict[str, Any]:
     findings, kinds, axes = story.findings, chart_data.curve_kinds(story.runs), _axes(story)
 
     def position(point: Sequence[str]) -> list[int]:  # on each slider
@@ -175,6 +179,6 @@ def _data(story: Story, most: int) -> dict[str, Any]:
         "curves": kinds,
         "statistics": [chart_data.statistic(name) for name in names],
         "settings": settings,
-        "command": f"feedforward sweep {findings.name} --confirm 0",
+        "command": f"{prefix}feedforward sweep {findings.name} --confirm 0",
         "t": [round(t_quantile((1 + CONFIDENCE) / 2, n), 6) for n in range(2, largest + 1)],
     }

@@ -52,7 +52,7 @@ def show_sweep(title: str, summary: Summary, statistic: str, lines: Sequence[str
 
 
 def _population(drawn: Drawn | None = "split") -> Text:
-    text = f"Each cell: mean over seeds ± half the width of its interval. Interval: {this_data(drawn)}"
+    text = f"Each cell: mean over seeds ± the longer side of its interval. Interval: {this_data(drawn)}"
     return Text(text, style="dim")
 
 
@@ -120,13 +120,13 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
 
 
 def multiline_cell(estimate: Estimate, decimals: int | None, seeds: int) -> str:
-    """The mean and, on further lines, half the width of its interval, and the number of seeds if it is not `seeds`.
+    """The mean and, on further lines, the longer side of its interval, and the number of seeds if it is not `seeds`.
 
-    If a bound of the statistic cuts the interval off, the half width is that of its longer side.
+    Both sides are equally long, unless a bound of the statistic cuts the interval off.
     """
     number = numerals.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
     if estimate.low is None or estimate.high is None:
         return number + seeds_note
-    half = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
-    return f"{number}\n±{numerals.number(half, decimals)}{seeds_note}"
+    side = max(estimate.high - estimate.mean, estimate.mean - estimate.low)
+    return f"{number}\n±{numerals.number(side, decimals)}{seeds_note}"

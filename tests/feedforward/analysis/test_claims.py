@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_runs import synthetic_runs
 
-from feedforward.analysis import claims
+from feedforward.analysis import claims, statistics
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Claim, Params, load_params
 from feedforward.core import paths
@@ -55,6 +55,21 @@ def test_a_claim_is_undecided_if_its_statistic_is_undefined_for_some_seeds() -> 
         assert verdict.note == "undefined for 2 of 6 seeds; the others would be a selection by result"
     [verdict] = claims.judge(runs[2:], params)  # two seeds of one side are not trained yet
     assert (verdict.outcome, verdict.n) == ("supported", 4)
+
+
+@pytest.mark.proves("A claim is not decided by a single test sample")
+def test_a_claim_about_a_single_test_sample_is_undecided() -> None:
+    params = with_claims(claim("lower", statistic="test_mae", left="original", right=None, value=1.0))
+    metrics = [{"test_mae": 0.5 + seed / 100, "test_mae_se": 0.0} for seed in range(10)]
+    name = next(iter(params.datasets))
+    for samples, outcome in ((1, "undecided"), (2, "supported")):
+        runs = [
+            RunResult(name, "original", seed, "fair", "final", {}, values, "0" * 64, samples={"test": samples})
+            for seed, values in enumerate(metrics)
+        ]
+        [verdict] = claims.judge(runs, params)
+        assert verdict.outcome == outcome
+        assert (statistics.summarize(runs, ["original"])["original"]["test_mae"].low is None) == (samples == 1)
 
 
 @pytest.mark.parametrize(
