@@ -43,6 +43,7 @@ OTHER_CRASH_POINTS = {
     "shadow",
     "holder",
     "dvc_config",
+    "lecture",
 }
 
 
