@@ -54,8 +54,11 @@ REMEDIES = sorted({command for text in messages().values() for command in COMMAN
 
 
 @functools.cache
-def stages() -> set[str]:
-    return set(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+def stages_and_outputs() -> set[str]:
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    listed = (output for stage in stages.values() for output in stage.get("outs", ()))
+    outputs = (output if isinstance(output, str) else next(iter(output)) for output in listed)
+    return {*stages, *(path.replace("${item.dataset}", PLACEHOLDER) for path in outputs)}
 
 
 @functools.cache
@@ -78,8 +81,8 @@ def check_command(command: str) -> None:
             assert subcommand is not None, f"no command {name}"
             subcommand.make_context(name, options, parent=context)
     elif program == "dvc":
-        stage_names = getattr(dvc.cli.parse_args(arguments), "targets", [])
-        assert set(stage_names) <= {*stages(), PLACEHOLDER}, stage_names
+        named = getattr(dvc.cli.parse_args(arguments), "targets", [])
+        assert set(named) <= {*stages_and_outputs(), PLACEHOLDER}, named
     elif program == "make":
         assert set(arguments) <= targets(), arguments
     elif program == "python":

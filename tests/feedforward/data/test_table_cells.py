@@ -513,7 +513,7 @@ def test_the_other_columns_of_a_table_with_texts_can_be_used_as_init_says(tmp_pa
     guess, _ = prepare(table(tmp_path / "a.csv", ";", **columns))
     assert guess.entry["reader"]["kind"] == "labeled_text"
     assert [column.role for column in guess.columns] == ["number", "text", "category"]
-    advice = "left out: size. To use these columns instead, run `feedforward init` on a copy of the file without column"
+    advice = "left out: size. To use these columns instead, run init again on a copy of the file without column"
     assert f"the words of comment are the only features; {advice} comment" in guess.reasons
     del columns["comment"]
     guess, _ = prepare(table(tmp_path / "b.csv", ";", **columns))

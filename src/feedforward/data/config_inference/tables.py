@@ -112,7 +112,7 @@ def _entry(
         if left_out := [column.name for column in others if column.name != texts[0]]:
             reasons.append(
                 f"the words of {texts[0]} are the only features; left out: {choices(left_out)}. To use these columns"
-                f" instead, run `feedforward init` on a copy of the file without column {texts[0]}"
+                f" instead, run init again on a copy of the file without column {texts[0]}"
             )
         return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), all_columns)
     if not numeric and not categorical:

@@ -49,7 +49,7 @@ def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
         _flaw_rule(
             0, "missing measurements", BOTH, "missing",
             "Samples that lack one of the measurements on this page. Missing cells of a table do not count: they are"
-            " replaced, and `feedforward describe` counts them.",
+            " replaced, and `feedforward describe NAME` counts them.",
         ),
         _flaw_rule(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
