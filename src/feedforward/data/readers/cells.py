@@ -243,10 +243,11 @@ def is_ambiguous(value: Any, decimal: Decimal) -> bool:
     >>> [is_ambiguous(cell, ".") for cell in ("1,234", "1,234.5", "1,234,567", "1.234")]
     [True, False, False, False]
     """
-    if not isinstance(value, str) or len(value) > MAX_NUMBER_CHARACTERS:
+    other = OTHER_SIGN[decimal]
+    if not isinstance(value, str) or other not in value or len(value) > MAX_NUMBER_CHARACTERS:
         return False
     bare = _bare(text(value))
-    return bool(GROUPED[decimal].fullmatch(bare) and PLAIN[OTHER_SIGN[decimal]].fullmatch(bare))
+    return bool(GROUPED[decimal].fullmatch(bare) and PLAIN[other].fullmatch(bare))
 
 
 def _finite(value: float) -> float:
