@@ -1,8 +1,9 @@
 """Evaluate a version in a separate process, and store the metrics and the holdout models with the version."""
 
+import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +45,17 @@ def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, 
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly; or the held-out samples lack a class.
-        EvaluationFailed: the process ended without a result, or the registry did not answer.
+        EvaluationFailed: the process ended without a result, the registry did not answer, or today's data or
+            params.yaml cannot be read.
     """
     params = evaluator.params
     seeds, dataset = candidate.holdout_seeds(params, int(run.tags["seed"])), params.dataset(name)
-    holdout_split.check_classes(holdout_split.of_today(name, dataset), dataset)
-    if version.is_evaluated and _is_current(params, version, seeds):
+    evaluated = [model.seed for model in version.holdout_models()] if version.is_evaluated else []
+    with _reading_data(version):
+        split = holdout_split.of_today(name, dataset)
+        is_current = evaluated == seeds and _is_current(version, split)
+    holdout_split.check_classes(split, dataset)
+    if is_current:
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -59,7 +65,8 @@ def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, 
         models = [HoldoutModel(seed, digest, digests[0][:12]) for seed, digest in zip(seeds, digests, strict=True)]
         for model in models:
             registry.add(version, folder / str(model.seed), model.folder)
-    recorded = candidate.recorded_cross_entropy(params, name, run, registry)
+    with _reading_data(version):
+        recorded = candidate.recorded_cross_entropy(params, name, run, registry)
     if recorded is not None:
         measured["recorded_cross_entropy"] = recorded
     tags = {METRICS: atomic_files.canonical_json(measured), HOLDOUT_MODELS: atomic_files.canonical_json(models)}
@@ -67,10 +74,16 @@ def evaluate(evaluator: Evaluator, name: str, run: LoggedRun, version: Version, 
     return dataclasses.replace(version, tags={**version.tags, **tags})
 
 
-def _is_current(params: Params, version: Version, seeds: Sequence[int]) -> bool:
-    if [model.seed for model in version.holdout_models()] != seeds:
-        return False
-    split = holdout_split.of_today(version.dataset, params.dataset(version.dataset))
+@contextlib.contextmanager
+def _reading_data(version: Version) -> Iterator[None]:
+    """The block reads today's data; if that fails, this says nothing about the version."""
+    try:
+        yield
+    except DataError as error:
+        raise EvaluationFailed(f"{version.name}: its evaluation failed ({error}); run the command again") from None
+
+
+def _is_current(version: Version, split: HoldoutSplit) -> bool:
     try:
         models = holdout_models(version)
     except DataError:

@@ -12,12 +12,14 @@ they train for more epochs, keep only their last weights, and each holds out the
 trains in seconds. Holdout models with different seeds show how much a metric depends on the seed.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,15 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
-from feedforward.core.errors import DataError, FeedforwardError, TrackingError
+from feedforward.core.errors import (
+    Busy,
+    DataError,
+    FeedforwardError,
+    ParamsError,
+    TrackingError,
+    TrainingError,
+    one_line,
+)
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Features, MultiHot, Split
@@ -45,17 +55,40 @@ TOLERANCE = 1e-5  # largest accepted difference between the predictions of Keras
 RESULT = "evaluation.json"  # {"metrics": {name: value}, "refused": reason or "", "failed": reason or ""}
 
 
+class Unfit(Exception):
+    """The version is refused, because of its own files. Every other error says nothing about it."""
+
+
+@contextlib.contextmanager
+def judging() -> Iterator[None]:
+    """Turn errors in the block, which works with the version's files, into Unfit, unless they are of other files.
+
+    Hostile bytes can break any parser, so every kind of error is a reason to refuse the version.
+    """
+    try:
+        yield
+    except (TrackingError, ParamsError, Busy, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise Unfit(_line(error)) from None
+
+
 def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, float]:
     """Evaluate a registered version and return its metrics; each holdout model is written to the folder `target`/SEED.
 
     Raises:
-        DataError: the version was changed, cannot be loaded, or predicts wrongly.
+        Unfit: the version was changed, cannot be loaded, or predicts wrongly.
         TrainingError: a loss of a holdout model is not finite.
+        DataError: today's data cannot be read, or are not those that the version was trained on.
     """
-    _, served, model = _load(name, number)
-    split = holdout_split.of_today(name, params.dataset(name))
-    measured = {"probe_difference": probe(without_temperature(served), model, split.validation.features)}
-    measured |= measure(served, split.validation)
+    split, digest = holdout_split.of_today(name, params.dataset(name)), manifest_file.load(name)["data_digest"]
+    with judging():
+        _, served, model = _load(name, number)
+    if served.description.data_digest != digest:
+        raise DataError(f"{name}: the data have changed since version {number} was trained")
+    with judging():
+        measured = {"probe_difference": probe(without_temperature(served), model, split.validation.features)}
+        measured |= measure(served, split.validation)
     for seed in candidate.holdout_seeds(params, served.description.seed):
         train_holdout_model(served, params, split, seed, target / str(seed))
     return measured
@@ -70,19 +103,20 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
     """Verify and probe a registered version that may have been trained on older data of the dataset.
 
     Raises:
-        DataError: the version was changed, cannot be loaded, predicts wrongly, or does not fit the dataset.
+        Unfit: the version was changed, cannot be loaded, predicts wrongly, or does not fit the dataset.
+        DataError: today's data cannot be read.
     """
-    _, served, model = _load(name, number)
-    dataset = params.dataset(name)
-    if problem := compatibility.mismatch(served, dataset):
-        raise DataError(f"{problem}; correct params.yaml")
-    features = manifest_file.load_split(name, "train").features
+    dataset, features = params.dataset(name), manifest_file.load_split(name, "train").features
     rows, encoder = _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset)
-    try:
-        rows = encoders.translate(rows, encoder, served.encoder)
-    except DataError:  # the data have another form now, such as images of another size
-        rows = _random_rows(served)
-    return {"probe_difference": probe(without_temperature(served), model, rows)}
+    with judging():
+        _, served, model = _load(name, number)
+        if problem := compatibility.mismatch(served, dataset):
+            raise DataError(f"{problem}; correct params.yaml")
+        try:
+            rows = encoders.translate(rows, encoder, served.encoder)
+        except DataError:  # the data have another form now, such as images of another size
+            rows = _random_rows(served)
+        return {"probe_difference": probe(without_temperature(served), model, rows)}
 
 
 def _random_rows(served: Servable) -> Features:
@@ -209,6 +243,10 @@ def _rows(features: Features, start: int, stop: int) -> Features:
     return features.rows(start, stop) if isinstance(features, MultiHot) else np.asarray(features[start:stop])
 
 
+def _line(error: Exception) -> str:
+    return one_line(str(error).splitlines()[0]) if isinstance(error, FeedforwardError) else _reason(error)
+
+
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
 
@@ -235,12 +273,10 @@ def _run(params: Params, action: str, name: str, number: int, target: str) -> No
     result: dict[str, Any] = {"metrics": {}, "refused": "", "failed": ""}
     try:
         result["metrics"] = ACTIONS[action](params, name, number, folder)
-    except (TrackingError, OSError, MemoryError) as error:  # these say nothing about the model
-        result["failed"] = _reason(error)
-    except FeedforwardError as error:
+    except (Unfit, TrainingError) as error:  # the recipe diverges, and would do so again
         result["refused"] = str(error).splitlines()[0]
-    except Exception as error:  # hostile bytes can break any parser, which is a reason to refuse
-        result["refused"] = _reason(error)
+    except Exception as error:
+        result["failed"] = _line(error)
     if any(not np.isfinite(value) for value in result["metrics"].values()):
         result |= {"metrics": {}, "refused": "a metric of the evaluation is not finite"}
     atomic_files.write_json(folder / RESULT, result)

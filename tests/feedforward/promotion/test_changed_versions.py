@@ -1,5 +1,6 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -28,9 +29,9 @@ from feedforward.promotion import (
     shadow_evidence,
     version_bundles,
 )
-from feedforward.promotion.evaluator import EvaluationFailed
+from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.promote import Refused
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, names
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
 
@@ -78,6 +79,34 @@ def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_
         registered.evaluate(params, run, version)
     assert audit_entries()[-1]["decision"] == "failed"
     assert "decision" not in find_version(version.number).tags
+
+
+@pytest.mark.proves("Data or a params.yaml that cannot be read during an evaluation decide nothing about the version")
+@pytest.mark.parametrize("name", ["params.yaml", "train/indices.npy", "profile.parquet", "manifest.json"])
+def test_files_that_are_not_the_versions_own_do_not_reject_it(
+    params: Params, small_store: "Store", name: str, tensorflow: None
+) -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, evaluated=False, model=registered.real_keras_model(1.0))
+    path = paths.params() if name == "params.yaml" else paths.vectorized(NAME) / name
+    path.write_text("datasets: [")
+    with names.fixed(""), Evaluator(params) as evaluator:
+        for action in ("evaluate", "verify"):
+            if action == "evaluate" or name != "profile.parquet":  # which a rollback does not read
+                with pytest.raises(EvaluationFailed, match="its evaluation failed"):
+                    evaluator.run(action, version.name, NAME, version.number, path.parent)
+        with pytest.raises(EvaluationFailed, match=r"its evaluation failed .*; run the command again"):
+            registered.evaluate(params, run, version)
+        assert audit_entries()[-1]["decision"] == "failed"
+        assert "decision" not in find_version(version.number).tags
+
+
+def test_data_that_were_vectorized_anew_do_not_reject_a_version(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    other = dataclasses.replace(run, tags={**run.tags, "data_digest": "0" * 64})
+    version = registered.version(Registry(), other, 1.0, evaluated=False)
+    with pytest.raises(EvaluationFailed, match="the data have changed since version 1 was trained"):
+        registered.evaluate(params, run, version)
 
 
 @pytest.mark.proves("A version is evaluated in any locale, whatever letters params.yaml contains")
