@@ -196,7 +196,9 @@ def _show_feedback(samples: "Sequence[Sample]") -> None:
 def _excerpt(entry: "Mapping[str, Any]") -> str:
     if "pixels" in entry:
         return f"image, {entry.get('width')} × {entry.get('height')}"
-    return " ".join(str(entry.get("text", "")).split())[:EXCERPT]
+    text = " ".join(str(entry.get("text", "")).split())
+    left_out = len(text) - EXCERPT
+    return text if left_out <= 0 else f"{text[:EXCERPT]} … ({left_out:,} more characters)"
 
 
 def _show_examples(console: "Console", dataset: str, examples: "Sequence[tuple[str, Any]]") -> None:

@@ -225,6 +225,16 @@ def test_feedback_command_lists_and_decides_samples(
     assert shell.run("feedback", NAME, "--accept", "ffff") == 2
 
 
+@pytest.mark.proves("Texts that the list of users' samples cuts say how many characters are left out")
+def test_a_long_text_is_cut_visibly(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = shell_with_reviews(root, capsys, monkeypatch)
+    store_correction(NAME, "positive", "good " * 11 + "movie" + " bad" * 500)
+    assert shell.run("feedback", NAME, "--all") == 0
+    assert "good movie … (2,000 more characters)" in " ".join(shell.stdout.split())
+
+
 @pytest.mark.proves("A decision about a user's sample counts only for the content and label that were decided on")
 def test_a_decision_does_not_count_for_a_sample_with_a_similar_id(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
