@@ -1,9 +1,10 @@
 """Registered versions of the small datasets, made without training; most are of `notes`."""
 
 import dataclasses
+import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,12 +104,14 @@ def version(
     model: bytes | None = None,
     dataset: Dataset | None = None,
     labels: tuple[str, ...] = ("sad", "glad"),
+    texts: Sequence[str] = (),
     **metrics: float,
 ) -> Version:
     """Register a version whose network and holdout model have this strength.
 
     evaluated: False omits the holdout model and the evaluation. variants: the strength of each variant. model: the
-    .keras file. dataset: the settings of `notes` that decide which samples are held out. metrics: changes to METRICS.
+    .keras file. dataset: the settings of `notes` that decide which samples are held out. texts: samples from users that
+    the version was also trained on. metrics: changes to METRICS.
     """
     content = files(strength)
     description = Description(
@@ -151,7 +154,9 @@ def version(
         holdout_description = dataclasses.replace(description, samples=TRAIN - HELD_OUT)
         seed = str(description.seed)
         split = holdout_split.of_today(NAME, dataset or params().datasets[NAME])
-        holdout_files = content | {bundle.TRAINING_SAMPLES: bundle.to_content(split.training_samples)}
+        digests = [int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) for text in texts]
+        trained_on = np.union1d(split.training_samples, np.array(digests, np.uint32))
+        holdout_files = content | {bundle.TRAINING_SAMPLES: bundle.to_content(trained_on)}
         role = f"holdout_models/{seed}"
         holdout_digest = bundle.write(folder / seed, holdout_files, holdout_description, ENCODER, role)
         tags = {

@@ -1,11 +1,12 @@
 """Measure the latest champions on current data: the validation split, and accepted user-submitted samples.
 
 On the validation split, a version is represented by its holdout models, as in a promotion, because the served network
-was trained on that split. On user-submitted samples that no training run has used, the served network itself is
+was trained on that split. On accepted user-submitted samples that it was not trained on, the served network itself is
 measured.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,10 +217,10 @@ def _unseen(loaded: _LoadedVersion, unseen: npt.NDArray[np.bool_]) -> str:
 def _feedback_evidence(
     name: str, dataset: Dataset, versions: Sequence[_LoadedVersion], current: _LoadedVersion, remarks: list[str]
 ) -> Measurements:
-    """Evidence from the served networks on accepted samples that no training run has used.
+    """Evidence from the served networks on accepted samples that are in no training data and are new to the champion.
 
     Empty if there are no such samples, or the champion cannot be measured on them. Versions that cannot be measured on
-    them are added to `remarks`.
+    them, and lines about samples that are left out, are added to `remarks`.
     """
     entries = [
         sample.entry
@@ -229,16 +230,39 @@ def _feedback_evidence(
         and sample.problem is None
         and not sample.used
     ]
+    is_new = _is_new(entries, current)
+    if not is_new.all():
+        remarks.append(f"{_new_to(current, is_new)}; the others are left out")
+    entries = list(itertools.compress(entries, is_new))
     measured: Measurements = []
     for loaded in versions if entries else ():
+        is_new = _is_new(entries, loaded)
+        if policy.too_few(int(is_new.sum()), len(entries)):
+            remarks.append(f"{_new_to(loaded, is_new)}; it is not measured on them")
+            continue
         encoder = loaded.served.encoder
         part = feedback_features.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
         try:
-            evidence = evaluation.evidence([loaded.served], part.split, loaded.served.description.target)
+            evidence = evaluation.evidence([loaded.served], part.split, loaded.served.description.target, is_new)
             measured.append((loaded, evidence))
         except DataError as error:
             remarks.append(f"{loaded.version.name}: cannot be measured on {FEEDBACK} ({error})")
     return measured if any(loaded is current for loaded, _ in measured) else []
+
+
+def _is_new(entries: Sequence[Mapping[str, Any]], loaded: _LoadedVersion) -> npt.NDArray[np.bool_]:
+    """Whether the version was not trained on each sample.
+
+    Its holdout models were trained on the same users' samples as its served network, and record them, except in early
+    versions, to which no sample counts as new.
+    """
+    digests = np.array([int(entry["digest"][:8], 16) for entry in entries], np.uint32)
+    seen = [digests if model.training_samples is None else model.training_samples for model in loaded.holdout]
+    return ~np.isin(digests, np.concatenate(seen))
+
+
+def _new_to(loaded: _LoadedVersion, is_new: npt.NDArray[np.bool_]) -> str:
+    return f"{loaded.version.name}: {is_new.sum()} of {len(is_new)} {FEEDBACK} are new to it"
 
 
 def _compare(title: str, measured: Measurements, current: _LoadedVersion, confidence: float) -> Comparison:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import registered
-from registered import NAME
+from registered import NAME, find_version
 from shell import Shell
 from small_data import HELD_OUT, PIXELS, split
 
@@ -106,6 +106,38 @@ def test_served_networks_are_evaluated_on_accepted_samples_not_used_for_training
         (None, None),
     )
     feedback.take(NAME, dataset, collect=True, review=True)  # from now on they are training samples
+    assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
+
+
+@pytest.mark.proves("A backtest measures no version on users' samples that it was trained on")
+def test_samples_that_a_version_was_trained_on_are_left_out(
+    params: Params, small_store: "Store", champions: list[Version]
+) -> None:
+    """They can be absent from today's training data: rejected and accepted again, or in another checkout."""
+    registry, run, dataset = Registry(), registered.final_run(small_store, params), params.datasets[NAME]
+    texts = ["word1 word2", "word3 word4", "word5 word6"]
+    for text in texts:
+        give(text, "sad")
+    feedback_review.review(NAME, dataset, accept=[s.id for s in feedback_review.samples(NAME, dataset)])
+
+    def add_champion(*seen: str) -> None:
+        version = registered.version(registry, run, 1.0 + len(seen), texts=seen)
+        audit_log.append(NAME, audit_log.PROMOTED, "a test", version, find_version())
+        registry.set_alias(version, "champion")
+
+    add_champion(texts[0], texts[1])  # version 4
+    result = backtest.run(params, NAME, last=5)
+    assert [c.samples for c in result.comparisons if c.title == FEEDBACK] == [1]
+    left_out = "notes version 4: 1 of 3 accepted samples from users are new to it; the others are left out"
+    assert left_out in result.remarks
+    add_champion()  # version 5
+    result = backtest.run(params, NAME, last=5)
+    [comparison] = [c for c in result.comparisons if c.title == FEEDBACK]
+    assert (comparison.samples, [score.version for score in comparison.scores]) == (3, [1, 2, 3, 5])
+    assert "notes version 4: 1 of 3 accepted samples from users are new to it; it is not measured on them" in (
+        result.remarks
+    )
+    add_champion(*texts)  # version 6
     assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
 
 
