@@ -8,10 +8,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from filelock import Timeout
-
 from feedforward.core import atomic_files, locks, paths, reasons
-from feedforward.core.errors import Busy
 from feedforward.promotion import audit_log
 from feedforward.promotion.audit_log import Entry
 from feedforward.tracking import model_version, model_versions
@@ -22,26 +19,20 @@ if TYPE_CHECKING:
 
 DECISION, REASON = "decision", "reason"  # tags of a version
 CHAMPION_SINCE = "champion_since"  # tag: time of the audit log entry for the move that made this version champion
-LOCK_TIMEOUT = 600.0  # s
 COMPLETION_REASON = "an interrupted move of the alias was completed"
 
 
 @contextlib.contextmanager
 def decision_lock(dataset: str) -> Iterator[None]:
-    """Hold the dataset's lock, so that decisions are made one at a time.
+    """Hold the dataset's lock, so that decisions are made one at a time. Nothing is trained while it is held.
 
     Raises:
-        Busy: the lock was not released within LOCK_TIMEOUT.
+        Busy: the lock was not released within `locks.LONG`.
     """
     lock = paths.store() / ".locks" / f"promote-{dataset}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with locks.private(lock, timeout=LOCK_TIMEOUT):
-            yield
-    except Timeout:
-        raise Busy(
-            f"{lock}: another promotion or rollback of {dataset} is running; run the command again later"
-        ) from None
+    with locks.holding(lock, locks.LONG):  # it says so if it has to wait
+        yield
 
 
 def move(version: Version, entry: Entry, registry: "Registry") -> None:
@@ -56,8 +47,8 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     """Make the registry consistent with the audit log, and return the champion. The caller must hold the lock.
 
     If a move was interrupted before or after the alias was set, this function completes it. If the alias was changed by
-    something other than a promotion or rollback, it keeps the change and adds an entry to the log. Entries about
-    versions of another registry are ignored.
+    another checkout, or by something other than a promotion or rollback, it keeps the change and adds an entry to the
+    log. Entries about versions of another registry are ignored.
     """
     champion = registry.find(dataset, model_version.CHAMPION)
     model_versions.remember_champion(dataset, champion)
@@ -71,7 +62,7 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
         move(target, {**entry, "time": completion["time"]}, registry)
         return target
     if entries and entries[-1]["champion"] != (champion.number if champion else None):
-        reason = "the alias was changed by something other than a promotion or rollback"
+        reason = "the alias was changed by another checkout, or by something other than a promotion or rollback"
         audit_log.append(dataset, audit_log.CHANGED, reason, champion, champion)
     return champion
 

@@ -93,10 +93,13 @@ def promote(
     registry = Registry()
     with names.fixed(params.project):
         with Evaluator(params) as evaluator:
+            run = candidates.choose(params, name, registry, run_id)
+            consistency.require_valid(name, params.datasets[name])
+            # trains models, so without the lock: a rollback must not wait for hours
+            calibration = evaluation.final_calibration(evaluator, name, run, registry)
             with champions.decision_lock(name):
-                run = candidates.choose(params, name, registry, run_id)
-                consistency.require_valid(name, params.datasets[name])
-                calibration = evaluation.final_calibration(evaluator, name, run, registry)
+                if problem := current_runs.outdated_reason(params, name, run):
+                    raise EvaluationFailed(f"{name}: {problem}: the data have changed meanwhile; run the command again")
                 version = candidates.register(params, name, run, registry, calibration)
                 current = champions.reconcile(name, registry)
                 if (rolled_back := candidates.rolled_back(version, current, registry)) is not None:

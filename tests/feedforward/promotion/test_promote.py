@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from small_data import HELD_OUT, TRAIN, split, values, write_params
 from small_data import params as small_params
 
 from feedforward.config.schema import Params, load_params
-from feedforward.core import paths
+from feedforward.core import locks, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import validation_split
 from feedforward.data.splits import Split
@@ -21,12 +21,13 @@ from feedforward.experiments import plan, runner, training_run
 from feedforward.models import metrics
 from feedforward.promotion import (
     bundle,
+    champion,
     evaluation,
     holdout_split,
     promote,
     temperature,
 )
-from feedforward.promotion.evaluator import EvaluationFailed
+from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.promote import Refused
 from feedforward.tracking import model_versions
 from feedforward.tracking.registry import Registry
@@ -142,6 +143,36 @@ def test_an_edit_of_params_yaml_does_not_change_what_is_evaluated(
     trained_again = training_run.train_final(decided.datasets[NAME], original, split.training, 0)
     assert model.description.weights_digest == trained_again.weights_digest
     assert find_version().calibration() == temperature.fit(decided, NAME, 0)
+
+
+@pytest.mark.proves("A rollback need not wait until a promotion has trained: no network is trained under the lock")
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_nothing_is_trained_while_the_lock_of_decisions_is_held(
+    params: Params, small_store: "Store", tensorflow: None, is_changed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lenient = small_params(promotion={"holdout_models": 1})
+    [pack] = [pack for pack in plan.plan(lenient, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, lenient, small_store)
+    run, free = Evaluator.run, []
+
+    def observed(evaluator: Evaluator, action: str, *arguments: Any) -> dict[str, Any]:
+        with champion.decision_lock(NAME):
+            free.append(action)
+        measured = run(evaluator, action, *arguments)
+        if is_changed:
+            path = paths.vectorized(NAME) / "manifest.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "0" * 64}))
+        return measured
+
+    monkeypatch.setattr(Evaluator, "run", observed)
+    monkeypatch.setattr(locks, "LONG", 1.0)
+    if is_changed:
+        with pytest.raises(EvaluationFailed, match="the data have changed meanwhile; run the command again"):
+            promote.promote(lenient, NAME)
+        assert model_versions.find(NAME, 1) is None
+    else:
+        assert promote.promote(lenient, NAME).decision.promoted
+        assert free == ["calibrate", "evaluate"]
 
 
 def test_a_version_is_compared_only_on_the_data_that_it_was_evaluated_on(params: Params, small_store: "Store") -> None:
