@@ -1,7 +1,7 @@
 """The audit log of promotions: one entry per decision, and one per other change of the `champion` alias.
 
-    {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "model": …, "decision": …, "reason": …, "gain": …,
-     "before": …, "champion": …}
+    {"time": …, "project": …, "dataset": …, "version": …, "run": …, "digest": …, "model": …, "decision": …, "reason": …,
+     "gain": …, "before": …, "champion": …}
 
 `version`, `run`, `digest` and `model` (the ID of its logged model in MLflow) identify the version that the decision is
 about; `before` and `champion` are the numbers of the champions before and after the decision, null for no champion. The
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from feedforward.core import append_only_log, paths, reasons
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact
-from feedforward.tracking import model_version
+from feedforward.tracking import model_version, names
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WAITING = "waiting"  # better than the champion, but the shadow has not compared
 FAILED = "failed"  # the challenger's evaluation could not be finished
 ROLLED_BACK = "rolled_back"  # an earlier version is champion again
 FINISHED = "finished"  # an interrupted move of the alias was completed
-CHANGED = "changed"  # the alias was changed by something other than a promotion or rollback
+CHANGED = "changed"  # the alias was changed by another checkout, or by something other than a promotion or rollback
 MOVES = (PROMOTED, ROLLED_BACK, FINISHED)  # decisions that make the version champion
 
 Entry = Mapping[str, Any]
@@ -53,6 +53,7 @@ def append(
     number = before.number if before else None
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "project": names.current_project(),
         "dataset": dataset,
         **_identity(version),
         "decision": decision,
@@ -78,12 +79,21 @@ def entries(dataset: str) -> list[Entry]:
 
 
 def entries_in_registry(dataset: str, find: Callable[[int], Version | None]) -> list[Entry]:
-    """Read the entries that are about a version in the registry or about no version; raises as `entries` does.
+    """Read the entries about a version in the registry, or about this project and no version; raises as `entries` does.
 
     find: looks up the version with a number in the registry.
     """
     find = functools.cache(find)
-    return [entry for entry in entries(dataset) if entry["version"] is None or is_about(entry, find(entry["version"]))]
+    project = names.current_project()
+    return [
+        entry
+        for entry in entries(dataset)
+        if (
+            entry.get("project", project) == project  # entries of earlier releases do not name it
+            if entry["version"] is None
+            else is_about(entry, find(entry["version"]))
+        )
+    ]
 
 
 def is_about(entry: Entry, version: Version | None) -> bool:

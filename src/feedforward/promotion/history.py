@@ -1,18 +1,24 @@
-"""Which version was champion, when and why, according to the audit log, and whether MLflow's registry agrees."""
+"""Which version was champion, when and why, according to the audit log, and whether MLflow's registry agrees.
 
+The audit log is local. Where another checkout has moved the alias, the tags of the version say when and why.
+"""
+
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from feedforward.promotion import audit_log
+from feedforward.promotion import audit_log, champion
 from feedforward.promotion.audit_log import Entry
 from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
 
 
 @dataclass(frozen=True)
 class Period:
     """A period in which one version was champion. since, until: ISO 8601, UTC; until is None for the current champion.
 
-    decision: the decision in the audit log that made it champion.
+    decision: the decision in the audit log that made it champion; `changed` if there is none.
     """
 
     version: int
@@ -44,18 +50,58 @@ def history(dataset: str) -> History:
         TrackingError: the registry does not answer. DataError: the audit log was changed.
     """
     periods: list[Period] = []
-    entries = audit_log.entries_in_registry(dataset, lambda number: model_versions.find(dataset, number))
+    find = functools.cache(lambda number: model_versions.find(dataset, number))
+    entries = audit_log.entries_in_registry(dataset, find)
     for entry in entries:
         number = entry["champion"]
-        current = periods[-1] if periods and periods[-1].until is None else None
-        if entry["decision"] == audit_log.REFUSED or number == (current.version if current else None):
+        if entry["decision"] == audit_log.REFUSED or number == _current(periods):
             continue
-        if current is not None:
-            periods[-1] = replace(current, until=entry["time"])
-        if number is not None:
-            run = entry.get("run") if entry.get("version") == number else None
-            periods.append(Period(number, run, entry["time"], None, entry["decision"], entry["reason"]))
-    return History(dataset, periods, _mismatch(dataset, periods), _left_out(dataset, entries))
+        if number is None:
+            _end(periods, entry["time"])
+        else:
+            _begin(periods, _period(entry, find(number), periods))
+    current = model_versions.find(dataset)
+    mismatch = _mismatch(dataset, _current(periods), current)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    if mismatch and current and (period := _period_from_tags(current, periods, now)):
+        _begin(periods, period)
+    return History(dataset, periods, mismatch, _left_out(dataset, entries))
+
+
+def _current(periods: Sequence[Period]) -> int | None:
+    return periods[-1].version if periods and periods[-1].until is None else None
+
+
+def _begin(periods: list[Period], period: Period) -> None:
+    _end(periods, period.since)
+    periods.append(period)
+
+
+def _end(periods: list[Period], until: str) -> None:
+    if _current(periods) is not None:
+        periods[-1] = replace(periods[-1], until=until)
+
+
+def _period(entry: Entry, version: Version | None, earlier: Sequence[Period]) -> Period:
+    """The period of the entry's champion, which began with the entry, or before it in another checkout."""
+    if entry["decision"] in audit_log.MOVES:
+        return Period(entry["champion"], entry.get("run"), entry["time"], None, entry["decision"], entry["reason"])
+    if version is not None and (period := _period_from_tags(version, earlier, entry["time"])):
+        return period
+    reason = entry["reason"] if entry["version"] == entry["champion"] else "it is not in this audit log"
+    return Period(
+        entry["champion"], version.run_id if version else None, entry["time"], None, audit_log.CHANGED, reason
+    )
+
+
+def _period_from_tags(version: Version, earlier: Sequence[Period], latest: str) -> Period | None:
+    """The version's last period as its tags record it, if it began after the `earlier` ones and not after `latest`."""
+    since = version.tags.get(champion.CHAMPION_SINCE, "")
+    is_later = (earlier[-1].since if earlier else "") < since <= latest
+    if not is_later or version.tags.get(champion.DECISION) != audit_log.PROMOTED:
+        return None
+    reason = f"according to its tags: {version.tags.get(champion.REASON, '')}"
+    return Period(version.number, version.run_id, since, None, audit_log.CHANGED, reason)
 
 
 def _left_out(dataset: str, entries: Sequence[Entry]) -> str | None:
@@ -67,14 +113,12 @@ def _left_out(dataset: str, entries: Sequence[Entry]) -> str | None:
     return f"champions that are in the audit log, but not in this registry, are left out: {names}"
 
 
-def _mismatch(dataset: str, periods: list[Period]) -> str | None:
-    champion = model_versions.find(dataset)
-    actual = champion.number if champion else None
-    logged = periods[-1].version if periods and periods[-1].until is None else None
+def _mismatch(dataset: str, logged: int | None, current: Version | None) -> str | None:
+    actual = current.number if current else None
     if actual == logged:
         return None
     return (
-        f"the audit log has {_describe(logged)}, but the registry has {_describe(actual)};"
+        f"the audit log of this checkout has {_describe(logged)}, but the registry has {_describe(actual)};"
         f" the next `feedforward promote {dataset}` records or completes the change"
     )
 

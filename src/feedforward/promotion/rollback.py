@@ -67,8 +67,12 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
     Neither may be the current model, registered again under other names. current: the champion; None if its alias was
     deleted.
     """
-    entries = champion.entries_in(registry, name)
-    champions = dict.fromkeys(entry["champion"] for entry in reversed(entries) if entry["champion"])
+    by_number = {version.number: version for version in registry.versions(name)}
+    # the audit log is local: only tags tell when a version became champion in another checkout
+    last = {number: version.tags.get(champion.CHAMPION_SINCE, "") for number, version in by_number.items()}
+    for entry in champion.entries_in(registry, name):
+        last[entry["champion"]] = max(last.get(entry["champion"], ""), entry["time"])
+    champions = sorted(filter(last.get, filter(None, last)), key=last.__getitem__, reverse=True)
     numbers = [number for number in champions if current is None or number != current.number]
     if current is None and not numbers:
         raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")
@@ -83,7 +87,6 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
             raise ParamsError([f"--to: version {to} of {name} {problem}; change params.yaml, then promote it again"])
         return target
     rolled_back = candidate.rolled_back_versions(name, registry)
-    by_number = {version.number: version for version in registry.versions(name)}
     others = [by_number[number] for number in numbers if number in by_number]
     others = [other for other in others if current is None or not candidate.answer_alike(other, current)]
     for other in others:

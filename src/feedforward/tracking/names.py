@@ -19,7 +19,7 @@ def fixed(project: str | None = None) -> Iterator[None]:
     For jobs and services, which keep the parameters that they have read at their start.
     """
     global _fixed
-    before, _fixed = _fixed, _project() if project is None else project
+    before, _fixed = _fixed, current_project() if project is None else project
     try:
         yield
     finally:
@@ -28,13 +28,14 @@ def fixed(project: str | None = None) -> Iterator[None]:
 
 def experiment(dataset: str) -> str:
     """The name of a dataset's experiment: `DATASET`, or `PROJECT/DATASET`."""
-    return f"{_project()}/{dataset}" if _project() else dataset
+    return f"{current_project()}/{dataset}" if current_project() else dataset
 
 
 def registered_model(dataset: str) -> str:
     """The name of a dataset's registered model: `DATASET`, or `PROJECT.DATASET`, as MLflow does not allow a slash."""
-    return f"{_project()}.{dataset}" if _project() else dataset
+    return f"{current_project()}.{dataset}" if current_project() else dataset
 
 
-def _project() -> str:
+def current_project() -> str:
+    """The name of the project; empty if it has none."""
     return _fixed if _fixed is not None else str(file_values.read_cached(paths.params()).get("project") or "")

@@ -131,7 +131,10 @@ def test_the_history_shows_champions_and_a_mismatch_with_the_registry(
 ) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
-    assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.stderr
+    assert (
+        "the audit log of this checkout has no champion, but the registry has version 1 as champion"
+        in small_shell.stderr
+    )
     audit_log.append(NAME, audit_log.PROMOTED, "it [meets] all criteria", version)
     assert small_shell.run("history", NAME) == 0
     assert small_shell.stderr == ""

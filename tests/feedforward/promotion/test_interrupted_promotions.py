@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,6 +147,65 @@ def test_entries_about_versions_of_another_project_are_ignored(params: Params, s
         assert champion.reconcile(NAME, Registry()) == first
     assert find_version() == first
     assert [period.version for period in history.history(NAME).periods] == [1]
+
+
+@pytest.mark.proves("A champion that is deleted in one project changes no other project's history in the same store")
+def test_an_entry_without_a_version_belongs_to_its_project(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 1.0)
+    write_params(paths.params(), values(project="films"))
+    conclude(params, tracking.open_store(), 1.0)
+    registry = Registry()
+    registry.remove_alias(find_version(), "champion")
+    with champion.decision_lock(NAME):
+        assert champion.reconcile(NAME, registry) is None
+    entry = audit_entries()[-1]
+    assert (entry["decision"], entry["project"], entry["version"], entry["champion"]) == (
+        "changed",
+        "films",
+        None,
+        None,
+    )
+    write_params(paths.params(), values())
+    [period] = history.history(NAME).periods
+    assert (period.version, period.until, history.history(NAME).mismatch) == (1, None, None)
+    with champion.decision_lock(NAME):
+        champion.reconcile(NAME, Registry())
+    assert audit_entries()[-1] == entry
+
+
+@pytest.mark.proves("Moves of the alias in another checkout are shown with the time and reason from the version's tags")
+def test_moves_in_another_checkout_are_in_the_history(
+    params: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tensorflow: None
+) -> None:
+    def use_store(name: str) -> None:
+        monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / name))
+
+    def periods() -> list[tuple[int, str, str, bool]]:
+        return [(p.version, p.decision, p.reason, p.until is None) for p in history.history(NAME).periods]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.tracking_uri())
+    registry, run = Registry(), registered.final_run(small_store, params)
+    for strength in (1.0, 2.0):
+        version = registered.version(registry, run, strength, model=registered.real_keras_model(strength))
+        assert promote.conclude(params, NAME, run, version, registry).decision.promoted
+    own = history.history(NAME).periods
+    use_store("other")
+    [first_seen] = history.history(NAME).periods
+    assert (first_seen.version, first_seen.since) == (2, own[1].since)
+    assert conclude(params, small_store, 0.5).champion == 2  # kept
+    [recorded] = history.history(NAME).periods
+    assert recorded == first_seen
+    assert rollback(params, NAME, None, "from another checkout").number == 1
+    use_store("mlruns")
+    reason = "according to its tags: from another checkout"
+    assert periods()[-1] == (1, "changed", reason, True)
+    assert "the audit log of this checkout has version 2" in str(history.history(NAME).mismatch)
+    with champion.decision_lock(NAME):
+        champion.reconcile(NAME, registry)
+    assert "by another checkout, or by something other than" in str(audit_entries()[-1]["reason"])
+    assert history.history(NAME).mismatch is None
+    assert periods()[-1] == (1, "changed", reason, True)
+    assert history.history(NAME).periods[1].until == find_version().tags["champion_since"]
 
 
 @pytest.mark.proves(

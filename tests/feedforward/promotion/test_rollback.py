@@ -307,8 +307,9 @@ def test_an_interrupted_promotion_is_completed_before_anything_is_rolled_back(
 def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promote_versions(params, small_store, 1.0, 2.0)
     Registry().set_alias(find_version(1), "champion")
-    assert "the audit log has version 2 as champion, but the registry has version 1 as champion" in str(
-        history.history(NAME).mismatch
+    assert (
+        "the audit log of this checkout has version 2 as champion, but the registry has version 1 as champion"
+        in str(history.history(NAME).mismatch)
     )
     json.dumps([vars(period) for period in history.history(NAME).periods])  # all values can be written as JSON
 
