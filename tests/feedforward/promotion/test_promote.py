@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import registered
+from mlflow import MlflowClient
 from registered import NAME, audit_entries, conclude, find_version
 from small_data import HELD_OUT, TRAIN, split, values, write_params
 from small_data import params as small_params
@@ -29,7 +30,7 @@ from feedforward.promotion import (
 )
 from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.promote import Refused
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, settings
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -143,6 +144,23 @@ def test_an_edit_of_params_yaml_does_not_change_what_is_evaluated(
     trained_again = training_run.train_final(decided.datasets[NAME], original, split.training, 0)
     assert model.description.weights_digest == trained_again.weights_digest
     assert find_version().calibration() == temperature.fit(decided, NAME, 0)
+
+
+@pytest.mark.proves("A version that was refused on a busy machine is measured again after it was deleted in MLflow")
+def test_a_deleted_version_is_registered_and_measured_again(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    rule = {"holdout_models": 1}
+    busy, idle = (small_params(promotion={**rule, "max_latency": limit}) for limit in (1e-9, 1000.0))
+    [pack] = [pack for pack in plan.plan(idle, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, idle, small_store)
+    with pytest.raises(Refused, match="latency must be at most"):
+        promote.promote(busy, NAME)
+    refused = find_version(1)
+    MlflowClient(settings.tracking_uri()).delete_model_version(NAME, "1")
+    assert promote.promote(idle, NAME).decision.promoted
+    assert find_version().tags["digest"] == refused.tags["digest"]
+    assert find_version().metrics()["latency_ms"] != refused.metrics()["latency_ms"]
 
 
 @pytest.mark.proves("A rollback need not wait until a promotion has trained: no network is trained under the lock")
