@@ -92,7 +92,7 @@ def _figures(run: LoggedRun) -> dict[str, Figure]:
 
 
 def _figure(name: str, value: float, standard_error: float | None) -> Figure:
-    if standard_error is None or name not in STATISTICS:
+    if not standard_error or name not in STATISTICS:  # the error of a mean over one sample is unknown, and stored as 0
         return Figure(value)
     return Figure(value, *intervals.over_samples(value, standard_error, STATISTICS[name].bounds))
 
