@@ -25,7 +25,7 @@ from prefect.states import Completed, Failed
 from feedforward.config import file_values
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import Busy, DataError, FeedforwardError
+from feedforward.core.errors import Busy, DataError, FeedforwardError, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.data import feedback
 from feedforward.experiments import runner
@@ -95,13 +95,17 @@ def plan(params: Params, force: bool = False) -> Decision:
 def _observe_all(
     params: Params, observe_one: Callable[[str], Observations]
 ) -> tuple[dict[str, Observations], list[str]]:
-    """What is known about each dataset, and a line about each whose data or records are damaged."""
+    """What is known about each dataset, and a line about each that cannot be observed.
+
+    Its data or records are damaged, or the tracking server does not answer. In both cases, changed inputs are a reason
+    to train nevertheless.
+    """
     observations: dict[str, Observations] = {}
     unobserved: list[str] = []
     for name in params.datasets:
         try:
             observations[name] = observe_one(name)
-        except DataError as error:
+        except (DataError, TrackingError) as error:
             unobserved.append(redact(f"{name}: {error}"))
     return observations, unobserved
 

@@ -236,6 +236,29 @@ def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace)
     assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}
 
 
+def test_a_worker_prints_no_traceback_if_the_tracking_server_is_down(workspace: Workspace) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    workspace.environment["MLFLOW_TRACKING_URI"] = address
+    workspace.start("server", "--port", str(workspace.port))
+    done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    params = tiny_params()
+    params["datasets"][NAME]["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
+    params["retraining"] = {"use_feedback": False, "review": False, "schedule": {"cron": "* * * * *"}}
+    change_params(workspace.folder, params)
+    workspace.wait(workspace.answers)
+    deployed = workspace.run("-m", "pipelines.operations", "deploy")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    workspace.start("worker", "cpu")
+    failed = workspace.wait(lambda: workspace.logged("failed"))
+    assert address in str(failed), failed
+    workspace.wait(lambda: len([entry for entry in workspace.log() if entry["outcome"] == "failed"]) > 1)
+    text = (workspace.folder / "worker.log").read_text()  # all of the first flow run, because the second one has ended
+    assert "Finished in state Failed" in text
+    assert not [words for words in ("Traceback", "Retrying", "FailedRun") if words in text], text
+    assert (workspace.folder / "data" / "trained" / "fair.json").is_file()  # training did not need the server
+
+
 def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> None:
     params = tiny_params()
     params["datasets"][NAME]["training"] |= {"epochs": 100_000, "final": {"variant": "original", "epochs": 100_000}}

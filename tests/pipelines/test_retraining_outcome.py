@@ -8,6 +8,7 @@ import dvc_projects
 import pytest
 import small_data
 import workspaces
+from live_servers import free_port
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from feedforward.config.schema import load_params
@@ -77,6 +78,24 @@ def test_flow_fails_if_one_dataset_cannot_be_observed_but_retrains_the_others(
     entry = read_log()[-1]
     assert set(entry["samples"]) == {"notes"}
     assert set(entry["gate"]) == {"tones", "notes"}
+
+
+@pytest.mark.proves("While the tracking server is down, changed code and data are retrained; the gate decides later")
+def test_flow_trains_although_the_tracking_server_is_down_and_fails_in_one_line(
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    state = retraining_flow.retrain(return_state=True)
+    assert state.is_failed()
+    assert str(state.message).startswith(f"tones: {address}: reading tones champion failed (the server does not")
+    assert "\n" not in str(state.message)
+    entry = read_log()[-1]
+    assert (entry["outcome"], entry["reasons"]) == ("failed", ["code changed: src/x"])
+    assert all(line.startswith("the gate could not decide: ") for line in entry["gate"].values())
+    printed = "".join(capfd.readouterr())
+    assert "Retrying" not in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.proves("A scheduled retraining with an invalid params.yaml is recorded, and a message is sent")
