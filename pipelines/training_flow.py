@@ -123,7 +123,7 @@ def _submit_and_wait(jobs: Sequence[Job], title: str, store: "Store") -> list[Pr
         advance(steps, note)
 
     try:
-        with progress.bar(title, sum(len(job.pack.members) * job.pack.epochs for job in jobs)) as advance:
+        with progress.bar(f"{title}, epochs", sum(len(job.pack.members) * job.pack.epochs for job in jobs)) as advance:
             artifact = run_artifacts.Progress("training-progress", "Packs that are done")
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
             for count, (job, future) in enumerate(zip(jobs, futures, strict=True), start=1):

@@ -181,7 +181,7 @@ def ui(
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address
     allowed = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *names]
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*allowed, *(f"{name}:{port}" for name in names)])
-    message(f"MLflow on http://{host}:{port}  (stop with Ctrl-C)")
+    message(f"MLflow starts on http://{host}:{port} and answers after a few seconds  (stop with Ctrl-C)")
     _print_views(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     artifacts = (paths.store() / "artifacts").as_uri()
     os.execv(  # noqa: S606

@@ -81,14 +81,14 @@ class ImageReader(RandomSplitReader):
 class TableReader(RandomSplitReader):
     """Rows of a CSV or Parquet file; the features are standardized numbers and one-hot categories.
 
-    Means, standard deviations and categories come from the training rows. `target`: the column to predict; for
-    multilabel, one column per label. `classes`: if the target is a class, its values in label order.
+    Means, standard deviations and categories come from the training rows. `target`: a list with the column to
+    predict; for multilabel, one column per label. `classes`: if the target is a class, its values in label order.
     """
 
     kind: Literal["table"]
     file: str
     test_file: str | None = None
-    target: Annotated[Distinct[str], Field(min_length=1)]  # column to predict; for multilabel, one column per label
+    target: Annotated[Distinct[str], Field(min_length=1)]  # a list: column to predict; for multilabel, one per label
     classes: Distinct[str] | None = None
     numeric: Distinct[str] = ()  # numeric columns, which are standardized
     categorical: Distinct[str] = ()  # categorical columns, which are one-hot encoded

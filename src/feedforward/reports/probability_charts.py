@@ -1,5 +1,6 @@
 """Inline SVG of probabilities and errors: curves over a unit square, confusion matrices, residuals."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,8 +111,10 @@ def _cell(
         "<title>{}</title></rect>"
     )
     canvas.add(cell, "good" if row == column else "bad", x, y, side - 1, side - 1, 0.06 + 0.34 * shade, tip)
-    text = f"{count:.0f}"
-    if count >= 0.5 and side >= 7.5 * len(text):
+    # means over seeds have a decimal if it fits; halves are rounded up, as a reader expects
+    texts = (f"{count:.1f}".removesuffix(".0"), f"{math.floor(count + 0.5)}")
+    text = next((text for text in texts if side >= 7.5 * len(text)), None)
+    if text and count >= 0.05:
         label = '<text class="middle ink" x="{:.1f}" y="{:.1f}" pointer-events="none">{}</text>'
         canvas.add(label, x + side / 2, y + side / 2 + 4, text)
 

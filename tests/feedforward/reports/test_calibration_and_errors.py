@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from synthetic_runs import final_run, synthetic_runs
 from feedforward.analysis.findings import Findings, find
 from feedforward.config.schema import EarlyStopping, Params
 from feedforward.models import error_analysis
-from feedforward.reports import calibration_section, error_tables, errors_section
+from feedforward.reports import calibration_section, error_tables, errors_section, probability_charts
 
 CLASSES = {"tones": 3, "notes": 2}
 
@@ -65,6 +66,17 @@ def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:
     assert "Confused most: " in page
     assert "mean over the 3 classes" in page
     assert "of glad" in errors_section.render(notes)
+
+
+@pytest.mark.proves("Cells of a confusion matrix show means over seeds with a decimal, and halves are rounded up")
+def test_cells_of_a_confusion_matrix_show_means_that_are_not_whole() -> None:
+    def numbers(matrix: list[list[float]], labels: list[str]) -> list[str]:
+        svg = ElementTree.fromstring(probability_charts.confusion(np.array(matrix), labels, "title"))
+        return [str(text.text) for text in svg.iter("text") if text.get("pointer-events")]
+
+    assert numbers([[6.0, 0.5], [4.5, 0.01]], ["no", "yes"]) == ["6", "0.5", "4.5"]
+    many = [[12.5 if row == column else 0.0 for column in range(18)] for row in range(18)]  # a decimal does not fit
+    assert numbers(many, [str(k) for k in range(18)]) == ["13"] * 18
 
 
 def test_runs_without_calibration_and_errors_have_no_such_sections() -> None:
