@@ -80,7 +80,7 @@ def test_flow_fails_if_one_dataset_cannot_be_observed_but_retrains_the_others(
     assert set(entry["gate"]) == {"tones", "notes"}
 
 
-@pytest.mark.proves("While the tracking server is down, changed code and data are retrained; the gate decides later")
+@pytest.mark.proves("While the tracking server is down, a scheduled retraining trains on changed code and data")
 def test_flow_trains_although_the_tracking_server_is_down_and_fails_in_one_line(
     read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
