@@ -64,12 +64,15 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
     """Wait for DVC to end; kill it if it takes too long. forward: first interrupt its stage, as Ctrl-C does."""
+    children: list[psutil.Process] = []
     if forward:
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                # excludes the Prefect server, which the stage ends, and the shell, without which DVC would not wait
-                if os.getsid(child.pid) == os.getsid(0) and child.name() != "sh":
-                    child.send_signal(signal.SIGINT)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has just ended
+            # excludes the Prefect server, which the stage ends, and the shell, without which DVC would not wait
+            if os.getsid(child.pid) == os.getsid(0) and child.name() != "sh":
+                child.send_signal(signal.SIGINT)
     try:
         process.wait(2 * interruption.GRACE)
     except subprocess.TimeoutExpired:

@@ -79,8 +79,9 @@ def test_an_invalid_argument_is_refused_before_anything_is_trained(
         ("validate", ("notes", params()), "params: must be what `ff.load_params` returns, got 'notes'"),
         ("results", ("notes",), "protocol: must be one of fair, lecture, got 'notes'"),
         ("load_split", ("notes", "val"), "part: must be one of train, test, got 'val'"),
-        ("compare", (["notes"], params()), "results: each element must be an element of what `ff.train` returns"),
-        ("summary_table", ([],), "findings: must be an element of what `ff.compare` returns, got an object of type"),
+        ("compare", (np.array(1.0), params()), "results: must be a list, got an object of type ndarray"),
+        ("compare", (["notes"], params()), "results: each element must be a result of `ff.train`"),
+        ("summary_table", ([],), "findings: must be a result of `ff.compare`, got an object of type"),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_refused_in_one_line(
@@ -96,7 +97,7 @@ def test_arguments_may_have_any_type_that_can_be_used_as_the_annotated_one(small
     assert ff.load_params(str(tmp_path / "params.yaml")) == ff.load_params(tmp_path / "params.yaml") == small
     with pytest.raises(ParamsError, match="unknown"):
         ff.train(small, small.datasets, (name for name in ["none"]), np.array([1]))
-    with pytest.raises(TypeError, match="missing a required argument: 'params'"):
+    with pytest.raises(TypeError, match="train\(\) missing 1 required positional argument: 'params'"):
         ff.train()  # type: ignore[call-arg]
 
 

@@ -15,8 +15,8 @@ NAMES = {
     "int": "an integer",
     "NoneType": "None",
     "Params": "what `ff.load_params` returns",
-    "Findings": "an element of what `ff.compare` returns",
-    "RunResult": "an element of what `ff.train` returns",
+    "Findings": "a result of `ff.compare`",
+    "RunResult": "a result of `ff.train`",
 }
 
 
@@ -26,7 +26,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        try:
+            arguments = signature.bind(*args, **kwargs).arguments
+        except TypeError:  # an argument is missing or unknown: Python says so, with the function's name
+            return function(*args, **kwargs)
+        for name, value in arguments.items():
             if problem := _problem(signature.parameters[name].annotation, value):
                 raise ParamsError([f"{function.__name__}: {name}: {problem}"])
         return function(*args, **kwargs)
@@ -44,7 +48,8 @@ def _problem(annotation: Any, value: Any) -> str:
         if isinstance(value, str):
             return f"must be a list, got {_shown(value)}; write [{_shown(value)}]"
         is_one_sample = isinstance(value, bytes) or (isinstance(value, Mapping) and inner[0] is Any)
-        if is_one_sample or not isinstance(value, Iterable):
+        is_scalar = getattr(value, "ndim", 1) == 0  # of NumPy: iterable by type only
+        if is_one_sample or is_scalar or not isinstance(value, Iterable):
             return f"must be a list, got {_shown(value)}"
         elements = value if isinstance(value, Collection) else ()  # a generator's elements can be read only once
         problems = (f"each element {problem}" for element in elements if (problem := _problem(inner[0], element)))

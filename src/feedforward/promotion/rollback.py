@@ -27,8 +27,8 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     Raises:
         ParamsError: unknown dataset, an invalid reason, `to` is the champion or has never been champion, or there is
             no earlier champion. NothingToServe: there has never been a champion.
-        Refused: the version was changed, predicts wrongly, or does not fit the dataset, or a promotion was interrupted,
-            so that its version has become the champion only now.
+        Refused: the version was changed, predicts wrongly, or does not fit the dataset; or a promotion, or a rollback
+            for another reason, was interrupted, so that its version has become the champion only now.
         EvaluationFailed: the verification could not be finished. TrackingError: the registry does not answer.
         Busy: a promotion or another rollback is running.
     """
@@ -42,11 +42,12 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
         interrupted = champion.interrupted_move(name, registry)
         current = champion.reconcile(name, registry)
         if interrupted and current and to in (None, current.number):
-            if interrupted[1]["decision"] == audit_log.ROLLED_BACK:
+            kind = "rollback" if interrupted[1]["decision"] == audit_log.ROLLED_BACK else "promotion"
+            if kind == "rollback" and interrupted[1]["reason"] == reason:  # the same command again
                 say("an interrupted rollback was completed")
                 return current
             if to is None:
-                completed = f"{current.name}: is the champion now, because its interrupted promotion was completed"
+                completed = f"{current.name}: is the champion now, because an interrupted {kind} was completed"
                 raise Refused(f"{completed}; run the command again to roll it back")
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")

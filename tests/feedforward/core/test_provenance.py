@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,10 @@ def test_tests_do_not_change_the_repository_of_a_git_hook(hook: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "a_clean_tree"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        limit = threading.Timer(120, process.kill)
+        limit.start()
         result = process.stdout.readline()
+        limit.cancel()
         process.kill()  # the test is done; on a busy machine such a process once needed minutes to exit
     assert result.startswith(". "), result
     assert git(hook, "log", "--format=%s") == "first"

@@ -283,7 +283,11 @@ def test_a_rollback_whose_completion_was_interrupted_marks_the_replaced_version(
     kill_rollback("rollback.after_log")
     kill_rollback("promote.after_alias")  # during the completion
     assert audit_log.entries(NAME)[-1]["decision"] == "finished"
-    assert rollback(params, NAME, None, "worse").number == 2
+    with pytest.raises(
+        Refused, match=r"version 2: is the champion now, because an interrupted rollback was completed;"
+    ):
+        rollback(params, NAME, None, "version 2 is bad, too")
+    assert find_version().number == 2
     assert find_version(3).tags["decision"] == "rolled_back"
     assert find_version(2).tags["reason"] == "worse"
 
