@@ -97,7 +97,7 @@ def test_arguments_may_have_any_type_that_can_be_used_as_the_annotated_one(small
     assert ff.load_params(str(tmp_path / "params.yaml")) == ff.load_params(tmp_path / "params.yaml") == small
     with pytest.raises(ParamsError, match="unknown"):
         ff.train(small, small.datasets, (name for name in ["none"]), np.array([1]))
-    with pytest.raises(TypeError, match="train\(\) missing 1 required positional argument: 'params'"):
+    with pytest.raises(TypeError, match=r"train\(\) missing 1 required positional argument: 'params'"):
         ff.train()  # type: ignore[call-arg]
 
 
