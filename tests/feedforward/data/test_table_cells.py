@@ -1,5 +1,6 @@
 """Small tables, each with cells or columns that are hard to read: they are read, or refused in one line."""
 
+import csv
 import datetime
 import json
 import math
@@ -370,6 +371,38 @@ def test_a_quote_at_the_beginning_of_a_text_is_part_of_it(
     assert "quotes are part of the cells" in read.notes
     guess = config_inference.guess(path, ("kind",))
     assert guess.entry["reader"]["classes"] == ["ham", "spam"]
+
+
+QUOTED = {  # the header, if any; with its rows in ROW, nearly each line has the same number of separators
+    "names": ("last{s}first", "score"), "places": None, "lists": ("tags", "a{s}b"), "colors": ("r{s}g{s}b", "label"),
+    "texts": ("kind", "text"), "long texts": ("text", "kind"), "phrases": ("text", "label"),
+}  # fmt: skip
+ROW = {
+    "names": lambda k: (f"Smith {k}{{s}}John", k % 9),
+    "places": lambda k: (f"40.{k}{{s}}-74.{k}", k % 4, "ab"[k % 2]),
+    "lists": lambda k: ("x{s}y" if k % 3 else "y{s}z", k % 4),
+    "colors": lambda k: (f"{k}{{s}}{k + 1}{{s}}{k + 2}", "ab"[k % 2]),
+    "texts": lambda k: ("ab"[k % 2], f"good film {k}" + ("\nyes{s}no more" if k % 30 == 4 else "")),
+    "long texts": lambda k: (f"good film {k}" + ("{s}really\nyes" if k % 30 == 4 else ""), "ab"[k % 2]),
+    "phrases": lambda k: ('"So" what' if k == 50 else f"text {k}", "ab"[k % 2]),
+}
+
+
+@pytest.mark.proves("A CSV file as spreadsheets and Python write it is read back cell by cell")
+@pytest.mark.parametrize("kind", [*QUOTED])
+@pytest.mark.parametrize(("separator", "count"), [("\t", 200), (";", 200), ("|", 200), (",", 200), (",", 60_000)])
+def test_quotes_that_enclose_cells_are_never_part_of_them(
+    tmp_path: Path, kind: str, separator: str, count: int
+) -> None:
+    expected = [tuple(str(cell).format(s=separator) for cell in ROW[kind](k)) for k in range(count)]
+    names = QUOTED[kind]
+    header = [tuple(name.format(s=separator) for name in names)] if names else []
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(header + expected)
+    read = table_file.read(tmp_path / "a.csv")
+    assert list(zip(*(column.to_pylist() for column in read.columns.values()), strict=True)) == expected
+    assert not header or tuple(read.columns) == header[0]
+    assert "quotes are part of the cells" not in read.notes
 
 
 def test_rows_on_several_lines_are_reported(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import csv
 import io
 import itertools
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -68,11 +68,14 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     if not is_complete and "\n" not in text and "\r" not in text:
         raise DataError(f"the first line has more than {HEAD_CHARACTERS} characters; put each row on a line of its own")
     separator, quote, escape = quoting = _quoting(text, is_complete, requested)
-    file.seek(0)
-    lines = io.TextIOWrapper(file, encoding)
-    if quote and not escape and _has_literal_quotes(lines, separator, quote):  # perhaps only after `text`
-        separator, quote, escape = quoting = separator, None, None
-    lines.detach()
+    if quote and not escape and _contains(file, quote.encode()):  # perhaps only after `text`
+        file.seek(0)
+        lines = io.TextIOWrapper(file, encoding)
+        if not _is_valid(lines, separator, quote):
+            lines.seek(0)
+            if _has_literal_quotes(lines, separator, quote):
+                separator, quote, escape = quoting = separator, None, None
+        lines.detach()
     notes += ["quotes are part of the cells"] if quote is None else []
     head_rows, _ = _head_rows(text, is_complete, quoting)
     if not head_rows:
@@ -152,7 +155,9 @@ def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
     if quote in text and len(escapes) == 1:
         lines = [line for line in io.StringIO(text, newline=None) if is_complete or line.endswith("\n")]
         quotings += [
-            (separator, None, None) for separator in SEPARATORS if _has_literal_quotes(lines, separator, quote)
+            (separator, None, None)
+            for separator in SEPARATORS
+            if not _is_valid(lines, separator, quote, is_complete) and _has_literal_quotes(lines, separator, quote)
         ]
     candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
     with_names = [
@@ -163,9 +168,23 @@ def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
     return best if with_names or _fit(*candidates[best])[0] else (",", quote, None)
 
 
+def _contains(file: IO[bytes], byte: bytes) -> bool:
+    file.seek(0)
+    return any(byte in chunk for chunk in iter(lambda: file.read(2**20), b""))
+
+
+def _is_valid(lines: Iterable[str], separator: str, quote: str, is_complete: bool = True) -> bool:
+    """Whether all quotes enclose cells. is_complete: False if further lines follow, which may close the last quote."""
+    try:
+        deque(csv.reader(lines, **_options(separator, quote, None)), maxlen=0)
+    except csv.Error as error:
+        return not is_complete and "unexpected end" in str(error)
+    return True
+
+
 def _has_literal_quotes(lines: Iterable[str], separator: str, quote: str) -> bool:
-    """Whether quotes do not enclose cells: each line is a row, but in some line a cell begins with a quote and goes on
-    after the next one or lacks one, and few cells are enclosed in quotes.
+    """Whether quotes do not enclose cells in lines that are not valid with them: each line is a row, but in some line
+    a cell begins with a quote and goes on after the next one or lacks one, and few cells are enclosed in quotes.
     """
     enclosed = re.compile(f"{quote}((?:[^{quote}]|{quote}{quote})*){quote}")
     separators = rows_read = enclosed_cells = other_cells = 0
