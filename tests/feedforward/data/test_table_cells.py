@@ -539,6 +539,38 @@ def test_error_for_another_decimal_sign_names_the_remedy(tmp_path: Path, prepare
             data_table.load(dataset.reader.model_copy(update={"decimal": decimal}), path)
 
 
+@pytest.mark.parametrize("word", ["unknown size", "n. d. "], ids=["not listed", "listed"])
+def test_a_cell_that_is_a_word_does_not_change_the_remedy_for_another_decimal_sign(
+    tmp_path: Path, prepare: Prepare, word: str
+) -> None:
+    sizes = [word if k == 50 else cell.replace(".", ",") for k, cell in enumerate(SIZES)]
+    _, dataset = prepare(table(tmp_path / "a.csv", ";", size=SIZES, label=LABELS))
+    reader = dataset.reader.model_copy(update={"missing": ("n. d.",)})
+    whole = ["1,5", *(cell.partition(",")[0] for cell in sizes[1:])]
+    for written in (sizes, whole):
+        path = table(tmp_path / "b.csv", ";", size=written, label=LABELS)
+        with pytest.raises(DataError, match='; set `decimal: ","` under `reader`'):
+            data_table.load(reader, path)
+        corrected = reader.model_copy(update={"decimal": ","})
+        if word == "n. d. ":
+            assert math.isnan(data_table.load(corrected, path).numbers["size"][50])
+        else:
+            with pytest.raises(DataError, match="line 52: not a number: 'unknown size'; add the spelling"):
+                data_table.load(corrected, path)
+
+
+def test_a_missing_value_that_is_listed_with_a_space_is_reported_with_a_remedy_that_works(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, label=LABELS))
+    path = table(tmp_path / "b.csv", size=[*SIZES[:-1], "absent "], label=LABELS)
+    listed = dataset.reader.model_copy(update={"missing": ("absent ",)})
+    with pytest.raises(DataError, match="not a number: 'absent'; add the spelling"):
+        data_table.load(listed, path)
+    listed = dataset.reader.model_copy(update={"missing": ("absent",)})
+    assert math.isnan(data_table.load(listed, path).numbers["size"][-1])
+
+
 @pytest.mark.proves("`init` says how to use the other columns of a table with a column of texts")
 def test_the_other_columns_of_a_table_with_texts_can_be_used_as_init_says(tmp_path: Path, prepare: Prepare) -> None:
     texts = [f"a long comment on the flat with the number {k}" for k in range(60)]

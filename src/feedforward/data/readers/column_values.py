@@ -43,6 +43,14 @@ def is_plain_number(column: pa.Array, decimal: Decimal) -> pa.BooleanArray:
     return pc.match_substring_regex(column, PLAIN_NUMBER[decimal])
 
 
+class NotANumber(ValueError):
+    """A cell of a number column is not a number; the message begins with its position."""
+
+    def __init__(self, cell: str | None, position: str, error: ValueError) -> None:
+        super().__init__(f"{position}: {error}")
+        self.cell = cell
+
+
 def _row_number(row: int) -> str:
     return f"row {row + 1}"
 
@@ -55,7 +63,7 @@ def numbers(
     position: returns where a row, counted from 0, is in the file.
 
     Raises:
-        ValueError: a cell is not a number; the message begins with its position.
+        NotANumber: a cell is not a number.
     """
     if not pa.types.is_large_string(column.type):
         values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
@@ -73,7 +81,7 @@ def numbers(
         try:
             values[row] = cells.number(cell, decimal, missing)
         except ValueError as error:
-            raise ValueError(f"{position(row)}: {error}") from None
+            raise NotANumber(cell, position(row), error) from None
     return _without_missing(values, decimal, missing)
 
 

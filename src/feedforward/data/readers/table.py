@@ -167,8 +167,8 @@ def load(config: TableReader, path: Path) -> Rows:
     def numbers(name: str) -> npt.NDArray[np.float64]:
         try:
             return column_values.numbers(table.columns[name], config.decimal, config.missing, table.position)
-        except ValueError as error:
-            remedy = _remedy(config, name, table.columns)
+        except column_values.NotANumber as error:
+            remedy = _remedy(config, name, error.cell, table.columns)
             raise DataError(f"{path}: column {name!r}, {error}; {remedy}") from None
 
     def texts(name: str) -> Texts:
@@ -181,19 +181,21 @@ def load(config: TableReader, path: Path) -> Rows:
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
 
-def _remedy(config: TableReader, name: str, by_name: Mapping[str, pa.Array]) -> str:
-    """What to do about a cell of the number column `name` that cannot be read."""
+def _remedy(config: TableReader, name: str, wrong: str | None, by_name: Mapping[str, pa.Array]) -> str:
+    """What to do about `wrong`, a cell of the number column `name` that is not a number."""
     other = cells.OTHER_SIGN[config.decimal]
-    wrong = (cell for cell in by_name[name].to_pylist() if not cells.is_number(cell, config.decimal))
-    if cells.is_number(next(cell for cell in wrong if cell not in config.missing), other):
-        number_columns = (
-            *config.numeric,
-            *(config.target if config.classes is None and len(config.target) == 1 else ()),
-        )
+
+    def is_number(cell: Any, decimal: cells.Decimal) -> bool:
         try:
-            for column in number_columns:
-                column_values.numbers(by_name[column], other, config.missing)
+            cells.number(cell, decimal, config.missing)
         except ValueError:
+            return False
+        return True
+
+    if is_number(wrong, other):
+        target = config.target if config.classes is None and len(config.target) == 1 else ()
+        number_cells = {cell for column in (*config.numeric, *target) for cell in by_name[column].unique().to_pylist()}
+        if any(is_number(cell, config.decimal) and not is_number(cell, other) for cell in number_cells):
             return "some numbers have a decimal point, others a decimal comma; use one of them in the file"
         return f'set `decimal: "{other}"` under `reader` in params.yaml'
     move = "name another target" if name in config.target else "move the column to `reader.categorical`"
