@@ -4,9 +4,10 @@ The rule: a run's *share* is the part of a constant prediction's loss that it re
 It is computed for the training samples and for the validation samples, whose constant loss differs between seeds if
 their splits do. A run **got stuck** if both shares are less than three quarters of the best that any seed of the same
 variant has on these samples; a run that is worse only on its validation samples may have drawn a harder split. A run
-whose validation loss is lowest in the last tenth of its epochs is still learning, however slowly, and does not count,
-unless a share is less than 1 %. If the best share on either kind of sample is less than 1 %, no seed of the variant
-learned.
+that is still learning does not count: its validation loss is lowest in the last tenth of its epochs, and either both
+shares are at least a third of the best, or that tenth removed another 1 % of the constant prediction's loss. Otherwise,
+a dead network whose loss creeps down would not count. If the best share on either kind of sample is less than 1 %, no
+seed of the variant learned.
 """
 
 import math
@@ -18,13 +19,15 @@ from feedforward.config.schema import Dataset
 
 SHARE_OF_BEST = 0.75
 LEAST_SHARE = 0.01
-LAST_PART = 0.1  # of the epochs; a run with its lowest validation loss there is still learning
+LAST_PART = 0.1  # of the epochs; a run that is still learning has its lowest validation loss there
+SLOW_SHARE_OF_BEST = 1 / 3  # with less, a run is still learning only if the last part removed LEAST_SHARE
 RULE = (
     "A seed counts as “stuck” if its improvement on the loss of the best constant prediction is less than three "
     "quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
     "validation samples; but not while it is still learning, that is, if its validation loss is lowest in the last "
-    "tenth of its epochs and it improves by at least 1 %. If even the best seed improves by less than 1 % on either, "
-    "all seeds of the variant count."
+    "tenth of its epochs, and either both improvements are at least a third of the best or that tenth improved the "
+    "validation loss by another 1 %. If even the best seed improves by less than 1 % on either, all seeds of the "
+    "variant count."
 )
 
 
@@ -85,17 +88,20 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
     best = max(on_training), max(on_validation)
     if min(best) < LEAST_SHARE:
         return list(replicas)
-    shares = zip(replicas, on_training, on_validation, strict=True)
-    return [
-        run
-        for run, *own in shares
-        if all(a < SHARE_OF_BEST * b for a, b in zip(own, best, strict=True))
-        and (min(own) < LEAST_SHARE or not _is_still_learning(run))
-    ]
+    failed = []
+    for run, constant, *own in zip(replicas, constants, on_training, on_validation, strict=True):
+        part_of_best = [a / b for a, b in zip(own, best, strict=True)]
+        is_slow = min(part_of_best) < SLOW_SHARE_OF_BEST
+        if max(part_of_best) < SHARE_OF_BEST and _late_share(run, constant) <= (LEAST_SHARE if is_slow else 0):
+            failed.append(run)
+    return failed
 
 
-def _is_still_learning(run: RunResult) -> bool:
-    return run.metrics["best_epoch"] > (1 - LAST_PART) * len(run.curves["cross_entropy"])
+def _late_share(run: RunResult, constant: float) -> float:
+    """The part of the constant prediction's loss that the last part of the epochs removed."""
+    losses = run.curves["val_cross_entropy"]
+    before = min([constant, *losses[: int((1 - LAST_PART) * len(losses))]])
+    return _share(min(losses), constant) - _share(before, constant)
 
 
 def _share(loss: float, constant: float) -> float:
@@ -116,7 +122,7 @@ def _sign(failed: Sequence[RunResult], replicas: Sequence[RunResult], dataset: D
     seeds = {run.seed for run in failed}
     others = [run.metrics.get("dead_units", 0.0) for run in replicas if run.seed not in seeds]
     if others and min(dead) > max(others):
-        return f"{_range(dead)} dead units, the others {_range(others)}"
+        return f"{_range(dead)} dead unit{'' if max(dead) == 1 else 's'}, the others {_range(others)}"
     constant = constant_loss(failed[0], dataset)
     if all(_training_loss(run) > (1 - SHARE_OF_BEST) * constant for run in failed):
         return "the training loss stayed high as well"

@@ -161,7 +161,11 @@ def has_unknown_error(runs: Iterable[RunResult], statistic: str) -> bool:
 
 
 def _last_epoch(runs: Iterable[RunResult]) -> float:
-    """The greatest possible epoch; infinite if curves differ in length, because early stopping hides the limit."""
+    """The greatest possible epoch; infinite if curves differ in length, because early stopping hides the limit.
+
+    Curves that stopped early at the same epoch have the same best epoch (`min_delta` aside), hence an interval without
+    width. If their best epochs differ, one of them went on to the limit.
+    """
     curves = [run.curves["cross_entropy"] for run in runs if run.role == "replica" and "cross_entropy" in run.curves]
     lengths = set(map(len, curves))
     return lengths.pop() if len(lengths) == 1 else math.inf

@@ -42,6 +42,8 @@ def variant_class(index: int) -> str:
 
 # --- answers ---------------------------------------------------------------------------------
 
+NOBODY: dict[str, Any] = dict.fromkeys(("beaten", "beaten_only_by_others", "equivalent", "undecided"), ())
+
 
 def answers(findings: Findings) -> list[dict[str, Any]]:
     """Which variant overfits least, and which predicts best, with the certainty of each answer."""
@@ -53,9 +55,17 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
         left_out = [failure.variant for failure in findings.failures] if statistic == "rise" else []
         candidates = [variant for variant in findings.variants if variant not in left_out]
         ranking = comparisons.rank(findings.runs, candidates, statistic, margin)
-        if ranking.order:
+        if left_out and len(candidates) < 2:
+            answer = {
+                "winner": "No ranking",
+                "sentence": "Fewer than two variants are left to compare.",
+                "single": False,
+            }
+        elif ranking.order:
             answer = (statistic == "rise" and _no_overfitting(ranking)) or _answer(findings, ranking, statistic)
-            cards.append({"question": question, "margin": margin, "left_out": left_out, **answer})
+        else:
+            continue
+        cards.append({"question": question, "margin": margin, "left_out": left_out, **NOBODY, **answer})
     return cards
 
 
@@ -72,7 +82,6 @@ def _no_overfitting(ranking: Ranking) -> dict[str, Any] | None:
         if not others
         else f"{len(flat)} of {len(ranking.order)} variants do not overfit yet",
         "sentence": f"{sentence} Rise of the others: {'; '.join(others)}." if others else sentence,
-        **dict.fromkeys(("beaten", "beaten_only_by_others", "equivalent", "undecided"), ()),
         "single": ranking.order[0][1].n == 1,
     }
 
@@ -88,7 +97,8 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
         if other:
             sentence += f"; that of {other} is {second} above its minimum"
         if stopping := findings.dataset.training.early_stopping:
-            sentence += f". Training stopped at most {stopping.patience} epochs after it, so later rises are unknown"
+            after = f"at most {stopping.patience} epochs after its lowest loss"
+            sentence += f". Each seed stopped {after}, so later rises are unknown"
     else:
         sentence = f"Its lowest validation loss is {first}" + (f"; that of {other} is {second}" if other else "")
     return {

@@ -110,6 +110,12 @@ def test_early_stopping_hides_the_last_possible_epoch() -> None:
     assert estimate.high > 11
 
 
+def test_seeds_that_stopped_early_at_the_same_epoch_have_an_interval_without_width() -> None:
+    runs = [dataclasses.replace(run_with(k, best_epoch=9), curves={"cross_entropy": [0.5] * 12}) for k in range(3)]
+    estimate = statistics.summarize(runs, ["a"])["a"]["best_epoch"]
+    assert (estimate.low, estimate.high) == (9, 9)
+
+
 def test_select_returns_the_runs_of_one_protocol() -> None:
     params = load_params()
     runs = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")

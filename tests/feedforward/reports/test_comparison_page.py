@@ -331,6 +331,23 @@ def test_a_variant_with_a_stuck_seed_is_not_ranked_by_its_overfitting(params: Pa
         assert not answer.startswith("smaller")
 
 
+@pytest.mark.proves("If seeds of all variants got stuck, the report says that it ranks none by its overfitting")
+@pytest.mark.parametrize("learned", [(), ("l2",)])
+def test_there_is_no_ranking_if_seeds_of_all_variants_but_one_got_stuck(
+    learned: tuple[str, ...], params: Params
+) -> None:
+    runs = [
+        dataclasses.replace(run, curves=run.curves | {"cross_entropy": [2.3] * len(run.curves["loss"])})
+        if run.variant not in learned and run.role == "replica"
+        else run
+        for run in changed(params, set(params.variants) - set(learned), list, best_val_cross_entropy=2.3, rise=0.0)
+    ]
+    top = ParsedPage(comparison_page.render(find(runs, params))).text.partition("Validation loss by epoch")[0]
+    stuck = [variant for variant in params.variants if variant not in learned]
+    answer = "Overfits least No ranking Fewer than two variants are left to compare."
+    assert f"{answer} Not ranked, because a seed got stuck: {', '.join(stuck[:-1])} and {stuck[-1]}." in top
+
+
 def test_page_says_what_early_stopping_hides(params: Params) -> None:
     for dataset in params.datasets.values():
         assert dataset.training.early_stopping is None
@@ -342,7 +359,7 @@ def test_page_says_what_early_stopping_hides(params: Params) -> None:
     text = ParsedPage(comparison_page.render(findings)).text
     assert "at most 20 epochs, stopped early after 7 without a lower validation loss" in text
     assert "each curve ends where the variant's first seed stopped" in text
-    assert "Training stopped at most 7 epochs after it, so later rises are unknown" in text
+    assert "Each seed stopped at most 7 epochs after its lowest loss, so later rises are unknown" in text
 
 
 def test_a_verdict_shows_its_intervals_by_number_of_seeds_and_the_probability_of_winning(page: str) -> None:
