@@ -22,7 +22,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/imdb/reader/kind", REMOVED, "datasets.imdb.reader: needs a 'kind'"),
     ("datasets/imdb/reader/num_word", 5, "datasets.imdb.reader.num_word: unknown key; did you mean num_words?"),
     ("datasets/imdb/reader/heigth", 5, "datasets.imdb.reader.heigth: unknown key; did you mean height?"),
-    ("datasets/imdb/reader/numeric", ("size",), "datasets.imdb.reader.numeric: unknown key; it belongs to `kind: table`"),
+    ("datasets/imdb/reader/numeric", ("size",), "datasets.imdb.reader.numeric: unknown key; it belongs to the kind table"),
     ("datasets/mnist/epochs", 5, "datasets.mnist.epochs: unknown key; it belongs to another section"),
     # --- values that make a run impossible, or its results meaningless
     ("datasets/imdb/network/scale", 100, "datasets.imdb.network.scale: must be 1 for texts"),

@@ -62,7 +62,9 @@ def _hint(path: tuple[int | str, ...]) -> str:
         return cross_checks.nearest(str(path[-1]), {key for model in _models(Strict) for key in model.model_fields})
     kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in owners if "kind" in model.model_fields]
     is_reader = path[0] == "datasets" and path[2:3] == ("reader",)
-    return f"; it belongs to `kind: {' or '.join(kinds)}`" if is_reader and kinds else "; it belongs to another section"
+    return (
+        f"; it belongs to the kind {' or '.join(kinds)}" if is_reader and kinds else "; it belongs to another section"
+    )
 
 
 def _models(model: type[Strict]) -> Iterator[type[Strict]]:

@@ -40,7 +40,7 @@ def check_sweep(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: 
 def _check(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: Sequence[RunResult]) -> str:
     if not isinstance(tried, Mapping) or any(part is ... for part in (runs, chosen, confirming)):
         raise Wrong("Fill in `tried`, `swept`, `chosen` and `confirming`.")  # the names in the notebook
-    for name, value in (("runs", runs), ("confirming", confirming)):
+    for name, value in (("swept", runs), ("confirming", confirming)):
         received = "" if isinstance(value, list | tuple) else type(value).__name__
         if not received and (others := [entry for entry in value if not isinstance(entry, RunResult)]):
             received = f"a list with {type(others[0]).__name__}"

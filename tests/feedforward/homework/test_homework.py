@@ -301,8 +301,8 @@ CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0
     ("changes", "expected"),
     [
         ({"tried": ...}, "Fill in `tried`, `swept`, `chosen` and `confirming`"),
-        ({"swept": None}, "`runs` must be a list of runs, as `ff.train` returns it; got NoneType"),
-        ({"swept": [1]}, "`runs` must be a list of runs, as `ff.train` returns it; got a list with int"),
+        ({"swept": None}, "`swept` must be a list of runs, as `ff.train` returns it; got NoneType"),
+        ({"swept": [1]}, "`swept` must be a list of runs, as `ff.train` returns it; got a list with int"),
         ({"confirming": np.array([1, 2])}, "`confirming` must be a list of runs"),
         ({"chosen": ["a"]}, "not one of the variants that were tried"),
         ({"chosen": np.array(["a", "b"])}, "not one of the variants that were tried"),

@@ -20,8 +20,9 @@ RARE_ROWS = 10  # a class with fewer rows is reported
 SMALL = 0.1  # if the largest number is below this, the numbers are probably in a small unit, not shares of 1
 NO_TEST_NOTE = (
     "no test file: about a fifth of the rows (of each class, if there are classes) become the test split, chosen by a"
-    " hash of its features and `split_seed`; other columns in `numeric` or `categorical` draw it again"
+    " hash of their features and `split_seed`"
 )
+DRAWN_AGAIN_NOTE = "; other columns in `numeric` or `categorical` draw it again"
 
 
 def guess(path: Path, targets: tuple[str, ...]) -> Guess:
@@ -102,10 +103,11 @@ def _entry(
     texts = [column.name for column in others if column.role == "text"]
     numeric = [column.name for column in others if column.role == "number"]
     categorical = [column.name for column in others if column.role == "category"]
-    reasons.append(NO_TEST_NOTE)
     all_columns = list(columns.values())
     is_json_lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
-    if classes and len(texts) == 1 and (is_json_lines or not numeric or columns[texts[0]].length >= 30):
+    is_text = classes and len(texts) == 1 and (is_json_lines or not numeric or columns[texts[0]].length >= 30)
+    reasons.append(NO_TEST_NOTE if is_text else NO_TEST_NOTE + DRAWN_AGAIN_NOTE)
+    if is_text:
         reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
         reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
         reasons.append(f"column {texts[0]} contains long texts: `kind: labeled_text`")
