@@ -219,6 +219,24 @@ def test_a_cell_that_can_mean_two_numbers_is_refused_unless_the_training_column_
         encoders[group].check({**sample, "size": cell, "income": "1"}, "row")
 
 
+@pytest.mark.proves(
+    "Models of release 0.2, which do not record whether numbers separate thousands, read them as before"
+)
+def test_a_cell_that_can_mean_two_numbers_is_read_if_it_is_unknown_whether_the_training_column_separates_thousands(
+    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]
+) -> None:
+    path, sample = tmp_path / "houses.csv", {"size": "1", "income": "30,512", "town": "north", "garden": "True"}
+    path.write_bytes(csv_table())
+    prepare(path)
+    file = paths.vectorized("own") / "columns.json"
+    stored = json.loads(file.read_bytes())
+    assert stored.pop("grouped") == []
+    file.write_text(json.dumps(stored))
+    older = row_encoder.RowEncoder(from_json(file.read_bytes()))
+    assert older.check(sample, "row")["income"] == 30512
+    assert json.loads(older.files()["columns.json"]) == stored
+
+
 @pytest.mark.proves("A test file whose numbers have another decimal sign than the training file is reported")
 def test_a_test_file_that_separates_thousands_unlike_the_training_file_is_reported(
     tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], caplog: pytest.LogCaptureFixture

@@ -157,6 +157,7 @@ def test_page_parses_and_predicts_rows_like_predict(
     with pytest.raises(InputError) as refused:
         ff.predict("grades", [{"hours": "1,234", "school": "north"}])
     sync.expect(playground.page.locator("#wrong")).to_contain_text("hours: " + str(refused.value).split("hours: ")[1])
+    assert playground.page.evaluate("() => { encoder.grouped = null; return number('1,234', 'hours'); }") == 1234
     playground.page.get_by_label("hours").fill("many")
     sync.expect(playground.page.locator("#wrong")).to_contain_text("hours: expected a number, got 'many'")
     playground.close()

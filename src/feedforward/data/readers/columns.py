@@ -31,14 +31,14 @@ class Columns:
 
     numeric: (name, mean, standard deviation); if all values are equal, 1 is used as the standard deviation.
     categorical: (name, sorted categories). decimal, missing: how cells are read; see `cells`. grouped: the numeric
-    columns in whose training cells points or commas separate thousands.
+    columns in whose training cells points or commas separate thousands; None: unknown, as in versions of release 0.2.
     """
 
     numeric: tuple[tuple[str, float, float], ...]
     categorical: tuple[tuple[str, tuple[str, ...]], ...]
     decimal: Decimal = "."
     missing: tuple[str, ...] = ()
-    grouped: tuple[str, ...] = ()
+    grouped: tuple[str, ...] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -83,7 +83,7 @@ class Columns:
         """The columns as JSON; equal columns produce the same bytes."""
         content = {"numeric": self.numeric, "categorical": self.categorical}
         spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
-        groups = {"grouped": self.grouped} if self.grouped else {}
+        groups = {} if self.grouped is None else {"grouped": self.grouped}
         return (atomic_files.canonical_json({**content, **spelling, **groups}) + "\n").encode()
 
 
@@ -149,4 +149,5 @@ def from_json(content: bytes) -> Columns:
     if decimal not in (".", ","):
         raise ValueError("the decimal sign must be a point or a comma")
     categorical = tuple((str(name), tuple(map(str, values))) for name, values in stored["categorical"])
-    return Columns(numeric, categorical, decimal, missing, tuple(map(str, stored.get("grouped", ()))))
+    grouped = tuple(map(str, stored["grouped"])) if "grouped" in stored else None
+    return Columns(numeric, categorical, decimal, missing, grouped)

@@ -61,13 +61,14 @@ class RowEncoder:
         return row
 
     def _number(self, value: Any, name: str, field: str) -> float:
-        decimal = self.measured.decimal
+        decimal, grouped = self.measured.decimal, self.measured.grouped
         try:
             number = cells.number(value, decimal, self.measured.missing)
         except ValueError:
             expected = "a number with a decimal comma" if decimal == "," else "a number"
             raise InputError(field, f"expected {expected}, got {str(value)[:40]!r}") from None
-        if name not in self.measured.grouped and not math.isnan(number) and cells.is_ambiguous(value, decimal):
+        is_known = grouped is None or name in grouped
+        if not is_known and not math.isnan(number) and cells.is_ambiguous(value, decimal):
             meanings = f"{number:g} or {number / 1000:g}".replace(".", decimal)
             problem = (
                 f"{value[:40]!r} can mean {meanings} (this column of the training data has no thousands separators)"

@@ -110,7 +110,7 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
         raise DataError(f"{files[config.file]}: {error}; change `reader` in params.yaml") from None
     test_path = files[config.test_file or config.file]
     _warn_of_unknown(test.rows.texts, measured, test_path)
-    for name in set(test.rows.grouped) - set(measured.grouped):
+    for name in set(test.rows.grouped) - set(train.rows.grouped):
         log.warning(
             "%s: column %r: thousands are separated, unlike in the training rows; check `decimal`", test_path, name
         )

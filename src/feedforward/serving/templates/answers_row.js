@@ -57,7 +57,7 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   const isNegative = text.startsWith("(") && text.endsWith(")");
   let numeral = (isNegative ? text.slice(1, -1) : text).replaceAll("\u2212", "-");
   for (let k = 0; k < 2; k++) numeral = numeral.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
-  const isAmbiguous = GROUPED.test(numeral) && OTHER_SIGN.test(numeral) && !encoder.grouped.includes(name);
+  const isAmbiguous = GROUPED.test(numeral) && OTHER_SIGN.test(numeral) && encoder.grouped?.includes(name) === false; // null: unknown
   if (GROUPED.test(numeral)) numeral = numeral.replace(decimal === "," ? /[^\d,+-]/g : /[^\d.+-]/g, "");
   else if (!PLAIN.test(numeral)) throw new Error(`samples.0.${name}: expected a number${decimal === "," ? " with a decimal comma" : ""}, got '${text.slice(0, 40)}'`);
   const result = finiteOrNaN(Number(numeral.replace(",", ".")) * (isNegative ? -1 : 1));
