@@ -179,12 +179,13 @@ def test_columns_of_bytes_are_left_out_unless_these_are_texts(tmp_path: Path, pr
     ):
         config_inference.guess(path)
     columns = {"raw": pictures, "image": records, "town": [b"a", "ä".encode()] * 30, "size": list(map(float, SIZES))}
+    columns |= {"album": [[record] for record in records], "flags": [{"is_binary": k % 2 == 0} for k in range(60)]}
     pq.write_table(pa.table(columns | {"label": LABELS}), path)
     guess, dataset = prepare(path)
     reader = guess.entry["reader"]
-    assert (reader["numeric"], reader["categorical"]) == (["size"], ["town"])
+    assert (reader["numeric"], reader["categorical"]) == (["size"], ["town", "flags"])
     assert dataset.labels == ("cheap", "dear")
-    assert [reason.split()[1] for reason in guess.reasons if "is left out" in reason] == ["raw", "image"]
+    assert [reason.split()[1] for reason in guess.reasons if "is left out" in reason] == ["raw", "image", "album"]
     with pytest.raises(DataError, match=r"a\.parquet: column image contains bytes, .* name another column in `reader`"):
         table_file.read(path, ["size", "image"])
 

@@ -140,13 +140,18 @@ def _parquet(path: Path, requested: Sequence[str]) -> Table:
 def _has_bytes(column: pa.ChunkedArray) -> bool:
     """Whether the cells are bytes other than UTF-8, or records of bytes, as pictures from Hugging Face are."""
     if pa.types.is_nested(column.type):
-        return "binary" in str(column.type)
+        return _has_binary_fields(column.type)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         try:
             column.cast(pa.large_string())
         except pa.ArrowInvalid:
             return True
     return False
+
+
+def _has_binary_fields(nested: pa.DataType) -> bool:
+    kinds = [nested.field(k).type for k in range(nested.num_fields)]
+    return any(_has_binary_fields(kind) if pa.types.is_nested(kind) else "binary" in str(kind) for kind in kinds)
 
 
 def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
