@@ -151,18 +151,28 @@ def test_init_asks_for_a_target_if_the_last_column_cannot_be_predicted(tmp_path:
         ("nosuch.csv", "no such file"),
         ("https:/example.org/x.csv", "download it first"),
         ("s3:/bucket/x.csv", "download it first"),
+        ("C:/data/x.csv", "no such file"),
+        ("two/b:/x.csv", "no such file"),
+        ("two/https:/x.csv", "no such file"),
         ("x.zip", "unpack it"),
         ("x.xlsx", "save the sheet as CSV"),
         ("two", "contains tables"),
         ("hub", r"contains tables \(data/test-0.parquet, data/train-0.parquet\): run init on the training table"),
+        ("old", r"contains tables \(train.csv, older/train.csv\): run init on the training table"),
+        ("pictures", "a folder for each of at least two classes"),
     ],
 )
-def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message: str) -> None:
-    for folder in ("two", "hub/data", "hub/.cache/huggingface"):
-        (tmp_path / folder).mkdir(parents=True)
+def test_init_names_files_that_it_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    (tmp_path / "hub/.cache/huggingface").mkdir(parents=True)
     tables = ["two/train.csv", "two/test.csv", "hub/data/train-0.parquet", "hub/data/test-0.parquet"]
-    for file in ("x.zip", "x.xlsx", "hub/README.md", *tables):
+    tables += ["old/train.csv", "old/older/train.csv", "pictures/labels.csv"]
+    others = ["x.zip", "x.xlsx", "hub/README.md", "hub/data/README.md", "old/docs/a.txt", "pictures/all/1.png"]
+    for file in (*others, *tables):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("a,b\n")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(tmp_path / name)
     assert "\n" not in str(caught.value)

@@ -31,6 +31,10 @@ NO_TEST_NOTE = (
 )
 
 
+class NoClassFolders(InputError):
+    """A folder has no two subfolders with images or texts."""
+
+
 # --- idx -----------------------------------------------------------------------------------------
 
 
@@ -99,6 +103,7 @@ def guess_class_folders(path: Path) -> Guess:
     """The guessed entry for class folders.
 
     Raises:
+        NoClassFolders: see there.
         InputError: fewer than two class folders have enough images or texts, or a file cannot be read or has an invalid
             name (the message names it).
     """
@@ -114,13 +119,13 @@ def guess_class_folders(path: Path) -> Guess:
     texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXT_SUFFIXES)
     if len(by_class) >= 2 and not images + texts:
         expected = " or ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES))
-        raise InputError(str(path), f"its class folders must contain files of type {expected}")
+        raise NoClassFolders(str(path), f"its class folders must contain files of type {expected}")
     has_images = images >= texts
     read = IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES
     by_class = {name: [file for file in files if _is_of(file, read)] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
     if len(classes) < 2:
-        raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
+        raise NoClassFolders(str(path), "must contain a folder for each of at least two classes, or four idx files")
     reasons, test_folder = _choose_test(path, test, validation, classes, read) if is_split else ([], None)
     single_file_classes = [] if test_folder else [name for name in classes if len(by_class[name]) == 1]
     test_classes = {folder.name for folder in _subfolders(path / test_folder)} if test_folder else set[str]()

@@ -1,10 +1,12 @@
 """Detect what kind of data a file or folder contains."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from feedforward.core.errors import InputError
+from feedforward.data.class_folders import IMAGE_SUFFIXES
 from feedforward.data.config_inference import folders, tables
 from feedforward.data.config_inference.entry import Guess, check_names
 
@@ -19,15 +21,15 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
         InputError: the data are not local, do not exist, or cannot be read by any reader.
     """
     if not path.exists():
-        if re.search(r"(^|/)[A-Za-z][A-Za-z0-9+.-]*::?/", str(path)):  # Path shortens `//` to `/`
+        # Path shortens `//` to `/`; a single letter is a drive of Windows
+        if re.match(r"[A-Za-z][A-Za-z0-9+.:-]+:/", os.path.relpath(path)):
             remedy = "download it first, or add its URL to files.*.urls"
             raise InputError(str(path), f"init inspects only local data: {remedy}")
         raise InputError(str(path), "no such file or folder")
     check_names([path])
     if path.is_dir():
         return _guess_folder(path)
-    suffix = path.name.lower().removesuffix(".gz")
-    if path.is_file() and suffix.endswith(TABLES):
+    if path.is_file() and _is_table(path):
         return tables.guess(path, tuple(targets))
     if path.name.lower().endswith(ARCHIVES):
         raise InputError(
@@ -45,14 +47,20 @@ def _guess_folder(path: Path) -> Guess:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
     if (idx := folders.guess_idx(path, names)) is not None:
         return idx
-    nested = [file.relative_to(path).as_posix() for file in sorted(path.glob("[!.]*/[!.]*"))]
-    visible = nested or [name for name in names if not name.startswith(".")]  # Hugging Face has tables in `data`
-    tabular = [name for name in visible if name.lower().removesuffix(".gz").endswith(TABLES)]
-    is_text = all(name.lower().endswith(".txt") for name in tabular)
-    if tabular and not is_text and (not nested or tabular == nested):
-        raise InputError(
-            str(path),
-            f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add the test table, if"
-            " there is one, to files and reader.test_file",
-        )
-    return folders.guess_class_folders(path)
+    try:
+        return folders.guess_class_folders(path)
+    except folders.NoClassFolders:
+        # Hugging Face has tables in the subfolder `data`; images with a table of their labels are no table
+        files = [file for pattern in ("[!.]*", "[!.]*/[!.]*") for file in sorted(path.glob(pattern)) if file.is_file()]
+        tabular = [file.relative_to(path).as_posix() for file in files if _is_table(file) and file.suffix != ".txt"]
+        if not tabular or any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+            raise
+    raise InputError(
+        str(path),
+        f"contains tables ({', '.join(tabular)[:100]}): run init on the training table; then add the test table, if"
+        " there is one, to files and reader.test_file",
+    )
+
+
+def _is_table(file: Path) -> bool:
+    return file.name.lower().removesuffix(".gz").endswith(TABLES)
