@@ -37,8 +37,10 @@ def decision_lock(dataset: str) -> Iterator[None]:
 
 def move(version: Version, entry: Entry, registry: "Registry") -> None:
     """Make `version` the champion, as the audit log's `entry` records."""
+    # While the server is down, nobody may use the champion before; the answer to setting the alias may get lost.
+    model_versions.remember_champion(version.dataset, None)
     registry.set_alias(version, model_version.CHAMPION)
-    model_versions.remember_champion(version.dataset, version)  # nobody may use the one before while the server is down
+    model_versions.remember_champion(version.dataset, version)
     atomic_files.crash_point("promote.after_alias")
     _complete(version, entry, registry)
 

@@ -41,14 +41,14 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     with names.fixed(params.project), champion.decision_lock(name):
         interrupted = champion.interrupted_move(name, registry)
         current = champion.reconcile(name, registry)
-        if interrupted and current and to in (None, current.number):
+        if interrupted and current:  # the user may not have known which version would be the champion
             kind = "rollback" if interrupted[1]["decision"] == audit_log.ROLLED_BACK else "promotion"
-            if kind == "rollback" and interrupted[1]["reason"] == reason:  # the same command again
-                say("an interrupted rollback was completed")
-                return current
-            if to is None:
+            is_repeated = kind == "rollback" and interrupted[1]["reason"] == reason and to in (None, current.number)
+            if not is_repeated:
                 completed = f"{current.name}: is the champion now, because an interrupted {kind} was completed"
                 raise Refused(f"{completed}; run the command again to roll it back")
+            say("an interrupted rollback was completed")
+            return current
         target = _target(name, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:

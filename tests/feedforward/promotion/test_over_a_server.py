@@ -14,16 +14,24 @@ from small_data import values, write_params
 from feedforward import tracking
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
+from feedforward.core.errors import TrackingError
 from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, history, promote
 from feedforward.promotion.rollback import rollback
 from feedforward.serving import prediction
+from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
+set_alias = Registry.set_alias
+
+
+def set_alias_without_an_answer(registry: Registry, version: Version, alias: str) -> None:
+    set_alias(registry, version, alias)
+    raise TrackingError("the answer is lost")
 
 
 @pytest.mark.proves("Promotion and rollback work with an MLflow server that proxies artifacts")
@@ -63,3 +71,10 @@ def test_the_champion_before_is_not_used_while_the_server_is_down(
     with tracked_runs.server(folder, port):
         assert rollback(params, NAME, None, "2 is bad").number == 1
     assert prediction.champion(NAME).version.number == 1
+
+    with tracked_runs.server(folder, port), monkeypatch.context() as patch:
+        patch.setattr(Registry, "set_alias", set_alias_without_an_answer)
+        with pytest.raises(TrackingError, match="the answer is lost"):
+            rollback(params, NAME, 2, "1 is bad")
+    with pytest.raises(TrackingError):
+        prediction.champion(NAME)

@@ -276,8 +276,9 @@ def test_an_interrupted_rollback_that_is_run_again_rolls_back_once(
 
 
 @pytest.mark.proves("A rollback that was interrupted, and is run again, is completed and not repeated")
-def test_a_rollback_whose_completion_was_interrupted_marks_the_replaced_version(
-    params: Params, small_store: "Store"
+@pytest.mark.parametrize(("to", "reason"), [(None, "version 2 is bad, too"), (1, "worse")])
+def test_a_rollback_whose_completion_was_interrupted_marks_only_the_replaced_version(
+    params: Params, small_store: "Store", to: int | None, reason: str
 ) -> None:
     promote_versions(params, small_store, 1.0, 2.0, 3.0)
     kill_rollback("rollback.after_log")
@@ -289,7 +290,7 @@ def test_a_rollback_whose_completion_was_interrupted_marks_the_replaced_version(
         rollback(params, NAME, None, "version 2 is bad, too")
     assert find_version().number == 2
     assert find_version(3).tags["decision"] == "rolled_back"
-    assert find_version(2).tags["reason"] == "worse"
+    assert (find_version(2).tags["decision"], find_version(2).tags["reason"]) == ("promoted", "worse")
 
 
 def test_an_interrupted_promotion_is_completed_before_anything_is_rolled_back(
