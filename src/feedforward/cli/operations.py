@@ -138,7 +138,7 @@ def sync(as_json: JsonOption = False) -> None:
 
     store = open_store()
     result = store.sync()
-    store.reconcile()
+    store.close_interrupted()
     if as_json:
         print(json.dumps({"sent": result.sent, "waiting": result.waiting, "problems": list(result.problems)}, indent=2))
     else:

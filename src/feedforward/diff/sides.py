@@ -11,6 +11,7 @@ from feedforward.config.tasks import TASKS
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Features, Split
 from feedforward.models.numpy_network import Network
+from feedforward.tracking import records
 
 Kind = Literal["class", "labels", "value"]
 
@@ -106,4 +107,4 @@ def check_weights(network: Network, recorded_digest: str, title: str) -> None:
         DataError: they do not.
     """
     if network.weights_digest() != recorded_digest:
-        raise DataError(f"{title}: its weights differ from those that the run recorded; train it again")
+        raise DataError(f"{title}: its weights differ from those that the run recorded; {records.TRAIN_AGAIN}")

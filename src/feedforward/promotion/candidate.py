@@ -16,7 +16,7 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.models import keras_archive, network_files
 from feedforward.promotion import audit_log, bundle, champion, current_runs, version_bundles
 from feedforward.promotion.bundle import Description
-from feedforward.tracking import LoggedRun, model_version
+from feedforward.tracking import LoggedRun, model_version, records
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def package(
         files[bundle.MODEL] = model
     weights = network_files.read(files, title).weights_digest()
     if weights != run.tags.get("weights_digest", ""):
-        raise DataError(f"{title}: its weights differ from those that the run recorded; train it again")
+        raise DataError(f"{title}: its weights differ from those that the run recorded; {records.TRAIN_AGAIN}")
     manifest = manifest_file.load(name)
     target = manifest.get("target")
     held_out = 0 if run.params["train"] == "all" else int(run.params["validation_samples"])

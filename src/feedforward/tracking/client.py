@@ -11,7 +11,7 @@ from filelock import Timeout
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, locks, paths, provenance
-from feedforward.core.errors import TrackingError, TrainingError
+from feedforward.core.errors import DataError, TrackingError, TrainingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import (
     database,
@@ -137,7 +137,8 @@ class Store:
         """
         _, tags = records.redact_all(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
         record = Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], [])
-        self._write_and_send(record, {}, None, {})
+        with contextlib.suppress(DataError):  # the record waits until the folder of the artifacts is back
+            self._write_and_send(record, {}, None, {})
 
     @contextlib.contextmanager
     def closing_when_interrupted(self) -> Iterator[None]:
@@ -201,7 +202,7 @@ class Store:
                         sent += 1
             except Timeout:
                 continue  # the process that wrote the record is sending it
-            except TrackingError as error:
+            except (TrackingError, DataError) as error:
                 problems.append(str(error))
                 if self._connection.is_down:
                     break
@@ -209,12 +210,16 @@ class Store:
         return SyncResult(sent, len(list(records.waiting_records())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send waiting records, then close RUNNING runs of ended processes as KILLED; return the number closed.
+        """Send waiting records, then `close_interrupted`."""
+        self.sync()
+        return self.close_interrupted(lost)
+
+    def close_interrupted(self, lost: Collection[str] = ()) -> int:
+        """Close RUNNING runs of ended processes as KILLED; return the number closed.
 
         lost: fingerprints that no process is training any longer; their runs are closed even if the process was on
         another machine and cannot be checked.
         """
-        self.sync()
         sessions.remove_old_locks()
         with contextlib.suppress(TrackingError):
             return interrupted_runs.close(self._connection, self._client, lost)

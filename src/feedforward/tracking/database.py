@@ -1,7 +1,8 @@
 """Create or migrate the tracking database under a lock; rewrite artifact locations if the checkout was moved.
 
 A database in a checkout's own folder belongs to it, and is moved or copied with it. Other databases may be shared: the
-artifacts of an experiment are in the checkout that created it.
+artifacts of an experiment are in the checkout that created it, and their locations are never rewritten, because a
+folder that is missing here may only be unmounted, or be on another machine.
 
 `python -m feedforward.tracking.database` creates the environment's template database, so that no job has to create it.
 """
@@ -62,28 +63,33 @@ def connect(uri: str) -> MlflowClient:
 def _prepare_and_open(uri: str) -> MlflowClient:
     try:
         database = Path(uri.removeprefix(settings.SQLITE))
-        if uri.startswith(settings.SQLITE) and database.parent in (paths.store(), paths.root()):
+        if uri.startswith(settings.SQLITE) and _is_own(database):
             _prepare(database)
             return _open(uri)
-        with _exclusive(uri) as connection:
-            client = _open(uri)
-            mlflow_tables.adopt(connection, artifact_root())
-        return client
+        with _exclusive(uri):
+            return _open(uri)
     except FAILURES as error:
         reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
         raise TrackingError(f"{redact(uri)}: cannot be opened ({reason}); {database_remedies.remedy(error)}") from None
 
 
+def _is_own(database: Path) -> bool:
+    """Whether the database is moved or copied together with the store's artifacts."""
+    root, store = paths.root(), paths.store()
+    return database.parent == store or (database.parent == root and store == root / "mlruns")
+
+
 @contextlib.contextmanager
-def _exclusive(uri: str) -> Iterator[sqlalchemy.Connection]:
-    """A connection to a database that other checkouts may use; with PostgreSQL, one at a time."""
-    options = {"timeout": mlflow_tables.LOCK_TIMEOUT} if uri.startswith(settings.SQLITE) else {}
-    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool, connect_args=options)
+def _exclusive(uri: str) -> Iterator[None]:
+    """With PostgreSQL, wait until no other checkout is opening the database."""
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    if engine.dialect.name != "postgresql":
+        yield
+        return
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{locks.LONG:.0f}s'"))
-            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
-        yield connection
+        connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{locks.LONG:.0f}s'"))
+        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        yield
 
 
 def require_artifacts(experiment: Experiment) -> None:
@@ -100,8 +106,8 @@ def require_artifacts(experiment: Experiment) -> None:
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: contains the artifacts of experiment {experiment.name}, but does not exist; restore it, or,"
-                " if it was moved with its checkout, run `feedforward sync` there; to train all runs again, set another"
-                " `project` in params.yaml"
+                " if it was moved, make a link to it at the old place; to train all runs again, set another `project`"
+                " in params.yaml"
             )
 
 

@@ -6,6 +6,8 @@ import re
 REMEDIES = {
     r"disk is full|no space left": "free disk space, then run again",
     r"is locked|lock timeout": "wait until the process that writes to it has ended, then run again",
+    # of PostgreSQL
+    r"permission denied for|read-only transaction": "let its user create and change tables, then run again",
     r"readonly|read-only|permission denied": "allow writing to the file and its folder, then run again",
     r"unable to open database file": "check the address, and that its folder exists and can be written",
     r"not a database|malformed": "restore a backup, or move it away and run `feedforward train`",

@@ -9,14 +9,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from feedforward.tracking.model_version import Version
-
-if TYPE_CHECKING:
-    import sqlalchemy
 
 ARTIFACT_LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -59,42 +56,21 @@ def relocate(database: Path, artifacts: Path) -> None:
 
 
 def _guess_own_roots(connection: sqlite3.Connection, artifacts: Path) -> set[str]:
-    """The roots of a store's own artifacts, for a database of an earlier release, which does not record them.
+    """The roots of a store's own artifacts, for a database that does not record them.
 
-    If no location is in `artifacts`, the store was moved or copied, and its own roots are those that no longer exist or
-    belong to another store of this kind.
+    An earlier release, or another checkout, created it. If no location is in `artifacts`, the store was moved or
+    copied, and its own roots are those with a run whose folder is here.
     """
     roots = _roots(connection.execute("SELECT name, artifact_location FROM experiments"))
-    return set() if artifacts.as_uri() in roots else {root for root in roots if _has_moved(root)}
+    if artifacts.as_uri() in roots:
+        return set()
+    uris = [str(uri) for (uri,) in connection.execute("SELECT artifact_uri FROM runs")]
+    return {root for root in roots if any(_is_here(uri, root, artifacts) for uri in uris)}
 
 
-def _has_moved(root: str) -> bool:
-    """Whether an artifact root no longer exists or belongs to another store of this kind."""
-    return not local_path(root).is_dir() or (local_path(root).parent / "mlflow.db").is_file()
-
-
-def adopt(connection: "sqlalchemy.Connection", artifacts: Path) -> None:
-    """Rewrite the locations of artifacts that were moved to `artifacts`, in a database that other checkouts may use.
-
-    Artifacts were moved here if folders of runs are here, and none of these is at its recorded location any longer.
-    After a checkout was copied, both exist, and the locations are kept.
-    """
-    from sqlalchemy import column, func, literal, select, table, update
-
-    query: Any = select(column("name"), column("artifact_location")).select_from(table("experiments"))
-    for old_root in _roots(connection.execute(query)) - {artifacts.as_uri()}:
-
-        def is_below(location: Any, start: str = f"{old_root}/") -> Any:
-            return func.substr(location, 1, len(start)) == start
-
-        uri: Any = column("artifact_uri")
-        uris = connection.execute(select(uri).select_from(table("runs")).where(is_below(uri))).scalars()
-        here = [uri for uri in uris if (artifacts / local_path(uri).relative_to(local_path(old_root))).is_dir()]
-        if here and not any(local_path(uri).is_dir() for uri in here):
-            for name, key in ARTIFACT_LOCATIONS:
-                location: Any = column(key)
-                new_location = literal(artifacts.as_uri()).concat(func.substr(location, len(old_root) + 1))
-                connection.execute(update(table(name, location)).where(is_below(location)).values({key: new_location}))
+def _is_here(uri: str, root: str, artifacts: Path) -> bool:
+    """Whether a run's folder below `root` is also below `artifacts`."""
+    return uri.startswith(f"{root}/") and (artifacts / local_path(uri).relative_to(local_path(root))).is_dir()
 
 
 def _roots(experiments: Iterable[Any]) -> set[str]:

@@ -20,6 +20,8 @@ from feedforward.tracking import names, sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
+# Training reuses every finished run, so a run whose model is lost must be deleted before it is trained again.
+TRAIN_AGAIN = "delete the run in MLflow, then train it again with `feedforward train`"
 RESULT = "result.json"  # artifact: the RunResult, which is read if the finished run is reused
 # variant, finals, components: parent of a variant's replicas, final runs, or components (runs that vary only one source
 # of randomness). In a sweep, confirmation is the parent of a trial's replicas with fresh seeds, and sweep_test the

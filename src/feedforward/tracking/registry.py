@@ -14,7 +14,7 @@ from mlflow.models import Model
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError, one_line
 from feedforward.core.redaction import redact, redact_json
-from feedforward.tracking import model_folder, names, settings
+from feedforward.tracking import model_folder, names, records, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
 from feedforward.tracking.queries import runs, runs_with_id_prefix
@@ -55,12 +55,12 @@ class Registry:
                 model for model in logged_models if model.name != SERVED and model.status == LoggedModelStatus.READY
             ]
             if not models:
-                raise DataError(f"{title}: logged no complete model; train it again")
+                raise DataError(f"{title}: logged no complete model; {records.TRAIN_AGAIN}")
             with tempfile.TemporaryDirectory() as folder:
                 model = download(models[0].artifact_location, Path(folder))
                 files = [model / "data" / "model.keras", *sorted((model / model_folder.NETWORK).glob("*"))]
                 if not all(path.is_file() and path.stat().st_size <= MAX_MODEL_BYTES for path in files):
-                    raise DataError(f"{title}: a file of its model is missing or too large; train it again")
+                    raise DataError(f"{title}: a file of its model is missing or too large; {records.TRAIN_AGAIN}")
                 return {path.name: path.read_bytes() for path in files}
         except (MlflowException, OSError) as error:
             raise TrackingError(f"reading the model of run {run.run_id} failed ({first_line(error)})") from None
@@ -190,7 +190,7 @@ def download(uri: str, target: Path) -> Path:
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except (MlflowException, OSError) as error:
-        remedy = "restore it, or train it again with `feedforward train` if it is lost"
+        remedy = f"try again once the store answers; if files are lost, restore a backup, or {records.TRAIN_AGAIN}"
         raise TrackingError(redact(f"{uri}: cannot be fetched ({one_line(str(error))[:400]}); {remedy}")) from None
 
 

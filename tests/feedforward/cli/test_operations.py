@@ -17,7 +17,9 @@ from foreign_servers import not_http
 from registered import NAME
 from shell import Shell
 from small_data import values, write_params
+from tracked_runs import log
 
+from feedforward import tracking
 from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.promotion import audit_log
@@ -49,6 +51,16 @@ def server_address() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_sync_reports_once_that_the_server_does_not_answer(
+    checkout: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    log(tracking.open_store())
+    assert shell.run("sync") == 1
+    assert "sent 0, waiting 1" in shell.stderr
+    assert " ".join(shell.stderr.split()).count("records that cannot be sent wait") == 1
 
 
 @pytest.mark.proves("`feedforward ui` reports a port that is in use")

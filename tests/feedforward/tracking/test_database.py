@@ -221,10 +221,16 @@ def forget_own_artifacts(workspace: Path) -> None:
         connection.execute("DROP TABLE feedforward_own_artifacts")
 
 
-def test_a_store_of_an_earlier_release_that_was_moved_is_found(workspace: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [shutil.move, shutil.copytree], ids=["moved", "copied"])
+def test_a_store_of_an_earlier_release_that_was_moved_or_copied_finds_its_own_artifacts(
+    store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path, Path], object]
+) -> None:
+    log(store, 0)
     forget_own_artifacts(workspace)
-    client().create_experiment("words", f"file://{tmp_path}/gone/mlruns/artifacts/words")
-    tracking.open_store()
+    new_place = workspace.with_name("a b")
+    make(workspace, new_place)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(new_place))
+    assert tracking.open_store().find_results("words", "fair", "replica", [f"{0:064x}"])
     assert client().get_experiment_by_name("words").artifact_location == f"{database.artifact_root().as_uri()}/words"
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import registered
 from registered import NAME
+from tracked_runs import DIGEST, client, result, tags
 
 from feedforward.config.schema import Params
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, TrackingError
 from feedforward.promotion import bundle
-from feedforward.tracking import model_versions
+from feedforward.tracking import LoggedRun, model_versions, records
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -74,6 +75,29 @@ def test_a_run_without_a_model_has_no_files_to_register(small: Params, small_sto
     run = registered.final_run(small_store, small)
     with pytest.raises(DataError, match="logged no complete model"):
         Registry().model_files(run)
+
+
+@pytest.mark.proves("A run whose model is lost can be trained again as its message says")
+def test_the_remedy_for_a_lost_model_makes_training_repeat_the_run(
+    small: Params, small_store: "Store", tmp_path: Path
+) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+
+    def train() -> LoggedRun:
+        small_store.finish(small_store.start(tags("final"), "final"), result=result(), model=model, network={"a": b"1"})
+        return small_store.find_runs("words", role="final")[0]
+
+    run = train()
+    assert Registry().model_files(run)
+    shutil.rmtree(tmp_path / "mlruns" / "artifacts" / "words" / "models")
+    with pytest.raises(TrackingError, match=f"cannot be fetched .* {records.TRAIN_AGAIN}"):
+        Registry().model_files(run)
+    assert small_store.find_results("words", "fair", "final", [DIGEST])  # training alone would not repeat it
+    client().delete_run(run.run_id)
+    assert not small_store.find_results("words", "fair", "final", [DIGEST])
+    assert Registry().model_files(train())
 
 
 @pytest.mark.proves("`mlflow.keras.load_model` loads a champion")
