@@ -287,7 +287,7 @@ def test_a_rollback_whose_completion_was_interrupted_marks_only_the_replaced_ver
     with pytest.raises(
         Refused, match=r"version 2: is the champion now, because an interrupted rollback was completed;"
     ):
-        rollback(params, NAME, None, "version 2 is bad, too")
+        rollback(params, NAME, to, reason)
     assert find_version().number == 2
     assert find_version(3).tags["decision"] == "rolled_back"
     assert (find_version(2).tags["decision"], find_version(2).tags["reason"]) == ("promoted", "worse")
