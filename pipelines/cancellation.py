@@ -22,28 +22,35 @@ PERIOD = 3.0  # s between two requests for the state
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# By flow run. Hooks must not hold them: Dask pickles the flow with its hooks, and locks cannot be pickled.
+_ended: dict[UUID, threading.Event] = {}
+_cancelled: set[UUID] = set()
+
 
 def ending_when_cancelled(flow: Flow[P, R]) -> Flow[P, R]:
     """The flow; once a run of it is cancelled or deleted, this process gets SIGTERM, as a process of a worker does."""
-    ended, cancelled = threading.Event(), threading.Event()
+    return flow.with_options(on_running=[_begin], on_completion=[_end], on_failure=[_end], on_crashed=[_end])
 
-    def watch(run_id: UUID) -> None:
-        while not ended.wait(PERIOD):
-            if _is_unwanted(run_id):
-                cancelled.set()
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
 
-    def begin(flow: object, flow_run: FlowRun, state: State) -> None:  # noqa: ARG001
-        threading.Thread(target=watch, args=(flow_run.id,), daemon=True).start()
+def _begin(flow: object, flow_run: FlowRun, state: State) -> None:  # noqa: ARG001
+    _ended[flow_run.id] = ended = threading.Event()
+    threading.Thread(target=_watch, args=(flow_run.id, ended), daemon=True).start()
 
-    def end(flow: object, flow_run: FlowRun, state: State) -> None:  # noqa: ARG001
+
+def _watch(run_id: UUID, ended: threading.Event) -> None:
+    while not ended.wait(PERIOD):
+        if _is_unwanted(run_id):
+            _cancelled.add(run_id)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _end(flow: object, flow_run: FlowRun, state: State) -> None:  # noqa: ARG001
+    if ended := _ended.pop(flow_run.id, None):
         ended.set()  # the process may have more to do, such as another round of training
-        if cancelled.is_set():  # otherwise, the state would remain Crashed
-            with contextlib.suppress(ObjectNotFound), get_client(sync_client=True) as client:
-                client.set_flow_run_state(flow_run.id, Cancelled(), force=True)
-
-    return flow.with_options(on_running=[begin], on_completion=[end], on_failure=[end], on_crashed=[end])
+    if flow_run.id in _cancelled:  # otherwise, the state would remain Crashed
+        with contextlib.suppress(ObjectNotFound), get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, Cancelled(), force=True)
 
 
 @contextlib.contextmanager

@@ -57,9 +57,11 @@ def work():
 processes.end_with_ancestors(interval=0.05, grace=interruption.grace_after_parent)
 sys.exit(interruption.reporting_interruption(work))
 """
-STARTER = (
-    "import subprocess, sys; subprocess.run(['sh', '-c', '\"$0\" -c \"$1\" \"$2\"; :', sys.executable, *sys.argv[1:]])"
-)
+STARTER = """
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # pytest may have been started with SIGINT ignored
+subprocess.run(["sh", "-c", '"$0" -c "$1" "$2"; :', sys.executable, *sys.argv[1:]])
+"""
 
 
 @pytest.mark.proves("A stage closes its runs even if the shell and DVC, which get the same signal, end before it")
