@@ -42,10 +42,11 @@ def test_mnist_final_accuracy_matches_the_lecture(runs: list[RunResult]) -> None
 
 
 def test_imdb_final_loss_and_accuracy_match_the_lecture(runs: list[RunResult]) -> None:
+    # single runs: three standard deviations of the study's 20 seeds (docs/study.md), which are about .018 and .005
     for loss in final_metric(runs, "imdb", "test_loss"):
-        assert 0.27 <= loss <= 0.33
+        assert 0.24 <= loss <= 0.35
     for accuracy in final_metric(runs, "imdb", "test_accuracy"):
-        assert 0.865 <= accuracy <= 0.9, "over 20 seeds, the mean is .882 and the standard deviation .005 (docs/study.md)"
+        assert 0.865 <= accuracy <= 0.9
     summary = statistics.summarize([r for r in runs if r.dataset == "imdb"], ["original"])["original"]
     assert 0.28 <= summary["test_loss"].mean <= 0.32
     assert 0.875 <= summary["test_accuracy"].mean <= 0.89
