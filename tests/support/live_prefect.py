@@ -7,6 +7,7 @@ from typing import Any
 
 import live_servers
 from clean_environment import environment
+from waiting import until
 
 
 def shared(base: Path) -> str:
@@ -29,17 +30,24 @@ def ask(api: str, resource: str, **conditions: Any) -> Any:
 
 def cancel(api: str, flow_run: str) -> None:
     """Request the cancellation of a flow run, as the button on its page does."""
-    import httpx
-
     state = {"type": "CANCELLING", "name": "Cancelling"}
-    httpx.post(f"{api}/flow_runs/{flow_run}/set_state", json={"state": state}, timeout=30).raise_for_status()
+    _send("POST", f"{api}/flow_runs/{flow_run}/set_state", {"state": state})
 
 
 def delete(api: str, flow_run: str) -> None:
     """Delete a flow run."""
+    _send("DELETE", f"{api}/flow_runs/{flow_run}")
+
+
+def _send(method: str, url: str, content: dict[str, Any] | None = None) -> None:
+    """Send a request, again and again if the server has no access to its database because a job is writing to it."""
     import httpx
 
-    httpx.delete(f"{api}/flow_runs/{flow_run}", timeout=30).raise_for_status()
+    def is_done() -> bool:
+        response = httpx.request(method, url, json=content, timeout=30)
+        return response.status_code != httpx.codes.SERVICE_UNAVAILABLE and response.raise_for_status().is_success
+
+    until(is_done)
 
 
 class Server:

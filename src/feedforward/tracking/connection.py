@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import re
 import threading
 import time
 import urllib.error
@@ -27,6 +28,9 @@ PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a ca
 _logger = logging.getLogger("feedforward.tracking")
 # As in settings.apply, for callers that imported MLflow earlier: MLflow logs errors that it raises, with tracebacks.
 logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
+
+
+NO_CONNECTION = re.compile(r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError")  # of urllib3, named by MLflow
 
 
 class Connection:
@@ -139,4 +143,6 @@ def first_line(error: Exception) -> str:
     text = redact(str(error))
     if (start := text.lower().find("<")) >= 0 and "<html" in text.lower():
         text = f"{text[:start]} an HTML page instead of a response from MLflow"
+    if NO_CONNECTION.search(text):
+        return "the server does not answer"
     return (text.splitlines() or [type(error).__name__])[0][:300]
