@@ -54,7 +54,7 @@ def first_signal_only() -> Iterator[None]:
 
 
 def grace_after_parent() -> float:
-    """How many seconds (s) a job may take to end after its parent: none, unless a signal has interrupted it.
+    """The time in seconds that a job may take to end after its parent: none, unless a signal has interrupted it.
 
     A terminal and Prefect's worker signal a whole group: the shell between DVC and its stage ends at once, then DVC,
     while the stage is still closing its runs.
@@ -79,7 +79,7 @@ def reporting_interruption(work: Callable[[], int]) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit with this code; after an interruption, wait only for the grace period until all threads have ended.
+    """Exit with this code; after an interruption, at the latest when the grace period is over.
 
     An interrupt that is raised while a thread pool starts a thread leaves one that waits for work forever.
     """

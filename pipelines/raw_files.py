@@ -24,7 +24,7 @@ def of_another_commit(root: Path, names: Iterable[str]) -> list[str]:
         outputs = dvc_outputs.digests(yaml_reader.read(root / "dvc.lock"))
     except (ParamsError, OSError):
         return []
-    found = []
+    others = []
     for name in names:
         path, file = f"data/raw/{name}", paths.raw(name) / DIGESTS
         if path not in outputs or not file.is_file():
@@ -35,5 +35,5 @@ def of_another_commit(root: Path, names: Iterable[str]) -> list[str]:
             continue
         present = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
         if present != recorded and (dvc_cache.folder() / present[:2] / present[2:]).is_file():
-            found.append(name)
-    return found
+            others.append(name)
+    return others

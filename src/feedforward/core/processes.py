@@ -163,7 +163,7 @@ def end_with_ancestors(interval: float = 0.5, grace: Callable[[], float] = float
     between the two processes is watched as well. If the starting process was killed before this call, the only parents
     left are a shell or the init process, and this process exits immediately.
 
-    grace: how many seconds this process may take to end by itself before it exits; asked once the other has exited.
+    grace: returns how many seconds to wait for this process to finish by itself; called after the starter has exited.
     """
     import psutil
 

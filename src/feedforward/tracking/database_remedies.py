@@ -25,5 +25,5 @@ def remedy(error: Exception) -> str:
     'free disk space, then run again'
     """
     text = str(error)
-    found = (remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, text, re.IGNORECASE))
-    return next(found, "check the address, and that the database answers")
+    matching = (remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, text, re.IGNORECASE))
+    return next(matching, "check the address, and that the database answers")
