@@ -259,12 +259,17 @@ def test_a_worker_prints_no_traceback_if_the_tracking_server_is_down(workspace: 
     assert (workspace.folder / "data" / "trained" / "fair.json").is_file()  # training did not need the server
 
 
-def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> None:
+def start_server_for_endless_training(workspace: Workspace) -> None:
+    """Write parameters with which training would take hours, and start Prefect's server."""
     params = tiny_params()
     params["datasets"][NAME]["training"] |= {"epochs": 100_000, "final": {"variant": "original", "epochs": 100_000}}
     change_params(workspace.folder, params)
     workspace.start("server", "--port", str(workspace.port))
     workspace.wait(workspace.answers)
+
+
+def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> None:
+    start_server_for_endless_training(workspace)
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
 
@@ -295,11 +300,7 @@ def test_a_cancelled_retraining_ends_and_is_recorded(workspace: Workspace) -> No
 
 
 def test_a_retraining_whose_training_is_canceled_fails_and_is_recorded(workspace: Workspace) -> None:
-    params = tiny_params()
-    params["datasets"][NAME]["training"] |= {"epochs": 100_000, "final": {"variant": "original", "epochs": 100_000}}
-    change_params(workspace.folder, params)
-    workspace.start("server", "--port", str(workspace.port))
-    workspace.wait(workspace.answers)
+    start_server_for_endless_training(workspace)
     workspace.start("retrain", "--force")
     workspace.wait(lambda: "RUNNING" in workspace.statuses())
     flow_runs = {run["name"]: run["id"] for run in ask(workspace.api, "flow_runs")}

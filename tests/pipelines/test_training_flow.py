@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import live_prefect
@@ -113,25 +113,34 @@ def test_an_interrupted_job_closes_its_runs(
     assert final_statuses <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
 
 
-@pytest.mark.proves("Canceling a training in Prefect ends its command like Ctrl-C, and its flow run as Cancelled")
-@pytest.mark.parametrize("action", [live_prefect.cancel, live_prefect.delete])
-def test_a_training_that_is_canceled_or_deleted_in_prefect_ends_as_if_interrupted(
-    workspace: Path, tmp_path: Path, action: Callable[[str, str], None]
-) -> None:
-    write_endless_params(workspace)
+@contextlib.contextmanager
+def training_with_server(
+    workspace: Path, tmp_path: Path, status: str, **variables: str
+) -> Iterator[tuple[live_prefect.Server, "subprocess.Popen[str]"]]:
+    """Start a Prefect server of its own and a training, and wait until a run has this status, or the job has ended."""
     (tmp_path / "server").mkdir()
     with (
         live_prefect.Server(tmp_path / "server") as server,
         subprocess.Popen(
             [*FEEDFORWARD, "train", "notes", "--variant", "original"],
             cwd=workspace,
-            env=environment(PREFECT_API_URL=server.api),
+            env=environment(PREFECT_API_URL=server.api, **variables),
             stderr=subprocess.PIPE,
             text=True,
         ) as job,
     ):
-        while "RUNNING" not in statuses(workspace) and job.poll() is None:
+        while status not in statuses(workspace) and job.poll() is None:
             time.sleep(0.1)
+        yield server, job
+
+
+@pytest.mark.proves("Canceling a training in Prefect ends its command like Ctrl-C, and its flow run as Cancelled")
+@pytest.mark.parametrize("action", [live_prefect.cancel, live_prefect.delete])
+def test_a_training_that_is_canceled_or_deleted_in_prefect_ends_as_if_interrupted(
+    workspace: Path, tmp_path: Path, action: Callable[[str, str], None]
+) -> None:
+    write_endless_params(workspace)
+    with training_with_server(workspace, tmp_path, "RUNNING") as (server, job):
         [flow_run] = live_prefect.ask(server.api, "flow_runs")
         action(server.api, flow_run["id"])
         printed = job.communicate(timeout=60)[1]
@@ -149,19 +158,8 @@ def test_a_job_whose_server_is_lost_ends_with_an_error_that_names_it(workspace: 
     values = small_data.values(seeds=6, pack_units=1)
     values["datasets"]["notes"]["training"]["epochs"] = 200
     small_data.write_params(workspace / "params.yaml", values)
-    (tmp_path / "server").mkdir()
-    with (
-        live_prefect.Server(tmp_path / "server") as server,
-        subprocess.Popen(
-            [*FEEDFORWARD, "train", "notes", "--variant", "original"],
-            cwd=workspace,
-            env=environment(PREFECT_API_URL=server.api, PREFECT_CLIENT_MAX_RETRIES="0"),  # normally for a minute
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as job,
-    ):
-        while "FINISHED" not in statuses(workspace) and job.poll() is None:
-            time.sleep(0.1)
+    # normally, the client tries again for a minute
+    with training_with_server(workspace, tmp_path, "FINISHED", PREFECT_CLIENT_MAX_RETRIES="0") as (server, job):
         server.process.kill()
         printed = job.communicate(timeout=120)[1]
     assert job.returncode == 1, printed
