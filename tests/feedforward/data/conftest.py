@@ -15,7 +15,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> own_tables.Prepare:
-    """The function `own_tables.prepare`, to be called in a workspace that is the test's folder."""
+def prepare(tmp_path: Path, shell: object, monkeypatch: pytest.MonkeyPatch) -> own_tables.Prepare:
+    """The function `own_tables.prepare`, to be called in a workspace that is the test's folder.
+
+    shell: this fixture leaves any workspace, so it must come first; commands would otherwise change the checkout.
+    """
     workspaces.create(tmp_path, monkeypatch)
     return own_tables.prepare

@@ -233,9 +233,7 @@ def test_decimals_below_one_have_no_group_separators(tmp_path: Path, prepare: Pr
 
 
 def test_numbers_are_described_with_the_decimal_sign_with_which_they_are_predicted(
-    tmp_path: Path,
-    shell: Shell,  # before `prepare`, because `shell` leaves any workspace, and this test would change the checkout's
-    prepare: Prepare,
+    tmp_path: Path, prepare: Prepare, shell: Shell
 ) -> None:
     sizes = [f"{k},25" for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", ";", rooms=["1", "2", "3"] * 20, size=sizes, label=LABELS))
