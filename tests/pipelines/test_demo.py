@@ -1,4 +1,4 @@
-"""`feedforward demo` can be interrupted and rerun; DVC at the top level ignores its workspace."""
+"""`feedforward demo` can be interrupted and rerun; DVC at the top level ignores the demo's workspace."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from pipelines import demo, interruption
 DEMO = (*FEEDFORWARD, "demo")
 
 
-def checkout(folder: Path) -> Path:
+def make_checkout(folder: Path) -> Path:
     """Copy the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
     workspace.copy_code(folder, "dvc.yaml", ".dvcignore", "params.yaml")
     (folder / ".dvc").mkdir()
@@ -33,8 +33,10 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str, **more: str) -> Completed:
-    return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False)
+def run(folder: Path, *command: str, **variables: str) -> Completed:
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False
+    )
 
 
 def dvc(folder: Path, *arguments: str) -> Completed:
@@ -42,25 +44,25 @@ def dvc(folder: Path, *arguments: str) -> Completed:
 
 
 def test_demo_has_the_same_stages_as_the_checkout(tmp_path: Path) -> None:
-    folder = demo.prepare(checkout(tmp_path))
+    folder = demo.prepare(make_checkout(tmp_path))
     yaml = YAML(typ="safe", pure=True)
     demo_stages, checkout_stages = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
     assert demo_stages == checkout_stages
     for path in (path for stage in demo_stages.values() for path in stage["deps"] if path.startswith(demo.CODE)):
         assert (folder / path).samefile(tmp_path / path)
-    assert demo.prepare(tmp_path) == folder  # again
+    assert demo.prepare(tmp_path) == folder  # a second call is allowed
     load_params(folder / "params.yaml")
 
 
 @pytest.mark.proves("The pages of the demo name commands that work in the checkout")
 @pytest.mark.proves("`dvc status` at the top level does not include the demo")
-@pytest.mark.proves("Compiled files do not make the stages of the demo run again, or refuse its export")
+@pytest.mark.proves("Compiled files neither cause the demo's stages to run again nor prevent its export")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level(
     tmp_path: Path, prefect_server_address: str
 ) -> None:
-    folder = checkout(tmp_path)
+    folder = make_checkout(tmp_path)
     job = subprocess.Popen(
         DEMO, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -72,7 +74,8 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == interruption.MESSAGE
 
-    # the first job started its own server; the variable names the checkout, but the stages must use the demo
+    # The first job started its own Prefect server; this one uses a running one. FEEDFORWARD_ROOT points to the
+    # checkout, but the stages must use the demo.
     done = run(folder, *DEMO, PREFECT_API_URL=prefect_server_address, FEEDFORWARD_ROOT=".")
     assert done.returncode == 0, done.stdout + done.stderr
     page = (folder / "demo" / "reports" / "comparison" / "index.html").read_text(encoding="utf-8")
@@ -80,9 +83,9 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     lecture = run(folder, *FEEDFORWARD, "lecture", "--out", "lecture.html", FEEDFORWARD_ROOT="demo")
     assert lecture.returncode == 0, lecture.stderr
     lecture_page = (folder / "lecture.html").read_text(encoding="utf-8")
-    commands = re.findall(r"(\S*) ?\bfeedforward (?:lecture|sweep|train)\b", lecture_page)
-    assert len(commands) >= 2
-    assert all(before.endswith("FEEDFORWARD_ROOT=demo") for before in commands), commands
+    prefixes = re.findall(r"(\S*) ?\bfeedforward (?:lecture|sweep|train)\b", lecture_page)
+    assert len(prefixes) >= 2
+    assert all(prefix.endswith("FEEDFORWARD_ROOT=demo") for prefix in prefixes), prefixes
     assert "runs: `FEEDFORWARD_ROOT=demo feedforward ui`" in done.stderr.replace("\n", " ")
     assert "change demo/params.yaml and run again" in done.stderr.replace("\n", " ")
 
@@ -93,7 +96,7 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     for command in ("metrics", "plots"):
         shown = dvc(folder, command, "show")
         assert "demo" not in shown.stdout + shown.stderr, command
-    assert not (folder / "home").exists(), "DVC wrote outside the checkout"
+    assert not (folder / "home").exists(), "DVC wrote to the home directory"
     compiled = folder / "src" / "feedforward" / "training" / "__pycache__" / "trainer.cpython-399.pyc"
     compiled.parent.mkdir(exist_ok=True)
     compiled.touch()

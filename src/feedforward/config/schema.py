@@ -65,7 +65,7 @@ class Dataset(Strict):
 class Params(Strict):
     """All settings in params.yaml."""
 
-    # name of this project in shared MLflow and Prefect servers; empty: experiments are named after their dataset only
+    # name of this project on shared MLflow and Prefect servers; empty: experiments are named after their dataset only
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
     # number of seeds (0, 1, …); a seed determines validation split, batch order, initial weights and dropout masks
     seeds: Annotated[int, Field(ge=1, le=1000)]

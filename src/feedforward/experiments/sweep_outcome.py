@@ -143,7 +143,7 @@ class Outcome:
             "basis": sweep_basis.digest(sweep.params, sweep.dataset, sweep.variant, points),
             "trials": trials,
             "best": self.points[self.ranking.order[0][0]],
-            "not_told_from_best": [self.points[name] for name in self.ranking.not_beaten],
+            "not_distinguished_from_best": [self.points[name] for name in self.ranking.not_beaten],
             "failed": [self.points[name] for name in self.failed],
             "expected_best": self.expected_best,
             "importance": self.importance,

@@ -277,7 +277,7 @@ def _check_consistency(network: Network, description: Description, encoder: Enco
     pairs: dict[str, tuple[Any, Any]] = {
         "outputs and labels": (network.units, task.outputs(len(description.labels))),
         "last activation and task": (network.last_activation, task.activation),
-        "features of network and encoder": (network.columns, encoder.columns),
+        "features of network and encoder": (network.columns, encoder.feature_count),
         "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
     }
     for names, (one, other) in pairs.items():

@@ -121,7 +121,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
 
 def _random_rows(served: Servable) -> Features:
     """Random samples: pixels that are black or white, or other features that are 0 or 1."""
-    bits = np.random.default_rng(0).integers(2, size=(PROBES, served.encoder.columns))
+    bits = np.random.default_rng(0).integers(2, size=(PROBES, served.encoder.feature_count))
     return (bits * 255).astype(np.uint8) if served.encoder.sample_kind == "image" else bits.astype(np.float32)
 
 

@@ -205,7 +205,7 @@ def bytes_per_answer(champion: LoadedVersion, question: Question) -> int:
     networks = 1 + (len(champion.variants) if question.variants else 0)
     size = networks * sum(len(label.encode()) + NUMBER_BYTES for label in served.description.labels)
     if question.explain and served.encoder.sample_kind == "image":
-        size += served.encoder.columns * LEVEL_BYTES
+        size += served.encoder.feature_count * LEVEL_BYTES
     return size
 
 

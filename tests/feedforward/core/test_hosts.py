@@ -1,4 +1,4 @@
-"""Addresses that other machines can reach are refused unless that is explicitly allowed."""
+"""Addresses that other machines can reach are refused unless this is explicitly allowed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from feedforward.core import hosts
 from feedforward.core.errors import ParamsError
 
 
-def test_non_loopback_addresses_require_expose() -> None:
+def test_addresses_not_known_to_be_loopback_require_expose() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
         with pytest.raises(ParamsError, match="the service has no login; add --expose"):
             hosts.check(host, expose=False, server="the service")

@@ -228,7 +228,7 @@ def test_images_of_class_folders_are_compared_as_the_network_receives_them(
     assert feedback.take("own", dataset, collect=True) == 10
     preparation.vectorize("own", dataset, collect=True)
     lengths = pq.read_table(paths.vectorized("own") / "profile.parquet", columns=["raw_length"])["raw_length"]
-    assert set(lengths.to_pylist()) == {encoder.columns}
+    assert set(lengths.to_pylist()) == {encoder.feature_count}
 
 
 def test_collected_images_of_another_size_are_left_out(root: Path, caplog: pytest.LogCaptureFixture) -> None:

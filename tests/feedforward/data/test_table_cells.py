@@ -95,7 +95,7 @@ def test_json_numbers_are_categories_in_one_spelling(tmp_path: Path, prepare: Pr
     assert guess.entry["reader"]["categorical"] == ["town"]
     assert {encoder(dataset).check(row, "row")["town"] for row in rows} == {"2.125", "x"}
     assert encoder(dataset).unknown(encoder(dataset).check(rows[0], "row")) == []
-    assert encoder(dataset).columns == 3
+    assert encoder(dataset).feature_count == 3
 
 
 def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:

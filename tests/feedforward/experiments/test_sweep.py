@@ -1,6 +1,6 @@
-"""Sweeps on small data with a real store: nested runs, resuming after a kill, failed values.
+"""Sweeps on small data with a real store: nested runs, resuming after a kill, failed trials.
 
-Also how the best trials are confirmed with fresh seeds, and that the winner is tested only once.
+They also test how the best trials are confirmed with fresh seeds, and that the winner is tested only once.
 """
 
 import dataclasses
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def run_sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "feedforward.cli", "sweep", "notes", *words]
+def run_sweep(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "feedforward.cli", "sweep", "notes", *arguments]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
     )
@@ -44,10 +44,10 @@ def run_sweep(folder: Path, *words: str, **environment: str) -> subprocess.Compl
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
-    words = ["dropout_rate=0,0.5", "l2=0,0.01", "--confirm", "2", "--fresh-seeds", "2", "--test", "--json"]
-    killed = run_sweep(tmp_path, *words, FAULT="train.after_log")
+    arguments = ["dropout_rate=0,0.5", "l2=0,0.01", "--confirm", "2", "--fresh-seeds", "2", "--test", "--json"]
+    killed = run_sweep(tmp_path, *arguments, FAULT="train.after_log")
     assert killed.returncode == -signal.SIGKILL
-    done = run_sweep(tmp_path, *words)
+    done = run_sweep(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert [trial["values"] for trial in outcome["trials"]] == [
@@ -61,7 +61,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert parent.status == "FINISHED"
     assert parent.metrics["lowest_mean_best_val_cross_entropy"] == pytest.approx(min(means))
     assert parent.params["dropout_rate"] == "0,0.5"
-    assert parent.metrics["expected_best_best_val_cross_entropy"] == pytest.approx(min(means))  # over all trials
+    assert parent.metrics[f"expected_best_{STATISTIC}"] == pytest.approx(min(means))  # of all trials
     assert parent.metrics["selection_bias"] == pytest.approx(outcome["confirmed"][0]["selection_bias"]["mean"])
     trials = store.find_runs("notes", None, role="trial")
     confirmations = store.find_runs("notes", role="confirmation")
@@ -98,14 +98,14 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     accuracy = outcome["test"]["figures"]["test_accuracy"]["mean"]
     assert accuracy == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in finals]))
     page = (folder / "index.html").read_bytes()
-    repeated = run_sweep(tmp_path, *words)  # the second request returns the stored result and trains nothing
+    repeated = run_sweep(tmp_path, *arguments)  # returns the stored result and trains nothing
     assert json.loads(repeated.stdout) == outcome
     assert len(store.find_runs("notes", role="final")) == len(finals)
     assert (folder / "index.html").read_bytes() == page
 
 
 @pytest.mark.usefixtures("small_store")
-def test_repeated_points_are_equal_trials_and_planned_once() -> None:
+def test_repeated_points_give_equal_trials_and_are_planned_only_once() -> None:
     sweep = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
     trials, packs = plan_trials(sweep, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}], range(2))
     assert [trial.point["l2"] for trial in trials] == [0.1, 0.0, 0.1]
@@ -118,11 +118,12 @@ L2, SIZE = Axis("l2", (0.0, 0.1)), Axis("size", ("small", "large"))
 
 
 @pytest.mark.proves(
-    "Results of a sweep are not shown after other parameters of its runs, or the units of a size in it, have changed"
+    "A sweep's results are no longer shown once its runs' other parameters, or the widths behind a size that it tries,"
+    " have changed"
 )
 @pytest.mark.usefixtures("small_store")
 @pytest.mark.parametrize(
-    ("path", "value", "axis", "is_another"),
+    ("path", "value", "axis", "is_different_sweep"),
     [
         ("datasets/notes/training/epochs", 77, L2, True),
         ("datasets/notes/training/validation/samples", HELD_OUT - 1, L2, True),
@@ -132,17 +133,17 @@ L2, SIZE = Axis("l2", (0.0, 0.1)), Axis("size", ("small", "large"))
         ("datasets/notes/title", "Other texts", SIZE, False),
     ],
 )
-def test_a_sweep_whose_runs_have_other_parameters_is_another_sweep(
-    path: str, value: Any, axis: Axis, is_another: bool
+def test_a_sweep_whose_runs_have_other_parameters_is_a_different_sweep(
+    path: str, value: Any, axis: Axis, is_different_sweep: bool
 ) -> None:
     before, after = (
         Sweep(params, "notes", "original", [axis], seeds=2) for params in (small_params(), params_with(path, value))
     )
-    assert (runs_of(before) != runs_of(after)) == is_another
-    assert (before.tags("sweep_test", "x") != after.tags("sweep_test", "x")) == is_another
+    assert (run_fingerprints(before) != run_fingerprints(after)) == is_different_sweep
+    assert (before.tags("sweep_test", "x") != after.tags("sweep_test", "x")) == is_different_sweep
 
 
-def runs_of(sweep: Sweep) -> set[str]:
+def run_fingerprints(sweep: Sweep) -> set[str]:
     """Return the fingerprints of the runs of all trials."""
     _, packs = plan_trials(sweep, list(search_space.grid(sweep.axes)), range(sweep.seeds))
     return {fingerprint for pack, _ in packs for fingerprint in pack.fingerprints}
@@ -150,7 +151,7 @@ def runs_of(sweep: Sweep) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
+def test_a_failed_trial_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
     diverging = [
         "--confirm",
         "0",
@@ -220,7 +221,7 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
     run = sweep_confirmation.start_test(sweep, parent, small_store)
     tested = sweep_confirmation.close_test(run, trial, results, small_store)
     assert tested is not None
-    for same_sweep in (sweep, dataclasses.replace(sweep, seeds=9, confirm=3)):  # more seeds
+    for same_sweep in (sweep, dataclasses.replace(sweep, seeds=9, confirm=3)):  # their numbers do not matter
         stored = sweep_confirmation.stored_test(same_sweep, parent, small_store)
         assert stored == tested
         assert list(stored.point) == list(tested.point)  # so that both have the same text
@@ -236,7 +237,7 @@ def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store"
     "After a change to a metric's code, the test of a sweep's winner is computed again, without training"
 )
 @pytest.mark.slow
-def test_changed_evaluation_code_recomputes_the_test_of_the_same_final_models(
+def test_after_a_change_of_evaluation_code_the_test_of_the_same_final_models_is_recomputed(
     small_store: "Store", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from feedforward.experiments import runner  # imports TensorFlow
@@ -266,7 +267,7 @@ def test_changed_evaluation_code_recomputes_the_test_of_the_same_final_models(
     assert test.metrics["mean_test_accuracy"] == 0
     assert len(small_store.find_runs("notes", role="final")) == 2  # none was trained again
     assert not caplog.messages
-    monkeypatch.setattr(plan, "code_digest", lambda _: "other code of the training")
+    monkeypatch.setattr(plan, "code_digest", lambda _: "other training code")
     assert sweep_confirmation.stored_test(sweep, parent, small_store) == after
     assert "its final models are not in the store or were trained by other code" in caplog.messages[0]
 
@@ -311,7 +312,7 @@ def test_verdict_names_the_best_trial_and_those_not_distinguished_from_it() -> N
 @pytest.mark.proves("The verdict of a sweep names every trial that the best one does not beat")
 @pytest.mark.usefixtures("small")
 def test_verdict_names_a_trial_that_only_others_beat() -> None:
-    """One bad seed of the best trial hides its distance from the worst, which the second beats."""
+    """One bad seed hides that the best trial beats the worst trial; the second-best trial does beat the worst."""
     losses = {0.1: [0.1, 0.5, 0.11, 0.12, 0.1, 0.1], 0.2: [0.2, 0.201, 0.199] * 2, 0.3: [0.3, 0.301, 0.299] * 2}
     runs = {
         str(l2): [
@@ -324,7 +325,7 @@ def test_verdict_names_a_trial_that_only_others_beat() -> None:
     outcome = Outcome(Sweep(small_params(), "notes", "original", [Axis("l2", tuple(losses))], 6), runs, points)
     assert (outcome.ranking.tied, outcome.ranking.beaten) == (["0.2"], [])
     assert outcome.verdict().endswith("6 seeds do not distinguish it from l2=0.2; l2=0.3")
-    assert outcome.as_json()["not_told_from_best"] == [{"l2": 0.2}, {"l2": 0.3}]
+    assert outcome.as_json()["not_distinguished_from_best"] == [{"l2": 0.2}, {"l2": 0.3}]
     assert sweep_files._page(outcome).tied == ["l2=0.2", "l2=0.3"]
 
 
@@ -338,13 +339,13 @@ def test_no_two_sweeps_share_a_folder() -> None:
 
 def test_figures_of_sweeps_show_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
-    [line] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
-    assert line.get_xscale() == "symlog"
-    assert len(line.collections) == 1  # the band of the intervals
-    assert [text.get_text() for text in line.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
-    [names] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
-    assert [text.get_text() for text in names.get_xticklabels()] == ["small", "base", "large", "huge"]
+    [numeric_axes] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
+    assert numeric_axes.get_xscale() == "symlog"
+    assert len(numeric_axes.collections) == 1  # the band of the intervals
+    assert [label.get_text() for label in numeric_axes.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
+    [text_axes] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
+    assert [label.get_text() for label in text_axes.get_xticklabels()] == ["small", "base", "large", "huge"]
     columns = {"l2": [0, 0, 1, 1], "size": ["small", "base", "small", "base"]}
-    [grid] = sweep_figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
-    assert {text.get_text() for text in grid.texts} == {"0.3000", "0.2000", "0.4000", "0.5000"}
+    [map_axes] = sweep_figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
+    assert {text.get_text() for text in map_axes.texts} == {"0.3000", "0.2000", "0.4000", "0.5000"}
     assert len(sweep_figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, "t").axes) == 3

@@ -91,7 +91,7 @@ def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
     for inputs in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
         assert [answer["label"] for answer in model.predict(inputs)] == ["glad", "sad"]
     for invalid, message in (
-        (["word1", ""], "inputs.1: must hold at least one word"),
+        (["word1", ""], "inputs.1: must contain at least one word"),
         (["word1", None], "inputs.1: must be text, got null"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), "inputs: must have one column, got 2"),
         ("word1", "inputs: must be a list of samples"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-class OpenPage:
+class Playground:
     """The playground in a browser, and the errors that the page reports."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
@@ -36,17 +36,17 @@ class OpenPage:
     def expect_answer(self, text: str) -> None:
         sync.expect(self.page.locator("#answer")).to_contain_text(text)
 
-    def expect_text(self, element: str, text: str) -> None:
-        sync.expect(self.page.locator(f"#{element}")).to_contain_text(text)
+    def expect_text(self, element_id: str, text: str) -> None:
+        sync.expect(self.page.locator(f"#{element_id}")).to_contain_text(text)
 
 
 @pytest.fixture
-def playground(browser: "Browser", served: LiveService) -> Iterator[OpenPage]:
-    opened = OpenPage(browser, served.port)
-    yield opened
-    opened.context.close()
+def playground(browser: "Browser", served: LiveService) -> Iterator[Playground]:
+    playground = Playground(browser, served.port)
+    yield playground
+    playground.context.close()
     # the browser also logs refused requests, which some tests send
-    assert not [message for message in opened.errors if "422" not in message and "413" not in message]
+    assert not [message for message in playground.errors if "422" not in message and "413" not in message]
 
 
 def bar_labels(page: "Page") -> dict[str, str]:
@@ -65,7 +65,7 @@ def stored_samples(dataset: str) -> list[dict[str, Any]]:
 # --- typing ----------------------------------------------------------------------------------
 
 
-def test_probabilities_change_with_each_word_and_influential_words_are_marked(playground: OpenPage) -> None:
+def test_probabilities_change_with_each_word_and_influential_words_are_marked(playground: Playground) -> None:
     page = playground.open(NAME)
     playground.expect_answer("Type a text")
     page.locator("#text").press_sequentially("word1, WORD2 nobody")
@@ -90,7 +90,7 @@ def test_probabilities_change_with_each_word_and_influential_words_are_marked(pl
     assert not page.locator("#push").is_visible()
 
 
-def test_words_are_marked_also_beside_typographic_punctuation_and_if_decomposed(playground: OpenPage) -> None:
+def test_words_next_to_typographic_punctuation_or_with_decomposed_letters_are_marked(playground: Playground) -> None:
     page = playground.open(NAME)
     page.locator("#text").fill("„word1“ a\u0308b ‘wo\u00adrd2’ don’t—word3…")
     playground.expect_answer("sad, 9")
@@ -98,7 +98,7 @@ def test_words_are_marked_also_beside_typographic_punctuation_and_if_decomposed(
     sync.expect(page.locator("#words .unknown")).to_have_text(["äb", "don’t"])
 
 
-def test_a_response_about_a_cleared_sample_is_not_shown(playground: OpenPage, tmp_path: Path) -> None:
+def test_a_response_for_a_cleared_sample_is_not_shown(playground: Playground, tmp_path: Path) -> None:
     page = playground.open()
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     (tmp_path / "a.png").write_bytes(b"not a picture")
@@ -112,7 +112,7 @@ def test_a_response_about_a_cleared_sample_is_not_shown(playground: OpenPage, tm
     playground.expect_answer("Draw something")
 
 
-def test_a_corrected_label_is_stored_once(playground: OpenPage) -> None:
+def test_a_corrected_label_is_stored_once(playground: Playground) -> None:
     page = playground.open(NAME)
     glad = page.get_by_role("button", name="glad")
     sync.expect(glad).to_be_disabled()
@@ -129,7 +129,7 @@ def test_a_corrected_label_is_stored_once(playground: OpenPage) -> None:
 # --- drawing ---------------------------------------------------------------------------------
 
 
-def drag(playground: OpenPage, points: list[tuple[int, int]], touch: bool) -> None:
+def drag(playground: Playground, points: list[tuple[int, int]], touch: bool) -> None:
     """Draw a line across the sheet, with the mouse or with a finger."""
     box = playground.page.locator("#sheet").bounding_box()
     assert box is not None
@@ -149,7 +149,7 @@ def drag(playground: OpenPage, points: list[tuple[int, int]], touch: bool) -> No
 
 @pytest.mark.parametrize("touch", [False, True])
 def test_prediction_is_updated_while_drawing(browser: "Browser", served: LiveService, touch: bool) -> None:
-    playground = OpenPage(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
+    playground = Playground(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
     page = playground.open("tones")
     playground.expect_answer("Draw something")
     drag(playground, [(60, 60), (60, 200)], touch)
@@ -168,7 +168,7 @@ def test_prediction_is_updated_while_drawing(browser: "Browser", served: LiveSer
     assert not playground.errors
 
 
-def test_a_tap_draws_a_dot(playground: OpenPage) -> None:
+def test_a_tap_draws_a_dot(playground: Playground) -> None:
     page = playground.open("tones")
     playground.expect_answer("Draw something")
     page.locator("#sheet").click(position={"x": 90, "y": 90})
@@ -176,19 +176,19 @@ def test_a_tap_draws_a_dot(playground: OpenPage) -> None:
     assert not playground.errors
 
 
-def test_an_image_file_can_be_chosen(playground: OpenPage, tmp_path: Path) -> None:
+def test_an_image_file_can_be_chosen(playground: Playground, tmp_path: Path) -> None:
     page = playground.open("tones")
     (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
     page.locator("#file").set_input_files(tmp_path / "digit.png")
     sync.expect(page.locator("#view")).to_be_visible()
-    [expected] = served_answer(playground, tmp_path / "digit.png")
+    [expected] = served_predictions(playground, tmp_path / "digit.png")
     playground.expect_answer(expected["label"])
     drag(playground, [(60, 60), (60, 200)], touch=False)  # a drawing replaces the file
     sync.expect(page.locator("#labels button").first).to_be_enabled()
     assert page.evaluate("drawn")
 
 
-def served_answer(playground: OpenPage, path: Path) -> list[dict[str, Any]]:
+def served_predictions(playground: Playground, path: Path) -> list[dict[str, Any]]:
     request = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
     predictions: list[dict[str, Any]] = playground.context.request.post(
         f"{playground.address}predict/tones", **request
@@ -205,7 +205,7 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
 ) -> None:
     registered.grades_champion(small_store)
     with LiveService(registered.with_grades()) as served:
-        playground = OpenPage(browser, served.port)
+        playground = Playground(browser, served.port)
         page = playground.open("grades")
         playground.expect_answer("Fill in the form")
         assert not page.locator("canvas:visible, textarea:visible, #correction:visible").count()
@@ -216,10 +216,10 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
         playground.expect_answer("1, 100 %")
         page.get_by_label("hours").fill("many")
         playground.expect_text("wrong", "hours: expected a number, got 'many'")
-        page.get_by_label("hours").fill("")  # a missing number is replaced by the mean
+        page.get_by_label("hours").fill("")
         page.get_by_label("school").select_option("")
-        playground.expect_answer("Fill in the form")
-        page.get_by_label("hours").fill("6")
+        playground.expect_answer("Fill in the form")  # an empty form is not sent
+        page.get_by_label("hours").fill("6")  # `school` stays empty, which is a missing value
         playground.expect_answer("10, 78.6 %")
         page.locator("summary").click()
         headings = page.locator("thead th").all_inner_texts()
@@ -233,10 +233,10 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
         playground.context.close()
 
 
-# --- keys ------------------------------------------------------------------------------------
+# --- keyboard --------------------------------------------------------------------------------
 
 
-def test_playground_can_be_used_with_the_keyboard_alone(playground: OpenPage) -> None:
+def test_playground_can_be_used_with_the_keyboard_alone(playground: Playground) -> None:
     page = playground.open("tones")
     playground.expect_answer("Draw something")
 
@@ -254,10 +254,10 @@ def test_playground_can_be_used_with_the_keyboard_alone(playground: OpenPage) ->
     for key in ["ArrowDown"] * 6 + ["ArrowRight"] * 6:
         page.keyboard.press(key)
     sync.expect(page.locator("#view")).to_be_visible()
-    drawn = page.evaluate("picture")
+    picture = page.evaluate("picture")
     page.keyboard.press("Space")  # lifts the pen, which now moves without drawing
     page.keyboard.press("ArrowUp")
-    assert page.evaluate("picture") == drawn
+    assert page.evaluate("picture") == picture
     tab_to("#file")
     tab_to("#labels button:nth-child(2)")
     page.keyboard.press("Enter")
@@ -279,12 +279,12 @@ def test_playground_can_be_used_with_the_keyboard_alone(playground: OpenPage) ->
 
 
 def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwards(
-    playground: OpenPage, tmp_path: Path
+    playground: Playground, tmp_path: Path
 ) -> None:
     page = playground.open(NAME)
     for text, message in (
         (" ©,  !!", None),
-        (" …–,  !!", "This sample must hold at least one word"),
+        (" …–,  !!", "This sample must contain at least one word"),
         ("x" * 2001, "This sample must have at most 2000 bytes, got 2001"),
         ("a film " * 150_000, "This sample must have at most 200000 bytes"),
     ):
@@ -314,7 +314,7 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
         sync.expect(page.locator("#wrong")).to_be_hidden()
 
 
-def test_markup_in_a_sample_is_shown_as_text(playground: OpenPage) -> None:
+def test_markup_in_a_sample_is_shown_as_text(playground: Playground) -> None:
     page = playground.open(NAME)
     page.locator("#text").fill("<img src=x onerror=alert(1)> word1 <b>word2</b>")
     playground.expect_answer("sad")
@@ -325,7 +325,7 @@ def test_markup_in_a_sample_is_shown_as_text(playground: OpenPage) -> None:
 def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: Params, small_store: "Store") -> None:
     params = small.model_copy(update={"serving": SERVING})
     with LiveService(params) as served:
-        playground = OpenPage(browser, served.port)
+        playground = Playground(browser, served.port)
         page = playground.open(NAME)
         playground.expect_text("problem", "there is no champion yet; run `feedforward promote notes`")
         assert not page.locator("#play").is_visible()
@@ -351,7 +351,7 @@ def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: P
 def test_playground_fits_a_phone_screen_with_readable_contrast(
     browser: "Browser", served: LiveService, scheme: str
 ) -> None:
-    playground = OpenPage(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
+    playground = Playground(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
     page = playground.open(NAME)
     page.locator("summary").click()
     for text in ("w" * 300, f"{GLAD} unknown {'long' * 40}", "..."):

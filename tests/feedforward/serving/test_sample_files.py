@@ -118,7 +118,7 @@ def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, f
         ("a.jsonl", b"[" * 100_000, "is not JSON"),
         ("a.jsonl", b'{"text": "x", "text": "y"}\n', "line 1: key 'text' occurs twice in an object"),
         ("a.jsonl", b'{"text": NaN}', "must be text, got a number"),
-        ("a.csv", b"text\n\n...\n", "line 3: must hold at least one word"),
+        ("a.csv", b"text\n\n...\n", "line 3: must contain at least one word"),
     ],
 )
 def test_a_table_without_readable_texts_is_refused_in_one_line(

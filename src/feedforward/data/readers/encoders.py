@@ -28,14 +28,14 @@ class Encoder(Protocol):
     sample_kind: str
 
     @property
-    def columns(self) -> int:
+    def feature_count(self) -> int:
         """Number of features."""
 
     def check(self, sample: Any, field: str) -> Any:
         """Convert a JSON value or the bytes of a file to the form that `encode` takes; InputError names `field`."""
 
     def encode(self, samples: Sequence[Any]) -> Features:
-        """Encode checked samples as features of shape (samples, columns)."""
+        """Encode checked samples as features of shape (samples, features)."""
 
     def unknown(self, sample: Any) -> list[str]:
         """Parts of a checked sample that do not occur in the training data: words, or `COLUMN=CATEGORY`."""
@@ -158,12 +158,12 @@ def translate(features: Features, source: Encoder, target: Encoder) -> Features:
         if isinstance(source, RowEncoder) and isinstance(target, RowEncoder) and not isinstance(features, MultiHot):
             return target.measured.encode(*source.measured.decode(features), len(features))
         return features
-    column_of = np.full(source.columns, tokenizer.DROPPED)
+    column_of = np.full(source.feature_count, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
     for word, column in source.vocabulary.column_of.items():
         without_column = LEFT_OUT if word_pairs.SPACE in word else tokenizer.DROPPED
         column_of[column] = target.vocabulary.column_of.get(word, without_column)
     rows, new_columns = np.repeat(np.arange(len(features)), np.diff(features.indptr)), column_of[features.indices]
-    keys = np.unique((rows * target.columns + new_columns)[new_columns != LEFT_OUT])
-    indptr = np.searchsorted(keys, np.arange(len(features) + 1) * target.columns)
-    return MultiHot(indptr, (keys % target.columns).astype(np.uint16), target.columns)
+    keys = np.unique((rows * target.feature_count + new_columns)[new_columns != LEFT_OUT])
+    indptr = np.searchsorted(keys, np.arange(len(features) + 1) * target.feature_count)
+    return MultiHot(indptr, (keys % target.feature_count).astype(np.uint16), target.feature_count)

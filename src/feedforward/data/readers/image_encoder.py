@@ -30,7 +30,7 @@ class ImageEncoder:
     sample_kind = "image"
 
     @property
-    def columns(self) -> int:
+    def feature_count(self) -> int:
         """Number of features."""
         return self.geometry.height * self.geometry.width
 
@@ -52,8 +52,8 @@ class ImageEncoder:
         return image_preprocessing.normalize(image_preprocessing.find_foreground(levels), self.geometry).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """Stack checked images: uint8, shape (images, columns)."""
-        return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
+        """Stack checked images: uint8, shape (images, features)."""
+        return np.stack(samples) if samples else np.empty((0, self.feature_count), np.uint8)
 
     def unknown(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
         """Always empty, because every image consists of gray levels."""

@@ -91,7 +91,7 @@ def encode_part(
 ) -> Part:
     """Read one split as `read` does, but with the vocabulary of `encoder`; raises as `read` does."""
     train, test = splits(config, files)
-    adapted = config.model_copy(update={"num_words": encoder.columns})
+    adapted = config.model_copy(update={"num_words": encoder.feature_count})
     return _part(name, train if name == "train" else test, adapted, files[config.file].parent, encoder.vocabulary)
 
 

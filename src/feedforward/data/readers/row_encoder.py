@@ -14,8 +14,8 @@ from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.sample_kinds import kind_of
 
 COLUMNS = "columns.json"
-MAX_JSON_LENGTH = 2**18  # characters of a row as JSON text; while it is parsed, no other thread runs
-MAX_SHOWN = 40  # characters of an unknown category in a warning
+MAX_JSON_LENGTH = 2**18  # characters (or bytes) of a row as JSON text; while it is parsed, no other thread runs
+MAX_SHOWN = 40  # characters of a cell in a message or warning
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class RowEncoder:
     sample_kind = "row"
 
     @property
-    def columns(self) -> int:
+    def feature_count(self) -> int:
         """Number of features."""
         return len(self.measured.names)
 
     def check(self, sample: Any, field: str) -> dict[str, float | str]:
-        """Extract the columns of a row from an object or its JSON text; other columns are ignored.
+        """Extract the cells of this encoder's columns from an object or its JSON text; other columns are ignored.
 
         Raises:
             InputError: the sample is not an object, its JSON text is too long, a column is missing or occurs twice, a
@@ -47,7 +47,7 @@ class RowEncoder:
             except ValueError:
                 raise InputError(field, 'expected a JSON object such as {"column": 1.5}, got invalid JSON') from None
         if not isinstance(sample, dict):
-            raise InputError(field, f"expected an object of columns, got {kind_of(sample)}")
+            raise InputError(field, f"expected an object with one value per column, got {kind_of(sample)}")
         try:
             values_by_name = cells.by_name(sample)
         except ValueError as error:
@@ -66,18 +66,19 @@ class RowEncoder:
             number = cells.number(value, decimal, self.measured.missing)
         except ValueError:
             expected = "a number with a decimal comma" if decimal == "," else "a number"
-            raise InputError(field, f"expected {expected}, got {str(value)[:40]!r}") from None
-        is_known = grouped is None or name in grouped
-        if not is_known and not math.isnan(number) and cells.is_ambiguous(value, decimal):
+            raise InputError(field, f"expected {expected}, got {str(value)[:MAX_SHOWN]!r}") from None
+        allows_thousands = grouped is None or name in grouped  # None: a version that does not record this
+        if not allows_thousands and not math.isnan(number) and cells.is_ambiguous(value, decimal):
             meanings = f"{number:g} or {number / 1000:g}".replace(".", decimal)
-            problem = (
-                f"{value[:40]!r} can mean {meanings} (this column of the training data has no thousands separators)"
+            raise InputError(
+                field,
+                f"{value[:MAX_SHOWN]!r} is ambiguous, because this column of the training data has no thousands"
+                f" separators; write {meanings}",
             )
-            raise InputError(field, f"{problem}; write one of these")
         return number
 
     def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
-        """Encode checked rows: float32, shape (rows, columns)."""
+        """Encode checked rows: float32, shape (rows, features)."""
         numbers = {n: np.array([float(row[n]) for row in samples], np.float64) for n, _, _ in self.measured.numeric}
         texts = {name: [str(row[name]) for row in samples] for name, _ in self.measured.categorical}
         return self.measured.encode(numbers, texts, len(samples))
@@ -100,10 +101,10 @@ def _shorten(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _cell_of(sample: Mapping[str, Any], name: str, field: str) -> Any:
-    if name not in sample:
-        raise InputError(field, f"expected a column {name!r}, got {', '.join(sample)[:200] or 'none'}")
-    value = sample[name]
+def _cell_of(values_by_name: Mapping[str, Any], name: str, field: str) -> Any:
+    if name not in values_by_name:
+        raise InputError(field, f"expected a column {name!r}, got {', '.join(values_by_name)[:200] or 'none'}")
+    value = values_by_name[name]
     if isinstance(value, list | dict):
         raise InputError(f"{field}.{name}", f"expected a number or text, got {kind_of(value)}")
     return value

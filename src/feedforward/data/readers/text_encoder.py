@@ -31,7 +31,7 @@ class TextEncoder:
     sample_kind = "text"
 
     @property
-    def columns(self) -> int:
+    def feature_count(self) -> int:
         """Number of features."""
         return self.vocabulary.columns
 
@@ -49,16 +49,16 @@ class TextEncoder:
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
         if not tokenizer.normalize(text).strip(_BETWEEN_WORDS):
-            raise InputError(field, "must hold at least one word, got none")
+            raise InputError(field, "must contain at least one word, got none")
         return text
 
     def encode(self, samples: Sequence[str]) -> MultiHot:
-        """Encode checked texts, shape (texts, columns); see tokenizer.encode."""
+        """Encode checked texts, shape (texts, features); see tokenizer.encode."""
         if len(samples) > FEW_TEXTS:
             return tokenizer.encode(samples, self.vocabulary)
         rows = [self._columns_of_text(text) for text in samples]
         indptr = np.cumsum([0, *map(len, rows)])
-        return MultiHot(indptr, np.concatenate([np.empty(0, np.uint16), *rows]), self.columns)
+        return MultiHot(indptr, np.concatenate([np.empty(0, np.uint16), *rows]), self.feature_count)
 
     def _columns_of_text(self, text: str) -> npt.NDArray[np.uint16]:
         """The columns that a text sets, in increasing order."""
@@ -97,7 +97,7 @@ class TextEncoder:
     def settings(self) -> dict[str, Any]:
         """The settings of this encoder, as JSON-serializable values."""
         column = {"column": self.column} if self.column else {}
-        return {"kind": "words", "columns": self.columns, **column}
+        return {"kind": "words", "columns": self.feature_count, **column}
 
     def files(self) -> dict[str, bytes]:
         """The vocabulary, one word per line."""

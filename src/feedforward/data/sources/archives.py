@@ -13,15 +13,15 @@ from feedforward.data import collected_files
 from feedforward.data.sources import tar_stream
 
 CHUNK = 2**20  # maximum number of bytes that are unpacked at a time
-MAX_PARTS = 100_000  # of a gzip file; more would take long, because each copies the rest of the packed chunk
+MAX_PARTS = 100_000  # of a gzip file; more would take too long, because zlib copies the rest of the chunk for each part
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
     """Unpack a file as it streams, and write its content to `target`; return the content's SHA-256 (hex).
 
     Raises:
-        DataError: the data is not such an archive, exceeds `max_bytes`, or does not have the members that `file`
-            requires; see `write_members`.
+        DataError: the data is not an archive of the kind that `file.archive` names, exceeds `max_bytes`, or does not
+            have the members that `file` requires; see `write_members`.
         EOFError: the stream ended early.
     """
     # Limit the packed bytes as well, because an endless gzip stream can unpack to nothing
@@ -66,7 +66,7 @@ def source_digest(received: Iterable[Any], file: SourceFile) -> str:
         return sha256.hexdigest()
     if file.archive == "tar":
         received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))
-    digests = {path: hashlib.sha256(content).hexdigest() for path, content in _checked(received, file)}
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in _with_valid_names(received, file)}
     return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _sort_paths(digests, file))).hexdigest()
 
 
@@ -77,7 +77,7 @@ def _sort_paths(paths: Iterable[str], file: SourceFile) -> list[str]:
 
 
 def limit_size(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Yield the chunks unchanged, up to a limit on their total size.
+    """Yield the chunks unchanged, as long as their total size is within a limit.
 
     Raises:
         DataError: they have more than `limit` bytes in total.
@@ -115,11 +115,11 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if parts > MAX_PARTS:
                 raise DataError(f"more than {MAX_PARTS:,} gzip parts")
             packed = unpacker.unconsumed_tail or unpacker.unused_data
-            has_more = bool(packed) or len(unpacked) == CHUNK  # after a full chunk, zlib may hold more
+            has_more = bool(packed) or len(unpacked) == CHUNK  # after a full chunk, zlib may have more
             if unpacker.eof:
                 unpacker = None
     if unpacker is not None or not parts:
-        raise EOFError("gzip ends early")
+        raise EOFError("the gzip data ends early")
 
 
 def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
@@ -131,7 +131,7 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
     members: dict[str, tuple[int, int, str]] = {}
     # Members arrive in any order and must be sorted, so they are buffered, in an unnamed file to save memory
     with tempfile.TemporaryFile(dir=Path(target.name).parent) as buffer:
-        for path, content in _checked(received, file):
+        for path, content in _with_valid_names(received, file):
             if path in members:
                 raise DataError(f"{file.archive}: member {path!a} occurs twice")
             if len(members) == file.file_count:
@@ -141,9 +141,9 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
             members[path] = (buffer.tell(), len(content), hashlib.sha256(content).hexdigest())
             buffer.write(content)
         if len(members) != (file.file_count or len(members) or 1):
+            expected = f"{file.file_count:,} members" if file.file_count else "at least one member"
             raise DataError(
-                f"{file.archive}: expected {file.file_count or 'some'} members {_suffixes(file)} in"
-                f" {', '.join(file.folders)},"
+                f"{file.archive}: expected {expected} ({_suffixes(file)}) in {', '.join(file.folders)};"
                 f" received {len(members):,}"
             )
         ordered = _sort_paths(members, file)
@@ -169,12 +169,12 @@ def is_wanted(path: str, file: SourceFile) -> bool:
         and name.endswith(file.suffix)
         and not name.startswith(".")  # hidden files, such as those that macOS adds
         and name
-        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # hardly any but forged archives have such names
+        and not (file.archive == "tar" and {"\0", "\n"} & {*path})  # such names occur almost only in forged archives
     )
 
 
 def name_problem(path: str) -> str | None:
-    """Why content with this name cannot be stored; None if it can.
+    """Why content with this path cannot be stored; None if it can.
 
     >>> name_problem("pos/caf\\udce9.txt")
     'its name is not valid UTF-8'
@@ -188,7 +188,7 @@ def name_problem(path: str) -> str | None:
     return None
 
 
-def _checked(received: Iterable[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
+def _with_valid_names(received: Iterable[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
     for path, content in received:
         if problem := name_problem(path):
             raise DataError(f"{file.archive}: member {path!a}: {problem}; rename it in the source, then fetch again")

@@ -48,7 +48,7 @@ def members(chunks: Iterable[bytes], is_wanted: Callable[[str], bool]) -> Iterat
                     yield name, content.read()
     except DAMAGE_ERRORS as error:
         if stream.ended:
-            raise EOFError("tar ends early") from None
+            raise EOFError("the tar archive ends early") from None
         raise DataError(
             f"tar: damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from None
@@ -75,7 +75,7 @@ class _Header(tarfile.TarInfo):
             header = super().frombuf(buf, encoding, errors)
         except HeaderError as error:
             if len(buf) < tarfile.BLOCKSIZE:
-                raise EOFError("tar ends early") from None
+                raise EOFError("the tar archive ends early") from None
             if not any(buf):
                 error.ends_archive = True  # type: ignore[attr-defined]
                 raise

@@ -12,13 +12,13 @@ from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features, MultiHot
 
 MAX_BYTES = 2**26  # for the rows of one dataset; a row that does not fit is left out
-MIN_SAMPLES = 100  # a window is complete only with this many samples, or when a smaller reservoir is full
+MIN_SAMPLES = 100  # a window needs this many samples, or as many as the reservoir has room for if that is fewer
 
 Row = npt.NDArray[np.generic]
 
 
 class RequestReservoir:
-    """Holds each sample of the current window with the same probability. Safe to use from several threads."""
+    """Keeps each sample of the current window with the same probability. Safe to use from several threads."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -27,26 +27,26 @@ class RequestReservoir:
         self._start_window((0, ""))
 
     def _start_window(self, version: tuple[int, str]) -> None:
-        self._version, self._columns, self._sparse = version, 0, False
+        self._version, self._feature_count, self._sparse = version, 0, False
         self._rows: list[Row] = []
         self._offered = self._bytes = 0
-        self._began, self._start = datetime.now(UTC), time.monotonic()
+        self._began, self._began_monotonic = datetime.now(UTC), time.monotonic()
 
     def offer(self, version: tuple[int, str], features: Features) -> None:
         """Offer encoded samples. version: number and digest of the champion; a different one starts a new window."""
         with self._lock:
             if version != self._version:
                 self._start_window(version)
-            self._columns, self._sparse = features.shape[1], isinstance(features, MultiHot)
-            for row in range(len(features)):
+            self._feature_count, self._sparse = features.shape[1], isinstance(features, MultiHot)
+            for index in range(len(features)):
                 self._offered += 1
                 slot = self._offered - 1
                 if slot >= self.capacity:
                     slot = self._rng.randrange(self._offered)
                 if slot < self.capacity:
-                    self._keep(slot, _row(features, row))
+                    self._keep_if_it_fits(slot, _row(features, index))
 
-    def _keep(self, slot: int, row: Row) -> None:
+    def _keep_if_it_fits(self, slot: int, row: Row) -> None:
         replaced = self._rows[slot].nbytes if slot < len(self._rows) else 0
         if self._bytes + row.nbytes - replaced > MAX_BYTES:
             return
@@ -57,25 +57,25 @@ class RequestReservoir:
             self._rows.append(row)
 
     def take(self, seconds: float) -> Window | None:
-        """Return the window and start the next one, if it has lasted `seconds` and holds enough samples; else None."""
+        """If the window has lasted `seconds` and has enough samples, return it and start the next; else return None."""
         with self._lock:
             enough = len(self._rows) >= min(MIN_SAMPLES, self.capacity)
-            if not enough or time.monotonic() - self._start < seconds:
+            if not enough or time.monotonic() - self._began_monotonic < seconds:
                 return None
             (number, digest), rows, offered, began = self._version, self._rows, self._offered, self._began
-            columns = self._columns if self._sparse else None
+            feature_count = self._feature_count if self._sparse else None
             self._start_window(self._version)
-        start, end = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
+        began_text, ended_text = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
         # The lock is released, so no request waits while the rows are stacked.
-        return Window(number, digest, start, end, offered, _stack(rows, columns))
+        return Window(number, digest, began_text, ended_text, offered, _stack(rows, feature_count))
 
 
-def _stack(rows: list[Row], columns: int | None) -> Features:
-    """The rows as one array; columns: number of features of multi-hot rows, None for dense ones."""
-    if columns is None:
+def _stack(rows: list[Row], feature_count: int | None) -> Features:
+    """The rows as one matrix. feature_count: number of features of multi-hot rows, None for dense ones."""
+    if feature_count is None:
         return np.stack(rows)
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return MultiHot(indptr, np.concatenate(rows), columns)
+    return MultiHot(indptr, np.concatenate(rows), feature_count)
 
 
 def _row(features: Features, index: int) -> Row:

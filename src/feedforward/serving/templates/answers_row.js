@@ -63,7 +63,7 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   const result = finiteOrNaN(Number(numeral.replace(",", ".")) * (isNegative ? -1 : 1));
   if (isAmbiguous && !Number.isNaN(result)) {
     const meanings = `${result} or ${String(result / 1000).replace(".", decimal)}`;
-    throw new Error(`samples.0.${name}: '${text.slice(0, 40)}' can mean ${meanings} (this column of the training data has no thousands separators); write one of these`);
+    throw new Error(`samples.0.${name}: '${text.slice(0, 40)}' is ambiguous, because this column of the training data has no thousands separators; write ${meanings}`);
   }
   return result;
 }

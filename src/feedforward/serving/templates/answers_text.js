@@ -14,7 +14,7 @@ function split(text) {
 
 function encode(text) { // multi-hot: a 1 in the column that every text has, and in those of the words and of the known pairs
   const sequence = split(text), words = [...new Set(sequence)], pairs = [...new Set(sequence.slice(1).map((word, k) => `${sequence[k]} ${word}`))].filter((pair) => columnOf.has(pair));
-  if (!words.length) throw new Error("samples.0: must hold at least one word, got none");
+  if (!words.length) throw new Error("samples.0: must contain at least one word, got none");
   const known = words.filter((word) => columnOf.has(word)), columnFor = (word) => columnOf.get(word) ?? encoder.dropped;
   const columns = [...new Set([encoder.start, ...words.map(columnFor), ...pairs.map(columnFor)])];
   const shared = words.length - known.length > 1; // without one of the unknown words, the others still set their shared column

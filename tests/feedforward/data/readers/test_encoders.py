@@ -136,7 +136,7 @@ def test_an_encoder_is_restored_from_its_settings_and_files(encoder: encoders.En
     settings = atomic_files.canonical_json(encoder.settings())
     restored = encoders.load(json.loads(settings), encoder.files())
     assert restored == encoder
-    assert restored.columns == encoder.columns
+    assert restored.feature_count == encoder.feature_count
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_word_pairs_are_encoded_stored_and_translated_consistently(text: str) ->
 
 
 def test_pixels_are_kept_for_an_encoder_of_the_same_kind_and_size_and_refused_for_any_other() -> None:
-    pixels = np.zeros((2, IMAGE_ENCODER.columns), np.uint8)
+    pixels = np.zeros((2, IMAGE_ENCODER.feature_count), np.uint8)
     geometry = IMAGE_ENCODER.geometry
     shifted = ImageEncoder(dataclasses.replace(geometry, center=(1.0, 1.0)))
     assert encoders.translate(pixels, IMAGE_ENCODER, shifted) is pixels
@@ -238,4 +238,4 @@ def test_rows_are_not_translated_if_the_type_of_a_column_differs() -> None:
     assert encoders.lacking(numeric, categorical) == "it reads the column grade as categorical, but the data do not"
     for source, target in ((numeric, categorical), (categorical, numeric)):
         with pytest.raises(DataError, match="features from different preprocessing cannot be compared"):
-            encoders.translate(np.zeros((1, source.columns), np.float32), source, target)
+            encoders.translate(np.zeros((1, source.feature_count), np.float32), source, target)

@@ -198,16 +198,16 @@ def test_a_duplicate_member_is_rejected():
 def test_too_many_and_too_few_members_are_rejected():
     with pytest.raises(DataError, match="more than the 5 members expected"):
         digest_with_entries(tar_entry("set/train/neg/9_9.txt", b"one more"))
-    with pytest.raises(DataError, match=r"expected 6 members \*.txt in .*, received 5"):
+    with pytest.raises(DataError, match=r"expected 6 members \(\*.txt\) in .*; received 5"):
         digest_with_entries(file_count=6)
-    with pytest.raises(DataError, match=r"expected some members .*, received 0"):
+    with pytest.raises(DataError, match=r"expected at least one member \(\*.txt\) in .*; received 0"):
         unpack(tar_gz({"other/0.txt": b""}), reviews_file(file_count=None))
 
 
 def test_a_truncated_tar_in_valid_gzip_is_rejected():
     complete = tar([tar_entry(*item) for item in REVIEWS.items()])
     for end in (1024, 1500, 3072, 5120):
-        with pytest.raises(EOFError, match="tar ends early"):
+        with pytest.raises(EOFError, match="the tar archive ends early"):
             unpack(gzip.compress(complete[:end]), reviews_file())
 
 

@@ -53,11 +53,11 @@ def test_a_histogram_counts_every_sample_once(train: list[int], test: list[int])
     assert histogram["open_end"] == (max(train + test) >= histogram["edges"][-1])
 
 
-def test_a_split_without_samples_has_no_distributions():
+def test_no_distributions_are_returned_if_a_split_has_no_samples():
     assert profile.distributions(table(["a"], []), DATASET) == {}
 
 
-def test_error_for_an_unreadable_file_names_the_remedy(tmp_path):
+def test_error_for_a_missing_or_damaged_file_names_the_remedy(tmp_path):
     with pytest.raises(DataError, match=r"cannot be read.*dvc repro vectorize"):
         profile.load(tmp_path)
     folder = profile_rows.save(profile_rows.rows(), tmp_path)
@@ -67,7 +67,7 @@ def test_error_for_an_unreadable_file_names_the_remedy(tmp_path):
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", '{"samples": {"train": 40}}', '{"samples": {"train": 40, "test": 20}}'])
-def test_error_names_a_damaged_manifest(tmp_path, manifest):
+def test_a_damaged_or_incomplete_manifest_is_reported(tmp_path, manifest):
     folder = profile_rows.save(profile_rows.rows(), tmp_path)
     (folder / "manifest.json").write_text(manifest)
     with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
