@@ -325,7 +325,7 @@ ROWS = (
     Row(
         28,
         "a server bound to all interfaces",
-        _tests("feedforward/core/test_hosts.py", "non_loopback_addresses_require_expose")
+        _tests("feedforward/core/test_hosts.py", "addresses_not_known_to_be_loopback_require_expose")
         + _tests("pipelines/test_prefect_server.py", "an_address_that_other_machines_can_reach_requires_expose")
         + _tests(_REFUSALS, "other_hosts_and_origins_are_rejected"),
     ),
