@@ -165,6 +165,11 @@ def _check_labels(dataset: Any) -> Iterator[str]:
         if isinstance(classes, tuple) != (task.answers == "class"):
             state = "is missing for" if classes is None else "is not allowed for"
             yield f"reader.classes: {state} `task: {name}`"
+    if excluded := _get(dataset, "reader", "excluded_classes"):
+        if not isinstance(classes, tuple):
+            yield "reader.excluded_classes: is for a target that is a class; remove it"
+        elif isinstance(excluded, tuple) and (both := [value for value in excluded if value in classes]):
+            yield f"reader.excluded_classes: {shown(both[0])} is also in `classes`; remove it from one of them"
 
 
 def _check_columns(dataset: Any) -> Iterator[str]:
@@ -179,8 +184,9 @@ def _check_columns(dataset: Any) -> Iterator[str]:
             yield "reader.test: is for class folders; with columns, use `test_file`"
         elif in_folders and reader.get("test_file") is not None:
             yield "reader.test_file: is for columns; with class folders, use `test`"
-        if in_folders and reader.get("missing"):
-            yield "reader.missing: is for columns; with class folders, remove the key"
+        for key in ("missing", "excluded_classes"):
+            if in_folders and reader.get(key):
+                yield f"reader.{key}: is for columns; with class folders, remove the key"
     if isinstance(reader.get("test"), str) or isinstance(reader.get("test_file"), str):
         for key, default in RandomSplitReader().model_dump(include={"test_share", "split_seed"}).items():
             if reader.get(key, default) != default:

@@ -155,6 +155,28 @@ CONTRADICTIONS = [
         "reader.classes: is missing",
     ),
     (
+        {
+            "reader": {
+                **{"kind": "table", "file": "features", "target": ["y"], "numeric": ["x"]},
+                **{"classes": ["a", "b", "c"], "excluded_classes": ["d", "b"]},
+            }
+        },
+        "reader.excluded_classes: b is also in `classes`",
+    ),
+    (
+        {
+            "task": "regression",
+            "labels": ["y"],
+            "reader": {
+                **{"kind": "table", "file": "features"},
+                "target": ["y"],
+                "numeric": ["x"],
+                "excluded_classes": ["d"],
+            },
+        },
+        "reader.excluded_classes: is for a target that is a class",
+    ),
+    (
         {"reader": {"kind": "labeled_text", "file": "features", "classes": ["a", "b", "c"], "num_words": 9}},
         "needs either",
     ),

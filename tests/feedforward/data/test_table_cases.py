@@ -72,7 +72,11 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
     labels = ["lonely" if k == 3 else label for k, label in enumerate(LABELS)]
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == ("cheap", "dear")
-    assert any("left out (`missing`), because only one row has the class: " in reason for reason in guess.reasons)
+    assert sum(map(sum, class_counts().values())) == 59
+    assert any(
+        "left out (`excluded_classes`), because only one row has the class: lonely" in reason
+        for reason in guess.reasons
+    )
     one_class_left = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
     with pytest.raises(InputError, match="expected 2 to 50 classes"):
         config_inference.guess(one_class_left)
@@ -81,7 +85,9 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
 @pytest.mark.proves("`init` never makes cells of a feature missing in order to leave out a class")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("name", ["stars", "town"])
-def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path: Path, suffix: str, name: str) -> None:
+def test_a_class_with_one_row_is_left_out_but_stays_a_value_of_features(
+    tmp_path: Path, prepare: Prepare, suffix: str, name: str
+) -> None:
     rare, others = ("10", ["8", "10", "9", "7"]) if name == "stars" else ("Ulm", ["Bonn", "Ulm", "Köln", "Kiel"])
     columns = {
         "size": SIZES,
@@ -93,8 +99,27 @@ def test_a_class_with_one_row_that_also_occurs_in_a_feature_is_refused(tmp_path:
         path = tmp_path / "a.parquet"
         number_columns = {key: [int(cell) for cell in cells] for key, cells in columns.items() if cells[0].isdecimal()}
         pq.write_table(pa.table(columns | number_columns), path)
-    with pytest.raises(InputError, match=f"only one row has the class {rare} in column grade, .* column {name} also"):
-        config_inference.guess(path)
+    guess, dataset = prepare(path)
+    assert guess.entry["reader"]["excluded_classes"] == [rare]
+    assert sum(map(sum, class_counts().values())) == 59
+    row = {"size": 1, name: rare}
+    assert encoder(dataset).check(row, "row")[name] == (10.0 if name == "stars" else rare)
+    assert encoder(dataset).check({"size": 10, name: others[0]}, "row")["size"] == 10.0  # also a value that no row has
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_class_with_one_text_is_left_out(tmp_path: Path, prepare: Prepare, suffix: str) -> None:
+    texts = [f"text {k} is about {['rivers', 'hills'][k % 2]} and, of course, the weather there" for k in range(60)]
+    labels = ["lonely" if k == 3 else label for k, label in enumerate(LABELS)]
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        path = table(path, text=[f'"{text}"' for text in texts], label=labels)
+    else:
+        rows = ({"text": text, "label": label} for text, label in zip(texts, labels, strict=True))
+        path.write_text("\n".join(map(json.dumps, rows)))
+    guess, dataset = prepare(path)
+    assert (guess.entry["reader"]["kind"], dataset.labels) == ("labeled_text", ("cheap", "dear"))
+    assert sum(map(sum, class_counts().values())) == 59
 
 
 def test_a_cell_that_is_missing_in_one_column_and_a_value_in_another_is_reported(tmp_path: Path) -> None:

@@ -58,12 +58,12 @@ def _infer(path: Path, table: table_file.Table, targets: tuple[str, ...], decima
     reasons = list(table.notes) + (["numbers have a decimal comma: `decimal: ','`"] if decimal == "," else [])
     reasons += _ambiguity_notes(table, columns, decimal)
     targets, target_reasons = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
-    task, classes, left_out, task_reasons = _task(targets, columns)
+    task, classes, excluded, task_reasons = _task(targets, columns)
     reasons += [*target_reasons, *task_reasons]
     key = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-120:]
     key = key if key[0].isalnum() else f"x{key}"  # also if a long name is cut off before such a character
     files = {key: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
-    return _entry(path, files, columns, targets, (task, classes), left_out, reasons, decimal)
+    return _entry(path, files, columns, targets, (task, classes), excluded, reasons, decimal)
 
 
 def _row_names_first(table: table_file.Table) -> list[str]:
@@ -91,12 +91,13 @@ def _entry(
     columns: Mapping[str, Column],
     targets: Sequence[str],
     task_and_classes: tuple[str, list[str] | None],
-    missing: list[str],
+    excluded: list[str],
     reasons: list[str],
     decimal: Decimal,
 ) -> Guess:
     (task, classes), [key] = task_and_classes, files
     labels = classes or list(targets)
+    classes_of_reader = {"classes": classes, **({"excluded_classes": excluded} if excluded else {})} if classes else {}
     labeled = min(sum(columns[name].counts.values()) for name in targets)
     train = round(0.8 * labeled)
     others = [column for name, column in columns.items() if name not in targets]
@@ -109,7 +110,7 @@ def _entry(
     reasons.append(NO_TEST_NOTE if is_text else NO_TEST_NOTE + DRAWN_AGAIN_NOTE)
     if is_text:
         reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
-        reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
+        reader |= classes_of_reader | {"num_words": 10_000}
         reasons.append(f"column {texts[0]} contains long texts: `kind: labeled_text`")
         if left_out := [column.name for column in others if column.name != texts[0]]:
             reasons.append(
@@ -119,7 +120,6 @@ def _entry(
         return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), all_columns)
     if not numeric and not categorical:
         raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
-    _reject_lost_cells(path, missing, targets[0], [columns[name] for name in (*numeric, *categorical)])
     odd = {cell: name for name in (*numeric, *targets) for cell in columns[name].odd}
     for cell in (cell for cell in odd if cell in (classes or ())):
         raise InputError(
@@ -133,9 +133,9 @@ def _entry(
         for cell in odd
         if cell in columns[name].counts
     ]
-    missing = sorted({*missing, *odd})
+    missing = sorted(odd)
     reader = {"kind": "table", "file": key, "target": list(targets), "numeric": numeric, "categorical": categorical}
-    reader |= {"classes": classes} if classes else {}
+    reader |= classes_of_reader
     reader |= {"decimal": decimal} if decimal != "." else {}
     reader |= {"missing": missing} if missing else {}
     reasons.append(
@@ -144,22 +144,6 @@ def _entry(
     reasons += _left_out_reasons(column for column in others if column.name not in (*numeric, *categorical))
     reasons += _possible_ids([columns[name] for name in numeric])
     return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), all_columns)
-
-
-def _reject_lost_cells(path: Path, missing: Sequence[str], target: str, features: Sequence[Column]) -> None:
-    """Check that no feature column contains a class that `missing` leaves out: such a cell would count as missing, too.
-
-    Raises:
-        InputError: a feature column contains one.
-    """
-    lost = next(((value, column.name) for value in missing for column in features if value in column.counts), None)
-    if lost:
-        value, name = map(one_line, lost)
-        raise InputError(
-            str(path),
-            f"only one row has the class {value} in column {target}, and `missing` cannot leave this class out, because"
-            f" column {name} also contains {value}; remove this row from the file, or name another --target",
-        )
 
 
 def _ambiguity_notes(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
@@ -231,7 +215,7 @@ def _not_yes_or_no(column: Column) -> str | None:
 
 
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
-    """The task, its classes (None if it has none), the values of the target to leave out, and reasons."""
+    """The task, its classes (None if it has none), the classes to leave out, and reasons."""
     if len(targets) > 1:
         for column in map(columns.__getitem__, targets):
             if (value := _not_yes_or_no(column)) is not None:
@@ -264,12 +248,12 @@ def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list
     reasons = [f"{name} contains {len(classes)} different values: `task: {task}`", *unlabeled]
     if single_row_classes:
         shown = ", ".join(map(one_line, single_row_classes[:5]))
-        reasons.append(f"left out (`missing`), because only one row has the class: {shown}")
+        reasons.append(f"left out (`excluded_classes`), because only one row has the class: {shown}")
     rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE_ROWS]
     if rare:
         reasons.append(
             f"few rows: {', '.join(rare[:5])}; estimates for these classes are rough. Collect more data, try another"
-            " `split_seed`, or leave a class out by naming it under `missing` instead of `classes` and `labels`"
+            " `split_seed`, or leave out a class: move it from `classes` and `labels` to `excluded_classes`"
         )
     lower = {value.lower() for value in classes}
     if len(lower) < len(classes):

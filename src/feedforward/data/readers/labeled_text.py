@@ -159,7 +159,7 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     where = f"{path}: column {config.label!r}"
     if not table.rows:
         raise DataError(f"{path}: contains no rows; check the file")
-    labels = column_values.categories(table.columns[config.label], missing=config.missing)
+    labels = column_values.categories(table.columns[config.label], missing=(*config.missing, *config.excluded_classes))
     labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", where))
     numbers = class_numbers(labels, normalized_classes(config.classes), where, table.position)[labeled_rows]
     texts = table.columns[config.text].take(labeled_rows)

@@ -172,7 +172,8 @@ def load(config: TableReader, path: Path) -> Rows:
             raise DataError(f"{path}: column {name!r}, {error}; {remedy}") from None
 
     def texts(name: str) -> Texts:
-        return column_values.categories(table.columns[name], config.decimal, config.missing)
+        missing = (*config.missing, *config.excluded_classes) if name in config.target else config.missing
+        return column_values.categories(table.columns[name], config.decimal, missing)
 
     labels, has_label = _labels(config, path, numbers, texts, table.position)
     grouped = tuple(name for name in config.numeric if column_values.has_groups(table.columns[name], config.decimal))
@@ -279,7 +280,10 @@ def class_numbers(
     invalid = next((row for row, value in enumerate(values) if value not in codes), None)
     if invalid is not None:
         known, got = ", ".join(classes)[:200], f"{values[invalid][:40]!r} in {position(invalid)}"
-        raise DataError(f"{where} must contain one of {known}, got {got}; see reader.classes")
+        raise DataError(
+            f"{where} must contain one of {known}, got {got}; add it to reader.classes and labels, or leave"
+            " out its rows with reader.excluded_classes"
+        )
     dtype = np.min_scalar_type(len(classes) - 1)
     return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(dtype)
 
