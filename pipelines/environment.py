@@ -24,7 +24,7 @@ def apply() -> None:
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: copy unaligned buffers, without a warning
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, also for commands elsewhere
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but even for commands outside the checkout
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

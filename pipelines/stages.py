@@ -72,7 +72,7 @@ def remove_leftovers(params: Params) -> None:
     """Delete outputs of datasets and protocols that are no longer in params.yaml, if a stage reads the whole folder.
 
     DVC would record them as inputs, so another checkout, which does not get them, would train again. They are still in
-    DVC's cache. Raw files are kept, because fetching them takes long; so are folders that `vectorize` did not write.
+    DVC's cache. Raw files are kept, because fetching them is slow; so are folders that `vectorize` did not write.
     """
     for manifest in paths.vectorized("any").parent.glob("[!.]*/manifest.json"):
         if manifest.parent.name not in params.datasets:

@@ -137,7 +137,7 @@ def test_runs_that_fail_do_not_stop_the_others(small: Params, small_store: "Stor
     assert sorted(run.tags["role"] for run in tones_runs) == ["final", "finals", "replica", "variant"]
 
 
-@pytest.mark.proves("Two jobs in one checkout never train the same run, also if one of them is a notebook")
+@pytest.mark.proves("Two jobs in one checkout never train the same run, even if one of them is a notebook")
 def test_a_notebook_does_not_train_while_another_job_does(small: Params, small_store: "Store") -> None:
     message = r"process \d+ \(feedforward train\) is running here; wait until it ends"
     with processes.only_one(paths.lock("training"), "feedforward train"), pytest.raises(Busy, match=message):
@@ -145,7 +145,9 @@ def test_a_notebook_does_not_train_while_another_job_does(small: Params, small_s
     assert not small_store.find_runs("notes")
 
 
-@pytest.mark.proves("`ff` returns no data, samples or names of columns of other parameters, and no damaged data")
+@pytest.mark.proves(
+    "`ff` returns no data, samples or column names that belong to other parameters, and no damaged data"
+)
 def test_data_that_are_damaged_or_were_vectorized_with_other_parameters_are_refused(small: Params) -> None:
     content = manifest.load("notes")
     manifest_file = paths.vectorized("notes") / "manifest.json"

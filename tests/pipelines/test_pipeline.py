@@ -84,7 +84,7 @@ def test_outputs_of_former_datasets_and_protocols_are_deleted_but_raw_files_are_
     workspace.change_params(copy, {"seeds": 1})
     done = repro(copy, PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert raw.is_file()  # fetching takes long
+    assert raw.is_file()  # fetching takes a long time
     shutil.rmtree(raw.parent)  # the other checkout does not get it
     assert digests(copy).keys() == digests(finished_workspace).keys()
     assert "Data and pipelines are up to date." in workspace.run(copy, *DVC, "status").stdout

@@ -29,7 +29,7 @@ def export(
     if as_json:
         print(json.dumps({"target": str(target), "files": len(files), "bytes": size, "digest": digest}, indent=2))
         return
-    print(f"{target}: {len(files)} files, {size:,} bytes, SHA-256 of digests.json: {digest}")
+    print(f"{target}: {len(files):,} files, {size:,} bytes, SHA-256 of digests.json: {digest}")
 
 
 def import_(
@@ -70,7 +70,7 @@ def import_(
         return
     for content in by_protocol.values():
         print_table(content)
-    print(f"{len(files)} files unchanged since the export, SHA-256 of digests.json: {digest}")
+    print(f"{len(files):,} files unchanged since the export, SHA-256 of digests.json: {digest}")
     message(escaped(f"report: {report}" if report.is_file() else f"{folder}: the archive contains no report"))
 
 

@@ -43,7 +43,7 @@ def run() -> None:
         if _nothing_is_reachable(params):
             message(
                 "[bold]No source of the real data is reachable, so this is the DEMO on small embedded data.[/bold]"
-                f" For the real data, name a folder or URL that holds the files: `{download.MIRROR}=… feedforward run`"
+                f" For the real data, name a folder or URL with the files: `{download.MIRROR}=… feedforward run`"
             )
             _demo()
             return

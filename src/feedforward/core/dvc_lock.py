@@ -9,7 +9,7 @@ _DIGEST = re.compile(rf"[0-9a-f]{{32}}({re.escape(FOLDER_SUFFIX)})?")
 
 
 def stages(lock: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """The name and record of each stage, also of former ones. lock: the parsed file."""
+    """The name and record of each stage, including former ones. lock: the parsed file."""
     for name, stage in mapping(lock.get("stages")).items():
         yield str(name), mapping(stage)
 

@@ -23,7 +23,7 @@ def get(url: str, timeout: float, max_bytes: int | None = None) -> bytes:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError
         request = urllib.request.Request(parts._replace(netloc=host).geturl())  # noqa: S310
-    except ValueError:  # also if the port is not a number
+    except ValueError:  # `parts.port` also raises it, if the port is not a number
         raise OSError("not an address of the form http://HOST:PORT") from None
     if user:
         credentials = base64.b64encode(unquote(user).encode()).decode()

@@ -49,7 +49,7 @@ def allow(names: Iterable[str]) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Whether a variable or parameter with this name is assumed to hold a secret."""
+    """Whether a variable or parameter with this name is assumed to contain a secret."""
     return name not in _SHELL_STATE and _SECRET_NAME.search(name) is not None
 
 

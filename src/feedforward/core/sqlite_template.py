@@ -44,7 +44,7 @@ def _create_template(template: Path, migrate: Migrate) -> bytes:
         template.parent.mkdir(parents=True, exist_ok=True)
         lock = locks.private(template.with_suffix(".lock"), timeout=locks.LONG)
         lock.acquire()
-    except OSError:  # locked for long, or not writable, for instance in an image that runs as another user
+    except OSError:  # locked for a long time, or not writable, for instance in an image that runs as another user
         return _run(migrate)
     with lock:
         if not template.exists():

@@ -18,14 +18,14 @@ def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str]
     schema = pa.schema([(COLUMNS[0], pa.string()), (COLUMNS[1], pa.binary())])
     with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
         start = group_bytes = 0
-        for row, size in enumerate(sizes):
+        for stop, size in enumerate(sizes, 1):
             group_bytes += size
-            if group_bytes >= ROW_GROUP_BYTES or row == len(sizes) - 1:
-                group = names[start : row + 1]
+            if group_bytes >= ROW_GROUP_BYTES or stop == len(sizes):
+                group = names[start:stop]
                 writer.write_batch(
                     pa.record_batch([pa.array(group), pa.array(map(content_of, group), pa.binary())], schema=schema)
                 )
-                start, group_bytes = row + 1, 0
+                start, group_bytes = stop, 0
 
 
 def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:

@@ -35,7 +35,7 @@ class Encodings:
 
 
 class Cache:
-    """Keeps encodings until the dataset is vectorized again, because encoding takes long."""
+    """Keeps encodings until the dataset is vectorized again, because encoding takes a long time."""
 
     def __init__(self) -> None:
         self._encodings = Encodings("")

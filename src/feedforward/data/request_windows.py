@@ -1,8 +1,8 @@
 """Store the latest window of a dataset's encoded requests, and the drift distances of its latest windows.
 
-A window is an .npz file without pickled objects, readable only by its owner. It holds features, never raw samples, but
-the words of a short text can be recovered from its features. The window and the distances are stored in one file each,
-which is replaced atomically, and which is not read if it exceeds a size limit.
+A window is an .npz file without pickled objects, readable only by its owner. It contains features, never raw samples,
+but the words of a short text can be recovered from its features. The window and the distances are stored in one file
+each, which is replaced atomically, and which is not read if it exceeds a size limit.
 """
 
 import io

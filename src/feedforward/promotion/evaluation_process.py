@@ -183,9 +183,9 @@ def probe(network: Network, model: bytes, features: Features) -> float:
 def measure(served: Servable, validation: Split) -> dict[str, float]:
     """Latency for one sample (ms, median), size (bytes), and metrics on validation samples that the model has seen."""
     times = []
-    for row in range(min(TIMED_SAMPLES, len(validation))):
+    for index in range(min(TIMED_SAMPLES, len(validation))):
         start = time.perf_counter()
-        served.predict(_rows(validation.features, row, row + 1))
+        served.predict(_rows(validation.features, index, index + 1))
         times.append(time.perf_counter() - start)
     losses, correct = losses_and_correct(served.network, validation)
     return {

@@ -1,7 +1,7 @@
 """How challengers' answers compare with champions' answers: counts and sums for each pair of versions.
 
 The service's shadow process adds to the evidence about a pair, and the promotion gate reads it. Each dataset has one
-file, which holds the latest PAIRS pairs, so it stays small; it contains no requests.
+file, which contains the latest PAIRS pairs, so it stays small; it contains no requests.
 """
 
 import math

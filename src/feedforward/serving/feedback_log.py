@@ -119,7 +119,7 @@ def _key(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _content(encoder: Encoder, sample: Any) -> tuple[dict[str, Any], bytes]:
-    """The entry's fields that hold the sample, and the bytes from which its digest is computed."""
+    """The entry's fields that contain the sample, and the bytes from which its digest is computed."""
     if encoder.sample_kind == "text":
         return {"text": sample}, str(sample).encode("utf-8", "replace")
     pixels = np.asarray(sample, np.uint8).tobytes()

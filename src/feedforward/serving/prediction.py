@@ -165,15 +165,15 @@ def warnings(served: Servable, samples: Sequence[Any], features: Features) -> li
     """
     if isinstance(features, MultiHot):
         unknown = "no word of this text is in the vocabulary"
-        return [[] if _has_known_word(features, row) else [unknown] for row in range(len(samples))]
+        return [[] if _has_known_word(features, index) else [unknown] for index in range(len(samples))]
     return [
         [f"{name}: does not occur in the training data and is ignored" for name in served.encoder.unknown(sample)]
         for sample in samples
     ]
 
 
-def _has_known_word(features: MultiHot, row: int) -> bool:
-    columns = features.indices[features.indptr[row] : features.indptr[row + 1]]
+def _has_known_word(features: MultiHot, index: int) -> bool:
+    columns = features.indices[features.indptr[index] : features.indptr[index + 1]]
     return bool(len(columns)) and int(columns.max()) > tokenizer.DROPPED
 
 

@@ -29,7 +29,7 @@ CARD_HEIGHT = 420  # px
 
 
 def bounds(name: str) -> tuple[str, str]:
-    """Names of the metrics that hold the interval of the metric or curve `name`: `interval/NAME_low`, `…_high`.
+    """Names of the metrics that contain the interval of the metric or curve `name`: `interval/NAME_low`, `…_high`.
 
     >>> bounds("val_loss")
     ('interval/val_loss_low', 'interval/val_loss_high')

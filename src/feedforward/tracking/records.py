@@ -65,8 +65,8 @@ class RunTags:
 class DataInput:
     """A part of the data that a run used, with a `name` that is unique within the run.
 
-    digest: SHA-256 (hex); MLflow's field holds the first 36 digits, and an input tag all of them. source: relative path
-    or URL.
+    digest: SHA-256 (hex); MLflow's field contains the first 36 digits, and an input tag all of them. source: relative
+    path or URL.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run as read from the store; `metrics` holds the last value of each metric."""
+    """A run as read from the store; `metrics` contains the last value of each metric."""
 
     run_id: str
     name: str

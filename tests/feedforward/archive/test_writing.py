@@ -118,8 +118,8 @@ def test_a_workspace_named_like_a_tag_leaves_pages_intact(
 
 
 def test_a_tampered_model_is_not_exported(workspace: Path) -> None:
-    [weights] = (workspace / "mlruns").rglob("data/served/weights.npz")
-    weights.write_bytes(weights.read_bytes() + b"0")
+    [weights_file] = (workspace / "mlruns").rglob("data/served/weights.npz")
+    weights_file.write_bytes(weights_file.read_bytes() + b"0")
     with pytest.raises(DataError, match=r"weights\.npz: has changed"):
         writing.collect(load_params())
 

@@ -60,7 +60,7 @@ def test_files_that_were_fetched_again_are_refused_until_they_are_vectorized(pre
     assert NOT_VECTORIZED in shell.stderr
     ff.prepare(prepared)
     assert shell.run("describe", "own") == 0
-    for use in (uses[0], uses[1], uses[3]):  # all but the training, which takes long
+    for use in (uses[0], uses[1], uses[3]):  # all but the training, which takes a long time
         use()
 
 

@@ -58,18 +58,18 @@ def test_raw_texts_are_needed_only_for_words_that_have_no_column_now(root: Path)
     fewer = encoder_of(with_reader(num_words=6))
     preparation.vectorize("reviews", with_reader(num_words=30))
     more = encoder_of(with_reader(num_words=30))
-    [raw] = [path for path in paths.raw("reviews").iterdir() if path.name != "digests.json"]
-    content = raw.read_bytes()
-    raw.unlink()
+    [raw_file] = [path for path in paths.raw("reviews").iterdir() if path.name != "digests.json"]
+    content = raw_file.read_bytes()
+    raw_file.unlink()
     features = encoded(with_reader(num_words=30), "train", fewer).features
     assert isinstance(features, MultiHot)
     assert features.columns == 6
-    raw.write_bytes(content)
+    raw_file.write_bytes(content)
     preparation.vectorize("reviews", with_reader(num_words=6))
     np.testing.assert_array_equal(features.indices, manifest_file.load_split("reviews", "train").features.indices)
-    raw.unlink()
+    raw_file.unlink()
     with pytest.raises(DataError, match=r"it uses \d+ words .* have no column in the data, and the raw texts cannot"):
         encoded(with_reader(num_words=6), "train", more)
-    raw.write_bytes(content)
+    raw_file.write_bytes(content)
     with pytest.raises(DataError, match=r"data/raw/reviews: its texts are not those that were vectorized; run `dvc"):
         encoded(with_reader(num_words=6, shuffle_seed=9), "train", more)

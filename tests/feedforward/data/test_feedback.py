@@ -223,8 +223,8 @@ def test_images_of_class_folders_are_compared_as_the_network_receives_them(
     assert intake.refused == {"already in the data": 10}
     assert len(intake.new) == 10
     comparison = policy._compare("own", dataset, intake.new, Retraining())
-    [length] = [distance for distance in comparison.distances.others if distance.name == drift.LENGTH]
-    assert length.value == 0
+    [length_distance] = [distance for distance in comparison.distances.others if distance.name == drift.LENGTH]
+    assert length_distance.value == 0
     assert feedback.take("own", dataset, collect=True) == 10
     preparation.vectorize("own", dataset, collect=True)
     lengths = pq.read_table(paths.vectorized("own") / "profile.parquet", columns=["raw_length"])["raw_length"]

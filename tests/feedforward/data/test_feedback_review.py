@@ -35,8 +35,8 @@ def states() -> dict[str, str]:
 
 def id_of(text: str, label: str) -> str:
     samples = feedback_review.samples(NAME, reviews())
-    [match] = [s.id for s in samples if (s.entry["text"], s.entry["label"]) == (text, label)]
-    return match
+    [id_] = [s.id for s in samples if (s.entry["text"], s.entry["label"]) == (text, label)]
+    return id_
 
 
 def sample_of(id_: str) -> feedback.Sample:

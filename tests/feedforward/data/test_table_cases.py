@@ -203,7 +203,7 @@ def test_init_names_files_that_it_cannot_read(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.proves("`init` does not take the pictures in a Parquet file for texts")
+@pytest.mark.proves("`init` does not mistake the pictures in a Parquet file for texts")
 def test_columns_of_bytes_are_left_out_unless_these_are_texts(tmp_path: Path, prepare: Prepare) -> None:
     pictures = [b"\x89PNG\r\n" + bytes([k]) for k in range(60)]
     records = [{"bytes": picture, "path": f"{k}.png"} for k, picture in enumerate(pictures)]

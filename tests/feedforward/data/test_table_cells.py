@@ -48,10 +48,10 @@ def test_additional_spellings_of_missing_values_apply_to_cells_that_are_numbers(
         pq.write_table(pa.table({"rooms": rooms, "size": SIZES, "label": LABELS}), path)
     _, dataset = prepare(path)
     reader = dataset.reader.model_copy(update={"missing": (spelling, "00")})
-    [columns] = reading.read(reader, {next(iter(dataset.files)): path}).files.values()
-    means = dict(json.loads(columns)["numeric"][k][:2] for k in range(2))
+    [columns_json] = reading.read(reader, {next(iter(dataset.files)): path}).files.values()
+    means = dict(json.loads(columns_json)["numeric"][k][:2] for k in range(2))
     assert 11 < means["rooms"] < 30  # in the range of ROOMS, so no -999 was counted
-    restored = row_encoder.RowEncoder(from_json(columns))
+    restored = row_encoder.RowEncoder(from_json(columns_json))
     for value in (-999, -999.0, spelling):
         assert restored.encode([restored.check({"rooms": value, "size": 1}, "row")])[0, 0] == 0.0
     assert restored.encode([restored.check({"rooms": 999, "size": 1}, "row")])[0, 0] > 0.0
@@ -59,7 +59,7 @@ def test_additional_spellings_of_missing_values_apply_to_cells_that_are_numbers(
     assert restored.encode([restored.check({"rooms": 0, "size": 1}, "row")])[0, 0] < 0.0
 
 
-@pytest.mark.proves("A JSON number is the same number in `init`, training and prediction, also with a decimal comma")
+@pytest.mark.proves("A JSON number is the same number in `init`, training and prediction, even with a decimal comma")
 @pytest.mark.parametrize("digits", [1, 2, 3])
 def test_json_numbers_do_not_depend_on_the_decimal_sign(tmp_path: Path, prepare: Prepare, digits: int) -> None:
     plain = [round(1 + k * 37 % 60 / 60, digits) for k in range(60)]

@@ -112,8 +112,8 @@ def train(root: Path, message: str) -> tuple[str, str]:
     assert workspace.run(root, *workspace.DVC, "commit", "--force", "--quiet").returncode == 0
     git(root, "add", "--force", "reports/comparison/metrics.json")
     commit_id = commit(root, f"{message}: results")
-    [final] = tracking.open_store().find_runs(NAME, role="final", seed="0")[:1]
-    return commit_id, final.run_id
+    final_run = tracking.open_store().find_runs(NAME, role="final", seed="0")[0]
+    return commit_id, final_run.run_id
 
 
 @pytest.fixture

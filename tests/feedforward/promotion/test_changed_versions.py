@@ -257,9 +257,9 @@ def test_the_logged_model_must_have_the_weights_that_the_run_recorded(
 ) -> None:
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
     runner.train_pack(pack, params, small_store)
-    [weights] = (paths.store() / "artifacts").rglob("weights.npz")
+    [weights_file] = (paths.store() / "artifacts").rglob("weights.npz")
     for name, content in registered.files(1.0).items():  # a valid network, but not that of the run
-        weights.with_name(name).write_bytes(content)
+        weights_file.with_name(name).write_bytes(content)
     with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
         promote.promote(params, NAME)
 

@@ -61,9 +61,9 @@ def test_sbom_is_valid_and_lists_packages_and_champions(
     assert files == {p.name for p in model_versions.folder(version, model_version.SERVED).iterdir()}
     card = model["modelCard"]
     assert card["modelParameters"]["task"] == "binary"
-    [data] = [component for component in content["components"] if component["type"] == "data"]
-    assert card["modelParameters"]["datasets"] == [{"ref": data["bom-ref"]}]
-    assert data["hashes"][0]["content"] == run.tags["data_digest"]
+    [dataset] = [component for component in content["components"] if component["type"] == "data"]
+    assert card["modelParameters"]["datasets"] == [{"ref": dataset["bom-ref"]}]
+    assert dataset["hashes"][0]["content"] == run.tags["data_digest"]
     metrics = {entry["type"]: entry for entry in card["quantitativeAnalysis"]["performanceMetrics"]}
     assert metrics["test_accuracy"]["value"] == "0.9"
     low, _ = model_card.wilson(0.9, TEST)

@@ -102,7 +102,7 @@ def test_outputs_are_compared_only_with_those_for_validation_samples_that_are_ne
 
 
 @pytest.mark.proves(
-    "Words that only the model or only the training data know are counted as unknown words, so they are no drift"
+    "Words known only to the model, or only in the training data, count as unknown words, so they cause no drift"
 )
 @pytest.mark.slow
 def test_a_new_word_in_the_training_data_is_not_reported_as_drift_of_requests(

@@ -65,7 +65,7 @@ def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
 ROWS = [("a b", "x"), ("c\nd", "y"), ("e", "z")]
 
 
-@pytest.mark.proves("Predictions and messages name the line of the file, also after lines that are skipped")
+@pytest.mark.proves("Predictions and messages name the line of the file, even after skipped lines")
 @pytest.mark.parametrize(
     ("content", "lines"),
     [

@@ -121,7 +121,7 @@ def test_a_busy_shadow_counts_dropped_requests_and_a_killed_shadow_is_reported(
 
 
 @pytest.mark.slow
-@pytest.mark.proves("Statistics of the shadow that could not be written are written later, also for an earlier pair")
+@pytest.mark.proves("Statistics of the shadow that could not be written are written later, even for an earlier pair")
 def test_statistics_that_could_not_be_written_are_written_later(small: Params, small_store: "Store") -> None:
     versions = registered.champion(small_store, small, 1.0), challenger(small_store, small, -1.0)
     first, second = map(shadow_evidence.identity, versions)
@@ -188,7 +188,7 @@ def test_champion_answers_if_the_challenger_fails(
 
 @pytest.mark.slow
 @pytest.mark.proves(
-    "A corrected sample is stored with the answer and the version that the user saw, also with a canary"
+    "A corrected sample is stored with the answer and the version that the user saw, even with a canary"
 )
 def test_correction_of_a_challengers_answer_names_the_challenger(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)

@@ -188,7 +188,7 @@ def test_artifacts_outside_the_checkout_are_found_after_the_store_is_changed(
 
 
 @pytest.mark.slow
-@pytest.mark.proves("A missing folder of artifacts holds up neither other datasets nor Ctrl-C")
+@pytest.mark.proves("A missing folder of artifacts delays neither the runs of other datasets nor Ctrl-C")
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 def test_records_of_other_datasets_are_sent_while_the_folder_of_artifacts_is_missing(
     enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,7 +61,7 @@ def _infer(path: Path, table: table_file.Table, targets: tuple[str, ...], decima
     task, classes, excluded, task_reasons = _task(targets, columns)
     reasons += [*target_reasons, *task_reasons]
     key = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-120:]
-    key = key if key[0].isalnum() else f"x{key}"  # also if a long name is cut off before such a character
+    key = key if key[0].isalnum() else f"x{key}"  # other characters may be first in the name, or after the cut
     files = {key: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
     return _entry(path, files, columns, targets, (task, classes), excluded, reasons, decimal)
 

@@ -96,8 +96,8 @@ def parse_json(content: str | bytes) -> Any:
     """Parse a JSON text.
 
     Raises:
-        ValueError: the text is not JSON, or nested too deeply. RepeatedKey: an object has a key twice, so that one of
-            the values would be ignored.
+        ValueError: the text is not JSON, or is nested too deeply. RepeatedKey: an object has a key twice, so that one
+            of the values would be ignored.
     """
     try:
         return json.loads(content, object_pairs_hook=_reject_repeated_keys)

@@ -254,7 +254,7 @@ def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Seq
         if name in below_name:
             is_repeated |= bool(name) and not _is_number(name)
         elif any(map(str.isalpha, name)) and not cells.is_missing(name) and _are_numbers(below_name):
-            return True  # also if another column contains its own name, as one named y with the values y and n does
+            return True  # even if another column contains its own name, like a column y with the values y and n
     return not is_repeated
 
 

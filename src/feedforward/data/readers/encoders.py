@@ -50,7 +50,7 @@ class Encoder(Protocol):
 def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
     """Whether these samples, a few kilobytes in total, can be checked and encoded within milliseconds.
 
-    Images may take longer: a few kilobytes can hold millions of pixels.
+    Images may take longer: a few kilobytes can contain millions of pixels.
     """
     return encoder.sample_kind != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
 

@@ -37,8 +37,8 @@ def pixel_count(content: bytes) -> int:
     """The number of pixels in an encoded image, according to its header.
 
     Raises:
-        ValueError: the content is not an image in a known format, or its header is damaged; also if it exceeds
-            MAX_PIXELS, MAX_SIDE or COSTLY_PARTS and is not a PNG file, whose limits are left to `read`.
+        ValueError: the content is not an image in a known format, its header is damaged, or it exceeds MAX_PIXELS,
+            MAX_SIDE or COSTLY_PARTS and is not a PNG file (for PNG files, `read` checks these limits).
     """
     if content.startswith(MAGIC) and content.find(HEADER) == 12 and content.count(HEADER) == 1 and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)  # the same as Pillow reads, in a fiftieth of the time
@@ -98,7 +98,7 @@ def size_of(path: Path) -> tuple[int, int]:
     """The (height, width) of an image, with EXIF orientation applied; reads only the header of an image.
 
     Raises:
-        ValueError: the file is not an image, or a damaged or far too large one.
+        ValueError: the file is not an image, is damaged, or is far too large.
         OSError: the file cannot be read.
     """
     try:

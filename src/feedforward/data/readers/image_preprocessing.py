@@ -88,7 +88,7 @@ def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
     """Convert an encoded image of any size, color and polarity to a row of pixels, shape (height × width,).
 
     Raises:
-        ValueError: the content is not an image, too large, or blank.
+        ValueError: the content is not an image, is too large, or is blank.
     """
     return normalize(find_foreground(read(content)), geometry).reshape(-1)
 

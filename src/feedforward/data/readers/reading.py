@@ -128,7 +128,7 @@ def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
 def image_part(name: Literal["train", "test"], pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic]) -> Part:
     """A split of images. pixels: shape (images, pixels).
 
-    The raw bytes of an image are its pixels as the network receives them, also for images that users submit.
+    The raw bytes of an image are its pixels as the network receives them, even for images that users submit.
     """
     lengths = np.full(len(pixels), pixels.shape[1], np.int64)
     return Part(name, Split(pixels, labels), lengths, content_digests(row.tobytes() for row in pixels))

@@ -84,8 +84,8 @@ class HashedRows:
     def of(cls, rows: Rows) -> "HashedRows":
         """Hash each row."""
         lengths, digests = np.empty(len(rows), np.int64), bytearray()
-        for row, line in enumerate(rows.encode()):
-            lengths[row] = len(line)
+        for index, line in enumerate(rows.encode()):
+            lengths[index] = len(line)
             digests += hashlib.sha256(line).digest()
         return cls(rows, lengths, np.frombuffer(digests, np.uint8).reshape(-1, 32))
 
