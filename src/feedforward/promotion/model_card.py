@@ -29,8 +29,8 @@ LIMITATIONS = {
         "It also predicts for rows far outside the range of the training rows.",
     ),
     "image": (
-        "An image is cropped and scaled to the framing of the training images. An image of something else also gets a"
-        " label.",
+        "An image is scaled to the size of the training images and, if these are framed like MNIST's digits, cropped."
+        " An image of something else also gets a label.",
         "There is no class for “none of these”.",
     ),
 }

@@ -250,7 +250,7 @@ def _equality(version: Version, champion: Version | None) -> str:
         version_bundles.check(champion)
     except DataError as error:
         return f"{champion.name} is the same model, but a file of it cannot be used: {error}"
-    return f"{champion.name} is the same model, with other names or variants"
+    return f"{champion.name} is the same model, with other names, variants or preprocessing"
 
 
 def _add_card(

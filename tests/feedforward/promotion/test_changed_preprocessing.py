@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import own_data
 import own_tables
 import pytest
@@ -10,10 +11,14 @@ import workspaces
 
 import feedforward as ff
 from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.data.readers import image_preprocessing
+from feedforward.data.splits import Split
 from feedforward.diff import run_side
 from feedforward.experiments import plan, runner
 from feedforward.promotion import backtest, promote, rollback
 from feedforward.promotion.evaluator import EvaluationFailed
+from feedforward.serving import prediction
 from feedforward.tracking import model_versions, open_store
 
 pytestmark = pytest.mark.slow
@@ -73,6 +78,27 @@ def test_a_champion_for_images_of_another_size_is_restored(tmp_path: Path) -> No
         promote.promote(larger, "own")
     assert promote.promote(larger, "own", skip_comparison="sharper images").decision.promoted
     assert rollback.rollback(larger, "own", None, "worse").number == 1
+
+
+@pytest.mark.proves("A champion that changed the pixels of training images is replaced by the same model that does not")
+def test_a_champion_of_an_earlier_release_that_cut_out_objects_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = train(configured(own_data.idx_folder(tmp_path / "own")))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(image_preprocessing, "AGREEMENT", 0.0)  # earlier releases cut out objects in all idx images
+        assert promote.promote(params, "own").decision.promoted
+        assert prediction.champion("own").served.encoder.settings()["kind"] == "pixels"
+    outcome = promote.promote(params, "own")
+    assert (outcome.champion, outcome.decision.promoted) == (2, True)
+    assert "version 1 is the same model, with other names, variants or preprocessing" in outcome.decision.reason
+    served = prediction.champion("own").served
+    assert served.encoder.settings()["kind"] == "scaled pixels"
+    test = np.asarray(Split.load(paths.vectorized("own") / "test").features)
+    images = list(test.reshape(-1, 12, 10))
+    np.testing.assert_array_equal(served.encoder.encode([served.encoder.check(image, "") for image in images]), test)
+    expected = [served.description.labels[k] for k in served.predict(test).argmax(axis=1)]
+    assert [answer["label"] for answer in ff.predict("own", images)] == expected
 
 
 @pytest.mark.proves("A column may change between numeric and categorical: promote, backtest and rollback work")

@@ -214,7 +214,7 @@ def test_a_champion_with_former_variants_is_replaced_by_the_same_model(
     renamed = small_params(promotion={"holdout_models": 1}, variants=variants)
     outcome = promote.promote(renamed, NAME)
     assert outcome.decision.promoted
-    assert "notes version 1 is the same model, with other names or variants" in outcome.decision.reason
+    assert "notes version 1 is the same model, with other names, variants or preprocessing" in outcome.decision.reason
     assert list(find_version().variants()) == ["original", "tiny"]
     assert promote.promote(renamed, NAME).champion == outcome.version.number
 

@@ -24,7 +24,7 @@ from feedforward.core.errors import InputError
 from feedforward.data.readers import cells
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.encoders import Encoder
-from feedforward.data.readers.image_encoder import ScaledEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.models import browser_network
@@ -199,6 +199,29 @@ def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", sm
     for received, answer in zip(predictions, prediction.answers(genres.served, checked), strict=True):
         assert received["labels"] == answer["labels"]
         assert_same(received, answer, 0.01)
+    playground.close()
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        ScaledEncoder(ImageGeometry(28, 28, None, (13.5, 13.5))),
+        ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0), 3.0)),
+    ],
+    ids=["any images", "objects that are nearly centered"],
+)
+def test_page_keeps_the_pixels_of_images_that_look_like_training_images(
+    browser: "Browser", small: Params, tmp_path: Path, encoder: ImageEncoder
+) -> None:
+    network = networks.network([28 * 28, 4, 3], ["relu", "softmax"], 1 / 255)
+    playground = OpenedFile(browser, tmp_path, "forms", new_champion("multiclass", network, encoder, ("a", "b", "c")))
+    images = [np.roll(image, (-2, 1), (0, 1)) for image in centered_strokes(3)]
+    if isinstance(encoder, ScaledEncoder):
+        images += [230 - images[0] // 2, images[0] // 16, np.full((28, 28), 9, np.uint8)]
+    for image, answer in zip(
+        images, playground.answers([image.tolist() for image in images], explain=True), strict=True
+    ):
+        assert answer["seen"]["levels"] == image.reshape(-1).tolist() == encoder.check(image, "").tolist()
     playground.close()
 
 

@@ -56,7 +56,10 @@ def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
 
 
 def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
-    """The encoder of a vectorized dataset; the geometry of idx images is measured on the training split.
+    """The encoder of a vectorized dataset.
+
+    How idx images are encoded is decided by those of the training split, which training uses as they are: the object is
+    cut out and framed only if they show light objects on black. Otherwise, an image of their size must not change.
 
     Raises:
         DataError: a file is missing or damaged, or the features of idx images are not pixels.
@@ -75,6 +78,8 @@ def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
         raise DataError(f"{vectorized}: must contain pixels, got words; run `dvc repro vectorize`")
     size = idx.recorded_size(vectorized, features.shape[1])
     pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, *size).astype(np.uint8)
+    if not image_preprocessing.are_light_on_black(pixels):
+        return _scaled_encoder(*size)
     return ImageEncoder(image_preprocessing.measure_geometry(pixels))
 
 
@@ -98,7 +103,8 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         if settings["kind"] == "pixels":
             row, column = (float(value) for value in settings["centre"])
             box = None if settings["box"] is None else int(settings["box"])
-            return ImageEncoder(ImageGeometry(int(settings["height"]), int(settings["width"]), box, (row, column)))
+            size, tolerance = (int(settings["height"]), int(settings["width"])), float(settings.get("tolerance", 1))
+            return ImageEncoder(ImageGeometry(*size, box, (row, column), tolerance))
         if settings["kind"] == "scaled pixels":
             return _scaled_encoder(int(settings["height"]), int(settings["width"]))
         if settings["kind"] == "columns":

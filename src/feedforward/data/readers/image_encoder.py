@@ -3,6 +3,7 @@
 import base64
 import binascii
 import contextlib
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -61,8 +62,9 @@ class ImageEncoder:
 
     def settings(self) -> dict[str, Any]:
         """The settings of this encoder, as JSON-serializable values."""
-        size = {"height": self.geometry.height, "width": self.geometry.width}
-        return {"kind": "pixels", **size, "box": self.geometry.box, "centre": self.geometry.center}
+        height, width, box, center, tolerance = dataclasses.astuple(self.geometry)
+        settings = {"kind": "pixels", "height": height, "width": width, "box": box, "centre": center}
+        return settings | ({} if tolerance == 1 else {"tolerance": tolerance})  # so that versions keep their digests
 
     def files(self) -> dict[str, bytes]:
         """No files: always an empty dictionary."""
@@ -71,7 +73,10 @@ class ImageEncoder:
 
 @dataclass(frozen=True)
 class ScaledEncoder(ImageEncoder):
-    """Encodes images like the image folder reader: scaled to the geometry's size. Its `box` and `center` are unused."""
+    """Scales images to the geometry's size, like the image folder reader; one of this size keeps its pixels.
+
+    The geometry's `box`, `center` and `tolerance` are unused.
+    """
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels: the whole image, scaled to fit."""

@@ -2,7 +2,7 @@
 
 MNIST's digits fit into a box of 20 × 20 pixels, with their center of mass in the middle of 28 × 28 pixels, light on
 dark. To classify a photographed or drawn digit, a network trained on them needs it in the same form. The geometry of a
-dataset is measured on its training images.
+dataset is measured on its training images. If these are not light objects on black, the image is only scaled.
 """
 
 import math
@@ -16,7 +16,9 @@ from feedforward.data.readers.image_decoding import Gray, Levels, read
 
 MIN_CONTRAST = 24.0  # of 255; an image with less contrast counts as blank
 BOX_THRESHOLD = 0.2  # share of the greatest strength; fainter pixels do not extend the bounding box
-AGREEMENT = 0.95  # share of the training images that must agree on the box size
+AGREEMENT = 0.95  # share of the training images that must agree on the box size, or show a light object on black
+NEARLY_ALL = 0.99  # share of the training images whose centers of mass are within the tolerance
+MAX_TOLERANCE = 0.25  # of the box size; where objects are anywhere, their position may matter
 ALL_LINES = slice(None)
 
 
@@ -25,13 +27,14 @@ class ImageGeometry:
     """Size of the images, in pixels, and where their foreground is.
 
     box: longer side of the foreground's bounding box; None if it differs between images, or is as long as the images.
-    center: (row, column) of the foreground's center of mass.
+    center: (row, column) of the foreground's center of mass. tolerance: by how many pixels it may differ.
     """
 
     height: int
     width: int
     box: int | None
     center: tuple[float, float]
+    tolerance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,29 @@ def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
     sides = np.array([max(_bounding_box(image > 0)[2:]) for image in nonempty] or [0])
     centers = np.array([_center_of_mass(image) for image in nonempty] or [((height - 1) / 2, (width - 1) / 2)])
     box = int(np.bincount(sides).argmax())
-    is_common = np.mean(np.abs(sides - box) <= 1) >= AGREEMENT and 0 < box < max(height, width)
     center = np.round(np.median(centers, axis=0), 1)
-    return ImageGeometry(height, width, box if is_common else None, (float(center[0]), float(center[1])))
+    tolerance = max(1.0, float(np.ceil(np.quantile(np.abs(centers - center).max(axis=1), NEARLY_ALL))))
+    is_common = np.mean(np.abs(sides - box) <= 1) >= AGREEMENT and 0 < box < max(height, width)
+    position = float(center[0]), float(center[1])
+    if is_common and tolerance <= max(1, MAX_TOLERANCE * box):
+        return ImageGeometry(height, width, box, position, tolerance)
+    return ImageGeometry(height, width, None, position)
+
+
+def are_light_on_black(images: npt.NDArray[np.uint8]) -> bool:
+    """Whether nearly all images show a light object on black, so that `find_foreground` does not change their pixels.
+
+    images: uint8, shape (samples, height, width).
+    """
+    return float(np.mean([_is_light_on_black(image) for image in images])) >= AGREEMENT
+
+
+def _is_light_on_black(image: npt.NDArray[np.uint8]) -> bool:
+    try:
+        foreground = find_foreground(image)
+    except ValueError:  # blank
+        return False
+    return foreground.background == foreground.noise == 0
 
 
 def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
@@ -145,12 +168,12 @@ def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np
 
 
 def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
-    """Whether the center of mass and the box size differ from the geometry by at most one pixel."""
+    """Whether the box size and the center of mass agree with the geometry, within a pixel and within its tolerance."""
     if geometry.box is None:
         return True
     row, column = _center_of_mass(strength)
-    is_centered = abs(row - geometry.center[0]) <= 1 and abs(column - geometry.center[1]) <= 1
-    return is_centered and abs(max(_bounding_box(strength > 0)[2:]) - geometry.box) <= 1
+    distance = max(abs(row - geometry.center[0]), abs(column - geometry.center[1]))
+    return distance <= geometry.tolerance and abs(max(_bounding_box(strength > 0)[2:]) - geometry.box) <= 1
 
 
 def _resize(levels: Levels, factor: float) -> Gray:

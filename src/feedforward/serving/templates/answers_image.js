@@ -96,10 +96,10 @@ function normalize({ height, width, levels, integral, box: [top, left, rows, col
   return paste(small, ...encoder.centre.map((each, k) => roundEven(each - center[k])));
 }
 
-function matches(image) { // whether the image is framed like the training images, to within one pixel
+function matches(image) { // whether the image is framed like the training images
   if (encoder.box === null) return true;
   const center = centerOf(image), [, , rows, columns] = box(image.height, image.width, (pixel) => image.levels[pixel] > 0);
-  return center.every((each, k) => Math.abs(each - encoder.centre[k]) <= 1) && Math.abs(Math.max(rows, columns) - encoder.box) <= 1;
+  return center.every((each, k) => Math.abs(each - encoder.centre[k]) <= (encoder.tolerance ?? 1)) && Math.abs(Math.max(rows, columns) - encoder.box) <= 1;
 }
 
 function centerOf({ width, levels }) { // center of mass: row and column
