@@ -47,6 +47,56 @@ def test_a_first_line_of_numbers_is_a_row_unless_they_are_years_or_positions(
     assert note.startswith("the first line has numbers" if is_header else "there seems to be no header")
 
 
+ROWS_OF_SALES = [f"{room},{('Köln', 'Zürich')[k % 2]},{k % 7:03},{LABELS[k]}" for k, room in enumerate(ROOMS)]
+TITLES = {
+    "title": ["Sales 2024,,,"],
+    "title and empty line": ["Sales 2024,,,", ",,,"],
+    "year": ["2024,,,"],
+    "title, note and date": ["Sales,,,", "Northern region,,,", ",,printed:,2024-05-01"],
+    "group names": ["Measures,,Place,"],
+    "title and group names": ["Sales 2024,,,", "Measures,,Place,"],
+    "title without separators": ["Sales 2024", "Measures,,Place,"],
+}
+
+
+@pytest.mark.proves("A title that Excel pads to the width of the table is not read as the names of the columns")
+@pytest.mark.parametrize("name", TITLES)
+def test_titles_and_group_names_above_the_header_are_skipped(tmp_path: Path, prepare: Prepare, name: str) -> None:
+    (tmp_path / "a.csv").write_text("\n".join([*TITLES[name], "size,city,code,y", *ROWS_OF_SALES]))
+    guess, dataset = prepare(tmp_path / "a.csv")
+    lines = sum(bool(line.strip(",")) for line in TITLES[name])
+    assert f"lines above the table that are skipped: {lines}" in guess.reasons
+    assert guess.entry["reader"]["target"] == ["y"]
+    assert list(table_file.read(tmp_path / "a.csv").columns) == ["size", "city", "code", "y"]
+    assert dataset.labels == ("cheap", "dear")
+    assert sum(map(sum, class_counts().values())) == 60
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["size,,,", *ROWS_OF_SALES],
+        ["x,,,", *(f"{'ab'[k % 2]},{'cd'[k % 3 % 2]},{'ef'[k // 5 % 2]},{LABELS[k]}" for k in range(60))],
+        [",value", *(f"{'abcde'[k % 5]},{k}" for k in range(60))],
+        ["v1,v2,,,", *(f"{label},see you at {k},,," for k, label in enumerate(LABELS)), "a,b,c,d,e"],
+        ["a,b,c,d,e,f", *(f"{k},,,,,{k % 2}" for k in range(60))],
+    ],
+    ids=["numbers", "categories", "series", "empty columns", "sparse"],
+)
+def test_a_header_with_few_names_is_not_taken_for_a_title(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    read = table_file.read(tmp_path / "a.csv")
+    assert read.rows == len(lines) - 1
+    first = lines[0].split(",")
+    assert list(read.columns) == [name or f"column_{k}" for k, name in enumerate(first, 1)]
+
+
+def test_columns_that_an_earlier_release_named_after_a_title_are_still_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["Sales 2024,,,", "size,city,code,y", *ROWS_OF_SALES]))
+    assert table_file.read(tmp_path / "a.csv", ["Sales 2024", "column_4"]).rows == 61
+    assert table_file.read(tmp_path / "a.csv", ["code", "y"]).rows == 60
+
+
 def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:
     texts = [f"win a free prize now and call this number today {k}" for k in range(60)]
     lines = [f"{label},{text},,," for label, text in zip(LABELS, texts, strict=True)]

@@ -16,6 +16,7 @@ from feedforward.data.readers import cells, encodings
 HEAD_CHARACTERS = 2**20  # to examine
 MAX_ROWS = 1000  # to examine
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
+ROWS_ABOVE = 20  # the header is among them
 MIN_AGREEMENT = 0.9  # share of the rows that must have as many cells as the header
 YEARS = range(1000, 3000)  # numbers that may name columns
 
@@ -82,10 +83,9 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
         raise DataError("contains no rows")
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
     notes += ["quotes are escaped with backslashes"] if escape else []
-    first = _first_row(head_rows)
+    first = _below_titles(head_rows, _first_row(head_rows), requested)
     notes += [f"lines above the table that are skipped: {first}"] if first else []
-    header = [cells.text(cell) for cell in head_rows[first]]
-    header[0] = header[0].lstrip("# ")
+    header = _texts(head_rows[first])
     header_width, below = len(header), head_rows[first + 1 :]
     width = max(header_width, _width(head_rows[first:]))
     header += [""] * (width - header_width)
@@ -102,8 +102,17 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
             "the first line has numbers and is read as the header; if it is data, add a line of names above it"
         )
     unnamed = [f"column_{k}" for k, name in enumerate(header, start=1) if not name]
-    names = [name or f"column_{k}" for k, name in enumerate(header, start=1)]
-    return Dialect(encoding, separator, quote, escape, first + 1, names, unnamed, notes)
+    return Dialect(encoding, separator, quote, escape, first + 1, _named(header), unnamed, notes)
+
+
+def _texts(row: Sequence[str]) -> list[str]:
+    """The cells of a row that may be the header."""
+    texts = [cells.text(cell) for cell in row]
+    return [texts[0].lstrip("# "), *texts[1:]]
+
+
+def _named(header: Sequence[str]) -> list[str]:
+    return [name or f"column_{k}" for k, name in enumerate(header, start=1)]
 
 
 def _numbered_names(width: int) -> list[str]:
@@ -216,7 +225,7 @@ def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bo
 
 
 def _has_names(head_rows: Rows, requested: Sequence[str]) -> bool:
-    return any({*requested} <= {cells.text(cell).lstrip("# ") for cell in row} for row in head_rows[:20])
+    return any({*requested} <= {cells.text(cell).lstrip("# ") for cell in row} for row in head_rows[:ROWS_ABOVE])
 
 
 def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
@@ -239,6 +248,20 @@ def _first_row(head_rows: Sequence[list[str]]) -> int:
     min_width = width - 1 if width > 2 else width
     indices = (k for k, row in enumerate(head_rows) if len(row) >= min_width and not row[0].lower().startswith("sep="))
     return next(indices, 0)  # Excel reads the separator from a first line such as `sep=;`
+
+
+def _below_titles(head_rows: Rows, first: int, requested: Sequence[str]) -> int:
+    """The index of the header below a title or names of groups of columns, which spreadsheets pad to the table's width.
+
+    first: the index of the first row that is about as wide as most rows. It is returned unless it and perhaps further
+    rows are mostly empty, compared with most rows, and the row below them is a header, with all requested columns.
+    """
+    filled = [sum(map(bool, map(str.strip, row))) for row in head_rows]
+    typical = Counter(filled[first:]).most_common(1)[0][0]
+    full = next((k for k in range(first, len(filled[:ROWS_ABOVE])) if 2 * filled[k] > typical), first)
+    header = _texts(head_rows[full])
+    has_requested = {*requested} <= {*_named(header)}
+    return full if full > first and has_requested and _is_header(header, head_rows[full + 1 :], requested) else first
 
 
 def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Sequence[str]) -> bool:
