@@ -223,9 +223,9 @@ class Scheduler(Server):
 class Worker(Server):
     """A Dask worker with one thread and its own checkout; no nanny restarts it when it dies."""
 
-    def __init__(self, folder: Path, checkout: Path, scheduler: str, **more: str) -> None:
+    def __init__(self, folder: Path, checkout: Path, scheduler: str, **variables: str) -> None:
         command = [PYTHON, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny"]
-        environment = workspace.environment(checkout, FEEDFORWARD_ROOT=str(checkout), **more)
+        environment = workspace.environment(checkout, FEEDFORWARD_ROOT=str(checkout), **variables)
         super().__init__(folder, [*command, "--no-dashboard"], environment, lambda: "Registered to" in self.output())
 
 

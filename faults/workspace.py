@@ -34,7 +34,7 @@ def job_count() -> int:
     return max(2, processes.cores()) + 1
 
 
-def environment(folder: Path, **more: str) -> dict[str, str]:
+def environment(folder: Path, **variables: str) -> dict[str, str]:
     """Return the environment variables for commands in a workspace.
 
     PATH starts with this Python's folder; the caller's variables for DVC, MLflow, Prefect and feedforward are left out.
@@ -44,22 +44,22 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
         "DVC_NO_ANALYTICS": "1",
         "NO_COLOR": "1",
-        **more,
+        **variables,
     }
 
 
-def run(folder: Path, *command: str, **more: str) -> Completed:
+def run(folder: Path, *command: str, **variables: str) -> Completed:
     """Run a command in a workspace and wait for it."""
     return subprocess.run(
-        command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, timeout=TIMEOUT
+        command, cwd=folder, env=environment(folder, **variables), capture_output=True, text=True, timeout=TIMEOUT
     )
 
 
-def start(folder: Path, *command: str, **more: str) -> "subprocess.Popen[bytes]":
+def start(folder: Path, *command: str, **variables: str) -> "subprocess.Popen[bytes]":
     """Start a command in a workspace, in a new process group; `output` returns what it printed."""
     with (folder / "output.log").open("wb") as log:
         return subprocess.Popen(
-            command, cwd=folder, env=environment(folder, **more), stdout=log, stderr=log, start_new_session=True
+            command, cwd=folder, env=environment(folder, **variables), stdout=log, stderr=log, start_new_session=True
         )
 
 

@@ -117,7 +117,7 @@ def _project(folder: Path) -> Path:
 
 
 def _is_complete(lock: Path) -> bool:
-    """Whether DVC would accept dvc.lock, or the file is missing. DVC documents the format; a test asks DVC too."""
+    """Whether dvc.lock is missing, or DVC would accept it. DVC documents the format; a test compares this with DVC."""
     try:
         text = lock.read_text(encoding="utf-8")
         content = YAML(typ="safe").load(text)

@@ -113,8 +113,8 @@ def test_an_experiment_in_a_temporary_copy_works_with_the_documented_variable(tm
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
-    def run(*command: str, **more: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, env=variables | more, capture_output=True, text=True, check=False)
+    def run(*command: str, **added: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=variables | added, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -20,8 +20,8 @@ from feedforward.data import feedback_decisions
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def repro(folder: Path, *arguments: str, **extra: str) -> Completed:
-    return workspace.run(folder, *DVC, "repro", *arguments, **extra)
+def repro(folder: Path, *arguments: str, **variables: str) -> Completed:
+    return workspace.run(folder, *DVC, "repro", *arguments, **variables)
 
 
 @pytest.fixture(scope="module")

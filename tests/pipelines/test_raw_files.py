@@ -1,4 +1,4 @@
-"""Raw files of another commit are noticed after `git checkout`, and the remedy restores those of the commit."""
+"""After `git checkout`, raw files of another commit are noticed, and the remedy restores those of this commit."""
 
 import shutil
 from pathlib import Path

@@ -53,9 +53,9 @@ def encoded(entry: Mapping[str, Any], encoder: "TextEncoder | None", encodings: 
     """SHA-256 of the features of an undamaged entry, and how many of them are not zero."""
     if (known := encodings.samples.get(entry["digest"])) is None:
         features = _features([entry], encoder)
-        [row] = _row_digests(features)
-        ones = len(features.indices) if isinstance(features, MultiHot) else int(np.count_nonzero(features))
-        known = encodings.samples[entry["digest"]] = row, ones
+        [digest] = _row_digests(features)
+        nonzero = len(features.indices) if isinstance(features, MultiHot) else int(np.count_nonzero(features))
+        known = encodings.samples[entry["digest"]] = digest, nonzero
     return known
 
 

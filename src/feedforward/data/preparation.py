@@ -174,7 +174,7 @@ def _leave_out_other_sizes(collected: list[dict[str, Any]], pixels: int) -> None
     total = len(collected)
     collected[:] = [entry for entry in collected if feedback_features.has_size(entry, pixels)]
     if left_out := total - len(collected):
-        log.warning("%d images of users are left out, because they do not have %d pixels", left_out, pixels)
+        log.warning("images of users that are left out, because they do not have %d pixels: %d", pixels, left_out)
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:

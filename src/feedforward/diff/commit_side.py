@@ -129,7 +129,7 @@ class _RecordedResults:
             test, manifest = Split.load(folder / "test"), _manifest(folder / "manifest.json")
             dataset = self._dataset(name, Path(temporary))
             kind, target = sides.kind_of(dataset.task), target_of(manifest)
-            outputs = sides.ask(network, test.features, kind, target)
+            outputs = sides.outputs_of(network, test.features, kind, target)
             truth = np.array(sides.truth(test, kind, target))
             source = sample_digests.of_test_samples(folder)
         return Answers(

@@ -31,7 +31,7 @@ class Repository:
     def commit(self, name: str) -> str | None:
         """The commit (hex) that a name such as HEAD~1, v1.2 or 1a2b3c4 refers to; None if there is none.
 
-        The name may also be that of a DVC experiment, unless it is one of a branch or tag.
+        The name may also be that of a DVC experiment, unless a branch or tag has the same name.
 
         Raises:
             ParamsError: several commits start with these digits, or several experiments have this name.

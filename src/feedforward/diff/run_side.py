@@ -109,7 +109,7 @@ def _answers_of_run(run: LoggedRun, registry: "Registry", params: Params) -> Ans
     sides.check_weights(network, run.tags["weights_digest"], f"run {run.run_id[:8]}")
     test = manifest_file.load_split(name, "test")
     kind, target = sides.kind_of(dataset.task), target_of(manifest)
-    outputs = sides.ask(network, test.features, kind, target)
+    outputs = sides.outputs_of(network, test.features, kind, target)
     return _workspace_answers(name, dataset, manifest, test, outputs)
 
 

@@ -75,7 +75,9 @@ class Side:
     remarks: tuple[str, ...] = ()
 
 
-def ask(network: Network, features: Features, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.float64]:
+def outputs_of(
+    network: Network, features: Features, kind: Kind, target: tuple[float, float]
+) -> npt.NDArray[np.float64]:
     """Outputs of shape (samples, labels): probabilities, or values in the target's unit.
 
     target: mean and scale of the target in the training data.
@@ -95,7 +97,7 @@ def kind_of(task: str) -> Kind:
 
 
 def truth(split: Split, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.generic]:
-    """The true labels of a split, in the form of `Answers.truth`. target: its mean and scale, as in `ask`."""
+    """The true labels of a split, in the form of `Answers.truth`. target: its mean and scale, as in `outputs_of`."""
     mean, scale = target
     return np.asarray(split.labels, np.float64) * scale + mean if kind == "value" else np.asarray(split.labels)
 

@@ -73,12 +73,12 @@ def _tags(outcome: Outcome) -> dict[str, str]:
 def command(outcome: Outcome) -> str:
     """The command that runs this sweep."""
     sweep = outcome.sweep
-    words = ["feedforward", "sweep", sweep.dataset, *(axis.text for axis in sweep.axes), "--variant", sweep.variant]
-    words += ["--seeds", str(sweep.seeds)]
-    words += ["--trials", str(sweep.trials)] if sweep.trials else []
-    words += ["--statistic", sweep.statistic] if sweep.statistic != STATISTIC else []
-    words += ["--confirm", str(sweep.confirm), "--fresh-seeds", str(sweep.fresh_seeds)]
-    return demo_workspace.prefix() + shlex.join([*words, "--test"] if sweep.test else words)
+    command = ["feedforward", "sweep", sweep.dataset, *(axis.text for axis in sweep.axes), "--variant", sweep.variant]
+    command += ["--seeds", str(sweep.seeds)]
+    command += ["--trials", str(sweep.trials)] if sweep.trials else []
+    command += ["--statistic", sweep.statistic] if sweep.statistic != STATISTIC else []
+    command += ["--confirm", str(sweep.confirm), "--fresh-seeds", str(sweep.fresh_seeds)]
+    return demo_workspace.prefix() + shlex.join([*command, "--test"] if sweep.test else command)
 
 
 def _markdown(outcome: Outcome) -> str:

@@ -66,7 +66,7 @@ def _hint(received: Any, one: Losses, other: Losses) -> str:
     (mean, low, high), n = _paired(one, other), len(one)
     if np.allclose(received, (-mean, -high, -low), atol=1e-6):
         return "The sign is reversed: the difference is one − other."
-    if not abs(received[0] - mean) <= 1e-6:  # also NaN
+    if not abs(received[0] - mean) <= 1e-6:  # NaN fails this comparison, too
         return f"The first value must be the mean difference over all {n} seeds; got {received[0]:.4f}."
     for hint, half in _mistakes(one, other):
         if np.allclose(received[1:], [mean - half, mean + half], atol=1e-6):

@@ -5,6 +5,7 @@ from typing import Any
 
 from feedforward.homework.outcome import Outcome, Wrong, call, run_check
 
+# arguments of `build`, in its order
 CASES = ((7, (5, 3), 2, "tanh", "softmax"), (4, (6,), 1, "relu", "sigmoid"), (3, (8, 4, 2), 5, "relu", "linear"))
 
 

@@ -21,7 +21,7 @@ class Wrong(Exception):
 
 
 def run_check(check: Callable[[], str]) -> Outcome:
-    """Run a check, which either returns what it checked, if the task is solved, or raises Wrong with a hint.
+    """Run a check, which returns what it checked if the task is solved, and otherwise raises Wrong with a hint.
 
     Any other exception also means that the answer is wrong: an answer can be any object, and no check foresees all.
     """

@@ -10,10 +10,10 @@ Curves = Mapping[str, Sequence[float]]
 
 def _curves(losses: Sequence[float], accuracies: Sequence[float]) -> Curves:
     """Curves like those of a run with these validation losses and accuracies; the training loss keeps falling."""
-    loss = [0.6 * 0.7**epoch for epoch in range(len(losses))]
-    train = [1 - value / 2 for value in loss]
-    validation = {"val_loss": losses, "val_cross_entropy": losses, "val_accuracy": accuracies}
-    return {"loss": loss, "cross_entropy": loss, "accuracy": train, **validation}
+    training_losses = [0.6 * 0.7**epoch for epoch in range(len(losses))]
+    training_accuracies = [1 - loss / 2 for loss in training_losses]
+    training = {"loss": training_losses, "cross_entropy": training_losses, "accuracy": training_accuracies}
+    return {**training, "val_loss": losses, "val_cross_entropy": losses, "val_accuracy": accuracies}
 
 
 CASES = (

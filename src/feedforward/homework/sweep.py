@@ -47,7 +47,7 @@ def _check(tried: Any, runs: Sequence[RunResult], chosen: Any, confirming: Seque
         if received:
             raise Wrong(f"`{name}` must be a list of runs, as `ff.train` returns it; got {received}.")
     if len(tried) < MIN_VALUES:
-        raise Wrong(f"{len(tried)} values were tried; a sweep needs at least {MIN_VALUES} to show a trend.")
+        raise Wrong(f"A sweep needs at least {MIN_VALUES} values to show a trend; got {len(tried)}.")
     losses = _losses(runs)
     _check_runs(losses, [BASELINE, *tried], "the sweep")
     if not isinstance(chosen, str) or chosen not in tried:
@@ -79,7 +79,7 @@ def _check_runs(losses: Mapping[str, Mapping[int, float]], names: Sequence[str],
     if mismatched := [name for name in names if set(losses[name]) != seeds]:
         raise Wrong(f"In {where}, {mismatched[0]} and {BASELINE} ran with different seeds, so they cannot be paired.")
     if len(seeds) < MIN_SEEDS:
-        raise Wrong(f"In {where}, each variant ran with {len(seeds)} seeds; train with at least {MIN_SEEDS}.")
+        raise Wrong(f"In {where}, each variant must run with at least {MIN_SEEDS} seeds; got {len(seeds)}.")
 
 
 def _check_choice(losses: Mapping[str, Mapping[int, float]], names: Sequence[str], chosen: str) -> None:

@@ -19,7 +19,7 @@ RANGES = {
     "relu": "0 or above",
     "linear": "of any size",
 }
-LOSSES = {
+LOSSES = {  # Keras name → the loss that it means; the sparse form only takes labels in another form
     "binary_crossentropy": "binary_crossentropy",
     "categorical_crossentropy": "categorical_crossentropy",
     "sparse_categorical_crossentropy": "categorical_crossentropy",

@@ -267,12 +267,12 @@ def _drift_line(distances: Distances) -> str:
 # --- record ----------------------------------------------------------------------------------
 
 
-def record(outcome: str, decision: Decision | None, **more: Any) -> None:
+def record(outcome: str, decision: Decision | None, **fields: Any) -> None:
     """Append an entry to the log of retraining attempts.
 
-    outcome: started, trained, unchanged, skipped, failed or interrupted. more: further fields of the entry.
+    outcome: started, trained, unchanged, skipped, failed or interrupted. fields: further fields of the entry.
     """
-    entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
+    entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **fields}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}
     append_only_log.append(paths.retrainings(), entry)

@@ -53,7 +53,7 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION, is_known: bool = F
 def last_known_champion(dataset: str) -> Version | None:
     """The champion that this checkout last found or chose; its local copy can be used while the server is down.
 
-    None if the checkout has used only other servers, or has asked only for another project's champion.
+    None if the checkout has used only other servers, or has looked up only another project's champion.
 
     Raises:
         TrackingError: the address of the store is invalid.

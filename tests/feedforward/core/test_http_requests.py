@@ -1,4 +1,4 @@
-"""Requests to addresses of servers that are invalid, do not speak HTTP, or need a password."""
+"""Requests to invalid addresses, and to servers that do not speak HTTP or need a password."""
 
 import base64
 import http.server

@@ -241,7 +241,7 @@ def test_collected_images_of_another_size_are_left_out(root: Path, caplog: pytes
     changed |= {"pixels": base64.b64encode(bytes(20)).decode(), "digest": hashlib.sha256(bytes(20)).hexdigest()}
     paths.collected("digits").write_text(collected + json.dumps(changed) + "\n")
     preparation.vectorize("digits", dataset, collect=True)
-    assert "1 images of users are left out, because they do not have 16 pixels" in caplog.text
+    assert "images of users that are left out, because they do not have 16 pixels: 1" in caplog.text
     assert json.loads((paths.vectorized("digits") / "manifest.json").read_text())["collected"] == 1
     assert len(Split.load(paths.vectorized("digits") / "train")) == 31
 

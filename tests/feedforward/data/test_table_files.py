@@ -137,7 +137,7 @@ def test_a_quote_at_the_beginning_of_a_text_is_part_of_it(
     assert guess.entry["reader"]["classes"] == ["ham", "spam"]
 
 
-QUOTED = {  # the header, if any; with its rows in ROW, nearly each line has the same number of separators
+QUOTED = {  # the header, if any; together with its rows in ROW, nearly every line has the same number of separators
     "names": ("last{s}first", "score"), "places": None, "lists": ("tags", "a{s}b"), "colors": ("r{s}g{s}b", "label"),
     "texts": ("kind", "text"), "long texts": ("text", "kind"), "phrases": ("text", "label"),
 }  # fmt: skip
@@ -172,7 +172,7 @@ def test_quotes_that_enclose_cells_are_never_part_of_them(
 def test_rows_on_several_lines_are_reported(tmp_path: Path) -> None:
     sizes = ['"1\n\n"' if k == 7 else '"2\n"' if k == 20 else str(k) for k in range(60)]
     guess = config_inference.guess(table(tmp_path / "a.csv", size=sizes, label=LABELS))
-    assert "2 rows span several lines, in quotes (the longest: lines 9 to 11)" in guess.reasons
+    assert "rows that span several lines, in quotes: 2 (the longest: lines 9 to 11)" in guess.reasons
 
 
 def test_a_single_wrong_quote_does_not_change_how_quoted_cells_are_read(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_rows_with_only_empty_cells_are_reported(tmp_path: Path) -> None:
     path.write_text('rooms,label\n1,x\n,\n\n2,y\n"",\n')
     assert table_file.read(path).rows == 2
     assert table_file.read(path).notes == [
-        "2 rows with only empty cells are skipped and not counted (the last: line 6)"
+        "rows with only empty cells, which are skipped and not counted: 2 (the last: line 6)"
     ]
 
 
@@ -238,9 +238,9 @@ def test_rows_that_are_left_out_or_incomplete_are_logged_when_the_data_are_vecto
     path = table(tmp_path / "a.csv", company=[f"c{k % 5}" for k in range(60)], rooms=ROOMS, label=LABELS)
     path.write_text(f"{path.read_text()}#1 Oil,3\n,,\nc1,2\nTotal,7,dear\n")
     prepare(path)
-    notes = ("2 comments, totals or repeated headers are skipped (the last: line 65)", "(the last: line 63)")
+    notes = ("comments, totals or repeated headers that are skipped: 2 (the last: line 65)", "(the last: line 63)")
     assert all(f"{path.name}" in caplog.text and note in caplog.text for note in notes)
-    assert "1 rows have too few cells; the absent ones count as missing (the last: line 64)" in caplog.text
+    assert "rows with too few cells, whose absent cells count as missing: 1 (the last: line 64)" in caplog.text
 
 
 def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:

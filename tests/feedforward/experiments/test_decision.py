@@ -206,9 +206,14 @@ def test_the_command_adds_seeds_up_to_the_maximum_and_continues_after_a_kill(tmp
     write_params(tmp_path / "params.yaml", plain)
     command = [sys.executable, "-m", "feedforward.cli", "decide", "notes", "--seeds", "4"]
 
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *words], cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, timeout=200
+            [*command, *arguments],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
         )
 
     assert run(FAULT="train.after_log").returncode == -signal.SIGKILL

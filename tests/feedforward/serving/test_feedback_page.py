@@ -42,12 +42,12 @@ def service(small: Params, small_store: "Store") -> Iterator[LiveService]:
         yield service
 
 
-def give(text: str, label: str = "glad", **more: Any) -> str:
+def give(text: str, label: str = "glad", **fields: Any) -> str:
     """Store a corrected text as the service does, and return its ID."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     entry = {"time": "2026-11-28T10:00:00+00:00", "label": label, "digest": digest, "text": text, "answer": "sad"}
-    append_only_log.append(paths.incoming(NAME), {**entry, "version": 1, **more})
-    return feedback_decisions.sample_id({**entry, **more})
+    append_only_log.append(paths.incoming(NAME), {**entry, "version": 1, **fields})
+    return feedback_decisions.sample_id({**entry, **fields})
 
 
 def list_samples(service: LiveService, **query: Any) -> dict[str, Any]:

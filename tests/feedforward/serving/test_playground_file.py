@@ -170,10 +170,10 @@ def test_page_computes_every_activation(browser: "Browser", playground: OpenedFi
     assert outputs == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
 
 
-def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> LoadedVersion:
+def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **facts: Any) -> LoadedVersion:
     """Return a champion for another task, without a registry."""
     description = Description(
-        "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **more
+        "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **facts
     )
     return LoadedVersion(Version("made", 1, "r", "", {}), Servable(description, encoder, network, "x", 1))
 

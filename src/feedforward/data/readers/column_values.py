@@ -21,7 +21,7 @@ PLAIN_NUMBER = {sign: rf"^-?[0-9]{{1,15}}([{sign}][0-9]{{1,15}})?$" for sign in 
 def from_json(values: Sequence[Any], decimal: Decimal) -> pa.Array:
     """JSON values as float64 if all are numbers or null, and not all are whole; otherwise as text.
 
-    The text of a number has the decimal sign `decimal`, as that of strings in the same column.
+    Numbers are written with the decimal sign `decimal`, like the strings in the same column.
     """
     kinds = {*map(type, values)} - {NoneType}
     if float in kinds and kinds <= {int, float}:

@@ -317,14 +317,14 @@ class _Rows:
     def notes(self) -> list[str]:
         """Notes on skipped lines and incomplete rows."""
         notes = {
-            "comments, totals or repeated headers are skipped": self._skipped,
-            "rows with only empty cells are skipped and not counted": self._empty,
-            "rows have too few cells; the absent ones count as missing": self._short,
+            "comments, totals or repeated headers that are skipped": self._skipped,
+            "rows with only empty cells, which are skipped and not counted": self._empty,
+            "rows with too few cells, whose absent cells count as missing": self._short,
         }
-        return [f"{len(lines)} {text} (the last: line {lines[-1]})" for text, lines in notes.items() if lines]
+        return [f"{text}: {len(lines)} (the last: line {lines[-1]})" for text, lines in notes.items() if lines]
 
     def notes_on_lines(self) -> list[str]:
         """A note on rows with line breaks in quotes, which are usual in texts, but also the result of a stray quote."""
         _, first, last = self._longest
         longest = f"the longest: lines {first} to {last}"
-        return [f"{self._several} rows span several lines, in quotes ({longest})"] if self._several else []
+        return [f"rows that span several lines, in quotes: {self._several} ({longest})"] if self._several else []

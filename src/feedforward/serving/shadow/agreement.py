@@ -19,25 +19,28 @@ def compare(
     Two answers agree if they have the same label, the same set of labels, or values within MAX_DIFFERENCE.
     """
     evidence = Evidence(requests=1, samples=len(champion_answers), seconds=seconds)
-    for expected, answer in zip(champion_answers, challenger_answers, strict=True):
-        agrees, differences = _difference(expected, answer, challenger)
+    for old, new in zip(champion_answers, challenger_answers, strict=True):
+        agrees, differences = _difference(old, new, challenger)
         evidence.agreed += agrees
         for label, difference in differences.items():
-            same = agrees if "labels" not in expected else (label in expected["labels"]) == (label in answer["labels"])
+            same = agrees if "labels" not in old else (label in old["labels"]) == (label in new["labels"])
             tally = Tally(1, int(same), difference, abs(difference))
             evidence.labels.setdefault(label, Tally()).add(tally)
     return evidence
 
 
-def _difference(expected: Answer, answer: Answer, challenger: Servable) -> tuple[bool, dict[str, float]]:
-    """Whether the answers agree, and the difference for each compared label (see `Tally`). expected: the champion's."""
-    if "value" in expected:
+def _difference(old: Answer, new: Answer, challenger: Servable) -> tuple[bool, dict[str, float]]:
+    """Whether the champion's (old) and the challenger's (new) answer agree, and their difference for each label.
+
+    For the labels that are compared, and the unit of the difference, see `Tally`.
+    """
+    if "value" in old:
         _, deviation = challenger.description.target or (0.0, 1.0)
-        difference = (answer["value"] - expected["value"]) / (deviation or 1.0)
+        difference = (new["value"] - old["value"]) / (deviation or 1.0)
         return abs(difference) <= MAX_DIFFERENCE, {challenger.description.labels[0]: difference}
-    reference, probabilities = expected["probabilities"], answer["probabilities"]
-    if "labels" in expected:
-        differences = {label: probabilities[label] - reference[label] for label in reference}
-        return set(expected["labels"]) == set(answer["labels"]), differences
-    label = expected["label"]
-    return label == answer["label"], {label: probabilities[label] - reference[label]}
+    old_probabilities, new_probabilities = old["probabilities"], new["probabilities"]
+    if "labels" in old:
+        differences = {label: new_probabilities[label] - old_probabilities[label] for label in old_probabilities}
+        return set(old["labels"]) == set(new["labels"]), differences
+    label = old["label"]
+    return label == new["label"], {label: new_probabilities[label] - old_probabilities[label]}

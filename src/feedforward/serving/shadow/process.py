@@ -82,7 +82,7 @@ class Comparer:
             except (OSError, ValueError, DataError, Busy) as error:
                 with self._lock:
                     self._write_problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
-                    if not isinstance(error, ValueError):  # if a sum is not finite, it never can be written
+                    if not isinstance(error, ValueError):  # if a sum is not finite, it can never be written
                         self._unwritten.setdefault((name, pair), Evidence()).add(evidence)
 
     def _challenger(self, frame: Frame) -> LoadedVersion | None:

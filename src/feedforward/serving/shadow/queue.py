@@ -161,7 +161,7 @@ class Shadow:
             data = b""
         if not data:
             if self._process is not None:
-                log.warning("the shadow process ended; it will be restarted in %.0f s", RESTART)
+                log.warning("the shadow process ended; it will be restarted within %.0f s", RESTART)
             self._disconnect()
             return
         *lines, self._received = (self._received + data).split(b"\n")
