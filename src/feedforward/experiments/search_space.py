@@ -213,7 +213,7 @@ def _decay(kind: Value, current: dict[str, Value] | None) -> dict[str, Value] | 
 
 
 def named(dataset: Dataset, axes: Sequence[Axis]) -> dict[str, Any]:
-    """What params.yaml says about the names among the values: the units of sizes, and the decay that is set."""
+    """What params.yaml defines for values that are names: the layer widths of a size, the settings of the decay."""
     decay = dataset.training.optimizer.decay
     meanings: dict[str, Mapping[Any, Any]] = {
         "size": dataset.network.sizes,

@@ -251,10 +251,10 @@ def _feedback_evidence(
 
 
 def _is_new(entries: Sequence[Mapping[str, Any]], loaded: _LoadedVersion) -> npt.NDArray[np.bool_]:
-    """Whether the version was not trained on each sample.
+    """For each sample, whether it is new to the version, which was then not trained on it.
 
-    Its holdout models were trained on the same users' samples as its served network, and record them, except in early
-    versions, to which no sample counts as new.
+    Its holdout models were trained on the same users' samples as its served network, and record them. Early versions do
+    not record them, so no sample counts as new to these.
     """
     digests = np.array([int(entry["digest"][:8], 16) for entry in entries], np.uint32)
     seen = [digests if model.training_samples is None else model.training_samples for model in loaded.holdout]

@@ -16,7 +16,7 @@ from scipy import special
 from feedforward.config.schema import Promotion, ShadowRule
 
 INFINITY_THRESHOLD = 1e300  # larger values count as infinite, because MLflow stores infinity as 1.797e308
-MINIMUM_SAMPLES = 30  # for a comparison from which samples are left out; below, Student's t is a poor approximation
+MINIMUM_SAMPLES = 30  # for a comparison that leaves samples out; with fewer, Student's t is a poor approximation
 NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
 NO_SAMPLE = "no validation sample; raise `training.validation.samples`, or shuffle with `reader.shuffle_seed`"

@@ -42,7 +42,8 @@ def variant_class(index: int) -> str:
 
 # --- answers ---------------------------------------------------------------------------------
 
-NOBODY: dict[str, Any] = dict.fromkeys(("beaten", "beaten_only_by_others", "equivalent", "undecided"), ())
+# the lists of an answer that compares no variants
+NO_VARIANTS: dict[str, Any] = dict.fromkeys(("beaten", "beaten_only_by_others", "equivalent", "undecided"), ())
 
 
 def answers(findings: Findings) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
             answer = (statistic == "rise" and _no_overfitting(ranking)) or _answer(findings, ranking, statistic)
         else:
             continue
-        cards.append({"question": question, "margin": margin, "left_out": left_out, **NOBODY, **answer})
+        cards.append({"question": question, "margin": margin, "left_out": left_out, **NO_VARIANTS, **answer})
     return cards
 
 
