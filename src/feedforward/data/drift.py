@@ -5,6 +5,10 @@ binary feature, the latter is the difference between its shares of ones. A dista
 bound and is statistically significant, because a few samples always differ somewhat from thousands. Requests have no
 labels, so the outputs of a model are compared instead of class shares; that model must not have been trained on the
 requests or on the validation samples.
+
+A vocabulary has a column for more words of the texts from which it was made than of any others. To be comparable with
+incoming texts, each training text is therefore counted as if the vocabulary had been made from the other training
+texts: words that occur in no other count as dropped (leave-one-out, as in Good and Turing's estimate of unseen words).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +19,7 @@ import numpy.typing as npt
 from scipy import spatial, stats
 
 from feedforward.config.schema import Drift
+from feedforward.data.readers import tokenizer, word_pairs
 from feedforward.data.splits import Features, MultiHot, Split
 
 CLASSES, NONZERO, LENGTH = "classes", "non-zero features", "raw length"
@@ -68,7 +73,9 @@ def measure(
     class_distance = _class_distance(train.labels, incoming.labels, classes, bounds)
     inverse_sizes = 1 / len(train) + 1 / len(incoming)
     others = [
-        _distance(NONZERO, _ks(nonzero(train.features), nonzero(incoming.features)), inverse_sizes, bounds),
+        _distance(
+            NONZERO, _ks(train_nonzero(train.features, name_of), nonzero(incoming.features)), inverse_sizes, bounds
+        ),
         _distance(LENGTH, _ks(*lengths), inverse_sizes, bounds),
         *_feature_distances(train.features, incoming.features, inverse_sizes, bounds, name_of),
     ]
@@ -102,7 +109,7 @@ def measure_requests(
     """
     inverse_sizes = 1 / len(train) + 1 / len(requests)
     distances = {
-        NONZERO: [_distance(NONZERO, _ks(nonzero(train), nonzero(requests)), inverse_sizes, bounds)],
+        NONZERO: [_distance(NONZERO, _ks(train_nonzero(train, name_of), nonzero(requests)), inverse_sizes, bounds)],
         FEATURES: list(_feature_distances(train, requests, inverse_sizes, bounds, name_of)),
     }
     if outputs is None:
@@ -133,15 +140,49 @@ def nonzero(features: Features) -> npt.NDArray[np.int64]:
     return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
 
 
+def train_nonzero(train: Features, name_of: Callable[[int], str]) -> npt.NDArray[np.int64]:
+    """The number of non-zero features in each training sample, shape (samples,), comparable with incoming samples."""
+    counts = nonzero(train)
+    if isinstance(train, MultiHot):
+        _, own_rows, marked_rows = _own_words(train, name_of)
+        counts = counts - np.bincount(own_rows, minlength=len(train))
+        counts[marked_rows] += 1
+    return counts
+
+
+def _own_words(
+    train: MultiHot, name_of: Callable[[int], str]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The columns of words and pairs that occur in a single training text; the row of each; and the rows that, without
+    their own words, would also have the feature for dropped words."""
+    counts = _column_counts(train)
+    is_own = counts == 1
+    is_own[: tokenizer.RANK_OFFSET + 1] = False
+    entries = np.flatnonzero(is_own[train.indices])
+    columns = np.asarray(train.indices)[entries].astype(np.int64)
+    rows = np.searchsorted(train.indptr, entries, side="right") - 1
+    is_word = np.array([word_pairs.SPACE not in name_of(column) for column in columns.tolist()], bool)
+    marked = np.searchsorted(train.indptr, np.flatnonzero(train.indices == tokenizer.DROPPED), side="right") - 1
+    return columns, rows, np.setdiff1d(rows[is_word], marked)
+
+
 def _class_distance(
     train: npt.NDArray[np.generic], incoming: npt.NDArray[np.generic], classes: int, bounds: Drift
 ) -> Distance:
-    train_shares, incoming_shares = shares_of(train, classes), shares_of(incoming, classes)
-    value = float(spatial.distance.jensenshannon(train_shares.tolist(), incoming_shares.tolist(), base=2))
-    counts = np.array([train_shares * len(train), incoming_shares * len(incoming)])
+    """The distance between class shares.
+
+    Its p-value is that of Fisher's exact test for each class against all others, with Bonferroni's correction. The χ²
+    approximation would be wrong for rare classes: one sample of a class of which 0.01 are expected would have a p-value
+    of 1e-20.
+    """
+    counts = np.stack([np.bincount(labels.astype(np.int64), minlength=classes) for labels in (train, incoming)])
+    train_shares, incoming_shares = counts / counts.sum(axis=1, keepdims=True)
+    value = float(spatial.distance.jensenshannon(train_shares, incoming_shares, base=2))
     counts = counts[:, counts.any(axis=0)]
-    p = float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
-    return Distance(CLASSES, value, bounds.label, p)
+    tests = counts.shape[1] if counts.shape[1] > 2 else 1  # the second of two classes has the p-value of the first
+    null = stats.hypergeom(len(train) + len(incoming), counts.sum(axis=0), len(incoming))
+    tails = np.minimum(null.cdf(counts[1]), null.sf(counts[1] - 1))
+    return Distance(CLASSES, value, bounds.label, min(1.0, float(2 * tails.min() * tests)))
 
 
 def _distance(
@@ -162,7 +203,12 @@ def _distance(
 def _feature_distances(
     train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
-    means = np.stack([_feature_means(train), _feature_means(incoming)], axis=1)
+    train_means = _feature_means(train)
+    if isinstance(train, MultiHot):
+        own_columns, _, marked_rows = _own_words(train, name_of)
+        train_means[own_columns] = 0
+        train_means[tokenizer.DROPPED] += len(marked_rows) / len(train)
+    means = np.stack([train_means, _feature_means(incoming)], axis=1)
     # A column of zeros, such as one beyond the end of the vocabulary or at the edge of pictures, measures nothing; if
     # it counted, all others would have to be more significant.
     used = means.any(axis=1)
@@ -180,9 +226,13 @@ def _feature_distances(
 def _feature_means(features: Features) -> npt.NDArray[np.float64]:
     """The mean of each feature, float64; for a binary feature, its share of ones."""
     if isinstance(features, MultiHot):
-        counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
-        return np.asarray(counts / len(features), np.float64)
+        return _column_counts(features) / len(features)
     return np.asarray(np.asarray(features, np.float64).mean(axis=0), np.float64)
+
+
+def _column_counts(features: MultiHot) -> npt.NDArray[np.int64]:
+    """The number of rows that have each feature, shape (columns,)."""
+    return np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
 
 
 def _ks(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic]) -> float:

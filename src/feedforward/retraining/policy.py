@@ -193,7 +193,7 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
     classes = len(dataset.labels)
     name_of = reading.column_names(dataset.reader, paths.vectorized(name))
     distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift, name_of)
-    nonzero = drift.nonzero(train.features), drift.nonzero(incoming.split.features)
+    nonzero = drift.train_nonzero(train.features, name_of), drift.nonzero(incoming.split.features)
     splits = train, incoming.split
     train_shares, incoming_shares = (drift.shares_of(split.labels, classes).tolist() for split in splits)
     histograms = {drift.NONZERO: _histogram(*nonzero), drift.LENGTH: _histogram(*lengths)}

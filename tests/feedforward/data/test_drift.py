@@ -9,6 +9,7 @@ from small_data import dense, split
 from feedforward.config.schema import Drift
 from feedforward.data import drift
 from feedforward.data.drift import Distances
+from feedforward.data.readers import tokenizer
 from feedforward.data.splits import MultiHot, Split
 
 CLASSES = {"tones": 3, "notes": 2}
@@ -81,3 +82,47 @@ def test_distances_of_binary_columns_match_the_kolmogorov_smirnov_statistic() ->
         assert distance.value == pytest.approx(
             drift._ks(train_rows[:, distance.column], incoming_rows[:, distance.column])
         )
+
+
+@pytest.mark.proves("Without drift, rare classes and new words raise no alarm")
+@pytest.mark.parametrize("rare_classes", [99, 49])
+@pytest.mark.parametrize("samples", [10, 30, 100])
+def test_rare_classes_raise_no_alarm(rare_classes: int, samples: int) -> None:
+    shares = 1 / np.arange(1, 101) if rare_classes == 99 else np.array([19.0, *[1 / 49] * 49])
+    rng, bounds = np.random.default_rng(samples), Drift(label=0.0)
+    alarms = 0
+    for _ in range(200):
+        labels = (rng.choice(len(shares), size, p=shares / shares.sum()) for size in (20_000, samples))
+        alarms += bool(drift.find_drifted([drift._class_distance(*labels, len(shares), bounds)], bounds))
+    assert alarms <= 8, "four standard deviations above 1 % of 200 are 7.6"
+    labels = rng.choice(len(shares), 20_000, p=shares / shares.sum()), np.full(samples, 1)  # a single class
+    assert drift.find_drifted([drift._class_distance(*labels, len(shares), bounds)], bounds)
+
+
+@pytest.mark.parametrize("ngrams", [1, 2])
+@pytest.mark.parametrize("num_words", [30_000, 200])  # all words have a column; few have one
+def test_words_that_training_texts_lack_raise_no_alarm(num_words: int, ngrams: int) -> None:
+    rng = np.random.default_rng(3)
+    shares = 1 / np.arange(1, 5001)
+    words = np.array([f"w{k}" for k in range(5000)])
+
+    def texts(count: int, first: int = 0) -> list[str]:
+        drawn = rng.choice(5000, (count, 12), p=shares / shares.sum())
+        return [" ".join(words[(row + first) % 5000]) for row in drawn]
+
+    train_texts = texts(1500)
+    vocabulary = tokenizer.rank(tokenizer.count(train_texts, ngrams), num_words)
+    names = {column: word for word, column in vocabulary.column_of.items()}
+    train = tokenizer.encode(train_texts, vocabulary)
+
+    def drifted(incoming: list[str]) -> set[str]:
+        requests = tokenizer.encode(incoming, vocabulary)
+        groups = drift.measure_requests(
+            train, requests, None, (), Drift(), lambda column: names.get(column, "(marker)")
+        )
+        return {d.name for d in drift.find_drifted([d for group in groups.values() for d in group], Drift())}
+
+    assert (
+        sum(bool(drifted(texts(100))) for _ in range(10)) <= 1
+    )  # before this correction: ten, if all words have a column
+    assert drift.NONZERO in drifted(texts(100, first=2500))  # of other words
