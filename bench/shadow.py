@@ -3,7 +3,7 @@
 A shadow is a challenger that also answers each request, unseen by the client. Three services with the same champion run
 at the same time: one with a shadow and two without; one of these two is the control, which shows how much two equal
 services differ. In each round, clients on loopback send review-length texts, or images, to one service after the other,
-in another order each time. The services are restarted after every few rounds, because two equal processes differ in
+in another order each time. The services are restarted after every few rounds, because two identical processes differ in
 speed for as long as they run. Clients and services share the machine's cores. Champion and challenger are the same
 final run, the latest one, registered twice in a temporary copy of the store. Writes reports/bench/shadow.json.
 """
