@@ -30,7 +30,7 @@ class Description:
 
     distribution: label → number of samples in train and in test; for regression, name of a quantile → its value in
     train and in test. examples: (label, sample). missing: column of a table → its missing cells in train and in test;
-    columns without any are left out; None if the dataset is no table.
+    columns without any are left out; None if the dataset is not a table.
     """
 
     samples: dict[str, int]

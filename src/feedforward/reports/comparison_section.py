@@ -52,7 +52,7 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
     questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
     for statistic, question in questions.items():
         margin = findings.margins.get(statistic)
-        # a network that hardly learns cannot overfit, which is no merit
+        # a network that hardly learns cannot overfit, which does not make it better
         left_out = [failure.variant for failure in findings.failures] if statistic == "rise" else []
         candidates = [variant for variant in findings.variants if variant not in left_out]
         ranking = comparisons.rank(findings.runs, candidates, statistic, margin)

@@ -135,6 +135,6 @@ def _is_quick(champion: LoadedVersion, question: Question, size: int) -> bool:
 
 
 def _multiplications(served: Servable, passes: int, words: int) -> int:
-    """The number of multiplications in forward passes. words: in all texts together; 0 if the samples are no texts."""
+    """The number of multiplications in forward passes. words: in all texts together; 0 if the samples are not texts."""
     first, *others = (layer.kernel for layer in served.network.layers)
     return (words * first.shape[1] if words else passes * first.size) + passes * sum(kernel.size for kernel in others)

@@ -24,7 +24,7 @@ LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet",)
 TABLES = (".csv", ".tsv", *PARQUET)
 WITHOUT_HEADER = "column_1"  # name of the only column of a CSV file whose first line looks like data
-# First bytes of common files that are no texts
+# First bytes of common files that are not texts
 BINARY = (b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"%PDF-", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 START = 4096  # bytes at the beginning of a file that show whether it is a text
 MAX_BYTES = 2**26  # of an image, or of a line

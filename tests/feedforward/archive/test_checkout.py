@@ -12,7 +12,7 @@ from feedforward.archive import contents
 
 
 @pytest.mark.slow
-@pytest.mark.proves("An archive that is unpacked in a checkout is no part of the checkout's pipeline")
+@pytest.mark.proves("An archive that is unpacked in a checkout is not part of the checkout's pipeline")
 @pytest.mark.parametrize("unpack", [("export", "result"), ("import", "result.zip")], ids=lambda command: command[0])
 def test_dvc_does_not_collect_the_pipeline_of_an_archive(
     finished: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, unpack: tuple[str, ...]

@@ -64,7 +64,7 @@ def test_data_vectorized_with_other_settings_are_rejected(root, change):
 
 
 @pytest.mark.proves("Changed files in data/vectorized are not used for training")
-def test_a_changed_split_is_rejected_also_after_it_was_loaded(root):
+def test_a_changed_split_is_rejected_even_after_it_was_loaded(root):
     put_images(root)
     folder = prepare("numbers", images())
     assert manifest_file.load_split("numbers", "train").digest() == manifest_file.load("numbers")["train"]

@@ -94,7 +94,7 @@ def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, f
     texts = [first_text, "awful bad boring", "superb fine great"]
     path = tmp_path / "a.csv"
     path.write_text("\n".join(texts), encoding="utf-8")
-    if first_text == "7":  # looks like data, so it is no name
+    if first_text == "7":  # looks like data, so it is not a name
         assert [text for _, text in sample_files.from_table(path)] == texts
         return
     with pytest.raises(InputError, match=rf"a\.csv: expected a column text or sample, got {first_text}; .* write text"):

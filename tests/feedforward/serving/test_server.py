@@ -211,7 +211,7 @@ def test_a_worker_that_fails_to_start_stops_the_service_with_its_message() -> No
 
 @pytest.mark.proves("A service of several workers stops on a signal, even after a worker was replaced")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_workers_stop_on_a_signal_also_after_one_was_replaced(stop: signal.Signals) -> None:
+def test_workers_stop_on_a_signal_even_after_one_was_replaced(stop: signal.Signals) -> None:
     script = """if True:
         import os, socket, sys, time
         from feedforward.core.errors import run_reporting_errors

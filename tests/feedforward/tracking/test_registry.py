@@ -41,7 +41,7 @@ def test_versions_read_without_mlflow_match_mlflow(small: Params, small_store: "
     assert not model_versions.is_registered("0" * 64)
 
 
-def test_a_version_can_be_read_if_a_variable_that_looks_secret_holds_a_key_of_its_tags(
+def test_a_version_can_be_read_if_a_variable_that_looks_secret_contains_a_key_of_its_tags(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SORT_KEY", "temperature")

@@ -50,7 +50,7 @@ def _guess_folder(path: Path) -> Guess:
     try:
         return folders.guess_class_folders(path)
     except folders.NoClassFolders:
-        # Hugging Face has tables in the subfolder `data`; images with a table of their labels are no table
+        # Hugging Face has tables in the subfolder `data`; images with a table of their labels are not a table
         files = [file for pattern in ("[!.]*", "[!.]*/[!.]*") for file in sorted(path.glob(pattern)) if file.is_file()]
         tabular = [file.relative_to(path).as_posix() for file in files if _is_table(file) and file.suffix != ".txt"]
         if not tabular or any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
