@@ -82,27 +82,29 @@ async def send_without_wrk(
     """Run `clients` clients for `seconds`, after a warm-up a tenth as long; each client sends at least one request."""
     requests = [request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
-    begins = time.perf_counter() + seconds / 10
-    protocols = [_Client(requests[first:] + requests[:first], begins, begins + seconds) for first in range(clients)]
+    start_time = time.perf_counter() + seconds / 10
+    protocols = [
+        _Client(requests[first:] + requests[:first], start_time, start_time + seconds) for first in range(clients)
+    ]
     for protocol in protocols:
         await loop.create_connection(lambda protocol=protocol: protocol, "127.0.0.1", port)
     await asyncio.gather(*(protocol.done for protocol in protocols))
     moments = [moment for protocol in protocols for moment in protocol.moments]
-    times = sorted(end - start for start, end in moments if start >= begins)
+    times = sorted(end - start for start, end in moments if start >= start_time)
     last = max(end for _, end in moments)
-    rate = len(times) / (last - begins)
+    rate = len(times) / (last - start_time)
     return Measurement(rate, 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99), len(moments))
 
 
 class _Client(asyncio.Protocol):
     """Sends one request after another over one connection. It is minimal, because it shares the server's cores.
 
-    begins, ends: start and end of the measurement. moments: for each request, when it was sent and when its response
+    start_time, end_time: of the measurement. moments: for each request, when it was sent and when its response
     was complete.
     """
 
-    def __init__(self, requests: Sequence[bytes], begins: float, ends: float) -> None:
-        self.requests, self.begins, self.ends = requests, begins, ends
+    def __init__(self, requests: Sequence[bytes], start_time: float, end_time: float) -> None:
+        self.requests, self.start_time, self.end_time = requests, start_time, end_time
         self.moments: list[tuple[float, float]] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answer = b""
@@ -127,7 +129,7 @@ class _Client(asyncio.Protocol):
             return
         self.moments.append((self._sent, time.perf_counter()))
         self._answer = b""
-        if self._sent < self.begins or self.moments[-1][1] < self.ends:
+        if self._sent < self.start_time or self.moments[-1][1] < self.end_time:
             self._send()
         else:
             self.done.set_result(None)
@@ -141,7 +143,7 @@ class _Client(asyncio.Protocol):
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted `times` for which at least this share of all times is not longer."""
+    """The shortest of the sorted `times` that at least this share of them does not exceed."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 

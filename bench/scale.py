@@ -170,17 +170,17 @@ class TrackingData:
 def _run_in_workers(
     workers: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0
 ) -> list[Any]:
-    """Call `work(worker, begins, ends)` in `workers` processes, forked to save imports; return the results.
+    """Call `work(worker, start_time, end_time)` in `workers` processes, forked to save imports; return the results.
 
     lead: seconds that each process needs before it can start.
     """
     context = multiprocessing.get_context("fork")
     queue: Any = context.Queue()
-    begins = time.monotonic() + 1.0 + workers * (0.05 + lead)
+    start_time = time.monotonic() + 1.0 + workers * (0.05 + lead)
     gc.freeze()  # the forked processes keep sharing memory pages
 
     def run(worker: int) -> None:
-        queue.put(work(worker, begins, begins + seconds))
+        queue.put(work(worker, start_time, start_time + seconds))
 
     processes = [context.Process(target=run, args=(worker,), daemon=True) for worker in range(workers)]
     for process in processes:
@@ -210,11 +210,11 @@ def _measure_logging(data: TrackingData, workers: int, seconds: float) -> Measur
     plot = run_figures.curves([_result(0)], "a run")
     network = np.random.default_rng(0).bytes(MODEL)
 
-    def work(worker: int, begins: float, ends: float) -> tuple[Moments, int]:
+    def work(worker: int, start_time: float, end_time: float) -> tuple[Moments, int]:
         os.environ["FEEDFORWARD_STORE"] = str(data.folder / f"worker-{workers}-{worker}")
         store, moments, late = tracking.open_store(), [], 0
-        time.sleep(max(0.0, begins - time.monotonic()))
-        while not moments or time.monotonic() < ends:
+        time.sleep(max(0.0, start_time - time.monotonic()))
+        while not moments or time.monotonic() < end_time:
             began = time.monotonic()
             seed = (workers * 100 + worker) * 10_000 + len(moments)
             tags = tracking.RunTags(DATASET, "original", "fair", "replica", atomic_files.digest(seed), "0" * 64, seed)
@@ -264,12 +264,12 @@ def _measure_flows(server: Orchestration, postgres: Postgres | None, workers: in
     def training() -> None:
         step()
 
-    def work(_worker: int, begins: float, ends: float) -> Moments:
+    def work(_worker: int, start_time: float, end_time: float) -> Moments:
         with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
             training()  # warm-up, once per process
             moments = []
-            time.sleep(max(0.0, begins - time.monotonic()))
-            while not moments or time.monotonic() < ends:
+            time.sleep(max(0.0, start_time - time.monotonic()))
+            while not moments or time.monotonic() < end_time:
                 began = time.monotonic()
                 training()
                 moments.append((began, time.monotonic()))

@@ -193,7 +193,7 @@ def conclude(
 
 
 def evaluate(params: Params, run: LoggedRun, version: Version) -> Version:
-    """Evaluate a registered version of the notes dataset."""
+    """Evaluate a registered version of `notes`."""
     with Evaluator(params) as evaluator:
         return promote.evaluate(evaluator, NAME, run, version, Registry())
 
@@ -276,8 +276,8 @@ def _champion(
     run = store.start(RunTags(name, "original", "fair", "final", "f", "d", 0), "original final 0")
     store.finish(run, metrics={"test_accuracy": 0.9})
     final = store.find_runs(name, role="final")[0]
-    weights = network.weights_digest()
-    description = Description(name, title, labels, "original", 0, 2, TRAIN, final.run_id, "f", "d", weights)
+    weights_digest = network.weights_digest()
+    description = Description(name, title, labels, "original", 0, 2, TRAIN, final.run_id, "f", "d", weights_digest)
     registry = Registry()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"

@@ -17,7 +17,7 @@ class ShadowRule(Strict):
 class Promotion(Strict):
     """When a challenger replaces the champion. By default, a sound model only has to be significantly better."""
 
-    # minimum reduction of validation cross-entropy, in nats, for the lower bound of its confidence interval
+    # minimum for the lower bound of the confidence interval of the reduction in validation cross-entropy, in nats
     minimum_gain: Annotated[float, Field(ge=0)] = 0.0
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # confidence level of the interval for the reduction
     # number of models trained without the validation split, one per seed, as evidence for the final model

@@ -57,7 +57,7 @@ class TextReader(RandomSplitReader):
     test_file: str | None = None  # name of the file with the test split; null: the test split is drawn at random
     missing: Distinct[str] = ()  # spellings of missing values, besides the usual ones (empty, ?, NA, …)
     classes: Distinct[str]  # class folders or label values, in the order of `labels`
-    excluded_classes: Distinct[str] = ()  # other values of the column to predict, whose rows are left out
+    excluded_classes: Distinct[str] = ()  # values of the column to predict whose rows are left out
     # number of columns, one for each of the most frequent words (and pairs); 65,536 at most: column numbers are uint16
     num_words: Annotated[int, Field(ge=5, le=65536)]
     # 1: the features are words; 2: words and pairs of neighboring words ("not good")
@@ -89,7 +89,8 @@ class TableReader(RandomSplitReader):
     kind: Literal["table"]
     file: str
     test_file: str | None = None
-    target: Annotated[Distinct[str], Field(min_length=1)]  # a list: column to predict; for multilabel, one per label
+    # list with the column to predict; for multilabel, one column per label
+    target: Annotated[Distinct[str], Field(min_length=1)]
     classes: Distinct[str] | None = None
     excluded_classes: Distinct[str] = ()
     numeric: Distinct[str] = ()  # numeric columns, which are standardized
