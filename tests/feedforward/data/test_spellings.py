@@ -185,6 +185,15 @@ def test_cells_of_a_sample_may_have_the_format_of_the_training_file_and_unknown_
         assert encoder.check(cells, "row") == sample
     assert encoder.unknown(sample) == []
     assert encoder.unknown(encoder.check(cells | {"town": "nowhere"}, "row")) == ["town=nowhere"]
+    exact = {"size": 30.125, "income": 30.5, "town": None, "garden": False}  # 30.125 is exact as float32
+    sample = encoder.check(exact, "row")
+    arrays = {
+        name: np.array(value, np.float32 if name in ("size", "income") else None) for name, value in exact.items()
+    }
+    assert encoder.check(arrays, "row") == sample  # as from `mlflow models serve`
+    assert encoder.check({name: array[()] for name, array in arrays.items()}, "row") == sample
+    with pytest.raises(InputError, match="income: expected a number or text, got a list"):
+        encoder.check(exact | {"income": np.arange(3)}, "row")
     with_long_town = encoder.check(cells | {"town": "x" * 5000}, "row")
     assert encoder.unknown(with_long_town) == [f"town={'x' * 40}…"]
 

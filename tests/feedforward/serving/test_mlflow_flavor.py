@@ -16,6 +16,7 @@ import registered
 from live_service import GLAD
 from registered import NAME
 
+import feedforward as ff
 from bench import clients, serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError
@@ -122,6 +123,12 @@ def test_mlflow_loads_and_serves_a_version_for_rows_of_a_table(small_store: "Sto
         for body in ({"dataframe_records": ROWS}, {"dataframe_split": split}, {"inputs": ROWS}):
             status, content = ask(mlflow_server.port, json.dumps(body).encode())
             assert (status, content) == (200, {"predictions": expected}), body
+        missing = {"hours": None, "school": None}
+        for key in ("dataframe_records", "inputs"):
+            status, content = ask(mlflow_server.port, json.dumps({key: [missing]}).encode())
+            assert (status, content) == (200, {"predictions": ff.predict("grades", [missing])}), key
+            status, content = ask(mlflow_server.port, json.dumps({key: [{**missing, "hours": "1,234"}]}).encode())
+            assert status == 400, content  # ambiguous; MLflow does not pass the message on
 
 
 def test_mlflow_loads_versions_for_texts_and_images(small: Params, small_store: "Store") -> None:

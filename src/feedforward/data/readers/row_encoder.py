@@ -105,6 +105,9 @@ def _cell_of(values_by_name: Mapping[str, Any], name: str, field: str) -> Any:
     if name not in values_by_name:
         raise InputError(field, f"expected a column {name!r}, got {', '.join(values_by_name)[:200] or 'none'}")
     value = values_by_name[name]
+    # MLflow's server wraps each value in an array, whose text would be read as a cell; arrays of times become integers
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind not in "mM":
+        value = value.tolist()
     if isinstance(value, list | dict):
         raise InputError(f"{field}.{name}", f"expected a number or text, got {kind_of(value)}")
     return value
