@@ -97,8 +97,8 @@ def _observe_all(
 ) -> tuple[dict[str, Observations], list[str]]:
     """What is known about each dataset, and a line about each that cannot be observed.
 
-    Its data or records are damaged, or the tracking server does not answer. In both cases, changed inputs are a reason
-    to train nevertheless.
+    A dataset cannot be observed if its data or records are damaged, or if the tracking server does not answer. Even
+    then, changed inputs are a reason to train.
     """
     observations: dict[str, Observations] = {}
     unobserved: list[str] = []

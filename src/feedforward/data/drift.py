@@ -153,8 +153,10 @@ def train_nonzero(train: Features, name_of: Callable[[int], str]) -> npt.NDArray
 def _own_words(
     train: MultiHot, name_of: Callable[[int], str]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The columns of words and pairs that occur in a single training text; the row of each; and the rows that, without
-    their own words, would also have the feature for dropped words."""
+    """The words and pairs that occur in only one training text: the column of each, and the row of each.
+
+    The third array contains the rows that, without these words, would also have the feature for dropped words.
+    """
     counts = _column_counts(train)
     is_own = counts == 1
     is_own[: tokenizer.RANK_OFFSET + 1] = False

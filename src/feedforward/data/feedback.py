@@ -207,8 +207,8 @@ def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sam
         if problem is None and id_ in repeats:
             problem = "already submitted"
         if problem is None:
-            row = feedback_features.encoded(entry, encoder, encodings)[0]
-            if row in encodings.rows["test"] or (row in encodings.rows["train"] and row not in collected):
+            digest = feedback_features.encoded(entry, encoder, encodings)[0]
+            if digest in encodings.rows["test"] or (digest in encodings.rows["train"] and digest not in collected):
                 problem = "already in the data"
         examined.append(Sample(id_, entry, problem, decisions.get(id_), id_ in used))
     return examined
@@ -272,9 +272,9 @@ def _problem(
         return None
     if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]:
         return "too short or too long"
-    ones = feedback_features.encoded(entry, encoder, encodings)[1]
-    # `empty` limits the number of samples without any, so a single further one could stop the next run
-    if not max(1, bounds.nonzero_features[0]) <= ones <= bounds.nonzero_features[1]:
+    nonzero = feedback_features.encoded(entry, encoder, encodings)[1]
+    # `empty` limits the number of samples without non-zero features, so one more of them could stop the next run
+    if not max(1, bounds.nonzero_features[0]) <= nonzero <= bounds.nonzero_features[1]:
         return "too short or too long" if encoder else "too few or too many non-zero pixels"
     if encoder is None and not bounds.value[0] <= min(raw) <= max(raw) <= bounds.value[1]:
         return "pixel values out of bounds"

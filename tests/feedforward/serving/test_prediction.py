@@ -57,9 +57,9 @@ TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12
 
 def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest.CaptureFixture[str]) -> None:
     answer = {"label": "[/b]", "probability": 0.9, "probabilities": {"[/b]": 0.9, "[red]no": 0.1}}
-    words_ = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
+    words = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
     for answers in ({"original": answer}, {"original": answer, "larger": answer}):
-        serving._show({"sample": "row 1", "answers": answers, "words": words_})
+        serving._show({"sample": "row 1", "answers": answers, "words": words})
         output = capsys.readouterr().out
         assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(output.replace("│", " ").split())
         assert r"toward [/b]: a\x1bb c +0.50" in output

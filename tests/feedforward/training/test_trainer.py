@@ -235,7 +235,7 @@ def test_results_depend_on_batch_order_and_each_epoch_is_reported() -> None:
 
 SCRIPT = """
 from feedforward.experiments import runner
-runner.prepare(2)  # packs at a time, hence other numbers of threads than in the process of the tests
+runner.prepare(2)  # two packs at a time, so the number of threads differs from that in the tests' process
 import numpy as np
 import small_data
 from feedforward.data.splits import Subset
