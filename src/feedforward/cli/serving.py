@@ -159,8 +159,11 @@ def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file
     with progress.bar(f"predict {champion.version.name}", total) as advance:
         if not as_json:
             table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
-        column = getattr(champion.served.encoder, "column", "")
-        named = sample_files.from_rows(file) if sample_kind == "row" else sample_files.from_table(file, column)
+        encoder = champion.served.encoder
+        if sample_kind == "row":
+            named = sample_files.from_rows(file, getattr(encoder, "table_columns", ()))
+        else:
+            named = sample_files.from_table(file, getattr(encoder, "column", ""))
         samples, with_warnings, first_warning = 0, 0, ""
         for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)

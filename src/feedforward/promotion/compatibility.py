@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Sequence
 
 from feedforward.config.schema import Dataset, TableReader
-from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
 
@@ -33,17 +32,11 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
         return f"it takes {served.encoder.sample_kind} samples, params.yaml says {sample_kind}"
     if isinstance(dataset.reader, TableReader):
         names = sorted({*dataset.reader.numeric, *dataset.reader.categorical})
-        if (read := sorted(_columns(served.encoder))) != names:
+        read = sorted(served.encoder.table_columns) if isinstance(served.encoder, RowEncoder) else []
+        if read != names:
             columns, expected = _shorten(read, names)
             return f"it reads the columns {columns}, params.yaml says {expected}"
     return None
-
-
-def _columns(encoder: Encoder) -> set[str]:
-    if not isinstance(encoder, RowEncoder):
-        return set()
-    numeric = {name for name, _, _ in encoder.measured.numeric}
-    return numeric | {name for name, _ in encoder.measured.categorical}
 
 
 def _shorten(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -49,10 +49,11 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
         yield path, content
 
 
-def from_rows(path: Path) -> Iterator[NamedSample]:
+def from_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[NamedSample]:
     """Yield the rows of a table (.csv, .tsv, .parquet) or of JSON lines as dictionaries, read as in training.
 
-    The path `-` stands for JSON lines on standard input.
+    columns: names of the columns of the training table, by which the header of a CSV file is recognized. The path `-`
+    stands for JSON lines on standard input.
 
     Raises:
         InputError: the file cannot be read.
@@ -60,7 +61,7 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
     if str(path) == "-" or _has_suffix(path, LINES):
         yield from _lines(path, "")
         return
-    table = _table(path)
+    table = _table(path, [columns] if columns else [])
     names = list(table.columns)
     for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True)):
         yield f"{path} {table.position(number)}", dict(zip(names, row, strict=True))
@@ -79,7 +80,7 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
     if _has_suffix(path, LINES):
         yield from _lines(path, column or TEXT_COLUMNS[0])
     elif _has_suffix(path, TABLES):
-        table = _table(path)
+        table = _table(path, [(name,) for name in _wanted(column)])
         names = list(table.columns)
         if names != [WITHOUT_HEADER] and not (len(names) == 1 and _has_suffix(path, PARQUET)):
             remedy = f"rename the column of texts, or write {column or TEXT_COLUMNS[0]} above it if it has no name"
@@ -96,11 +97,11 @@ def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(suffixes)
 
 
-def _table(path: Path) -> "Table":
+def _table(path: Path, expected: Sequence[Sequence[str]]) -> "Table":
     from feedforward.data.readers import table_file
 
     try:
-        table = table_file.read(path)
+        table = table_file.read(path, expected=expected)
     except DataError as error:
         raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
     for note in table.notes:
@@ -108,8 +109,12 @@ def _table(path: Path) -> "Table":
     return table
 
 
+def _wanted(column: str) -> list[str]:
+    return [*dict.fromkeys(name for name in (column, *TEXT_COLUMNS) if name)]
+
+
 def _text_column(where: str, names: Sequence[str], column: str, remedy: str) -> str:
-    wanted = dict.fromkeys(name for name in (column, *TEXT_COLUMNS) if name)
+    wanted = _wanted(column)
     name = next((name for name in wanted if name in names), None)
     if name is None:
         raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}; {remedy}")

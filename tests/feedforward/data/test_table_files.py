@@ -137,6 +137,50 @@ def test_a_quote_at_the_beginning_of_a_text_is_part_of_it(
     assert guess.entry["reader"]["classes"] == ["ham", "spam"]
 
 
+@pytest.mark.proves("No row of a table is lost because a text contains a backslash before a quotation mark")
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("count", [200, 30_000], ids=["in the first lines", "far below"])
+def test_a_backslash_before_a_quote_does_not_make_quotes_enclose_texts(
+    tmp_path: Path, separator: str, count: int
+) -> None:
+    texts = [f"text number {k} of a collection{' indeed' * 10}" for k in range(count)]
+    texts[10], texts[-100], texts[-90], texts[-50] = 'is \\" said', '"stray quote', 'a text with \\" in it', 'says "x"'
+    path = table(tmp_path / "a.csv", separator, text=texts, label=["ab"[k % 2] for k in range(count)])
+    read = table_file.read(path)
+    assert read.columns["text"].to_pylist() == texts
+    assert "quotes are part of the cells" in read.notes
+
+
+INSIDE = {  # rows that have one of the other separators in each cell of a column
+    "coordinates": ("coords", lambda k: f"{50 + k / 9:.3f}{{s}}{8 + k / 7:.3f}"),
+    "lists": ("colors", lambda k: f"{'rgb'[k % 3]}{{s}}x"),
+    "texts": ("text", lambda k: f"a{k}{{s}} b{{s}} c{{s}} d"),
+}
+
+
+@pytest.mark.proves("A table is divided at the separator that also divides its header")
+@pytest.mark.parametrize("kind", INSIDE)
+@pytest.mark.parametrize("inside", ["|", ";", "\t"])
+@pytest.mark.parametrize("above", ["", "A title\n"], ids=["", "below a title"])
+def test_a_separator_within_each_cell_of_a_column_does_not_divide_the_table(
+    tmp_path: Path, kind: str, inside: str, above: str
+) -> None:
+    name, cell = INSIDE[kind]
+    expected = [cell(k).format(s=inside) for k in range(60)]
+    path = table(tmp_path / "a.csv", **{"size": SIZES, name: expected, "label": LABELS})
+    path.write_text(above + path.read_text())
+    read = table_file.read(path)
+    assert list(read.columns) == ["size", name, "label"]
+    assert read.columns[name].to_pylist() == expected
+
+
+@pytest.mark.parametrize("title", ["", "Sales\n", "Sales, by day\n"])
+def test_decimal_commas_do_not_divide_a_table_at_commas(tmp_path: Path, title: str) -> None:
+    path = table(tmp_path / "a.csv", ";", size=[size.replace(".", ",") for size in SIZES], label=LABELS)
+    path.write_text(title + path.read_text())
+    assert list(table_file.read(path).columns) == ["size", "label"]
+
+
 QUOTED = {  # the header, if any; together with its rows in ROW, nearly every line has the same number of separators
     "names": ("last{s}first", "score"), "places": None, "lists": ("tags", "a{s}b"), "colors": ("r{s}g{s}b", "label"),
     "texts": ("kind", "text"), "long texts": ("text", "kind"), "phrases": ("text", "label"),

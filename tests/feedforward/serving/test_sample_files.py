@@ -106,6 +106,23 @@ def test_the_first_text_of_a_column_without_a_name_is_not_lost(tmp_path: Path, f
     assert [text for _, text in sample_files.from_table(tmp_path / "a.parquet")] == texts
 
 
+@pytest.mark.proves("A separator in each text of a file to predict does not hide the name of the column above them")
+@pytest.mark.parametrize("name", ["body", "text", "sample"])
+@pytest.mark.parametrize("inside", [";", "|", "\t", ","])
+def test_a_separator_in_each_text_does_not_divide_a_single_column(tmp_path: Path, name: str, inside: str) -> None:
+    texts = [f"Good{inside} nice", f"Bad{inside} awful", f"Fine{inside} 10{inside}10"]
+    (tmp_path / "a.csv").write_text("\n".join([name, *texts]))
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.csv", "body")] == texts
+
+
+def test_names_of_columns_that_are_also_categories_are_a_header_for_a_model_with_these_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("y,color,size\ny,red,m\nn,blue,l\n")
+    rows = [row for _, row in sample_files.from_rows(tmp_path / "a.csv", ["color", "size"])]
+    assert rows == [{"y": "y", "color": "red", "size": "m"}, {"y": "n", "color": "blue", "size": "l"}]
+    (tmp_path / "a.csv").write_text("red,m\nblue,l\n")
+    assert len([*sample_files.from_rows(tmp_path / "a.csv", ["column_1", "column_2"])]) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -53,8 +53,11 @@ def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     return (row for row in reader if any(map(str.strip, row)))
 
 
-def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
-    """Detect the dialect of a file. requested: names of columns that it should have.
+def sniff(file: IO[bytes], requested: Sequence[str] = (), expected: Sequence[Sequence[str]] = ()) -> Dialect:
+    """Detect the dialect of a file.
+
+    requested: names of columns that it should have. expected: without them, names that its header may have; the first
+    that it has count as requested.
 
     Raises:
         DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, has no rows or too long a first line, or
@@ -68,8 +71,12 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     head.detach()
     if not is_complete and "\n" not in text and "\r" not in text:
         raise DataError(f"the first line has more than {HEAD_CHARACTERS} characters; put each row on a line of its own")
-    separator, quote, escape = quoting = _quoting(text, is_complete, requested)
-    if quote and not escape and _contains(file, quote.encode()):  # perhaps only after `text`
+    for names in [requested] if requested else [*expected, ()]:
+        quoting, has_names = _quoting(text, is_complete, names)
+        if has_names:
+            break
+    requested, (separator, quote, escape) = names, quoting
+    if quote and _contains(file, quote.encode()):  # perhaps only after `text`
         file.seek(0)
         lines = io.TextIOWrapper(file, encoding)
         if not _is_valid(lines, separator, quote):
@@ -81,7 +88,8 @@ def sniff(file: IO[bytes], requested: Sequence[str] = ()) -> Dialect:
     head_rows, _ = _head_rows(text, is_complete, quoting)
     if not head_rows:
         raise DataError("contains no rows")
-    notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
+    is_divided = _width(head_rows) > 1
+    notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," and is_divided else []
     notes += ["quotes are escaped with backslashes"] if escape else []
     first = _below_titles(head_rows, _first_row(head_rows), requested)
     notes += [f"lines above the table that are skipped: {first}"] if first else []
@@ -155,26 +163,26 @@ def detect_encoding(file: IO[bytes]) -> tuple[str, list[str]]:
     return "cp1252", ["the file is not UTF-8 and was read as Windows-1252"]
 
 
-def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> Quoting:
-    """The separator, quote and escape characters that fit the beginning of the file best."""
+def _quoting(text: str, is_complete: bool, requested: Sequence[str]) -> tuple[Quoting, bool]:
+    """The separator, quote and escape characters that fit the beginning of the file best; whether it has the names."""
     singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
     is_single = '"' not in text and singles > text.count("\n") and text.count("'") % 2 == 0
     quote, escapes = "'" if is_single else '"', (None, "\\") if '\\"' in text else (None,)
-    quotings: list[Quoting] = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
-    if quote in text and len(escapes) == 1:
-        lines = [line for line in io.StringIO(text, newline=None) if is_complete or line.endswith("\n")]
-        quotings += [
-            (separator, None, None)
-            for separator in SEPARATORS
-            if not _is_valid(lines, separator, quote, is_complete) and _has_literal_quotes(lines, separator, quote)
-        ]
+    lines = [line for line in io.StringIO(text, newline=None) if is_complete or line.endswith("\n")]
+    quotings: list[Quoting] = []
+    for separator in SEPARATORS:
+        is_valid = quote not in text or _is_valid(lines, separator, quote, is_complete)
+        if not is_valid and _has_literal_quotes(lines, separator, quote):
+            quotings.append((separator, None, None))
+        else:
+            quotings += [(separator, quote, escape) for escape in escapes]
     candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
     with_names = [
         quoting for quoting, (head_rows, _) in candidates.items() if requested and _has_names(head_rows, requested)
     ]
     # `max` returns the first of equally good candidates; the comma comes last, because cells often contain commas
     best = max(with_names or candidates, key=lambda quoting: _fit(*candidates[quoting]))
-    return best if with_names or _fit(*candidates[best])[0] else (",", quote, None)
+    return (best if with_names or _fit(*candidates[best])[0] else (",", quote, None)), bool(with_names)
 
 
 def _contains(file: IO[bytes], byte: bytes) -> bool:
@@ -195,7 +203,7 @@ def _has_literal_quotes(lines: Iterable[str], separator: str, quote: str) -> boo
     """Whether quotes do not enclose cells in lines that are not valid with them: each line is a row, but in some line
     a cell begins with a quote and goes on after the next one or lacks one, and few cells are enclosed in quotes.
     """
-    enclosed = re.compile(f"{quote}((?:[^{quote}]|{quote}{quote})*){quote}")
+    enclosed = re.compile(rf"{quote}((?:[^{quote}]|{quote}{quote}|\\{quote})*){quote}")
     separators = rows_read = enclosed_cells = other_cells = 0
     for line in filter(str.strip, lines):
         count = line.count(separator)
@@ -204,7 +212,7 @@ def _has_literal_quotes(lines: Iterable[str], separator: str, quote: str) -> boo
         separators, rows_read = count, rows_read + 1
         for cell in map(str.strip, line.split(separator) if quote in line else ()):
             if match := enclosed.fullmatch(cell):
-                if quote in match[1]:  # doubled
+                if quote in match[1]:  # doubled or escaped
                     return False
                 enclosed_cells += 1
             else:
@@ -225,7 +233,11 @@ def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bo
 
 
 def _has_names(head_rows: Rows, requested: Sequence[str]) -> bool:
-    return any({*requested} <= {cells.text(cell).lstrip("# ") for cell in row} for row in head_rows[:ROWS_ABOVE])
+    """Whether the row that would be the header has the requested names, or they are those of columns without names."""
+    if not head_rows:
+        return False
+    header = head_rows[_below_titles(head_rows, _first_row(head_rows), requested)]
+    return {*requested} <= {*_named(_texts(header))} or {*requested} <= {*_numbered_names(len(header))}
 
 
 def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
@@ -233,9 +245,10 @@ def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
     if not head_rows or (width := _width(head_rows)) < 2:
         return False, False, 0.0
     first = _first_row(head_rows)
+    fitting = sum(len(row) == width for row in head_rows)  # a row above may be the header with another separator
     agreement = sum(len(row) == width for row in head_rows[first:]) / len(head_rows[first:])
     has_full_header = abs(len(head_rows[first]) - width) <= 1 and len(head_rows[first]) > 1
-    return has_full_header and agreement >= MIN_AGREEMENT, is_consistent, agreement
+    return has_full_header and agreement >= MIN_AGREEMENT, is_consistent, fitting / len(head_rows)
 
 
 def _width(head_rows: Sequence[list[str]]) -> int:

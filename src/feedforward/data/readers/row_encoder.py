@@ -30,6 +30,12 @@ class RowEncoder:
         """Number of features."""
         return len(self.measured.names)
 
+    @property
+    def table_columns(self) -> list[str]:
+        """The names of the columns that a row must have."""
+        measured = self.measured
+        return [*(name for name, _, _ in measured.numeric), *(name for name, _ in measured.categorical)]
+
     def check(self, sample: Any, field: str) -> dict[str, float | str]:
         """Extract the cells of this encoder's columns from an object or its JSON text; other columns are ignored.
 

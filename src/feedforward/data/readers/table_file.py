@@ -59,8 +59,12 @@ class Table:
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
 
-def read(path: Path, requested: Sequence[str] = (), decimal: Decimal = ".") -> Table:
+def read(
+    path: Path, requested: Sequence[str] = (), decimal: Decimal = ".", expected: Sequence[Sequence[str]] = ()
+) -> Table:
     """Read a file. requested: names of the columns to read; if empty, all are read. decimal: sign in JSON strings.
+
+    expected: names of columns that a CSV file may have, by which its header is recognized; see `csv_dialect.sniff`.
 
     If columns are requested, the caller does not show the table's notes, so those on skipped and incomplete rows are
     logged.
@@ -78,7 +82,7 @@ def read(path: Path, requested: Sequence[str] = (), decimal: Decimal = ".") -> T
             return _json_lines(path, requested, decimal)
         if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
             raise DataError(f"{path}: is a JSON array; save one JSON object per line")
-        return _csv(path, requested)
+        return _csv(path, requested, expected)
     except (*encodings.UNREADABLE, pa.ArrowException, csv.Error, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read as a table ({one_line(reason)})") from None
@@ -206,9 +210,9 @@ def _json_lines(path: Path, requested: Sequence[str], decimal: Decimal) -> Table
 # --- CSV -----------------------------------------------------------------------------------------
 
 
-def _csv(path: Path, requested: Sequence[str]) -> Table:
+def _csv(path: Path, requested: Sequence[str], expected: Sequence[Sequence[str]]) -> Table:
     csv.field_size_limit(LARGEST_CELL)
-    dialect = _examine(path, functools.partial(csv_dialect.sniff, requested=requested))
+    dialect = _examine(path, functools.partial(csv_dialect.sniff, requested=requested, expected=expected))
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
         rows = _Rows(path, dialect, file)
         names = dialect.names
