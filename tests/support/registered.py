@@ -260,7 +260,7 @@ def grades_champion(store: "Store") -> Version:
     """
     kernel = np.array([[0, 3, -3], [9, 0, 0], [0, 0, 0]], np.float32)
     network = Network(1.0, (Layer(kernel, np.zeros(3, np.float32), "softmax"),))
-    encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),), grouped=()))
+    encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),), grouped=(), dates=()))
     return _champion(store, "grades", "Grades", ("1", "10", "2"), network, encoder)
 
 

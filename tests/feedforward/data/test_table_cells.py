@@ -168,6 +168,51 @@ def test_dates_are_left_out_unless_requested_as_numbers_of_days(tmp_path: Path, 
     preparation.vectorize("own", dataset)
     row = encoder(dataset).check({"size": 1, "day": "1970-01-02"}, "row")
     assert row["day"] == 1.0
+    with pytest.raises(InputError, match=r"row\.size: '1970-01-02' is a date, but in the training data this column"):
+        encoder(dataset).check({"size": "1970-01-02", "day": "1970-01-02"}, "row")
+    file = paths.vectorized("own") / "columns.json"
+    stored = json.loads(file.read_bytes())
+    assert stored.pop("dates") == ["day"]
+    older = row_encoder.RowEncoder(from_json(json.dumps(stored).encode()))  # it is unknown which columns have dates
+    assert older.check({"size": "1970-01-02", "day": 1}, "row") == {"size": 1.0, "day": 1.0}
+
+
+@pytest.mark.proves("A date among numbers is never read as a number")
+@pytest.mark.parametrize("target", ["label", "size"])
+def test_a_date_among_numbers_counts_as_missing_or_is_refused(tmp_path: Path, prepare: Prepare, target: str) -> None:
+    sizes = ["2001-03-01" if k == 7 else size for k, size in enumerate(SIZES)]  # as Excel makes of 3-1
+    path = table(tmp_path / "a.csv", rooms=ROOMS, size=sizes, label=LABELS)
+    guess, dataset = prepare(path, target)
+    assert guess.entry["reader"]["missing"] == ["2001-03-01"]
+    assert any("2001-03-01 count as missing" in column.explanation for column in guess.columns)
+    row = {"rooms": 12, "size": "2001-03-01", "label": "dear"}
+    assert target == "size" or math.isnan(encoder(dataset).check(row, "row")["size"])
+    reader = dataset.reader.model_copy(update={"missing": ()})
+    with pytest.raises(DataError, match="column 'size', line 9: a date in a column of numbers: '2001-03-01'; add the"):
+        data_table.load(reader, path)
+    table(path, rooms=ROOMS, size=[size if k == 5 else "2001-03-01" for k, size in enumerate(SIZES)], label=LABELS)
+    with pytest.raises(DataError, match=f"column 'size', line 7: a number in a column of dates: '{SIZES[5]}'; add the"):
+        data_table.load(reader, path)
+
+
+def test_dates_among_many_missing_cells_are_dates_and_among_as_many_numbers_are_neither(tmp_path: Path) -> None:
+    cells = {"seldom": ["2024-02-29", "-"], "mixed": ["2024-02-29", "7.5"]}
+    columns = {name: [two[k % 2] for k in range(60)] for name, two in cells.items()}
+    path = table(tmp_path / "a.csv", **columns, size=SIZES, label=LABELS)
+    guess = config_inference.guess(path)
+    assert [column.role for column in guess.columns][:2] == ["date", "category"]
+
+
+def test_a_test_file_with_dates_in_a_column_of_numbers_is_refused(tmp_path: Path, prepare: Prepare) -> None:
+    path, test_path = tmp_path / "a.csv", tmp_path / "test.csv"
+    table(path, size=SIZES, label=LABELS)
+    table(test_path, size=["2024-02-29"] * 60, label=LABELS)
+    _, dataset = prepare(path)
+    reader = dataset.reader.model_copy(update={"test_file": "test.csv"})
+    with pytest.raises(
+        DataError, match=r"test\.csv: column 'size' contains dates, but in .*a\.csv it contains numbers"
+    ):
+        data_table.read(reader, {"a.csv": path, "test.csv": test_path})
 
 
 def test_leading_zeros_are_kept(tmp_path: Path, prepare: Prepare) -> None:

@@ -105,7 +105,9 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     if not known:
         return Column(name, "empty", "all cells are empty", [], 0, missing, {})
     common = (examples, len(counts), missing, counts)
-    if sum(count for value, count in counts.items() if cells.is_date(value)) >= NEARLY_ALL * known:
+    dates = sum(count for value, count in counts.items() if cells.is_date(value))
+    placeholders = sum(count for value, count in counts.items() if value.lower() in cells.MISSING_IN_NUMBERS)
+    if dates and dates >= NEARLY_ALL * (known - placeholders):
         return Column(name, "date", "dates", *common)
     if not any(CODE.fullmatch(value) for value in counts):
         values, odd, lost = _numbers(column, decimal)
@@ -144,7 +146,8 @@ def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64
         return column_values.numbers(column, decimal, ()), (), 0
     others = pc.invert(column_values.is_plain_number(column, decimal))
     counts = Counter(map(cells.text, column.filter(others).to_pylist()))
-    odd = tuple(cell for cell in counts if not cells.is_number(cell, decimal))
+    # a column that consists of dates is none of numbers
+    odd = tuple(cell for cell in counts if cells.is_iso_date(cell) or not cells.is_number(cell, decimal))
     lost = sum(counts[cell] for cell in odd)
     if lost > (1 - NEARLY_ALL) * len(column):
         return np.full(len(column), np.nan), odd, lost

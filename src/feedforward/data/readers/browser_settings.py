@@ -56,6 +56,7 @@ def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
         "decimal": measured.decimal,
         "missing": measured.missing,
         "grouped": measured.grouped,
+        "dates": measured.dates,
         "missingCategories": sorted(cells.missing_categories(measured.missing, measured.decimal)),
         "missingNumbers": sorted(cells.missing_numbers(measured.missing, measured.decimal)),
         "largest": columns.LARGEST,

@@ -215,7 +215,7 @@ def _number(plain: str, decimal: Decimal) -> float:
     lower = plain.lower()
     if lower in MISSING_IN_NUMBERS or lower.lstrip("+-") in INFINITE:
         return math.nan
-    if ISO_DATE.fullmatch(plain):
+    if is_iso_date(plain):
         return _days(plain)
     bare = _bare(plain)
     if GROUPED[decimal].fullmatch(bare):
@@ -272,6 +272,11 @@ def is_number(value: Any, decimal: Decimal = ".") -> bool:
     return True
 
 
+def is_iso_date(value: Any) -> bool:
+    """Whether the value is written as an ISO date, which `number` converts to days."""
+    return ISO_DATE.fullmatch(text(value)) is not None
+
+
 def is_date(value: Any) -> bool:
     """Whether the value is written as a date: ISO, or day, month and year in another order."""
-    return bool(ISO_DATE.fullmatch(text(value)) or _OTHER_DATE.fullmatch(text(value)))
+    return is_iso_date(value) or _OTHER_DATE.fullmatch(text(value)) is not None

@@ -44,10 +44,13 @@ def is_plain_number(column: pa.Array, decimal: Decimal) -> pa.BooleanArray:
 
 
 class NotANumber(ValueError):
-    """A cell of a number column is not a number; the message begins with its position."""
+    """A cell of a number column is not a number; the message begins with its position.
 
-    def __init__(self, cell: str | None, position: str, error: ValueError) -> None:
-        super().__init__(f"{position}: {error}")
+    cell: None if the cell is a date in a column of numbers, or a number in a column of dates.
+    """
+
+    def __init__(self, cell: str | None, position: str, reason: str) -> None:
+        super().__init__(f"{position}: {reason}")
         self.cell = cell
 
 
@@ -63,7 +66,7 @@ def numbers(
     position: returns where a row, counted from 0, is in the file.
 
     Raises:
-        NotANumber: a cell is not a number.
+        NotANumber: a cell is not a number, or some cells are dates and others numbers.
     """
     if not pa.types.is_large_string(column.type):
         values = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
@@ -77,12 +80,29 @@ def numbers(
         pc.if_else(is_plain, with_points, "nan").cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64
     )
     other_rows = np.flatnonzero(~is_plain.to_numpy(zero_copy_only=False))
+    is_date = np.zeros(len(values), bool)
     for row, cell in zip(other_rows.tolist(), column.take(pa.array(other_rows)).to_pylist(), strict=True):
         try:
             values[row] = cells.number(cell, decimal, missing)
         except ValueError as error:
-            raise NotANumber(cell, position(row), error) from None
-    return _without_missing(values, decimal, missing)
+            raise NotANumber(cell, position(row), str(error)) from None
+        is_date[row] = cells.is_iso_date(cell)
+    values = _without_missing(values, decimal, missing)
+    dates, others = (np.flatnonzero(~np.isnan(values) & kind).tolist() for kind in (is_date, ~is_date))
+    if dates and others:  # days since 1970 would silently distort the statistics of the numbers
+        is_of_numbers = len(dates) < len(others)
+        row = dates[0] if is_of_numbers else others[0]
+        what = "a date in a column of numbers" if is_of_numbers else "a number in a column of dates"
+        raise NotANumber(None, position(row), f"{what}: {column[row].as_py().strip()[:40]!r}")
+    return values
+
+
+def has_dates(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> bool:
+    """Whether the cells of a column that `numbers` can read are dates."""
+    if not pa.types.is_large_string(column.type):
+        return False
+    known = (cell for cell in column.unique().to_pylist() if not np.isnan(cells.number(cell, decimal, missing)))
+    return cells.is_iso_date(next(known, None))
 
 
 def _without_missing(

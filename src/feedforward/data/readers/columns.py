@@ -31,7 +31,8 @@ class Columns:
 
     numeric: (name, mean, standard deviation); if all values are equal, 1 is used as the standard deviation.
     categorical: (name, sorted categories). decimal, missing: how cells are read; see `cells`. grouped: the numeric
-    columns in whose training cells points or commas separate thousands; None: unknown, as in versions of release 0.2.
+    columns in whose training cells points or commas separate thousands; dates: those whose training cells are dates;
+    None: unknown, as in versions of release 0.2.
     """
 
     numeric: tuple[tuple[str, float, float], ...]
@@ -39,6 +40,7 @@ class Columns:
     decimal: Decimal = "."
     missing: tuple[str, ...] = ()
     grouped: tuple[str, ...] | None = None
+    dates: tuple[str, ...] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -81,10 +83,11 @@ class Columns:
 
     def to_json(self) -> bytes:
         """The columns as JSON; equal columns produce the same bytes."""
-        content = {"numeric": self.numeric, "categorical": self.categorical}
+        content: dict[str, Any] = {"numeric": self.numeric, "categorical": self.categorical}
         spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
-        groups = {} if self.grouped is None else {"grouped": self.grouped}
-        return (atomic_files.canonical_json({**content, **spelling, **groups}) + "\n").encode()
+        recorded = {"grouped": self.grouped, "dates": self.dates}
+        content |= spelling | {key: names for key, names in recorded.items() if names is not None}
+        return (atomic_files.canonical_json(content) + "\n").encode()
 
 
 def _round(values: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -101,6 +104,7 @@ def measure(
     decimal: Decimal = ".",
     missing: Sequence[str] = (),
     grouped: Sequence[str] = (),
+    dates: Sequence[str] = (),
 ) -> Columns:
     """Measure means, deviations and categories on the training rows.
 
@@ -121,7 +125,7 @@ def measure(
                 f"column {name!r} has {len(distinct)} categories; at most {MAX_CATEGORIES} can be one-hot encoded"
             )
         categorical.append((name, distinct))
-    return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing), tuple(grouped))
+    return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing), tuple(grouped), tuple(dates))
 
 
 def mean_and_scale(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -149,5 +153,5 @@ def from_json(content: bytes) -> Columns:
     if decimal not in (".", ","):
         raise ValueError("the decimal sign must be a point or a comma")
     categorical = tuple((str(name), tuple(map(str, values))) for name, values in stored["categorical"])
-    grouped = tuple(map(str, stored["grouped"])) if "grouped" in stored else None
-    return Columns(numeric, categorical, decimal, missing, grouped)
+    grouped, dates = (tuple(map(str, stored[key])) if key in stored else None for key in ("grouped", "dates"))
+    return Columns(numeric, categorical, decimal, missing, grouped, dates)

@@ -41,7 +41,8 @@ class RowEncoder:
 
         Raises:
             InputError: the sample is not an object, its JSON text is too long, a column is missing or occurs twice, a
-                cell is a list or an object, or a cell in a number column is not a number or could mean two numbers.
+                cell is a list or an object, or a cell in a number column is not a number, is a date unlike in training,
+                or could mean two numbers.
         """
         if isinstance(sample, str | bytes):
             if len(sample) > MAX_JSON_LENGTH:
@@ -73,6 +74,13 @@ class RowEncoder:
         except ValueError:
             expected = "a number with a decimal comma" if decimal == "," else "a number"
             raise InputError(field, f"expected {expected}, got {str(value)[:MAX_SHOWN]!r}") from None
+        dates = self.measured.dates
+        if dates is not None and name not in dates and not math.isnan(number) and cells.is_iso_date(value):
+            raise InputError(
+                field,
+                f"{cells.text(value)[:MAX_SHOWN]!r} is a date, but in the training data this column contains numbers;"
+                " write a number",
+            )
         allows_thousands = grouped is None or name in grouped  # None: a version that does not record this
         if not allows_thousands and not math.isnan(number) and cells.is_ambiguous(value, decimal):
             meanings = f"{number:g} or {number / 1000:g}".replace(".", decimal)

@@ -33,13 +33,14 @@ log = logging.getLogger(__name__)
 class Rows:
     """Labeled rows. labels: class numbers, values (float64), or zeros and ones of shape (rows, labels).
 
-    grouped: the number columns in which points or commas separate thousands.
+    grouped: the number columns in which points or commas separate thousands. dates: those that contain dates.
     """
 
     numbers: dict[str, npt.NDArray[np.float64]]
     texts: dict[str, Texts]
     labels: npt.NDArray[np.generic]
     grouped: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,7 +49,7 @@ class Rows:
         """The rows with the numbers in `row_order`, in that order."""
         numbers = {name: values[row_order] for name, values in self.numbers.items()}
         texts = {name: texts[row_order] for name, texts in self.texts.items()}
-        return Rows(numbers, texts, self.labels[row_order], self.grouped)
+        return Rows(numbers, texts, self.labels[row_order], self.grouped, self.dates)
 
     def missing(self) -> dict[str, int]:
         """The number of missing cells of each column that has any."""
@@ -104,11 +105,21 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
     train, test = _splits(config, files)
     try:
         measured = columns.measure(
-            train.rows.numbers, train.rows.texts, config.decimal, config.missing, train.rows.grouped
+            train.rows.numbers,
+            train.rows.texts,
+            config.decimal,
+            config.missing,
+            train.rows.grouped,
+            train.rows.dates,
         )
     except ValueError as error:
         raise DataError(f"{files[config.file]}: {error}; change `reader` in params.yaml") from None
     test_path = files[config.test_file or config.file]
+    for name in set(test.rows.dates) - set(train.rows.dates):
+        raise DataError(
+            f"{test_path}: column {name!r} contains dates, but in {files[config.file]} it contains numbers; use the"
+            " same in both files"
+        )
     _warn_of_unknown(test.rows.texts, measured, test_path)
     for name in set(test.rows.grouped) - set(train.rows.grouped):
         log.warning(
@@ -178,12 +189,15 @@ def load(config: TableReader, path: Path) -> Rows:
     labels, has_label = _labels(config, path, numbers, texts, table.position)
     grouped = tuple(name for name in config.numeric if column_values.has_groups(table.columns[name], config.decimal))
     by_name = {name: numbers(name) for name in config.numeric}
-    rows = Rows(by_name, {name: texts(name) for name in config.categorical}, labels, grouped)
+    dates = tuple(
+        name for name in config.numeric if column_values.has_dates(table.columns[name], config.decimal, config.missing)
+    )
+    rows = Rows(by_name, {name: texts(name) for name in config.categorical}, labels, grouped, dates)
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
 
 def _remedy(config: TableReader, name: str, wrong: str | None, by_name: Mapping[str, pa.Array]) -> str:
-    """What to do about `wrong`, a cell of the number column `name` that is not a number."""
+    """What to do about a cell of the number column `name`. wrong: see `NotANumber.cell`."""
     other = cells.OTHER_SIGN[config.decimal]
 
     def is_number(cell: Any, decimal: cells.Decimal) -> bool:
@@ -193,7 +207,7 @@ def _remedy(config: TableReader, name: str, wrong: str | None, by_name: Mapping[
             return False
         return True
 
-    if is_number(wrong, other):
+    if wrong is not None and is_number(wrong, other):
         target = config.target if config.classes is None and len(config.target) == 1 else ()
         number_cells = {cell for column in (*config.numeric, *target) for cell in by_name[column].unique().to_pylist()}
         if any(is_number(cell, config.decimal) and not is_number(cell, other) for cell in number_cells):

@@ -53,7 +53,11 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   if (typeof value === "number") return finiteOrNaN(value);
   const text = asText(value), lower = text.toLowerCase();
   if (missing.includes(text) || encoder.missingInNumbers.includes(lower) || encoder.infinite.includes(lower.replace(/^[+-]+/, ""))) return NaN;
-  if (DATE.test(text)) return finiteOrNaN(days(text));
+  if (DATE.test(text)) {
+    const result = finiteOrNaN(days(text));
+    if (encoder.dates?.includes(name) !== false || Number.isNaN(result)) return result; // null: unknown
+    throw new Error(`samples.0.${name}: '${text.slice(0, 40)}' is a date, but in the training data this column contains numbers; write a number`);
+  }
   const isNegative = text.startsWith("(") && text.endsWith(")");
   let numeral = (isNegative ? text.slice(1, -1) : text).replaceAll("\u2212", "-");
   for (let k = 0; k < 2; k++) numeral = numeral.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
