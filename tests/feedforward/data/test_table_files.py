@@ -47,6 +47,32 @@ def test_a_first_line_of_numbers_is_a_row_unless_they_are_years_or_positions(
     assert note.startswith("the first line has numbers" if is_header else "there seems to be no header")
 
 
+@pytest.mark.proves("Years above columns of other numbers, beside a name, are the names of these columns")
+@pytest.mark.parametrize(
+    ("first", "is_header"),
+    [
+        ("country,2010,2020", True),
+        ("country,2020,2010", True),
+        ("country,1990,2020", True),
+        ("AT,2010,2020", False),
+        ("country,2010,2010", False),
+        ("country,2010,20", False),
+        ("1990,2010,2020", False),
+    ],
+)
+@pytest.mark.parametrize("low", [3.5, 1980], ids=["shares", "years"])
+def test_years_are_names_unless_the_cells_below_are_years_too(
+    tmp_path: Path, first: str, is_header: bool, low: float
+) -> None:
+    rows = "".join(f"{('AT', 'DE', 'CH')[k % 3]},{low + k * 7 % 11},{low + k * 5 % 13}\n" for k in range(40))
+    (tmp_path / "a.csv").write_text(f"{first}\n{rows}")
+    read = table_file.read(tmp_path / "a.csv")
+    is_header &= low < 1000
+    assert read.rows == (40 if is_header else 41)
+    assert list(read.columns) == (first.split(",") if is_header else ["column_1", "column_2", "column_3"])
+    assert read.notes[0].startswith("the first line has numbers" if is_header else "there seems to be no header")
+
+
 ROWS_OF_SALES = [f"{room},{('Köln', 'Zürich')[k % 2]},{k % 7:03},{LABELS[k]}" for k, room in enumerate(ROOMS)]
 TITLES = {
     "title": ["Sales 2024,,,"],

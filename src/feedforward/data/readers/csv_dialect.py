@@ -18,6 +18,7 @@ MAX_ROWS = 1000  # to examine
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 ROWS_ABOVE = 20  # the header is among them
 MIN_AGREEMENT = 0.9  # share of the rows that must have as many cells as the header
+NEARLY_ALL = 0.99  # share of the cells below years in the header that are no years
 YEARS = range(1000, 3000)  # numbers that may name columns
 
 Rows = Sequence[list[str]]
@@ -280,10 +281,10 @@ def _below_titles(head_rows: Rows, first: int, requested: Sequence[str]) -> int:
 def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Sequence[str]) -> bool:
     if requested:
         return {*requested} <= {*header} or not {*requested} <= {*_numbered_names(len(header))}
-    numbers = _numbers(header)
-    if numbers and not _is_rising(numbers):
-        return False
     others = [texts for row in below if (texts := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
+    numbers = _numbers(header)
+    if numbers and not _is_rising(numbers) and not _are_years(header, numbers, others):
+        return False
     is_repeated = False
     for k, name in enumerate(header):
         below_name = [row[k] for row in others if len(row) > k]
@@ -306,6 +307,20 @@ def _are_numbers(texts: Sequence[str]) -> bool:
     """Whether nearly all texts are numbers, apart from missing ones."""
     known = [text for text in texts if not cells.is_missing(text)]
     return sum(map(_is_number, known)) > MIN_AGREEMENT * len(known)
+
+
+def _are_years(header: Sequence[str], numbers: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether all numbers of the header are years in order, beside a name, and nearly none of the cells below are."""
+    columns = [[row[k] for row in below if len(row) > k] for k in range(len(header))]
+    is_named = any(any(map(str.isalpha, name)) and name not in columns[k] for k, name in enumerate(header))
+    under_numbers = [cell for name, column in zip(header, columns, strict=True) if name in numbers for cell in column]
+    is_ordered = [*numbers] in (sorted({*numbers}), sorted({*numbers}, reverse=True))
+    has_years = sum(map(_is_year, under_numbers)) > (1 - NEARLY_ALL) * len(under_numbers)
+    return is_named and is_ordered and all(map(_is_year, numbers)) and not has_years
+
+
+def _is_year(text: str) -> bool:
+    return len(text) == 4 and text.isdecimal() and int(text) in YEARS
 
 
 def _is_rising(names: Sequence[str]) -> bool:
