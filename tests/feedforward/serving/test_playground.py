@@ -12,9 +12,11 @@ from chromium import CONTRAST, pytestmark, sync, watched_page  # noqa: F401
 from live_service import GLAD, SERVING, LiveService
 from pictures import encoded, stroke
 from registered import NAME
+from waiting import until
 
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
+from feedforward.serving import canary
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -124,6 +126,37 @@ def test_a_corrected_label_is_stored_once(playground: Playground) -> None:
     playground.expect_text("kept", "This sample was already stored as glad.")
     [entry] = stored_samples(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
+
+
+@pytest.mark.proves("The playground says which version answered, even if a canary answers some of the samples")
+def test_an_answer_of_the_challenger_is_not_shown_as_the_champions(
+    browser: "Browser", small: Params, small_store: "Store"
+) -> None:
+    registered.champion(small_store, small, 1.0, dropout=-1.0)
+    registry = registered.Registry()
+    run = registered.final_run(small_store, small, seed=1)
+    challenger = registered.version(registry, run, -1.0, variants={"l2": 1.0})
+    registry.tag(challenger, {"decision": "kept"})
+    registry.set_alias(challenger, "challenger")
+    texts = [f"{GLAD} {k}" for k in range(60)]
+    by_challenger = next(text for text in texts if canary.selects([text], "notes version 2", 0.3))
+    by_champion = next(text for text in texts if not canary.selects([text], "notes version 2", 0.3))
+    with LiveService(small.model_copy(update={"serving": SERVING.model_copy(update={"canary": 0.3})})) as served:
+        until(lambda: served.client.get("/health").json()["challengers"][NAME] == 2)
+        playground = Playground(browser, served.port)
+        page = playground.open(NAME)
+        for text, label, who, names in (
+            (by_champion, "glad", "Champion: version 1", ["champion", "dropout"]),
+            (by_challenger, "sad", "version 2, the challenger (canary)", ["challenger", "l2"]),
+            (by_champion, "glad", "Champion: version 1", ["champion", "dropout"]),
+        ):
+            page.locator("#text").fill(text)
+            playground.expect_answer(label)
+            playground.expect_text("who", who)
+            assert list(bar_labels(page)) == names
+            assert page.locator("tbody td:first-child").all_text_contents() == names
+        playground.context.close()
+        assert not playground.errors
 
 
 # --- drawing ---------------------------------------------------------------------------------
