@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from shell import Shell
 from feedforward.core import paths
 from feedforward.core.errors import DataError, FeedforwardError, InputError
 from feedforward.data import config_inference, preparation
-from feedforward.data.readers import table_file
+from feedforward.data.readers import reading, table_file
 from feedforward.data.splits import Split
 
 # --- labels --------------------------------------------------------------------------------------
@@ -120,6 +121,30 @@ def test_a_class_with_one_text_is_left_out(tmp_path: Path, prepare: Prepare, suf
     guess, dataset = prepare(path)
     assert (guess.entry["reader"]["kind"], dataset.labels) == ("labeled_text", ("cheap", "dear"))
     assert sum(map(sum, class_counts().values())) == 59
+
+
+@pytest.mark.proves("Classes that are the same value, or that no row can have, are refused")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("0", "1", "1.0")}, "reader.classes: '1' and '1.0' are the same value; remove one of them and"),
+        ({"classes": ("0", "true", "True")}, "reader.classes: 'true' and 'True' are the same value; remove one"),
+        ({"classes": ("0", "1", "n/a")}, "reader.classes: 'n/a' counts as a missing value, so no row has this class;"),
+        ({"missing": ("1.0",)}, "reader.missing: '1.0' is the class '1'; remove it from `missing` or from `classes`"),
+        ({"excluded_classes": ("9", "+1")}, "reader.excluded_classes: '+1' is the class '1'; remove it from"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["table", "labeled_text"])
+def test_classes_must_differ_by_value(
+    tmp_path: Path, prepare: Prepare, kind: str, changes: dict[str, tuple[str, ...]], message: str
+) -> None:
+    texts = [f"text {k} is about {['rivers', 'hills'][k % 2]} and the weather there" for k in range(60)]
+    columns = {"text": texts} if kind == "labeled_text" else {"rooms": ROOMS}
+    path = table(tmp_path / "a.csv", **columns, label=[str(k % 2) for k in range(60)])
+    _, dataset = prepare(path)
+    assert dataset.reader.kind == kind
+    with pytest.raises(DataError, match=re.escape(message)):
+        list(reading.read(dataset.reader.model_copy(update=changes), {"a.csv": path}).parts)
 
 
 def test_a_cell_that_is_missing_in_one_column_and_a_value_in_another_is_reported(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from feedforward.core import processes
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.data.readers import column_values, encodings, table_file, tokenizer
+from feedforward.data.readers.class_labels import class_numbers, normalized_classes, warn_unlabeled
 from feedforward.data.readers.reading import (
     Part,
     Reading,
@@ -28,7 +29,6 @@ from feedforward.data.readers.reading import (
     label_of_path,
     order,
 )
-from feedforward.data.readers.table import class_numbers, normalized_classes, warn_unlabeled
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 
@@ -161,7 +161,7 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
         raise DataError(f"{path}: contains no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=(*config.missing, *config.excluded_classes))
     labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", where))
-    numbers = class_numbers(labels, normalized_classes(config.classes), where, table.position)[labeled_rows]
+    numbers = class_numbers(labels, normalized_classes(config, path), where, table.position)[labeled_rows]
     texts = table.columns[config.text].take(labeled_rows)
     for start in range(0, len(labeled_rows), CHUNK):
         chunk = texts.slice(start, CHUNK).to_pylist()

@@ -16,6 +16,7 @@ from feedforward.config.schema import TableReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data.readers import cells, column_values, columns, table_file
+from feedforward.data.readers.class_labels import class_numbers, normalized_classes, warn_unlabeled
 from feedforward.data.readers.column_values import Texts
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.reading import Part, Reading, check_rows, draw_test_split, order
@@ -232,7 +233,7 @@ def _labels(
     has_label = np.all([column != "" for column in label_columns], axis=0)
     warn_unlabeled(has_label, f"{path}: column {', '.join(map(repr, config.target))}")
     if config.classes is not None:
-        classes = normalized_classes(config.classes, config.decimal)
+        classes = normalized_classes(config, path, config.decimal)
         return class_numbers(label_columns[0], classes, f"{path}: column {config.target[0]!r}", position), has_label
     codes = dict.fromkeys(YES, 1) | dict.fromkeys(NO, 0) | {"": 0}
     multi_hot = np.zeros((len(has_label), len(config.target)), np.uint8)
@@ -256,50 +257,6 @@ def _warn_of_unknown(texts: Mapping[str, Texts], measured: Columns, path: Path) 
                 "%s: column %r: %d of %d test rows have a category that no training row has, such as %r; check its"
                 " spelling", path, name, len(unknown), len(texts[name]), unknown[0][:40],
             )  # fmt: skip
-
-
-def warn_unlabeled(has_label: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.bool_]:
-    """Return `has_label` unchanged; log a warning with the number of rows without a label, if any.
-
-    where: file and column, for messages.
-
-    Raises:
-        DataError: no row has a label.
-    """
-    if not has_label.any():
-        raise DataError(f"{where}: no row has all labels; name another target")
-    if not has_label.all():
-        unlabeled = int((~has_label).sum())
-        log.warning("%s: %d of %d rows lack a label and are left out", where, unlabeled, len(has_label))
-    return has_label
-
-
-def normalized_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> list[str]:
-    """The classes in params.yaml, normalized like cells."""
-    return [cells.category(name, decimal) or name for name in classes]
-
-
-def class_numbers(
-    values: Sequence[str] | Texts, classes: Sequence[str], where: str, position: Callable[[int], str]
-) -> npt.NDArray[np.generic]:
-    """The class number of each value, uint8 or wider; 0 where the value is empty.
-
-    where: file and column, for the message. position: returns where a row, counted from 0, is in the file.
-
-    Raises:
-        DataError: a value is not one of the classes.
-    """
-    codes = {value: number for number, value in enumerate(classes)}
-    codes.setdefault("", 0)
-    invalid = next((row for row, value in enumerate(values) if value not in codes), None)
-    if invalid is not None:
-        known, got = ", ".join(classes)[:200], f"{values[invalid][:40]!r} in {position(invalid)}"
-        raise DataError(
-            f"{where} must contain one of {known}, got {got}; add it to reader.classes and labels, or leave"
-            " out its rows with reader.excluded_classes"
-        )
-    dtype = np.min_scalar_type(len(classes) - 1)
-    return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(dtype)
 
 
 def _part(name: Literal["train", "test"], part: HashedRows, measured: Columns) -> Part:
