@@ -91,13 +91,13 @@ def write_study(store: "Store", seeds: int) -> int:
 
 def write_sweeps(store: "Store") -> int:
     """Write the runs of SWEEPS sweeps; return the number of runs."""
-    runs = 0
+    run_count = 0
     for sweep in range(SWEEPS):
         parent = store.start(_tags("original", "sweep", sweep), f"sweep {sweep}", resume=True)
         for trial in range(TRIALS):
-            runs += _write_family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
+            run_count += _write_family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
         store.finish(parent, metrics={"trials": float(TRIALS)})
-    return runs + SWEEPS
+    return run_count + SWEEPS
 
 
 def _write_family(

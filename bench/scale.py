@@ -197,9 +197,9 @@ Moments = list[tuple[float, float]]  # start and end of each run
 def _summarize(workers: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Measurement:
     durations = sorted(end - start for start, end in moments)
     span = max(end for _, end in moments) - min(start for start, _ in moments)
-    runs = len(moments)
+    run_count = len(moments)
     p50, p99 = quantile(durations, 0.5), quantile(durations, 0.99)
-    measurement = Measurement(workers, runs / span, p50, p99, cpu / runs, late, lost)
+    measurement = Measurement(workers, run_count / span, p50, p99, cpu / run_count, late, lost)
     print(measurement, flush=True)
     return measurement
 

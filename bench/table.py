@@ -33,15 +33,15 @@ def main() -> None:
     options = terminal.parser("table", __doc__, f"tables of {QUICK_ROWS[0]:,} and {QUICK_ROWS[1]:,} rows").parse_args()
     machine, sizes = measure.machine(), []
     with tempfile.TemporaryDirectory(prefix="feedforward-table-") as name:
-        for rows in QUICK_ROWS if options.quick else ROWS:
-            sizes.append(_measure(Path(name) / str(rows), rows))
+        for row_count in QUICK_ROWS if options.quick else ROWS:
+            sizes.append(_measure(Path(name) / str(row_count), row_count))
             print(sizes[-1], flush=True)
     report = {"machine": machine, "quick": options.quick, "sizes": sizes}
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
-def _measure(folder: Path, rows: int) -> dict[str, Any]:
+def _measure(folder: Path, row_count: int) -> dict[str, Any]:
     """Measure `init` and `run` for a table with this number of rows."""
     workspace.create(paths.root(), folder)
     yaml = YAML()
@@ -50,28 +50,28 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
     table = folder / "table.csv"
-    _write_table(table, rows)
+    _write_table(table, row_count)
     variables = workspace.environment(folder)
     init = measure.run([*FEEDFORWARD, "init", str(table), "--target", "label"], folder, variables)
     run = measure.run([*FEEDFORWARD, "run"], folder, variables)
-    return {"rows": rows, "bytes": table.stat().st_size, "init": vars(init), "run": vars(run)}
+    return {"rows": row_count, "bytes": table.stat().st_size, "init": vars(init), "run": vars(run)}
 
 
-def _write_table(path: Path, rows: int) -> None:
+def _write_table(path: Path, row_count: int) -> None:
     """Write a table of 14 + 6 + 8 columns, a year and a label, which depends on some of the others."""
     rng = np.random.default_rng(SEED)
-    values = rng.normal(size=(rows, 14))
+    values = rng.normal(size=(row_count, 14))
     columns: dict[str, Any] = {
         f"measure_{index}": np.round(values[:, index] * 10 ** (index % 4) + index, 4) for index in range(14)
     }
-    columns |= {f"count_{index}": rng.poisson(3 + 5 * index, rows) for index in range(6)}
-    categories = [rng.integers(0, 3 + 4 * index, rows) for index in range(8)]
+    columns |= {f"count_{index}": rng.poisson(3 + 5 * index, row_count) for index in range(6)}
+    categories = [rng.integers(0, 3 + 4 * index, row_count) for index in range(8)]
     columns |= {f"category_{index}": [f"c{value}" for value in column] for index, column in enumerate(categories)}
-    columns["year"] = rng.integers(1980, 2024, rows)
-    score = values[:, 0] + values[:, 1] * values[:, 2] + (categories[1] == 2) + rng.normal(size=rows)
+    columns["year"] = rng.integers(1980, 2024, row_count)
+    score = values[:, 0] + values[:, 1] * values[:, 2] + (categories[1] == 2) + rng.normal(size=row_count)
     columns["label"] = np.where(score > 0.3, "good", "bad")
     frame = pd.DataFrame(columns)
-    frame.loc[rng.random(rows) < 0.02, ["measure_3", "category_2"]] = np.nan  # missing values
+    frame.loc[rng.random(row_count) < 0.02, ["measure_3", "category_2"]] = np.nan  # missing values
     frame.to_csv(path, index=False)
 
 

@@ -29,12 +29,12 @@ class Workspace:
     folder: Path
     server: str
 
-    def run(self, command: str, **more: str) -> Completed:
+    def run(self, command: str, **variables: str) -> Completed:
         """Run a command, given as a user would type it, with this Python."""
         program, *arguments = shlex.split(command)
         module = {"feedforward": "feedforward.cli"}.get(program, program)
         words = (sys.executable, "-m", module, *arguments)
-        done = workspace.run(self.folder, *words, PREFECT_API_URL=self.server, **more)
+        done = workspace.run(self.folder, *words, PREFECT_API_URL=self.server, **variables)
         assert "Traceback" not in done.stderr, done.stderr[-2000:]
         return done
 

@@ -56,11 +56,11 @@ class Workspace:
 
         return Handler
 
-    def run(self, *command: str, **more: str) -> Completed:
+    def run(self, *command: str, **variables: str) -> Completed:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.folder,
-            env=self.environment | more,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             timeout=240,

@@ -5,6 +5,6 @@ import os
 PREFIXES = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # of the variables that are left out
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment variables of this process without those with PREFIXES, but with `more` added."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)} | more
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment variables of this process without those with PREFIXES, but with `variables` added."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)} | variables

@@ -47,10 +47,10 @@ LABELS = np.arange(7, dtype=np.uint8)
 _IDX = idx(IMAGES)
 
 
-def _npy_claiming(rows: int) -> bytes:
+def _npy_claiming(row_count: int) -> bytes:
     """The header of a .npy file with this number of rows, followed by only 90 bytes."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (rows,)})
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (row_count,)})
     return buffer.getvalue() + bytes(90)
 
 

@@ -11,8 +11,8 @@ import pytest
 from live_servers import free_port
 
 
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    return clean_environment.environment(FEEDFORWARD_ROOT=str(folder), **more)
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    return clean_environment.environment(FEEDFORWARD_ROOT=str(folder), **variables)
 
 
 @pytest.fixture
@@ -21,15 +21,15 @@ def cluster(tmp_path: Path) -> Iterator[Any]:
     address = f"tcp://127.0.0.1:{free_port()}"
     processes = []
 
-    def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":
+    def start(*command: str, **variables: str) -> "subprocess.Popen[bytes]":
         log = (tmp_path / f"{len(processes)}.log").open("wb")
         command = (sys.executable, "-m", "distributed.cli." + command[0], *command[1:], "--no-dashboard")
-        settings = environment(tmp_path / "cluster_workspace", **more)
+        settings = environment(tmp_path / "cluster_workspace", **variables)
         processes.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
         return processes[-1]
 
     start("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
-    yield address, lambda **more: start("dask_worker", address, "--nthreads", "1", "--no-nanny", **more)
+    yield address, lambda **variables: start("dask_worker", address, "--nthreads", "1", "--no-nanny", **variables)
     for process in processes:
         process.kill()
         process.wait()

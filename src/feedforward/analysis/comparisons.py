@@ -150,11 +150,11 @@ def _latest_intervals(
     """
     pairs, intervals_of = math.comb(len(order), 2), dict[tuple[str, str], Interval]()
     for k, left in enumerate(order):
-        gaps = {right: paired_differences(samples[left], samples[right]) for right in order[k + 1 :]}
-        for count in {len(row) for row in gaps.values() if len(row) > 1}:
-            rows = {right: row for right, row in gaps.items() if len(row) == count}
-            latest = sequential.latest(np.array([*rows.values()]), LEVEL / pairs, step)
-            intervals_of |= {(left, right): interval for right, interval in zip(rows, latest, strict=True)}
+        by_right = {right: paired_differences(samples[left], samples[right]) for right in order[k + 1 :]}
+        for count in {len(gaps) for gaps in by_right.values() if len(gaps) > 1}:
+            equally_many = {right: gaps for right, gaps in by_right.items() if len(gaps) == count}
+            latest = sequential.latest(np.array([*equally_many.values()]), LEVEL / pairs, step)
+            intervals_of |= {(left, right): interval for right, interval in zip(equally_many, latest, strict=True)}
     return intervals_of
 
 

@@ -117,10 +117,15 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     config = load_params().dataset(dataset)
     statistics = description.describe(dataset, config)
     if as_json:
-        summary = {"dataset": dataset, "task": config.task, "samples": statistics.samples}
+        summary = {
+            "dataset": dataset,
+            "task": config.task,
+            "samples": statistics.samples,
+            "features": statistics.features,
+            "labels": statistics.distribution,
+        }
         missing = {} if statistics.missing is None else {"missing_cells": statistics.missing}
-        labels = {"features": statistics.features, "labels": statistics.distribution}
-        print(json.dumps({**summary, **labels, **missing}, indent=2))
+        print(json.dumps(summary | missing, indent=2))
         return
     console = Console(highlight=False)
     counts = ", ".join(f"{count:,} {part}" for part, count in statistics.samples.items())

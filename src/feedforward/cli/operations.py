@@ -87,8 +87,8 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False))
         return
-    whole = [Column(name, no_wrap=True) for name in ("version", "since (UTC)", "until", "decision")]
-    table = Table(*whole, "reason", box=None, pad_edge=False)  # in a narrow terminal, only the reason is wrapped
+    unwrapped = [Column(name, no_wrap=True) for name in ("version", "since (UTC)", "until", "decision")]
+    table = Table(*unwrapped, "reason", box=None, pad_edge=False)  # in a narrow terminal, only the reason is wrapped
     for period in record.periods:
         until = period.until[:19] if period.until else "now"
         table.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))

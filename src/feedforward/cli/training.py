@@ -277,5 +277,5 @@ def _conclude(root: Path) -> None:
 
 
 def _shown(path: Path) -> str:
-    """The path relative to the current folder, if it is below it."""
+    """The path, relative to the current folder if it is inside."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

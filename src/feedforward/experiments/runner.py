@@ -57,10 +57,10 @@ def train_pack(
     parents: the parent run of each variant; by default, those from start_parents.
 
     Raises:
-        DataError: the data are not vectorized, or are damaged; no run is recorded.
         TrainingError: the loss of a member is not finite; its run is closed as FAILED, the other runs are recorded.
-        DataError: the data are damaged, or code or data were changed during the training. Runs that are not recorded
-            yet are closed as FAILED, because their results would be recorded with the wrong digests.
+        DataError: the data are not vectorized, or are damaged; no run is recorded. Or code or data were changed or
+            damaged during the training; runs that are not recorded yet are closed as FAILED, because their results
+            would be recorded with the wrong digests.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -91,9 +91,8 @@ def train_pack(
                 failures.append(str(outcome))
                 continue
             result = _result(pack, member, outcome, samples)
-            manifest_file.load_unchanged(
-                pack.dataset, pack.data_digest
-            )  # the evaluation on the test split reads it again
+            # the evaluation on the test split has read the data again
+            manifest_file.load_unchanged(pack.dataset, pack.data_digest)
             store.finish(
                 run,
                 result=result,

@@ -119,13 +119,14 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
     """Count the objects in a DVC cache, and list the paths of those whose MD5 does not match their name."""
-    damaged, objects, settings = [], 0, cache.parent.parent.parent  # the last is `.dvc`, unless the cache was moved
+    dvc_folder = cache.parent.parent.parent  # `.dvc`, unless the cache was moved
+    damaged, objects = [], 0
     for path in _objects(cache):
         objects += 1
         with path.open("rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         if md5 != path.parent.name + path.name.removesuffix(".dir"):
-            damaged.append(str(path.relative_to(settings.parent) if settings.name == ".dvc" else path))
+            damaged.append(str(path.relative_to(dvc_folder.parent) if dvc_folder.name == ".dvc" else path))
     return objects, damaged
 
 
@@ -172,5 +173,5 @@ def _compare(recorded: RunResult | None, run: RunResult) -> Difference | None:
     if atomic_files.digest(asdict(recorded)) == atomic_files.digest(asdict(run)):
         return None
     gaps = {metric: abs(value - recorded.metrics.get(metric, 0.0)) for metric, value in run.metrics.items()}
-    largest = max(gaps, key=gaps.__getitem__)
-    return Difference(name, largest, gaps[largest])
+    most_different = max(gaps, key=gaps.__getitem__)
+    return Difference(name, most_different, gaps[most_different])

@@ -122,7 +122,7 @@ def diagram(entry: VariantCalibration, dataset: Dataset, name: str) -> Markup:
         for stage, (label, tone) in STAGES.items()
         if (bins := entry.diagrams.get(stage))
     ]
-    classes = len(dataset.labels) if dataset.task == "multiclass" else 2
-    start = 0.5 if classes == 2 else 0.0  # of two classes, the more probable one has at least 0.5
+    class_count = len(dataset.labels) if dataset.task == "multiclass" else 2
+    start = 0.5 if class_count == 2 else 0.0  # of two classes, the more probable one has at least 0.5
     title = f"{name}, {entry.variant}: accuracy by confidence"
     return probability_charts.unit_square(lines, title, "confidence", "share correct", (start, start), diagonal=True)

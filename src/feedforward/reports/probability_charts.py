@@ -78,11 +78,11 @@ def _point(canvas: Canvas, x: float, y: float) -> str:
 
 def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
     """Number of samples by true class (rows) and predicted class (columns), shaded by their share of the row."""
-    classes = len(labels)
+    class_count = len(labels)
     short = [label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…" for label in labels]
     left = 20 + 7 * max(map(len, short))
-    side = min(96.0, (WIDTH - left - 4) / classes)
-    canvas = Canvas(WIDTH, round(44 + side * classes + 4), (left, 0, 40, 0), title)
+    side = min(96.0, (WIDTH - left - 4) / class_count)
+    canvas = Canvas(WIDTH, round(44 + side * class_count + 4), (left, 0, 40, 0), title)
     canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
     names_fit = side >= 7 * max(map(len, short))
     for k, name in enumerate(short):

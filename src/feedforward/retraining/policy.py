@@ -190,12 +190,12 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
     columns, filters = ["raw_length"], [("split", "==", "train")]
     table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=filters)
     lengths = np.asarray(table["raw_length"]), incoming.raw_lengths
-    classes = len(dataset.labels)
+    class_count = len(dataset.labels)
     name_of = reading.column_names(dataset.reader, paths.vectorized(name))
-    distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift, name_of)
+    distances = drift.measure(train, incoming.split, lengths, class_count, bounds.drift, name_of)
     nonzero = drift.train_nonzero(train.features, name_of), drift.nonzero(incoming.split.features)
     splits = train, incoming.split
-    train_shares, incoming_shares = (drift.shares_of(split.labels, classes).tolist() for split in splits)
+    train_shares, incoming_shares = (drift.shares_of(split.labels, class_count).tolist() for split in splits)
     histograms = {drift.NONZERO: _histogram(*nonzero), drift.LENGTH: _histogram(*lengths)}
     return Comparison(distances, (train_shares, incoming_shares), histograms)
 

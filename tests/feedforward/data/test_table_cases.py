@@ -172,17 +172,17 @@ def test_a_column_of_m_and_f_is_not_one_of_several_labels(tmp_path: Path, target
 def test_rows_stay_in_their_split_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
     path = table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=LABELS)
 
-    def digests(part: str) -> set[str]:
+    def digests(split: str) -> set[str]:
         rows = pq.read_table(paths.vectorized("own") / "profile.parquet").to_pylist()
-        return {row["digest"] for row in rows if row["split"] == part}
+        return {row["digest"] for row in rows if row["split"] == split}
 
     prepare(path)
-    before = {part: digests(part) for part in ("train", "test")}
+    before = {split: digests(split) for split in ("train", "test")}
     path.write_text(path.read_text() + "".join(f"{k / 3},{k / 7},dear\n" for k in range(200)))
     for file in paths.raw("own").iterdir():
         file.unlink()
     prepare(path)
-    assert all(before[part] <= digests(part) for part in before)
+    assert all(before[split] <= digests(split) for split in before)
 
 
 def test_init_asks_for_a_target_if_the_last_column_cannot_be_predicted(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_init_names_files_that_it_cannot_read(
 
 
 @pytest.mark.proves("`init` does not mistake the pictures in a Parquet file for texts")
-def test_columns_of_bytes_are_left_out_unless_these_are_texts(tmp_path: Path, prepare: Prepare) -> None:
+def test_columns_of_bytes_are_left_out_unless_the_bytes_are_texts(tmp_path: Path, prepare: Prepare) -> None:
     pictures = [b"\x89PNG\r\n" + bytes([k]) for k in range(60)]
     records = [{"bytes": picture, "path": f"{k}.png"} for k, picture in enumerate(pictures)]
     path = tmp_path / "a.parquet"
@@ -251,10 +251,10 @@ def test_columns_of_bytes_are_left_out_unless_these_are_texts(tmp_path: Path, pr
 
 
 @pytest.mark.proves("`init` writes classes as the reader of the dataset spells them")
-@pytest.mark.parametrize("more", ["", "3,5;"], ids=["text and label", "a column of numbers"])
-def test_labels_of_texts_may_have_a_decimal_comma(tmp_path: Path, prepare: Prepare, more: str) -> None:
-    rows = [f"the soup was cold and the waiter slow {k};{more}{k % 3 + 1},0" for k in range(60)]
-    (tmp_path / "a.csv").write_text("\n".join([f"text;{'price;' if more else ''}note", *rows]))
+@pytest.mark.parametrize("price", ["", "3,5;"], ids=["text and label", "a column of numbers"])
+def test_labels_of_texts_may_have_a_decimal_comma(tmp_path: Path, prepare: Prepare, price: str) -> None:
+    rows = [f"the soup was cold and the waiter slow {k};{price}{k % 3 + 1},0" for k in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join([f"text;{'price;' if price else ''}note", *rows]))
     guess, dataset = prepare(tmp_path / "a.csv")
     assert guess.entry["reader"]["kind"] == "labeled_text"
     assert "decimal" not in " ".join(guess.reasons)
@@ -308,10 +308,10 @@ CELLS = st.one_of(
 @st.composite
 def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
     """Draw two to five columns, each with one to six distinct cells or with arbitrary cells."""
-    rows = draw(st.integers(1, 40))
+    row_count = draw(st.integers(1, 40))
     names = draw(st.lists(WORDS, min_size=2, max_size=5))
     return {
-        name: [cells[k] for k in draw(st.lists(st.integers(0, len(cells) - 1), min_size=rows, max_size=rows))]
+        name: [cells[k] for k in draw(st.lists(st.integers(0, len(cells) - 1), min_size=row_count, max_size=row_count))]
         for name in names
         if (cells := draw(st.lists(CELLS, min_size=1, max_size=6 if draw(st.booleans()) else 40)))
     }

@@ -32,7 +32,7 @@ def test_a_column_named_like_one_of_its_values_has_a_header(tmp_path: Path, prep
     assert dataset.labels == ("x", "y", "z")
     assert sum(map(sum, class_counts().values())) == 60
     (tmp_path / "texts.csv").write_text("".join(f"a long text about {k},{'ny'[k % 2]}\n" for k in range(60)))
-    assert table_file.read(tmp_path / "texts.csv").rows == 60  # no column of numbers says that there are names
+    assert table_file.read(tmp_path / "texts.csv").row_count == 60  # no column of numbers says that there are names
 
 
 @pytest.mark.parametrize(("first", "is_header"), [("5,6,7", False), ("2021,2022,2023", True), ("0,1,2", True)])
@@ -42,7 +42,7 @@ def test_a_first_line_of_numbers_is_a_row_unless_they_are_years_or_positions(
     rows = "".join(f"{k * 7 % 13 + 9},{k % 5},{k % 3}\n" for k in range(30))
     (tmp_path / "a.csv").write_text(f"{first}\n{rows}")
     read = table_file.read(tmp_path / "a.csv")
-    assert read.rows == (30 if is_header else 31)
+    assert read.row_count == (30 if is_header else 31)
     [note] = read.notes
     assert note.startswith("the first line has numbers" if is_header else "there seems to be no header")
 
@@ -90,8 +90,8 @@ TITLES = {
 def test_titles_and_group_names_above_the_header_are_skipped(tmp_path: Path, prepare: Prepare, name: str) -> None:
     (tmp_path / "a.csv").write_text("\n".join([*TITLES[name], "size,city,code,y", *ROWS_OF_SALES]))
     guess, dataset = prepare(tmp_path / "a.csv")
-    lines = sum(bool(line.strip(",")) for line in TITLES[name])
-    assert f"lines above the table that are skipped: {lines}" in guess.reasons
+    skipped_count = sum(bool(line.strip(",")) for line in TITLES[name])
+    assert f"lines above the table that are skipped: {skipped_count}" in guess.reasons
     assert guess.entry["reader"]["target"] == ["y"]
     assert list(table_file.read(tmp_path / "a.csv").columns) == ["size", "city", "code", "y"]
     assert dataset.labels == ("cheap", "dear")
@@ -112,15 +112,15 @@ def test_titles_and_group_names_above_the_header_are_skipped(tmp_path: Path, pre
 def test_a_header_with_few_names_is_not_taken_for_a_title(tmp_path: Path, lines: list[str]) -> None:
     (tmp_path / "a.csv").write_text("\n".join(lines))
     read = table_file.read(tmp_path / "a.csv")
-    assert read.rows == len(lines) - 1
+    assert read.row_count == len(lines) - 1
     first = lines[0].split(",")
     assert list(read.columns) == [name or f"column_{k}" for k, name in enumerate(first, 1)]
 
 
 def test_columns_that_an_earlier_release_named_after_a_title_are_still_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(["Sales 2024,,,", "size,city,code,y", *ROWS_OF_SALES]))
-    assert table_file.read(tmp_path / "a.csv", ["Sales 2024", "column_4"]).rows == 61
-    assert table_file.read(tmp_path / "a.csv", ["code", "y"]).rows == 60
+    assert table_file.read(tmp_path / "a.csv", ["Sales 2024", "column_4"]).row_count == 61
+    assert table_file.read(tmp_path / "a.csv", ["code", "y"]).row_count == 60
 
 
 def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:
@@ -295,7 +295,7 @@ def test_parquet_dates_that_python_cannot_represent_are_refused_in_one_line(tmp_
 def test_rows_with_only_empty_cells_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('rooms,label\n1,x\n,\n\n2,y\n"",\n')
-    assert table_file.read(path).rows == 2
+    assert table_file.read(path).row_count == 2
     assert table_file.read(path).notes == [
         "rows with only empty cells, which are skipped and not counted: 2 (the last: line 6)"
     ]

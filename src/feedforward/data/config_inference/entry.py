@@ -64,18 +64,18 @@ def complete_guess(
     labels: Sequence[str],
     files: Mapping[str, Any],
     reader: Mapping[str, Any],
-    rows: int,
+    sample_count: int,
     reasons: Sequence[str],
     network: Mapping[str, Any],
     columns: Sequence[Column] = (),
 ) -> Guess:
-    """Build the whole entry from what was inferred. rows: the approximate number of training samples."""
-    held_out = max(1, rows // 5)
+    """Build the whole entry from what was inferred. sample_count: the approximate number of training samples."""
+    held_out = max(1, sample_count // 5)
     # a small dataset needs more epochs for the same number of steps; early stopping may end training sooner
-    epochs = int(np.clip(200_000 // max(1, rows), 10, 100))
+    epochs = int(np.clip(200_000 // max(1, sample_count), 10, 100))
     training: dict[str, Any] = {
         "epochs": epochs,
-        "batch_size": 32 if rows < 5000 else 128,
+        "batch_size": 32 if sample_count < 5000 else 128,
         "early_stopping": {"patience": max(5, epochs // 10)},
         "validation": {"take": "last", "samples": held_out},
         "final": {"variant": "original", "epochs": max(5, epochs // 3)},
@@ -90,7 +90,10 @@ def complete_guess(
         "network": dict(network),
         "training": training,
     }
-    lines = [*reasons, f"{held_out} of about {rows} training samples are for validation; at most {epochs} epochs"]
+    lines = [
+        *reasons,
+        f"{held_out} of about {sample_count} training samples are for validation; at most {epochs} epochs",
+    ]
     lines.append("expectations (null) are derived from the training split; see the validation report")
     return Guess(entry, [one_line(line) for line in lines], list(columns))
 

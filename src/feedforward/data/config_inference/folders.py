@@ -61,7 +61,7 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     numbers = sorted({int(k) for split in ("train", "test") for k in np.unique(contents[split, "labels"])})
     if len(numbers) < 2:
         raise InputError(str(path / keys["train", "labels"]), f"expected at least two classes, got {numbers}")
-    rows = len(contents["train", "labels"])
+    sample_count = len(contents["train", "labels"])
     files = {
         name: {"archive": "gzip" if name.lower().endswith(".gz") else "none", "urls": [str(path / name)]}
         for name in keys.values()
@@ -75,11 +75,11 @@ def guess_idx(path: Path, names: Sequence[str]) -> Guess | None:
     reader["shuffle_seed"] = 0  # files may be sorted by class, and a promotion holds out the last samples
     task = "binary" if len(numbers) == 2 else "multiclass"
     reasons = [
-        f"{len(keys)} idx files contain images and their classes: `kind: idx`, {rows} training samples",
+        f"{len(keys)} idx files contain images and their classes: `kind: idx`, {sample_count} training samples",
         f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} were found: `task: {task}`",
     ]
     labels = [str(number) for number in numbers]
-    return complete_guess(path, task, labels, files, reader, rows, reasons, dense_network(128, 255))
+    return complete_guess(path, task, labels, files, reader, sample_count, reasons, dense_network(128, 255))
 
 
 def _idx_array(path: Path) -> Any:
@@ -115,12 +115,12 @@ def guess_class_folders(path: Path) -> Guess:
     top = path / train if is_split and train else path
     by_class = {folder.name: _files(folder) for folder in _subfolders(top)}
     suffixes = Counter(file.suffix for files in by_class.values() for file in files)
-    images = sum(count for suffix, count in suffixes.items() if suffix.lower() in IMAGE_SUFFIXES)
-    texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXT_SUFFIXES)
-    if len(by_class) >= 2 and not images + texts:
+    image_count = sum(count for suffix, count in suffixes.items() if suffix.lower() in IMAGE_SUFFIXES)
+    text_count = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXT_SUFFIXES)
+    if len(by_class) >= 2 and not image_count + text_count:
         expected = " or ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES))
         raise NoClassFolders(str(path), f"its class folders must contain files of type {expected}")
-    has_images = images >= texts
+    has_images = image_count >= text_count
     read = IMAGE_SUFFIXES if has_images else TEXT_SUFFIXES
     by_class = {name: [file for file in files if _is_of(file, read)] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
@@ -220,9 +220,16 @@ def _complete(
     task = "binary" if len(classes) == 2 else "multiclass"
     lines.append(f"{len(classes)} classes: `task: {task}`")
     network = dense_network(128, 255) if has_images else text_network()
-    rows = len(files) if test else round(0.8 * len(files))
+    sample_count = len(files) if test else round(0.8 * len(files))
     return complete_guess(
-        path, task, classes, {key: source}, reader, rows, [*lines, *_rare_classes(files, classes, path, train)], network
+        path,
+        task,
+        classes,
+        {key: source},
+        reader,
+        sample_count,
+        [*lines, *_rare_classes(files, classes, path, train)],
+        network,
     )
 
 

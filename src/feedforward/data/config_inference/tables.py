@@ -32,8 +32,8 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
         InputError: the table cannot be read or used for training; one line with the reason and a remedy.
     """
     table = _read(path)
-    if table.rows < FEWEST_ROWS:
-        raise InputError(str(path), f"has {table.rows} rows; at least {FEWEST_ROWS} are needed")
+    if table.row_count < FEWEST_ROWS:
+        raise InputError(str(path), f"has {table.row_count} rows; at least {FEWEST_ROWS} are needed")
     if len(table.columns) == 1:
         [name], left_out = table.columns, [note for note in table.notes if "is left out" in note]
         remedy = left_out[0] if left_out else "separate cells with commas, semicolons, tabs or bars"

@@ -157,7 +157,7 @@ def _read_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     assert config.label is not None
     table = table_file.read(path, (config.text, config.label))
     where = f"{path}: column {config.label!r}"
-    if not table.rows:
+    if not table.row_count:
         raise DataError(f"{path}: contains no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=(*config.missing, *config.excluded_classes))
     labeled_rows = np.flatnonzero(warn_unlabeled(labels != "", where))

@@ -173,7 +173,7 @@ def load(config: TableReader, path: Path) -> Rows:
     """
     names = (*config.numeric, *config.categorical, *config.target)
     table = table_file.read(path, names, config.decimal)
-    if not table.rows:
+    if not table.row_count:
         raise DataError(f"{path}: contains no rows; check the file")
 
     def numbers(name: str) -> npt.NDArray[np.float64]:

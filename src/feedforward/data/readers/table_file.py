@@ -49,7 +49,7 @@ class Table:
     """
 
     columns: dict[str, pa.Array]
-    rows: int
+    row_count: int
     notes: list[str] = field(default_factory=list)
     lines: Sequence[int] = ()
     row_names: Sequence[str] = ()
@@ -176,7 +176,7 @@ def _to_plain_type(column: pa.ChunkedArray) -> pa.Array:
 
 def _json_lines(path: Path, requested: Sequence[str], decimal: Decimal) -> Table:
     columns: dict[str, list[Any]] = {name: [] for name in requested}
-    rows, row_lines = 0, array.array("q")
+    row_count, row_lines = 0, array.array("q")
     encoding, notes = _examine(path, csv_dialect.detect_encoding)
     with encodings.open_unpacked(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
         for number, line in enumerate(lines, start=1):
@@ -195,16 +195,16 @@ def _json_lines(path: Path, requested: Sequence[str], decimal: Decimal) -> Table
             except ValueError as error:
                 raise DataError(f"{path}: line {number}: {error}; rename one of them in the file") from None
             for name in fields if not requested else ():
-                columns.setdefault(name, [None] * rows)
+                columns.setdefault(name, [None] * row_count)
             for name, values in columns.items():
                 values.append(fields.get(name))
-            rows += 1
+            row_count += 1
             row_lines.append(number)
-    if requested and rows:
+    if requested and row_count:
         filled = [name for name, values in columns.items() if any(value not in (None, "") for value in values)]
         _select(path, filled or list(requested), requested)
     by_name = {name: column_values.from_json(values, decimal) for name, values in columns.items()}
-    return Table(by_name, rows, notes, row_lines)
+    return Table(by_name, row_count, notes, row_lines)
 
 
 # --- CSV -----------------------------------------------------------------------------------------
