@@ -41,7 +41,8 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
     """
     outputs = dvc_outputs.digests(dvc_outputs.read_yaml(repository, commit, "dvc.lock"))
     results = _RecordedResults(commit, repository, outputs)
-    figures, verdicts = results.figures(), results.verdicts()
+    table, verdicts = results.figures(), results.verdicts()
+    figures = results.main_figures() if table is None else table
     models = results.models(open_registry)
     return Side(
         title=f"commit {commit[:8]} ({name})",
@@ -50,6 +51,7 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
         environment=_libraries(repository, commit),
         commit=commit,
         figures=figures,
+        only_main_figures=table is None,
         verdicts=verdicts,
         models=models,
         remarks=tuple(results.remarks),
@@ -74,26 +76,34 @@ def _libraries(repository: Repository, commit: str) -> dict[str, str]:
 
 
 class _RecordedResults:
-    """The results that the pipeline recorded at a commit. remarks: which of them cannot be read, and why."""
+    """The results that the pipeline recorded at a commit; None for those that cannot be read, with a remark why."""
 
     def __init__(self, commit: str, repository: Repository, outputs: Mapping[str, str]) -> None:
         self._commit, self._repository, self._outputs = commit, repository, outputs
         self.remarks: list[str] = []
 
-    def figures(self) -> dict[str, Figure]:
-        """The report's means with intervals over seeds; if its table is unavailable, the main metrics from git."""
-        figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_from_table)
-        if figures is not None:
-            return figures
-        content = self._repository.content(self._commit, f"{COMPARISON}metrics.json") or b"{}"
-        try:
-            return {key.replace(".", " "): Figure(float(value)) for key, value in _flatten(json.loads(content))}
-        except ValueError:
-            return {}
+    def figures(self) -> dict[str, Figure] | None:
+        """The report's means with intervals over seeds."""
+        return self._read(f"{COMPARISON}table.csv", "intervals", _figures_from_table)
 
-    def verdicts(self) -> dict[str, str]:
+    def main_figures(self) -> dict[str, Figure] | None:
+        """The means that the report's metrics.json lists, which is in git; they have no intervals."""
+        path = f"{COMPARISON}metrics.json"
+        try:
+            content = self._repository.content(self._commit, path)
+            if content is None:
+                raise DataError(f"{path}: is not in the commit; run `dvc repro` and commit it")
+            return {key.replace(".", " "): Figure(float(value)) for key, value in _flatten(json.loads(content))}
+        except DataError as error:
+            problem = str(error)
+        except ValueError as error:
+            problem = f"{path}: cannot be read (ValueError: {error})"
+        self.remarks.append(f"metrics of commit {self._commit[:8]}: {problem}")
+        return None
+
+    def verdicts(self) -> dict[str, str] | None:
         """Claim → outcome."""
-        return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes) or {}
+        return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes)
 
     def models(self, open_registry: OpenRegistry) -> dict[str, Model]:
         """For each dataset, the final model that was trained with the lowest seed."""

@@ -59,16 +59,26 @@ def compare(a: Side, b: Side, repository: Repository) -> Diff:
         data=_changes(a.data, b.data),
         environment=_changes(a.environment, b.environment),
         code=_code(a, b, repository, remarks),
-        figures=_changes(a.figures, b.figures),
+        figures=_figures(a, b),
         verdicts=_changes(a.verdicts, b.verdicts),
-        promotion=_changes(a.promotion, b.promotion) if a.promotion and b.promotion else [],
+        promotion=_changes(a.promotion, b.promotion),
         predictions=_predictions(a, b, remarks),
         remarks=list(dict.fromkeys(remarks)),
     )
 
 
-def _changes(a: Mapping[str, T], b: Mapping[str, T]) -> list[Change[T]]:
+def _changes(a: Mapping[str, T] | None, b: Mapping[str, T] | None) -> list[Change[T]]:
+    if a is None or b is None:  # what is unknown does not differ
+        return []
     return [Change(name, a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)]
+
+
+def _figures(a: Side, b: Side) -> list[Change[Figure]]:
+    changes = _changes(a.figures, b.figures)
+    if a.only_main_figures == b.only_main_figures:
+        return changes
+    # the other figures and the intervals are known for one side only
+    return [change for change in changes if change.a and change.b and change.a.value != change.b.value]
 
 
 def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[code.Change]:

@@ -13,6 +13,8 @@ from feedforward.core.errors import DataError
 from feedforward.diff.repository import Repository
 
 MAX_FILES = 1_000_000  # in a folder
+# not `dvc fetch --all-commits`, which takes minutes, and gets nothing if no remote is configured
+REMEDY = "check out the commit, and run `dvc fetch` if a remote has its results, otherwise `dvc repro`"
 
 
 def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]:
@@ -47,7 +49,7 @@ def find_cached(digest: str, path: str) -> Path:
     """
     file = dvc_cache.folder() / digest[:2] / digest[2:]
     if not file.is_file():
-        raise DataError(f"{path}: is not in DVC's cache; run `dvc fetch --all-commits` to get it from a remote")
+        raise DataError(f"{path}: is not in DVC's cache; {REMEDY}")
     return file
 
 
@@ -81,8 +83,5 @@ def files_in_folder(file: Path, path: str) -> list[tuple[str, str]]:
         entries = [("", "")]  # refused below, like any list with an empty name
     unsafe = [name for name, _ in entries if not name or Path(name).is_absolute() or ".." in Path(name).parts]
     if unsafe or len(entries) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in entries):
-        raise DataError(
-            f"{path}: the list of this folder's files in DVC's cache is damaged; remove {file},"
-            " then run `dvc fetch --all-commits`"
-        )
+        raise DataError(f"{path}: the list of this folder's files in DVC's cache is damaged; remove {file}, {REMEDY}")
     return entries

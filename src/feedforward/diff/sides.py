@@ -57,9 +57,10 @@ class Model:
 class Side:
     """One of the two results that are compared.
 
-    commit: the code's commit; None if unknown. dirty: whether the code had uncommitted changes. verdicts: claim →
-    outcome. promotion: for a model version, its evaluation metrics and the promotion decision. models: by dataset.
-    remarks: what cannot be compared, and why.
+    commit: the code's commit; None if unknown. dirty: whether the code had uncommitted changes. figures: None if they
+    cannot be read. only_main_figures: whether the other figures and the intervals cannot be read. verdicts: claim →
+    outcome; None if they cannot be read. promotion: for a model version, its evaluation metrics and the promotion
+    decision. models: by dataset. remarks: what cannot be compared, and why.
     """
 
     title: str
@@ -68,8 +69,9 @@ class Side:
     environment: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     dirty: bool = False
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    verdicts: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Figure] | None = field(default_factory=dict)
+    only_main_figures: bool = False
+    verdicts: Mapping[str, str] | None = field(default_factory=dict)
     promotion: Mapping[str, str] | None = None
     models: Mapping[str, Model] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()

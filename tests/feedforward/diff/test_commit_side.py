@@ -9,7 +9,7 @@ from git_repositories import commit
 from small_data import values, write_params
 
 from feedforward.core.errors import DataError, ParamsError
-from feedforward.diff import commit_side, dvc_outputs
+from feedforward.diff import commit_side, comparison, dvc_outputs
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
 
@@ -71,6 +71,28 @@ def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) ->
     assert side.verdicts == {"notes: l2 helps": "undecided"}
     assert side.params["datasets.notes.training.epochs"] == "3"
     assert side.remarks == ()
+
+
+@pytest.mark.parametrize(("recorded", "different"), [("4.4", []), ("4.5", ["notes original best_epoch"])])
+def test_what_one_commit_lacks_in_the_cache_is_not_a_difference(
+    root: Path, recorded: str, different: list[str]
+) -> None:
+    metrics = root / "reports/comparison/metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text('{"notes": {"original": {"best_epoch": ' + recorded + "}}}")
+    a = commit_outputs(root, **dict.fromkeys(NAMES, "f" * 32))
+    b = commit_outputs(root, **dict(zip(NAMES, (cache(root, TABLE), cache(root, VERDICTS)), strict=True)))
+    for sides in ((a, b), (b, a)):
+        compared = comparison.compare(*sides, Repository(root))
+        assert [change.name for change in compared.figures] == different
+        assert compared.verdicts == []
+        assert [line.split(" of commit")[0] for line in compared.remarks] == ["intervals", "verdicts"]
+        assert all("check out the commit, and run `dvc fetch` if" in line for line in compared.remarks)
+    metrics.write_text("[damaged")
+    damaged = commit_outputs(root, **dict.fromkeys(NAMES, "f" * 32))
+    compared = comparison.compare(a, damaged, Repository(root))
+    assert compared.same, "neither side's values can be compared"
+    assert any(line.startswith("metrics of commit") for line in compared.remarks)
 
 
 @pytest.mark.parametrize("content", ["", "no json", "[]]", '[{"dataset": 1}]', "a,b\n1,2\n", "\0" * 50])
