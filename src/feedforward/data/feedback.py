@@ -200,9 +200,11 @@ def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sam
     collected = {feedback_features.encoded(entry, encoder, encodings)[0] for entry in snapshot}
     examined = []
     for id_, entry in entries.items():
-        candidates, is_decided = labels[id_]
+        (candidates, is_decided), decision = labels[id_], decisions.get(id_)
+        is_rejected = decision is not None and decision.verdict != ACCEPTED
         problem = None if id_ in used else _problem(entry, dataset, encoder, int(manifest["features"]), encodings)
-        if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
+        has_other_label = (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}
+        if problem is None and has_other_label and not is_rejected:
             problem = TWO_LABELS
         if problem is None and id_ in repeats:
             problem = "already submitted"
@@ -210,7 +212,7 @@ def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sam
             digest = feedback_features.encoded(entry, encoder, encodings)[0]
             if digest in encodings.rows["test"] or (digest in encodings.rows["train"] and digest not in collected):
                 problem = "already in the data"
-        examined.append(Sample(id_, entry, problem, decisions.get(id_), id_ in used))
+        examined.append(Sample(id_, entry, problem, decision, id_ in used))
     return examined
 
 

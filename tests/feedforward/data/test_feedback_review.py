@@ -168,6 +168,15 @@ def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> N
     assert [entry["label"] for entry in feedback.read(NAME)] == ["positive"]
 
 
+def test_a_rejected_sample_is_not_said_to_have_two_labels(root: Path) -> None:
+    store_correction(NAME, "positive", "good fun")
+    feedback_review.review(NAME, reviews(), reject=[id_of("good fun", "positive")])
+    [sample] = feedback_review.samples(NAME, reviews())
+    assert (feedback_review.state_of(sample), sample.problem) == ("rejected", None)
+    store_correction(NAME, "negative", "good fun")
+    assert [sample.problem for sample in feedback_review.samples(NAME, reviews())] == [None, None]
+
+
 def test_a_contradicting_label_does_not_withdraw_a_collected_sample(root: Path) -> None:
     store_correction(NAME, "positive", "good fun")
     feedback.take(NAME, reviews(), collect=True)
