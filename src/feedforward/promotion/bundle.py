@@ -51,10 +51,11 @@ class Description:
     """Metadata of the network in a bundle.
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
-    deviation) of the target in the training data; a regression network predicts standardized values. run_id,
-    fingerprint: of the run that logged the network; empty for a holdout model, which no run logs. temperature: divides
-    the logits (Network.temperature); 1 if the network predicts a value, and in bundles from releases before
-    calibration. The bundle's Keras model does not apply it.
+    deviation) of the target in the training data; a regression network predicts standardized values. spread: standard
+    deviation in the training data of a target from 0 to 1, which is not standardized; None for other targets, and in
+    bundles of releases up to 0.2. run_id, fingerprint: of the run that logged the network; empty for a holdout model,
+    which no run logs. temperature: divides the logits (Network.temperature); 1 if the network predicts a value, and in
+    bundles from releases before calibration. The bundle's Keras model does not apply it.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Description:
     weights_digest: str
     task: str = ""  # empty in bundles from the time when classification was the only task
     target: tuple[float, float] | None = None
+    spread: float | None = None
     temperature: float = 1.0
 
     @property
@@ -118,6 +120,8 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
     """
     _check_consistency(network_files.read(files), description, encoder)
     values = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
+    if description.spread is None:  # so that the bundles of other targets keep their digests
+        del values["spread"]
     text = atomic_files.canonical_json(values, indent=2) + "\n"
     contents = {**files, DESCRIPTION: text.encode(), **encoder.files()}
     manifest = {

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
@@ -188,9 +190,15 @@ def package(
         weights_digest=weights,
         task=dataset.task,
         target=(target["mean"], target["scale"]) if target else None,
+        spread=_spread(name) if dataset.task == "unit_regression" else None,
         temperature=temperature,
     )
     return bundle.write(folder / role, files, description, encoder, role)
+
+
+def _spread(name: str) -> float:
+    """The standard deviation of the target in the training data."""
+    return float(np.asarray(manifest_file.load_split(name, "train").labels, np.float64).std())
 
 
 def holdout_seeds(params: Params, seed: int) -> list[int]:

@@ -1,6 +1,7 @@
 """The shadow and the canary: real services with two real versions, and a gate that reads the shadow's statistics."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,10 @@ from waiting import until
 from feedforward.config.schema import Params, Promotion, Serving, ShadowRule
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError
-from feedforward.promotion import audit_log, promote, shadow_evidence
+from feedforward.promotion import audit_log, promote, shadow_evidence, version_bundles
 from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
 from feedforward.serving import canary
-from feedforward.serving.shadow import process
+from feedforward.serving.shadow import agreement, process
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
@@ -44,6 +45,22 @@ def serving(params: Params, bounds: Serving) -> LiveService:
 def figures(service: LiveService) -> Evidence:
     known = service.service.handlers.challengers.evidence.get(NAME)
     return known[1] if known else Evidence()
+
+
+@pytest.mark.parametrize(
+    ("task", "unit"),
+    [("regression", {"target": (50.0, 20.0)}), ("unit_regression", {"spread": 0.02}), ("unit_regression", {})],
+)
+def test_values_are_compared_in_standard_deviations_of_the_target(
+    small: Params, small_store: "Store", task: str, unit: dict[str, Any]
+) -> None:
+    served = version_bundles.served(registered.champion(small_store, small, 1.0))
+    description = replace(served.description, labels=("rate",), task=task, **unit)
+    deviation = unit["target"][1] if "target" in unit else unit.get("spread", 1.0)
+    answers = [{"value": 0.5}] * 3, [{"value": 0.5 + k * deviation} for k in (0.05, -0.09, 0.2)]
+    evidence = agreement.compare(*answers, replace(served, description=description), 0.0)
+    assert (evidence.samples, evidence.agreed) == (3, 2)
+    assert evidence.labels["rate"].distance == pytest.approx(0.34)
 
 
 # --- shadow ----------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def _difference(old: Answer, new: Answer, challenger: Servable) -> tuple[bool, d
     For the labels that are compared, and the unit of the difference, see `Tally`.
     """
     if "value" in old:
-        _, deviation = challenger.description.target or (0.0, 1.0)
+        _, deviation = challenger.description.target or (0.0, challenger.description.spread)
         difference = (new["value"] - old["value"]) / (deviation or 1.0)
         return abs(difference) <= MAX_DIFFERENCE, {challenger.description.labels[0]: difference}
     old_probabilities, new_probabilities = old["probabilities"], new["probabilities"]
