@@ -82,7 +82,7 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 def repair(root: Path) -> list[str]:
     """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return a line about it if it was renamed.
 
-    Nothing is lost: DVC's run cache also records finished stages, and rwlock matters only while DVC is running.
+    Nothing is lost: the store has the runs of all finished stages, and rwlock matters only while DVC is running.
 
     Raises:
         Busy: a DVC command is running in this project.
@@ -98,7 +98,7 @@ def repair(root: Path) -> list[str]:
     if _is_complete(lock):
         return []
     lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY_SUFFIX))
-    outcome = "it was renamed, and DVC will write a new one from its run cache"
+    outcome = "it was renamed, and DVC will write a new one; finished runs are not repeated"
     return [f"{lock}: incomplete, because DVC was killed; {outcome}"]
 
 

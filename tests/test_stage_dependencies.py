@@ -1,10 +1,13 @@
 """The dependencies of each stage in dvc.yaml cover exactly the code that the stage imports."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from feedforward.config.schema import Params
 from feedforward.core.code_digest import closure
 from feedforward.experiments import plan
 
@@ -72,3 +75,57 @@ def test_stages_that_compute_depend_on_the_lock_files(stage: str) -> None:
 def test_train_stage_depends_on_all_code_covered_by_fingerprints() -> None:
     covered = {str(path.relative_to(ROOT)) for path in closure([*plan.WEIGHTS, *plan.EVALUATION]).values()}
     assert uncovered(covered - {"src/feedforward/__init__.py"}, code_dependencies("train")) == set()
+
+
+# --- DVC's run cache -------------------------------------------------------------------------
+
+IGNORED = {"size", "nfiles"}  # keys that DVC leaves out of the keys of its run cache
+SCHEMA = Params.model_json_schema()
+
+
+def resolve(schema: Any) -> Any:
+    return (
+        SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if isinstance(schema, dict) and "$ref" in schema else schema
+    )
+
+
+def values_of(mapping: Mapping[str, Any]) -> Any:
+    """Return the JSON schema of the values of a mapping whose keys users choose; None if it is no such mapping."""
+    return mapping.get("additionalProperties") or next(iter(mapping.get("patternProperties", {}).values()), None)
+
+
+def of_param(name: str) -> Any:
+    """Return the JSON schema of a parameter that a stage lists, such as `datasets.${item.dataset}.network`."""
+    schema: Any = SCHEMA
+    for key in name.replace("${item.dataset}", "NAME").split("."):
+        schema = resolve(schema)
+        schema = schema["properties"][key] if key in schema.get("properties", {}) else values_of(schema)
+    return schema
+
+
+def can_contain_ignored_keys(schema: Any, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a value can have a key that DVC ignores: a field of this name, or a name that users choose."""
+    if isinstance(schema, list):
+        return any(can_contain_ignored_keys(part, seen) for part in schema)
+    if not isinstance(schema, Mapping):
+        return False
+    if reference := schema.get("$ref"):
+        return reference not in seen and can_contain_ignored_keys(resolve(schema), seen | {reference})
+    if values_of(schema) or IGNORED & {*schema.get("properties", {})}:
+        return True
+    parts = [
+        *schema.get("properties", {}).values(),
+        *(schema.get(key) for key in ("items", "anyOf", "oneOf", "prefixItems")),
+    ]
+    return any(can_contain_ignored_keys(part, seen) for part in parts)
+
+
+@pytest.mark.proves("DVC's run cache never restores results of other parameters: it ignores keys named `size`")
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_with_keys_that_the_run_cache_ignores_do_not_use_it(stage: str) -> None:
+    outs = STAGES[stage]["outs"]
+    uses_run_cache = not any(isinstance(out, dict) and any(o.get("persist") for o in out.values()) for out in outs)
+    unsafe = [name for name in STAGES[stage].get("params", ()) if can_contain_ignored_keys(of_param(name))]
+    assert not (uses_run_cache and unsafe), unsafe
+    if stage in ("train", "compare"):
+        assert "variants" in unsafe

@@ -96,7 +96,8 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     if size == 78:  # valid, but without the digest of an output: DVC checks that stage again
         assert lines == []
         return
-    message = "incomplete, because DVC was killed; it was renamed, and DVC will write a new one from its run cache"
+    remedy = "it was renamed, and DVC will write a new one; finished runs are not repeated"
+    message = f"incomplete, because DVC was killed; {remedy}"
     assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == LOCK[:size]

@@ -81,6 +81,23 @@ def test_an_edit_during_training_is_not_recorded_with_the_results_of_the_old_par
     assert any(name.startswith("train") for name in recorded(folder))
 
 
+@pytest.mark.proves("DVC's run cache never restores results of other parameters: it ignores keys named `size`")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_change_of_the_size_alone_trains_the_new_network(tmp_path: Path, prefect_server_address: str) -> None:
+    folder, server = workspace.prepare(tmp_path / "resized"), {"PREFECT_API_URL": prefect_server_address}
+    small, large = list(workspace.tiny_params()["datasets"][NAME]["network"]["sizes"])[:2]
+    weights = []
+    for size in (small, large, small):
+        workspace.change_params(folder, {"variants": {"original": {"size": size}}})
+        done = workspace.run(folder, *DVC, "repro", **server)
+        assert done.returncode == 0, done.stdout + done.stderr
+        trained = json.loads((folder / "data" / "trained" / "fair.json").read_text())
+        weights.append({run["weights_digest"] for run in trained["runs"]})
+    assert not weights[0] & weights[1]
+    assert weights[0] == weights[2]
+
+
 def recorded(folder: Path) -> set[str]:
     """Return the stages in dvc.lock."""
     from feedforward.config import yaml_reader
