@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from feedforward.analysis.curves import Numbers, mean_interval
-from feedforward.analysis.intervals import BRIER, CONFIDENCE, NOT_NEGATIVE, SHARE, Estimate, estimate, t_quantile
+from feedforward.analysis.intervals import (
+    BRIER,
+    CONFIDENCE,
+    NOT_NEGATIVE,
+    SHARE,
+    Estimate,
+    estimate,
+    has_unknown_spread,
+    t_quantile,
+)
 from feedforward.analysis.run_result import RunResult
 
 LEAST_RISE = 0.005  # nats; for a smaller rise, the share that scaling removes is mostly noise
@@ -97,8 +106,8 @@ def _share_removed(rises: Sequence[float], scaled_rises: Sequence[float]) -> Est
     """1 − mean(scaled_rises) / mean(rises), with the t interval of a ratio estimator (Cochran 1977)."""
     before, after, n = np.array(rises), np.array(scaled_rises), len(rises)
     ratio = float(after.mean() / before.mean())
-    if n == 1:
-        return Estimate(1, 1 - ratio)
+    if n == 1 or has_unknown_spread(scaled_rises):
+        return Estimate(n, 1 - ratio)
     error = float((after - ratio * before).std(ddof=1)) / math.sqrt(n) / float(before.mean())
     half = t_quantile((1 + CONFIDENCE) / 2, n) * error
     return Estimate(n, 1 - ratio, low=1 - ratio - half, high=min(1.0, 1 - ratio + half))

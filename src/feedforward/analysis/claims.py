@@ -26,6 +26,9 @@ from feedforward.config.schema import Claim, Params
 
 Outcome = Literal["supported", "contradicted", "no difference that matters", "undecided"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+UNKNOWN_SPREAD = (
+    "no interval: too many seeds have exactly the same value, which does not show how far others may differ"
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class Verdict:
     history: the claim's intervals after 2, 3, … seeds. p: anytime-valid p-value of the hypothesis that the difference
         equals the end of the claimed range that is nearest to the mean; corrected for the number of claims.
     margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
-        more seeds would decide it; None if far too many. needs_samples: whether no number of seeds would decide the
-        claim, because the error over the test samples alone is too large. note: why there is no interval, or no valid
-        one; otherwise empty.
+        more seeds would decide it; None if far too many, or if the spread is unknown. needs_samples: whether no number
+        of seeds would decide the claim, because the error over the test samples alone is too large. note: why there is
+        no interval, or no valid one; otherwise empty.
     Numbers are None if `n` is 0, or if they need two seeds and there is only one.
     """
 
@@ -107,7 +110,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     if note := _missing(claim, runs, n):
         return Verdict(dataset, claim, "undecided", None, 0, level, note=note)
     sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
-    resolution = statistics.resolution(runs, claim.statistic)
+    resolution = statistics.resolutions(runs, [claim.left, claim.right], claim.statistic, seeds)
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
     (least, greatest), value = statistic.bounds, claim.value
     bounds = UNBOUNDED if value is None else (least - value, greatest - value)
@@ -120,7 +123,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     p = sequential.p_value(values, boundary, resolution, sampling_error)
     further_seeds, needs_samples = None, False
     if outcome == "undecided":
-        further_seeds = _further_seeds(values, boundary, level, resolution, sampling_error)
+        further_seeds = _further_seeds(values, boundary, level, max(resolution), sampling_error)
         needs_samples = sequential.is_limited_by_samples(mean - boundary, level, sampling_error)
     return Verdict(
         dataset,
@@ -135,7 +138,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
             values,
             overlap=overlap,
             sampling_error=sampling_error,
-            resolution=statistics.share_step(runs, claim.statistic),
+            resolution=max(resolution),
             bounds=bounds,
         ),
         None if claim.right is None else _win_probabilities(values, left, right),
@@ -144,7 +147,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         margin,
         further_seeds,
         needs_samples,
-        _note(history, n),
+        _note(history, n, intervals.has_unknown_spread(values, max(resolution))),
     )
 
 
@@ -201,18 +204,18 @@ def _win_probabilities(values: Sequence[float], left: dict[int, float], right: d
 def _further_seeds(
     values: Sequence[float], boundary: float, level: float, resolution: float, sampling_error: float
 ) -> int | None:
-    if len(values) < 2:
+    if len(values) < 2 or intervals.has_unknown_spread(values, resolution):
         return None
     gap = sum(values) / len(values) - boundary
     return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level, sampling_error)
 
 
-def _note(history: Sequence[Interval], n: int) -> str:
+def _note(history: Sequence[Interval], n: int, has_unknown_spread: bool) -> str:
     if n == 1:
         return "an interval needs at least two seeds"
     last = history[-1]
     if last.low is None:
-        return "too few seeds for an interval at this level"
+        return UNKNOWN_SPREAD if has_unknown_spread else "too few seeds for an interval at this level"
     if last.high is not None and last.low > last.high:
         return "early and late seeds contradict each other: they do not come from one normal distribution"
     return ""

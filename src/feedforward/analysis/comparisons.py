@@ -10,7 +10,7 @@ from feedforward.analysis import intervals, multiple_testing, sequential
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.sequential import Interval
-from feedforward.analysis.statistics import STATISTICS, of_variant, overlap, resolution, sample, share_step
+from feedforward.analysis.statistics import STATISTICS, of_variant, overlap, resolution, resolutions, sample
 
 LEVEL = 1 - CONFIDENCE  # error probability of a whole family of intervals
 
@@ -76,13 +76,19 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
     samples = {name: sample(runs, name, statistic) for name in {name for pair in pairs for name in pair}}
     values = {pair: paired_differences(samples[pair[0]], samples[pair[1]]) for pair in pairs}
     values = {pair: gaps for pair, gaps in values.items() if gaps}
-    step, ratio = resolution(runs, statistic), overlap(runs)
-    p_values = [intervals.p_value(gaps, 0.0, step) for gaps in values.values()]
+    steps = {
+        pair: resolutions(
+            runs, pair, statistic, [seed for seed in sorted(samples[pair[0]]) if seed in samples[pair[1]]]
+        )
+        for pair in values
+    }
+    ratio = overlap(runs)
+    p_values = [intervals.p_value(gaps, 0.0, max(steps[pair])) for pair, gaps in values.items()]
     rows = []
     for (pair, gaps), p, corrected in zip(values.items(), p_values, multiple_testing.holm(p_values), strict=True):
-        mean = estimate(gaps, overlap=ratio, resolution=share_step(runs, statistic))
+        mean = estimate(gaps, overlap=ratio, resolution=max(steps[pair]))
         assert mean is not None
-        history = sequential.confidence_sequence(gaps, LEVEL / len(values), step)
+        history = sequential.confidence_sequence(gaps, LEVEL / len(values), steps[pair])
         anytime = history[-1] if history else None
         paired = intervals.superiority(gaps, [0.0])
         unpaired = intervals.superiority([*samples[pair[0]].values()], [*samples[pair[1]].values()])

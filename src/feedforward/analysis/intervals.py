@@ -8,8 +8,12 @@ Each interval is for one of two populations:
   their mean does not fall as 1 / n. Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52,
   2003) correct this variance to (1 / n + n_val / n_train) s².
 
-Both intervals assume that the values are normally distributed over seeds. Both are valid only for a number of seeds
-that was fixed in advance; `sequential` has intervals that stay valid when seeds are added after looking at the results.
+Both intervals assume that the values are normally distributed over seeds. If many values of a continuous statistic
+equal the lowest or the highest one, they were cut off: a validation loss that is lowest at the last epoch has a rise of
+0. Such values do not show how much those of further seeds may differ, so there is no interval (`has_unknown_spread`).
+
+Both are valid only for a number of seeds that was fixed in advance; `sequential` has intervals that stay valid when
+seeds are added after looking at the results.
 """
 
 import math
@@ -24,6 +28,7 @@ CONFIDENCE = 0.95
 # the least and greatest values that a statistic may have
 UNBOUNDED, NOT_NEGATIVE, SHARE = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)
 BRIER = (0.0, 2.0)  # squared distance from a one-hot label
+MOST_CUT_OFF = 1 / 4  # of the values; docs/comparison.md has the simulation
 NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
 
 
@@ -53,6 +58,7 @@ class Estimate:
     """A mean over n seeds, with its interval for this data (low, high) and for new data (new_low, new_high).
 
     sd, low, high: None with one seed; but test metrics of baselines have an interval over test samples even then.
+    low, high: also None if the spread is unknown (`has_unknown_spread`).
     new_low, new_high: also None if the seed did not draw the splits. iqm: the interquartile mean, which ignores the
     lowest and the highest quarter of the seeds.
     """
@@ -94,6 +100,8 @@ def estimate(
     if n == 1:
         return Estimate(1, mean, median=median, iqm=iqm)
     sd = float(array.std(ddof=1))
+    if has_unknown_spread(array, resolution):
+        return Estimate(n, mean, sd, median=median, iqm=iqm)
     half_of_one = t_quantile((1 + confidence) / 2, n) * max(sd, resolution / math.sqrt(12))  # half-width for one value
     shared_half = normal_half(sampling_error, confidence)
     low, high = _limits(mean, math.hypot(half_of_one / math.sqrt(n), shared_half), bounds)
@@ -136,17 +144,40 @@ def p_value(values: Iterable[float], null: float = 0.0, resolution: float = 0.0)
 
     resolution: the step size of a discrete statistic (1 for epochs). Rounding to that step has the variance
     resolution² / 12, which is added to the variance of the values (Sheppard's correction, here in the conservative
-    direction), so that p stays continuous when values coincide.
+    direction), so that p stays continuous when values coincide. If the spread is unknown, p is 1.
     """
     array = np.array(list(values), float)
     if len(array) < 2:
         return None
     gap, variance = abs(float(array.mean()) - null), spread(array, resolution) ** 2
-    if gap <= 1e-12 * max(1.0, abs(null)):
+    if gap <= 1e-12 * max(1.0, abs(null)) or has_unknown_spread(array, resolution):
         return 1.0
-    if not variance:
-        return 0.0
     return float(2 * special.stdtr(len(array) - 1, -gap / math.sqrt(variance / len(array))))
+
+
+def has_unknown_spread(values: Sequence[float] | np.ndarray, resolution: float = 0.0) -> bool:
+    """Whether more than MOST_CUT_OFF of the values of a continuous statistic are cut off; never with a resolution.
+
+    >>> has_unknown_spread([0, 0, 0.03, 0.02]), has_unknown_spread([0, 0.01, 0.03, 0.02])
+    (True, False)
+    """
+    return not resolution and bool(count_cut_off(np.asarray(values, float))[-1] > max(1, MOST_CUT_OFF * len(values)))
+
+
+def count_cut_off(values: np.ndarray) -> np.ndarray:
+    """How many of the first n = 1, 2, … values along the last axis equal the lowest, or the highest if these are more.
+
+    >>> count_cut_off(np.array([0.1, 0.1, 0, 0.2, 0, 0])).tolist()
+    [1, 2, 2, 1, 2, 3]
+    """
+    tolerance = 1e-12 * np.abs(values).max(axis=-1, keepdims=True)  # equal differences may differ in their last bits
+    counts = []
+    for ordered in (values, -values):
+        lowest = np.minimum.accumulate(ordered, axis=-1)
+        is_new = np.diff(lowest, axis=-1, prepend=np.inf) < -tolerance
+        total = np.cumsum(ordered <= lowest + tolerance, axis=-1)
+        counts.append(total - np.maximum.accumulate(np.where(is_new, total - 1, 0), axis=-1))
+    return np.asarray(np.maximum(*counts))
 
 
 def spread(values: Sequence[float] | np.ndarray, resolution: float = 0.0) -> float:

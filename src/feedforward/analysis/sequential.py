@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from feedforward.analysis.intervals import MOST_CUT_OFF, count_cut_off
+
 PRECISION = 0.25  # tuned for effects of about two standard deviations; docs/comparison.md describes the cost
 LOWEST_LEVEL, BISECTIONS = 1e-300, 60  # of p-values with a sampling error
 MOST_SEEDS = 10_000  # above this, "more seeds" is not useful advice
@@ -54,14 +56,15 @@ class Interval:
 
 
 def confidence_sequence(
-    values: Sequence[float], level: float, resolution: float = 0.0, sampling_error: float = 0.0
+    values: Sequence[float], level: float, resolution: float | Sequence[float] = 0.0, sampling_error: float = 0.0
 ) -> list[Interval]:
     """Intervals for the mean after 2, 3, … values; all of them contain it with probability 1 - level or more.
 
     Each interval is intersected with all earlier ones, so intervals never grow. If the values share one normal
     distribution, an empty interval (low above high) has probability at most `level`.
 
-    resolution: see intervals.p_value. sampling_error: see intervals.estimate.
+    resolution: see intervals.p_value; a sequence has one for each value. An interval is unbounded while the spread is
+        unknown (intervals.has_unknown_spread). sampling_error: see intervals.estimate.
     """
     if len(values) < 2:
         return []
@@ -82,7 +85,9 @@ def latest(values: Array, level: float, resolution: float = 0.0) -> list[Interva
     return [Interval(values.shape[-1], _finite(a), _finite(b)) for a, b in zip(low, high, strict=True)]
 
 
-def inflate(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
+def inflate(
+    values: Sequence[float], level: float, overlap: float, resolution: float | Sequence[float] = 0.0
+) -> Interval | None:
     """The interval for new data: that of the sequence after n values, with sqrt(1 + n n_val / n_train) times the width.
 
     It is not intersected with earlier intervals. overlap: n_val / n_train. None if there are fewer than two values.
@@ -95,7 +100,10 @@ def inflate(values: Sequence[float], level: float, overlap: float, resolution: f
 
 
 def p_value(
-    values: Sequence[float], null: float = 0.0, resolution: float = 0.0, sampling_error: float = 0.0
+    values: Sequence[float],
+    null: float = 0.0,
+    resolution: float | Sequence[float] = 0.0,
+    sampling_error: float = 0.0,
 ) -> float | None:
     """Anytime-valid p-value of whether the mean is `null`; None with fewer than two values.
 
@@ -149,15 +157,22 @@ def _sampling_half_width(level: float, sampling_error: float) -> float:
     return float(-special.ndtri(level / 2)) * sampling_error
 
 
-def _running_moments(values: Sequence[float] | Array, resolution: float) -> tuple[Array, Array, Array]:
-    """n = 2, 3, …, and the mean and standard deviation of the first n values, which are along the last axis."""
+def _running_moments(
+    values: Sequence[float] | Array, resolution: float | Sequence[float]
+) -> tuple[Array, Array, Array]:
+    """n = 2, 3, …, and the mean and standard deviation of the first n values, which are along the last axis.
+
+    The standard deviation is infinite while it is unknown; see intervals.has_unknown_spread.
+    """
     array = np.asarray(values, float)
     center = array.mean(axis=-1, keepdims=True)
     centered = array - center  # loses fewer digits to cancellation
     n = np.arange(1, array.shape[-1] + 1, dtype=float)[1:]
     mean, squares = np.cumsum(centered, axis=-1)[..., 1:] / n, np.cumsum(centered**2, axis=-1)[..., 1:]
     variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
-    return n, mean + center, np.sqrt(variance + resolution**2 / 12)
+    steps = np.maximum.accumulate(np.broadcast_to(np.asarray(resolution, float), array.shape[-1:]))[1:]
+    unknown = (steps == 0) & (count_cut_off(array)[..., 1:] > np.maximum(1, MOST_CUT_OFF * n))
+    return n, mean + center, np.where(unknown, np.inf, np.sqrt(variance + steps**2 / 12))
 
 
 def _half_width(n: Array, level: float, sd: Array) -> Array:
@@ -165,7 +180,7 @@ def _half_width(n: Array, level: float, sd: Array) -> Array:
     g = PRECISION / (n + PRECISION)
     k = np.exp((-np.log(g) - 2 * math.log(level)) / n)
     bounded = g * k < 1
-    u = np.where(bounded, (k - 1) / np.where(bounded, 1 - g * k, 1.0), 0.0)
+    u = np.where(bounded, (k - 1) / np.where(bounded, 1 - g * k, 1.0), 1.0)
     return np.where(bounded, sd * np.sqrt((n - 1) * u / n), np.inf)
 
 

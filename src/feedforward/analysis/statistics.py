@@ -19,7 +19,8 @@ class Statistic:
     role: the role of the runs for which it is defined. better: whether lower or higher values are better; None if
     neither. decimals: number of decimals in tables; None for four significant digits, because the statistic is in the
     unit of the target. resolution: step size of a discrete statistic; 0 if continuous.
-    counted_on: the split whose samples a share counts, so that its step size is 1 / number of samples. bounds: the
+    counted_on: the split whose samples a share counts, so that its step size is 1 / number of samples; AUC and F1 are
+        treated as shares, as in models.sampling_errors. bounds: the
     least and greatest possible values.
     """
 
@@ -76,8 +77,10 @@ STATISTICS = {
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4),
         Statistic("test_loss", "test loss", "final", "lower", 4, bounds=NOT_NEGATIVE),
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4, counted_on="test", bounds=SHARE),
-        Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4, bounds=SHARE),
-        Statistic("test_f1", "F1 on test", "final", "higher", 4, bounds=SHARE),
+        Statistic(
+            "test_auc", "area under the ROC curve on test", "final", "higher", 4, counted_on="test", bounds=SHARE
+        ),
+        Statistic("test_f1", "F1 on test", "final", "higher", 4, counted_on="test", bounds=SHARE),
         Statistic("test_mae", "mean absolute error on test", "final", "lower", None, bounds=NOT_NEGATIVE),
         Statistic("test_r2", "R² on test", "final", "higher", 4, bounds=(-math.inf, 1.0)),
     )
@@ -113,18 +116,28 @@ def overlap(runs: Iterable[RunResult]) -> float | None:
 
 
 def resolution(runs: Iterable[RunResult], statistic: str) -> float:
-    """Step size of a discrete statistic; 0 if it is continuous."""
-    return share_step(runs, statistic) or STATISTICS[statistic].resolution
-
-
-def share_step(runs: Iterable[RunResult], statistic: str) -> float:
-    """1 / n for a share of n samples, with the smallest n of the runs; otherwise 0.
-
-    A share estimates a probability, which may lie between two steps; statistics such as epochs are whole numbers.
-    """
+    """Step size of a discrete statistic; 0 if it is continuous. For a share of n samples, 1 / n with the smallest n."""
     split, role = STATISTICS[statistic].counted_on, STATISTICS[statistic].role
     sizes = [run.samples[split] for run in runs if split and run.role == role and run.samples.get(split)]
-    return 1 / min(sizes) if sizes else 0.0
+    return 1 / min(sizes) if sizes else STATISTICS[statistic].resolution
+
+
+def resolutions(
+    runs: Sequence[RunResult], variants: Iterable[str | None], statistic: str, seeds: Iterable[int]
+) -> list[float]:
+    """The step size of the value of each seed; 0 if the overfit epoch of one of the variants is its first or last one.
+
+    Such an epoch was not rounded but cut off, so it does not tell how much the epochs of other seeds may differ.
+    """
+    step, variants = resolution(runs, statistic), set(variants)
+    cut_off = {
+        run.seed
+        for run in runs
+        if run.role == "replica"
+        and run.variant in variants
+        and run.metrics.get("best_epoch") in (1, len(run.curves.get("cross_entropy", ())))
+    }
+    return [0.0 if statistic == "best_epoch" and seed in cut_off else step for seed in seeds]
 
 
 def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> float:
@@ -145,11 +158,12 @@ def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estim
     """Mean and intervals of a statistic over the seeds of a variant; None if it is undefined for all of them."""
     definition = STATISTICS[statistic]
     runs = [run for run in runs if run.variant == variant]  # trials of a sweep may differ in their number of samples
+    values = sample(runs, variant, statistic)
     result = estimate(
-        sample(runs, variant, statistic).values(),
+        values.values(),
         overlap=overlap(runs) if definition.role == "replica" else None,
         sampling_error=sampling_error(runs, variant, statistic),
-        resolution=share_step(runs, statistic),
+        resolution=max(resolutions(runs, [variant], statistic, values), default=0.0),
         bounds=(definition.bounds[0], _last_epoch(runs)) if statistic == "best_epoch" else definition.bounds,
     )
     return replace(result, low=None, high=None) if result and has_unknown_error(runs, statistic) else result
@@ -163,8 +177,8 @@ def has_unknown_error(runs: Iterable[RunResult], statistic: str) -> bool:
 def _last_epoch(runs: Iterable[RunResult]) -> float:
     """The greatest possible epoch; infinite if curves differ in length, because early stopping hides the limit.
 
-    Curves that stopped early at the same epoch have the same best epoch (`min_delta` aside), hence an interval without
-    width. If their best epochs differ, one of them went on to the limit.
+    Curves that stopped early at the same epoch have the same best epoch (`min_delta` aside), so the limit hardly
+    matters. If their best epochs differ, one of them went on to the limit.
     """
     curves = [run.curves["cross_entropy"] for run in runs if run.role == "replica" and "cross_entropy" in run.curves]
     lengths = set(map(len, curves))

@@ -14,12 +14,15 @@ from feedforward.analysis.statistics import STATISTICS
 
 @dataclass(frozen=True)
 class Component:
-    """Standard deviation over n runs in which only one source varied, with its chi-square interval."""
+    """Standard deviation over n runs in which only one source varied, with its chi-square interval.
+
+    low, high: None if all values coincide, because the distribution of further values is then unknown.
+    """
 
     n: int
     sd: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def components(runs_by_source: Mapping[str, Sequence[RunResult]], statistic: str) -> dict[str, Component]:
@@ -39,6 +42,8 @@ def components(runs_by_source: Mapping[str, Sequence[RunResult]], statistic: str
 
 def _component(values: Sequence[float]) -> Component:
     n, sd = len(values), float(np.std(values, ddof=1))
+    if min(values) == max(values):
+        return Component(n, sd, None, None)
     tail = (1 - CONFIDENCE) / 2
     low, high = (sd * math.sqrt((n - 1) / float(special.chdtri(n - 1, p))) for p in (tail, 1 - tail))
     return Component(n, sd, low, high)

@@ -300,5 +300,5 @@ def _deviation(component: Component | None, statistic: str) -> str:
     if component is None:
         return "–"
     decimals = STATISTICS[statistic].decimals
-    interval = tables.span(component.low, component.high, decimals)
-    return f"{numerals.number(component.sd, decimals)} {interval} (n = {component.n})"
+    interval = "" if component.low is None else f" {tables.span(component.low, component.high, decimals)}"
+    return f"{numerals.number(component.sd, decimals)}{interval} (n = {component.n})"

@@ -187,5 +187,6 @@ def _components_of_source(
     offset, color = 0.6 * ((position + 0.5) / sources - 0.5), PALETTE[position % len(PALETTE)]
     drawn = [(x + offset, c) for x, c in enumerate(components) if c is not None]
     for x, component in drawn:
-        axes.plot([x, x], [component.low, component.high], color=color, linewidth=1.6)
+        if component.low is not None and component.high is not None:
+            axes.plot([x, x], [component.low, component.high], color=color, linewidth=1.6)
     axes.plot([x for x, _ in drawn], [c.sd for _, c in drawn], "o", color=color, markersize=6, label=name)

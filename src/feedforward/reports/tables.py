@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
-from feedforward.analysis.claims import OUTCOMES, Verdict
+from feedforward.analysis.claims import OUTCOMES, UNKNOWN_SPREAD, Verdict
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, Drawn, Estimate, this_data, varied
@@ -96,6 +96,8 @@ def more_seeds(verdict: Verdict) -> str:
         return "at least 1 more"
     if verdict.needs_samples:
         return "more test samples"
+    if verdict.note == UNKNOWN_SPREAD:
+        return "unknown"
     return f"about {verdict.further_seeds:,} more" if verdict.further_seeds else f"more than {MOST_SEEDS:,}"
 
 

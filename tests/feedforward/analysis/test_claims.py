@@ -10,6 +10,7 @@ from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import claims, statistics
 from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.sequential import Interval
 from feedforward.config.schema import Claim, Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import ParamsError
@@ -55,6 +56,31 @@ def test_a_claim_is_undecided_if_its_statistic_is_undefined_for_some_seeds() -> 
         assert verdict.note == "undefined for 2 of 6 seeds; the others would be a selection by result"
     [verdict] = claims.judge(runs[2:], params)  # two seeds of one side are not trained yet
     assert (verdict.outcome, verdict.n) == ("supported", 4)
+
+
+@pytest.mark.proves("Values that coincide because they were cut off give no certainty, however few the seeds are")
+def test_claims_about_cut_off_values_are_undecided() -> None:
+    """In mnist's study, `original` has its lowest loss at the last epoch in 5 of 6 seeds."""
+    params = with_claims(claim("lower", statistic="rise", left="l2"), margins={"rise": 0.002})
+    for rises in ([0.0] * 4, [0.0] * 4 + [0.03], [0.0] * 4 + [0.03, 0.03, 0.0, 0.03, 0.02, 0.03]):
+        samples = {"train": 50_000, "validation": 10_000}
+        runs = runs_of(params, "rise", original=rises, l2=[0.0] * len(rises))
+        [verdict] = claims.judge([dataclasses.replace(run, samples=samples) for run in runs], params)
+        assert (verdict.outcome, verdict.new_data, verdict.p) == ("undecided", "undecided", 1)
+        assert verdict.interval == Interval(len(rises), None, None)
+        assert (verdict.note, tables.more_seeds(verdict)) == (claims.UNKNOWN_SPREAD, "unknown")
+    rising = [0.03, 0.02, 0.04, 0.031, 0.025, 0.0, 0.033, 0.028]
+    [verdict] = claims.judge(runs_of(params, "rise", original=rising, l2=[0.0] * 8), params)
+    assert verdict.outcome == "supported"
+
+
+@pytest.mark.parametrize(("epochs", "outcome"), [(30, "no difference that matters"), (20, "undecided")])
+def test_equal_overfit_epochs_are_no_evidence_if_they_are_the_last_epoch(epochs: int, outcome: str) -> None:
+    params = with_claims(claim("lower", statistic="best_epoch"), margins={"best_epoch": 0.5})
+    runs = runs_of(params, "best_epoch", smaller=[20.0] * 8, original=[20.0] * 8)
+    curves = {"cross_entropy": [0.5] * epochs}
+    [verdict] = claims.judge([dataclasses.replace(run, curves=curves) for run in runs], params)
+    assert verdict.outcome == outcome
 
 
 @pytest.mark.proves("A claim is not decided by a single test sample")

@@ -21,12 +21,12 @@ def runs_of(statistic: str = "best_val_cross_entropy", **samples: list[float]) -
 def test_pairing_removes_variation_that_the_variants_share() -> None:
     # Each seed shifts both variants by the same amount; without pairing, this would hide the difference of about 0.01
     seed_effects = np.random.default_rng(0).normal(0, 1, 9)
-    b = [seed_effects[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
+    b = [seed_effects[s] - 0.01 - 0.0001 * s for s in range(8)]
     [difference] = comparisons.differences(
         runs_of(a=seed_effects.tolist(), b=b), [("b", "a")], "best_val_cross_entropy"
     )
     assert difference.estimate.n == 8
-    assert difference.estimate.mean == pytest.approx(-0.0105)
+    assert difference.estimate.mean == pytest.approx(-0.01035)
     assert difference.p is not None
     assert difference.p < 0.001
     assert difference.sign == -1
@@ -98,11 +98,21 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
 def test_ranking_uses_paired_differences_rather_than_unpaired_means() -> None:
     """One variant has 20 seeds, the other 10; only the first variant has the last ten seeds, whose losses are low."""
     losses = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
-    runs = runs_of(many=losses, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(losses[:10])])
+    runs = runs_of(many=losses, few=[x - 0.01 + 0.0001 * s for s, x in enumerate(losses[:10])])
     assert np.mean(losses) < np.mean(losses[:10]) - 0.01
     ranking = comparisons.rank(runs, ["many", "few"], "best_val_cross_entropy")
     assert ranking.order[0][0] == "few"
     assert ranking.tied == []
+
+
+@pytest.mark.proves("Values that coincide because they were cut off give no certainty, however few the seeds are")
+def test_a_variant_is_not_as_good_as_the_best_because_its_first_rises_are_cut_off() -> None:
+    runs = runs_of("rise", original=[0.0] * 4 + [0.03, 0.03, 0.0, 0.03, 0.02, 0.03], l2=[0.0] * 10)
+    for seeds in (4, 5, 10):
+        ranking = comparisons.rank([run for run in runs if run.seed < seeds], ["original", "l2"], "rise", 0.002)
+        assert (len(ranking.tied), ranking.equivalent, ranking.beaten) == (1, [], [])
+    [difference] = comparisons.differences(runs[:4] + runs[10:14], [("original", "l2")], "rise")
+    assert (difference.estimate.low, difference.p, difference.sign) == (None, 1, 0)
 
 
 def test_variants_without_shared_seeds_are_tied() -> None:

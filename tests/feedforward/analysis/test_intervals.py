@@ -91,8 +91,20 @@ def test_values_that_coincide_in_steps_are_not_certain() -> None:
     assert intervals.estimate([0.5, 0.75], resolution=1 / 64) == intervals.estimate([0.5, 0.75])
 
 
+@pytest.mark.proves("Values that coincide because they were cut off give no certainty, however few the seeds are")
+@pytest.mark.parametrize("mean", [-1.0, 0.0, 0.5])
+@pytest.mark.parametrize("n", [4, 10, 20])
+def test_intervals_of_cut_off_values_miss_the_truth_in_at_most_five_percent(n: int, mean: float) -> None:
+    """Normal values below 0 count as 0, like the rise of a loss that is lowest at the last epoch."""
+    truth = mean * stats.norm.cdf(mean) + stats.norm.pdf(mean)
+    values = np.maximum(0, np.random.default_rng(n).normal(mean, 1, (1000, n)))
+    estimates = [e for row in values if (e := intervals.estimate(row)) and e.low is not None and e.high is not None]
+    assert sum(not e.low <= truth <= e.high for e in estimates) / 1000 <= 0.05  # type: ignore[operator]
+    assert intervals.p_value([0.3, 0.3, 0.3]) == 1
+
+
 def test_intervals_end_at_the_bounds_of_a_share() -> None:
-    share = intervals.estimate([0.98, 1.0, 1.0], overlap=0.25, sampling_error=0.05, bounds=intervals.SHARE)
+    share = intervals.estimate([0.98, 0.99, 1.0], overlap=0.25, sampling_error=0.05, bounds=intervals.SHARE)
     assert share is not None
     assert (share.high, share.new_high) == (1, 1)
     assert intervals.over_samples(0.02, 0.05, intervals.SHARE) == (0, pytest.approx(0.118, abs=1e-4))

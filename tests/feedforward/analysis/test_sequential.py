@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from feedforward.analysis import comparisons, sequential
 from feedforward.analysis.sequential import Interval
@@ -80,6 +81,17 @@ def test_checking_after_every_seed_keeps_the_error_rate_at_five_percent() -> Non
         [*_, last] = sequential.confidence_sequence(rng.normal(0, 1, 100).tolist(), 0.05)
         excluded += comparisons.sign(last) != 0 or (last.low or 0) > (last.high or 0)
     assert excluded / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+@pytest.mark.proves("Values that coincide because they were cut off give no certainty, however few the seeds are")
+@pytest.mark.parametrize("mean", [-1.0, 0.0, 0.5])
+def test_checking_cut_off_values_keeps_the_error_rate_at_five_percent(mean: float) -> None:
+    """Normal values below 0 count as 0, like the rise of a loss that is lowest at the last epoch."""
+    truth = mean * stats.norm.cdf(mean) + stats.norm.pdf(mean)
+    values = np.maximum(0, np.random.default_rng(8).normal(mean, 1, (1000, 40)))
+    intervals = sequential.latest(values, 0.05)
+    missed = sum(interval.within(-math.inf, truth) or interval.within(truth, math.inf) for interval in intervals)
+    assert missed / 1000 <= 0.05
 
 
 def test_two_values_have_no_bound_and_intervals_never_grow() -> None:

@@ -38,7 +38,7 @@ def test_single_runs_are_compared_with_the_mean_if_the_claim_is_undecided() -> N
 
 def test_single_runs_are_compared_with_the_verdict_if_the_claim_is_decided() -> None:
     losses = [0.300, 0.301, 0.299, 0.300, 0.302, 0.298, 0.301, 0.300]
-    [judgment] = single_runs.judge(findings([*losses, 0.35], [*[loss + 0.05 for loss in losses], 0.34]))
+    [judgment] = single_runs.judge(findings([*losses, 0.35], [*[1.17 * loss for loss in losses], 0.34]))
     assert (judgment.verdict.outcome, judgment.against, judgment.wrong) == ("supported", "verdict", (8,))
 
 

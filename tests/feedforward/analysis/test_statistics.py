@@ -77,7 +77,9 @@ def test_accuracies_have_the_step_size_of_the_smallest_split() -> None:
 
 @pytest.mark.parametrize("name", [name for name, entry in statistics.STATISTICS.items() if entry.role == "final"])
 def test_every_test_metric_has_a_sampling_error_in_its_interval(name: str) -> None:
-    runs = [RunResult("d", "a", s, "fair", "final", {}, {name: 0.9, f"{name}_se": 0.1}, "0") for s in range(3)]
+    runs = [
+        RunResult("d", "a", s, "fair", "final", {}, {name: 0.9 + s / 1e6, f"{name}_se": 0.1}, "0") for s in range(3)
+    ]
     estimate = statistics.summarize(runs, ["a"])["a"][name]
     assert estimate.low == pytest.approx(0.9 - 1.96 * 0.1, abs=1e-4)
     assert estimate.high == (pytest.approx(1.096, abs=1e-4) if name in ("test_loss", "test_mae") else 1)
@@ -110,10 +112,14 @@ def test_early_stopping_hides_the_last_possible_epoch() -> None:
     assert estimate.high > 11
 
 
-def test_seeds_that_stopped_early_at_the_same_epoch_have_an_interval_without_width() -> None:
-    runs = [dataclasses.replace(run_with(k, best_epoch=9), curves={"cross_entropy": [0.5] * 12}) for k in range(3)]
+@pytest.mark.proves("Values that coincide because they were cut off give no certainty, however few the seeds are")
+@pytest.mark.parametrize(("epochs", "low"), [(12, 9 - 0.717), (9, None)])  # 0.717 = 4.303 / √12 / √3
+def test_equal_overfit_epochs_have_no_interval_if_they_are_the_last_epoch(epochs: int, low: float | None) -> None:
+    curves = {"cross_entropy": [0.5] * epochs}
+    runs = [dataclasses.replace(run_with(k, best_epoch=9), curves=curves) for k in range(3)]
     estimate = statistics.summarize(runs, ["a"])["a"]["best_epoch"]
-    assert (estimate.low, estimate.high) == (9, 9)
+    assert estimate.low == (low and pytest.approx(low, abs=1e-3))
+    assert (estimate.high is None) == (low is None)
 
 
 def test_select_returns_the_runs_of_one_protocol() -> None:

@@ -25,6 +25,11 @@ def test_interval_of_a_standard_deviation_uses_the_chi_square_distribution() -> 
     assert order.high == pytest.approx(order.sd * np.sqrt(4 / stats.chi2.ppf(0.025, 4)))
 
 
+def test_equal_values_have_no_interval() -> None:
+    component = components({"order": runs([0.3] * 5)}, "best_val_cross_entropy")["order"]
+    assert (component.sd, component.low, component.high) == (0, None, None)
+
+
 def test_intervals_cover_the_true_standard_deviation() -> None:
     rng, covered = np.random.default_rng(0), []
     for _ in range(1000):

@@ -313,7 +313,11 @@ def test_verdict_names_the_best_trial_and_those_not_distinguished_from_it() -> N
 @pytest.mark.usefixtures("small")
 def test_verdict_names_a_trial_that_only_others_beat() -> None:
     """One bad seed hides that the best trial beats the worst trial; the second-best trial does beat the worst."""
-    losses = {0.1: [0.1, 0.5, 0.11, 0.12, 0.1, 0.1], 0.2: [0.2, 0.201, 0.199] * 2, 0.3: [0.3, 0.301, 0.299] * 2}
+    losses = {
+        0.1: [0.1, 0.5, 0.11, 0.12, 0.1, 0.1],
+        0.2: [0.2, 0.201, 0.199] * 2,
+        0.3: [0.3, 0.302, 0.301, 0.304, 0.302, 0.304],
+    }
     runs = {
         str(l2): [
             dataclasses.replace(replica_run("notes", str(l2), seed, 8, Shape(0.2, 1.0, 0.1)), metrics={STATISTIC: loss})

@@ -294,7 +294,7 @@ def runs(losses: dict[str, list[float]], first_seed: int = 0) -> list[RunResult]
 
 SWEPT = {"original": [0.30, 0.31, 0.32], "a": [0.29, 0.30, 0.31], "b": [0.33, 0.25, 0.35], "c": [0.40, 0.41, 0.42]}
 TRIED: dict[str, dict[str, float]] = {"a": {"l2": 0.001}, "b": {"l2": 0.002}, "c": {"l2": 0.1}}
-CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
+CONFIRMATION = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.289, 0.30, 0.315, 0.309]}
 
 
 @pytest.mark.parametrize(
