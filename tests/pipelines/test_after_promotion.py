@@ -54,7 +54,7 @@ class Project:
             project=name,
             datasets={NAME: dataset},
             serving=SERVING,
-            promotion={"holdout_models": 1, "shadow": {"requests": 20, "agreement": 0.3}},
+            promotion={"holdout_models": 3, "shadow": {"requests": 20, "agreement": 0.3}},
             retraining={
                 "use_feedback": True,
                 "review": False,

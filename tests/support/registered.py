@@ -105,11 +105,12 @@ def version(
     dataset: Dataset | None = None,
     labels: tuple[str, ...] = ("sad", "glad"),
     texts: Sequence[str] = (),
+    holdout_models: int = 3,
     **metrics: float,
 ) -> Version:
-    """Register a version whose network and holdout model have this strength.
+    """Register a version whose network and holdout models have this strength.
 
-    evaluated: False omits the holdout model and the evaluation. variants: the strength of each variant. model: the
+    evaluated: False omits the holdout models and the evaluation. variants: the strength of each variant. model: the
     .keras file. dataset: the settings of `notes` that decide which samples are held out. texts: samples from users that
     the version was also trained on. metrics: changes to METRICS.
     """
@@ -152,18 +153,20 @@ def version(
         if not evaluated:
             return new_version
         holdout_description = dataclasses.replace(description, samples=TRAIN - HELD_OUT)
-        seed = str(description.seed)
         split = holdout_split.of_today(NAME, dataset or params().datasets[NAME])
         digests = [int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) for text in texts]
         trained_on = np.union1d(split.training_samples, np.array(digests, np.uint32))
         holdout_files = content | {bundle.TRAINING_SAMPLES: bundle.to_content(trained_on)}
-        role = f"holdout_models/{seed}"
-        holdout_digest = bundle.write(folder / seed, holdout_files, holdout_description, ENCODER, role)
+        models = []
+        for seed in range(description.seed, description.seed + holdout_models):
+            role, target = f"holdout_models/{seed}", folder / str(seed)
+            described = dataclasses.replace(holdout_description, seed=seed)
+            models.append([seed, bundle.write(target, holdout_files, described, ENCODER, role)])
+            registry.add(new_version, target, role)
         tags = {
-            "holdout_models": atomic_files.canonical_json([[description.seed, holdout_digest]]),
+            "holdout_models": atomic_files.canonical_json(models),
             "evaluation": atomic_files.canonical_json({**METRICS, **metrics}),
         }
-        registry.add(new_version, folder / seed, f"holdout_models/{seed}")
         registry.tag(new_version, tags)
     registered_version = find_version(new_version.number)
     assert json.loads(registered_version.tags["evaluation"]) == METRICS | metrics  # as read back from the store
@@ -184,11 +187,18 @@ def champion_with_labels(store: "Store", *labels: str) -> Version:
 
 
 def conclude(
-    params: Params, store: "Store", strength: float, skip_comparison: str | None = None, **metrics: float
+    params: Params,
+    store: "Store",
+    strength: float,
+    skip_comparison: str | None = None,
+    holdout_models: int = 3,
+    **metrics: float,
 ) -> promote.Outcome:
     """Register a version with a network of this strength, and decide on its promotion."""
     registry, run = Registry(), final_run(store, params)
-    new_version = version(registry, run, strength, dataset=params.datasets[NAME], **metrics)
+    new_version = version(
+        registry, run, strength, dataset=params.datasets[NAME], holdout_models=holdout_models, **metrics
+    )
     return promote.conclude(params, NAME, run, new_version, registry, skip_comparison)
 
 

@@ -50,7 +50,8 @@ def backtest(
     for number, reason in result.skipped.items():
         message(f"[yellow]version {number} was skipped: {escaped(reason)}[/yellow]")
     confidence = f"{100 * result.confidence:g} %"
-    message(f"loss: {confidence} intervals over samples and seeds; those of the differences hold simultaneously")
+    message(f"loss: {confidence} intervals over samples and the seeds of holdout models, or, on users' samples, over")
+    message("samples alone; none if seeds or samples are too few; those of the differences hold simultaneously")
     message("accuracy: one model per version, with Wilson's 95 % interval over samples")
     message(f"plot: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
 

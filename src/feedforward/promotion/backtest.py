@@ -272,10 +272,10 @@ def _compare(title: str, measured: Measurements, current: _LoadedVersion, confid
         Score(
             loaded.version.number,
             loaded.since,
-            _with_interval(policy.expected_loss(evidence, confidence), evidence),
+            _with_interval(title, policy.expected_loss(evidence, confidence), evidence),
             _accuracy(evidence),
             evidence.r2,
-            None if loaded is current else _difference(reference, evidence, simultaneous),
+            None if loaded is current else _difference(title, reference, evidence, simultaneous),
             len(evidence.losses),
         )
         for loaded, evidence in measured
@@ -283,14 +283,15 @@ def _compare(title: str, measured: Measurements, current: _LoadedVersion, confid
     return Comparison(title, reference.losses.shape[1], NOTES[title], tuple(scores))
 
 
-def _difference(champion: Evidence, other: Evidence, confidence: float) -> Interval:
+def _difference(title: str, champion: Evidence, other: Evidence, confidence: float) -> Interval:
     gain = policy.gain(champion, other, confidence)
-    return _with_interval((gain.mean, gain.low, gain.high), other)
+    return _with_interval(title, (gain.mean, gain.low, gain.high), champion, other)
 
 
-def _with_interval(values: tuple[float, float, float], evidence: Evidence) -> Interval:
-    """Mean, low and high; low and high are None if there is only one sample, because the spread is unknown."""
-    return values if evidence.losses.shape[1] > 1 else (values[0], None, None)
+def _with_interval(title: str, values: tuple[float, float, float], *evidence: Evidence) -> Interval:
+    """Mean, low and high; low and high are None if the spread over samples or, for holdout models, seeds is unknown."""
+    is_known = policy.unseen(*evidence).sum() > 1 and (title == FEEDBACK or policy.shows_seeds(*evidence))
+    return values if is_known else (values[0], None, None)
 
 
 def _accuracy(evidence: Evidence) -> Interval | None:

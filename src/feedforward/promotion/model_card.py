@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from feedforward.analysis import intervals, numerals, statistics
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.promotion.bundle import Description
-from feedforward.promotion.policy import Decision
+from feedforward.promotion.policy import Decision, Evidence, expected_loss, shows_seeds
 from feedforward.reports import tables
 
 LIMITATIONS = {
@@ -49,9 +49,7 @@ class Facts:
 
     test_metrics: metrics of the recipe's final runs, one mapping per seed; own_test_metrics: of this version's run.
     metrics: from the evaluation of the version.
-    calibration: from evaluation.final_calibration. losses: mean validation cross-entropy of each holdout model; the
-    first has the model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task.
-    samples: number of validation samples.
+    calibration: from evaluation.final_calibration. evidence: of the holdout models, on the validation samples.
     """
 
     name: str
@@ -63,10 +61,7 @@ class Facts:
     own_test_metrics: Mapping[str, float]
     metrics: Mapping[str, float]
     calibration: Mapping[str, float]
-    losses: Sequence[float]
-    accuracy: float | None
-    r2: float | None
-    samples: int
+    evidence: Evidence
     decision: Decision
 
 
@@ -102,27 +97,29 @@ def _metrics(facts: Facts) -> list[tuple[str, ...]]:
 
 
 def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
-    source = f"holdout model, {facts.samples} samples"
-    rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{facts.losses[0]:.4f}", "", source)]
-    over_seeds = intervals.estimate(facts.losses)
-    if over_seeds is not None and over_seeds.low is not None and over_seeds.high is not None:
-        interval = _interval(over_seeds.low, over_seeds.high)
-        models = f"mean of {over_seeds.n} holdout models"
-        rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, models))
+    losses, correct, r2 = facts.evidence.losses, facts.evidence.correct, facts.evidence.r2
+    models, samples = losses.shape
+    source = f"holdout model, {samples} samples"
+    rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{losses[0].mean():.4f}", "", source)]
+    if models > 1:
+        mean, low, high = expected_loss(facts.evidence, intervals.CONFIDENCE)
+        interval = _interval(low, high) if shows_seeds(facts.evidence) else ""
+        rows.append(("validation cross-entropy", f"{mean:.4f}", interval, f"mean of {models} holdout models"))
     if "recorded_cross_entropy" in facts.metrics:
         recorded = f"{facts.metrics['recorded_cross_entropy']:.4f}"
         rows.append(
             ("validation cross-entropy", recorded, "", "recorded by the replica with this seed, on its own split")
         )
-    if facts.accuracy is not None:
-        interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
-        rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
+    if correct.size:
+        accuracy = float(correct.mean())
+        interval = _interval(*wilson(accuracy, samples)) if _is_class(facts) else ""
+        rows.append(("validation accuracy", f"{accuracy:.4f}", interval, source))
     for name, title in CALIBRATION_METRICS.items():
         if name in facts.calibration:
             held_out = f"same recipe without a tenth of the samples, {facts.calibration['samples']:.0f} held out"
             rows.append((title, f"{facts.calibration[name]:.4f}", "", held_out))
-    if facts.r2 is not None:
-        rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
+    if r2 is not None:
+        rows.append(("validation R²", f"{r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
         value = "no validation sample" if math.isnan(accuracy) else f"{accuracy:.4f}"
         rows.append((f"validation accuracy on {label}", value, "", "holdout model"))

@@ -197,7 +197,7 @@ def _verdict(decision: Decision) -> str:
         return audit_log.PROMOTED
     if decision.waiting:
         return audit_log.WAITING
-    return audit_log.KEPT if decision.gain is not None or not decision.comparable else audit_log.REFUSED
+    return audit_log.KEPT if decision.gain is not None or decision.remedy else audit_log.REFUSED
 
 
 def _decide(
@@ -225,11 +225,8 @@ def _decide(
         decision = decide(candidate, compared.evidence, labels, dataset.labels, params.promotion)
     elif compared.problem:
         decision = dataclasses.replace(decision, reason=f"it meets all acceptance criteria; {compared.problem}")
-    if not decision.comparable:
-        note = (
-            "let `training.validation` hold out samples on which they were not trained, or run `feedforward promote"
-            f" {name} --skip-comparison REASON`"
-        )
+    if decision.remedy:
+        note = f"{decision.remedy}, or run `feedforward promote {name} --skip-comparison REASON`"
         if skip_comparison is not None:
             note = f"replaced without a comparison: {skip_comparison}"
         decision = dataclasses.replace(
@@ -264,7 +261,6 @@ def _add_card(
 ) -> None:
     """Write the version's model card, and also set it as the version's description in the registry."""
     served = version_bundles.served(version)
-    losses, correct = candidate.evidence.losses, candidate.evidence.correct
     facts = model_card.Facts(
         name=version.name,
         sample_kind=served.encoder.sample_kind,
@@ -275,10 +271,7 @@ def _add_card(
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
         metrics=version.metrics(),
         calibration=version.calibration(),
-        losses=[float(mean) for mean in losses.mean(axis=1)],
-        accuracy=float(correct.mean()) if correct.size else None,
-        r2=candidate.evidence.r2,
-        samples=len(correct),
+        evidence=candidate.evidence,
         decision=decision,
     )
     card = model_card.write(facts)

@@ -80,6 +80,35 @@ def test_metrics_are_those_of_the_holdout_models(params: Params, champions: list
     assert atomic_files.read_json(folder / "backtest.json")["champion"] == 3
 
 
+@pytest.mark.proves("Model card and backtest show the same interval for the same loss")
+def test_the_model_card_shows_the_interval_of_the_backtest(params: Params, small_store: "Store") -> None:
+    version = registered.conclude(params, small_store, 1.0).version
+    [comparison] = backtest.run(params, NAME, last=1).comparisons
+    mean, low, high = comparison.scores[0].loss
+    card = (model_versions.folder(version, "card") / "card.md").read_text()
+    assert f"| validation cross-entropy | {mean:.4f} | [{low:.4f}, {high:.4f}] | mean of 3 holdout models |" in card
+
+
+@pytest.mark.proves("A backtest shows no interval over seeds for a version with too few holdout models")
+def test_a_version_with_one_holdout_model_has_no_interval(
+    params: Params, champions: list[Version], small_store: "Store"
+) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    for strength in (3.0, 4.0):
+        version = registered.version(registry, run, strength, holdout_models=1)
+        audit_log.append(NAME, audit_log.PROMOTED, "a test", version, find_version())
+        registry.set_alias(version, "champion")
+    [comparison] = backtest.run(params, NAME, last=2).comparisons
+    three_models, one_model, champion = comparison.scores
+    assert [score.models for score in comparison.scores] == [3, 1, 1]
+    assert None not in three_models.loss
+    assert one_model.loss[1:] == champion.loss[1:] == (None, None)
+    assert three_models.difference is not None
+    assert None not in three_models.difference
+    assert one_model.difference is not None
+    assert one_model.difference[1:] == (None, None)
+
+
 def test_served_networks_are_evaluated_on_accepted_samples_not_used_for_training(
     params: Params, champions: list[Version]
 ) -> None:

@@ -34,7 +34,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: P
 def configured(source: Path, *targets: str) -> Params:
     """Run `init` on the source; return its params, with a rule that suits small data."""
     _, params = own_tables.initialize(source, *targets)
-    rule = params.promotion.model_copy(update={"holdout_models": 1, "class_accuracy": 0.0})
+    rule = params.promotion.model_copy(update={"class_accuracy": 0.0})
     return params.model_copy(update={"promotion": rule})
 
 

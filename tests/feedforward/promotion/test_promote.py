@@ -270,6 +270,23 @@ def test_a_champion_that_was_trained_on_the_validation_samples_is_kept_until_it_
     assert conclude(params, small_store, 2.0).decision.promoted
 
 
+def test_versions_with_one_holdout_model_each_are_not_compared(params: Params, small_store: "Store") -> None:
+    assert conclude(params, small_store, 1.0, holdout_models=1).decision.promoted
+    kept = conclude(params, small_store, 2.0, holdout_models=1)
+    assert (kept.decision.promoted, find_version().number) == (False, 1)
+    assert kept.decision.reason.endswith(
+        "the effect of the seeds; set promotion.holdout_models to 3 or more,"
+        " or run `feedforward promote notes --skip-comparison REASON`"
+    )
+    assert audit_entries()[-1]["decision"] == "kept"
+    # both remedies work
+    assert conclude(params, small_store, 2.0, "a test", holdout_models=1).decision.promoted
+    Registry().set_alias(find_version(1), "champion")
+    better = conclude(params, small_store, 2.0, holdout_models=3)
+    assert better.decision.promoted
+    assert better.decision.gain is not None
+
+
 def test_a_comparison_that_is_possible_cannot_be_skipped(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 2.0)
     worse = conclude(params, small_store, 1.0, skip_comparison="it is newer")

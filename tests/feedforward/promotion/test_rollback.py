@@ -75,7 +75,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
 def test_a_rolled_back_model_is_recognized_by_its_weights(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
-    rule = params.promotion.model_copy(update={"holdout_models": 1, "class_accuracy": 0.0})
+    rule = params.promotion.model_copy(update={"class_accuracy": 0.0})
     params = params.model_copy(update={"promotion": rule})
     for pack in plan.plan(params, "fair", [NAME], ["original"]):
         if pack.role == "final":
