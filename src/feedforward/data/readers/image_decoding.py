@@ -16,7 +16,7 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); u
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096; of an image in a request
-MAX_TRAINING_PIXELS = 2**26  # 8192 × 8192, more than most cameras take; of an image in a dataset
+MAX_TRAINING_PIXELS = 2**26  # 8192 × 8192, more than most cameras take; of an image in a dataset or local file
 MAX_SIDE = 2**16  # about JPEG's limit; resizing 1 × 16M pixels would take seconds
 STRIP = 64  # number of rows of a transparent image that are converted at a time
 ORIENTATION = 0x0112  # EXIF

@@ -98,13 +98,18 @@ def picture_pixels(samples: Sequence[Any]) -> int:
 
 
 def _gray_levels(sample: Any, field: str) -> Levels:
-    """Gray levels, from an encoded image or from rows of levels."""
+    """Gray levels, from an encoded image or from rows of levels.
+
+    Bytes and arrays come from this machine, not from a request, so they may be as large as images in a dataset.
+    """
+    is_local = isinstance(sample, bytes | np.ndarray)
+    max_pixels = image_decoding.MAX_TRAINING_PIXELS if is_local else image_decoding.MAX_PIXELS
     if isinstance(sample, bytes | str):
-        return image_decoding.read(_image_bytes(sample))
+        return image_decoding.read(_image_bytes(sample), max_pixels)
     if isinstance(sample, np.ndarray):
         sample = sample.tolist()
     if isinstance(sample, list | tuple):
-        return _levels_from_rows(sample)
+        return _levels_from_rows(sample, max_pixels)
     raise InputError(field, f"must be an image (base64, or rows of gray levels), got {kind_of(sample)}")
 
 
@@ -118,14 +123,14 @@ def _image_bytes(sample: bytes | str) -> bytes:
         raise ValueError("expected an image in base64, got invalid base64") from None
 
 
-def _levels_from_rows(rows: Sequence[Any]) -> Levels:
+def _levels_from_rows(rows: Sequence[Any], max_pixels: int) -> Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
     if len(widths) != 1 or min(widths) < 1:
         raise ValueError("must be rows of gray levels, not empty and all of the same length")
     [width] = widths
-    if len(rows) * width > image_decoding.MAX_PIXELS or max(len(rows), width) > image_decoding.MAX_SIDE:
+    if len(rows) * width > max_pixels or max(len(rows), width) > image_decoding.MAX_SIDE:
         raise ValueError(
-            f"must have at most {image_decoding.MAX_PIXELS} gray levels and {image_decoding.MAX_SIDE} on a side, got"
+            f"must have at most {max_pixels} gray levels and {image_decoding.MAX_SIDE} on a side, got"
             f" {width} × {len(rows)}"
         )
     flat = [level for row in rows for level in row]

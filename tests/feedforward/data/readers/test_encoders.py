@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import centered_strokes, encoded, stroke
+from pictures import centered_strokes, encoded, png_claiming, stroke
 from PIL import Image
 
 from feedforward.config.schema import IdxPair, IdxReader, TextReader
@@ -101,6 +101,21 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
     for sample in (text, f"data:image/png;base64,{text}", pixels.tolist(), [[float(v) for v in row] for row in pixels]):
         np.testing.assert_array_equal(IMAGE_ENCODER.check(sample, "f"), expected)
     assert IMAGE_ENCODER.encode([expected, expected]).shape == (2, 784)
+
+
+@pytest.mark.slow
+@pytest.mark.proves("A local picture may be as large as one in a training set; a picture in a request may not")
+@pytest.mark.parametrize("encoder", [IMAGE_ENCODER, ScaledEncoder(IMAGE_ENCODER.geometry)], ids=["framed", "scaled"])
+def test_a_local_picture_may_be_as_large_as_one_in_a_training_set(encoder: encoders.Encoder) -> None:
+    pixels = np.zeros((4097, 4096), np.uint8)
+    pixels[1000:3000, 1500:2500] = 255
+    content = encoded(pixels, "PNG", compress_level=1)
+    np.testing.assert_array_equal(encoder.check(pixels, "f"), encoder.check(content, "f"))
+    for sample in (base64.b64encode(content).decode(), [[0] * 4096] * 4097):
+        with pytest.raises(InputError, match="must have at most 16777216"):
+            encoder.check(sample, "f")
+    with pytest.raises(InputError, match="must have at most 67108864 pixels"):
+        encoder.check(png_claiming(8193, 8192), "f")
 
 
 @pytest.mark.parametrize(
