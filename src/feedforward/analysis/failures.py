@@ -6,8 +6,9 @@ their splits do. A run **got stuck** if both shares are less than three quarters
 variant has on these samples; a run that is worse only on its validation samples may have drawn a harder split. A run
 that is still learning does not count: its validation loss is lowest in the last tenth of its epochs, and either both
 shares are at least a third of the best, or that tenth removed another 1 % of the constant prediction's loss. Otherwise,
-a dead network whose loss creeps down would not count. If the best share on either kind of sample is less than 1 %, no
-seed of the variant learned.
+a dead network whose loss creeps down would not count. If the best share on the training samples is less than
+1 %, no seed of the variant learned. If only that on the validation samples is, the seeds learned nothing that holds for
+these: they did not get stuck but memorized the training samples, and only the training shares are compared.
 """
 
 import math
@@ -26,40 +27,51 @@ RULE = (
     "quarters of the improvement of the best seed of the same variant, both on the training samples and on the "
     "validation samples; but not while it is still learning, that is, if its validation loss is lowest in the last "
     "tenth of its epochs, and either both improvements are at least a third of the best or that tenth improved the "
-    "validation loss by another 1 %. If even the best seed improves by less than 1 % on either, all seeds of the "
-    "variant count."
+    "validation loss by another 1 %. If even the best seed improves by less than 1 % on the training samples, all "
+    "seeds of the variant count; if it does so only on the validation samples, these are not compared."
 )
 
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that got stuck. n: number of seeds that it has. sign: what they share, in words, or ''."""
+    """The seeds of a variant that got stuck or, if `stuck` is false, learned nothing that holds for validation samples.
+
+    n: number of seeds that the variant has. sign: what they share, in words, or ''.
+    """
 
     variant: str
     seeds: tuple[int, ...]
     n: int
     sign: str
+    stuck: bool = True
 
     def __str__(self) -> str:
         """`2 of 5 seeds got stuck: 1 to 2 dead units, the others 0 (seeds 1, 3)`."""
         names = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
         noun = "seed" if self.n == 1 else "seeds"
-        return f"{len(self.seeds)} of {self.n} {noun} got stuck{f': {self.sign}' if self.sign else ''} ({names})"
+        failed = "got stuck" if self.stuck else "learned nothing that holds for validation samples"
+        return f"{len(self.seeds)} of {self.n} {noun} {failed}{f': {self.sign}' if self.sign else ''} ({names})"
 
 
 def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
-    """The variants with replicas that got stuck, in order of first appearance."""
+    """The variants with replicas that got stuck or learned nothing general, in order of first appearance."""
     by_variant: dict[str, list[RunResult]] = {}
     for run in runs:
         if run.role == "replica" and "best_val_cross_entropy" in run.metrics:
             by_variant.setdefault(run.variant, []).append(run)
     failures = []
     for variant, replicas in by_variant.items():
-        failed = _failed_runs(replicas, dataset)
-        if failed:
-            seeds = tuple(sorted(run.seed for run in failed))
-            failures.append(Failures(variant, seeds, len(replicas), _sign(failed, replicas, dataset)))
+        stuck, memorized = _failed_runs(replicas, dataset)
+        if stuck:
+            failures.append(Failures(variant, _seeds(stuck), len(replicas), _sign(stuck, replicas, dataset)))
+        if memorized:
+            sign = "the training loss fell"
+            failures.append(Failures(variant, _seeds(memorized), len(replicas), sign, stuck=False))
     return failures
+
+
+def _seeds(runs: Iterable[RunResult]) -> tuple[int, ...]:
+    return tuple(sorted(run.seed for run in runs))
 
 
 def constant_loss(run: RunResult, dataset: Dataset) -> float:
@@ -76,7 +88,8 @@ def constant_loss(run: RunResult, dataset: Dataset) -> float:
     return math.log(2 if dataset.task in ("binary", "multilabel") else max(2, len(dataset.labels)))
 
 
-def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
+def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> tuple[list[RunResult], list[RunResult]]:
+    """The runs that got stuck, and those that learned nothing that holds for validation samples."""
     constants = [constant_loss(run, dataset) for run in replicas]
     # training splits are large, so their constant losses hardly differ and can be taken from the validation splits
     typical = sum(constants) / len(constants)
@@ -85,16 +98,17 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
         _share(run.metrics["best_val_cross_entropy"], constant)
         for run, constant in zip(replicas, constants, strict=True)
     ]
-    best = max(on_training), max(on_validation)
-    if min(best) < LEAST_SHARE:
-        return list(replicas)
-    failed = []
-    for run, constant, *own in zip(replicas, constants, on_training, on_validation, strict=True):
-        part_of_best = [a / b for a, b in zip(own, best, strict=True)]
+    if max(on_training) < LEAST_SHARE:
+        return list(replicas), []
+    generalizes = max(on_validation) >= LEAST_SHARE
+    compared = [on_training, on_validation] if generalizes else [on_training]
+    stuck = []
+    for run, constant, *own in zip(replicas, constants, *compared, strict=True):
+        part_of_best = [share / max(shares) for share, shares in zip(own, compared, strict=True)]
         is_slow = min(part_of_best) < SLOW_SHARE_OF_BEST
         if max(part_of_best) < SHARE_OF_BEST and _late_share(run, constant) <= (LEAST_SHARE if is_slow else 0):
-            failed.append(run)
-    return failed
+            stuck.append(run)
+    return stuck, [] if generalizes else [run for run in replicas if run not in stuck]
 
 
 def _late_share(run: RunResult, constant: float) -> float:

@@ -96,7 +96,7 @@ def _judge(losses: Mapping[str, Mapping[int, float]], chosen: str) -> str:
     differences = [losses[chosen][seed] - losses[BASELINE][seed] for seed in sorted(losses[chosen])]
     estimate = intervals.estimate(differences)
     if estimate is None or estimate.low is None or estimate.high is None:
-        raise Wrong("The differences have no interval.")
+        raise Wrong("The differences have no interval: too many seeds have exactly the same difference.")
     interval = f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
     shown = f"{chosen} − {BASELINE}: {interval} over {len(differences)} new seeds"
     if estimate.low > 0:

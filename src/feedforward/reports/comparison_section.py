@@ -53,7 +53,7 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
     for statistic, question in questions.items():
         margin = findings.margins.get(statistic)
         # a network that hardly learns cannot overfit, which does not make it better
-        left_out = [failure.variant for failure in findings.failures] if statistic == "rise" else []
+        left_out = [failure.variant for failure in findings.failures if failure.stuck] if statistic == "rise" else []
         candidates = [variant for variant in findings.variants if variant not in left_out]
         ranking = comparisons.rank(findings.runs, candidates, statistic, margin)
         if left_out and len(candidates) < 2:

@@ -155,7 +155,10 @@ def cells(
 
 def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Header and rows by variant: mean, median and interquartile mean of the headline statistic, and failed seeds."""
-    decimals, failed = STATISTICS[HEADLINE].decimals, {entry.variant: entry for entry in findings.failures}
+    decimals, failed = (
+        STATISTICS[HEADLINE].decimals,
+        {entry.variant: entry for entry in findings.failures if entry.stuck},
+    )
     rows = []
     for variant in findings.variants:
         e = findings.summary[variant].get(HEADLINE)

@@ -120,8 +120,23 @@ def test_seeds_that_are_merely_worse_are_not_failures(dataset: Dataset) -> None:
 
 
 def test_all_seeds_are_reported_if_none_learned(dataset: Dataset) -> None:
-    [entry] = failures.find([run(seed, 0.692) for seed in range(3)], dataset)
+    [entry] = failures.find([run(seed, 0.692, 0.691) for seed in range(3)], dataset)
     assert len(entry.seeds) == 3
+    assert entry.stuck
+
+
+@pytest.mark.proves("Networks that memorize their training samples are ranked by overfitting, not reported as stuck")
+def test_networks_that_memorize_labels_without_a_signal_did_not_get_stuck(dataset: Dataset) -> None:
+    """Losses of 20 random columns whose labels are coin flips."""
+    memorized = [run(0, 0.720, 0.461), run(2, 0.738, 0.457), run(3, 0.706, 0.443)]
+    [entry] = failures.find(memorized, dataset)
+    assert not entry.stuck
+    assert str(entry) == (
+        "3 of 3 seeds learned nothing that holds for validation samples: the training loss fell (seeds 0, 2, 3)"
+    )
+    stuck, others = failures.find([*memorized, run(4, 0.694, 0.69)], dataset)
+    assert (stuck.stuck, stuck.seeds, others.seeds) == (True, (4,), (0, 2, 3))
+    assert stuck.sign == "the training loss stayed high as well"
 
 
 def test_constant_loss_is_the_recorded_one_or_else_follows_from_the_task(dataset: Dataset) -> None:

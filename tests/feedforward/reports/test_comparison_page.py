@@ -348,6 +348,14 @@ def test_there_is_no_ranking_if_seeds_of_all_variants_but_one_got_stuck(
     assert f"{answer} Not ranked, because a seed got stuck: {', '.join(stuck[:-1])} and {stuck[-1]}." in top
 
 
+def test_variants_that_only_memorize_are_ranked_by_their_overfitting(params: Params) -> None:
+    runs = changed(params, set(params.variants), list, best_val_cross_entropy=2.4)
+    top = ParsedPage(comparison_page.render(find(runs, params))).text.partition("Validation loss by epoch")[0]
+    assert "smaller: 2 of 2 seeds learned nothing that holds for validation samples: the training loss fell" in top
+    assert "No ranking" not in top
+    assert "Not ranked" not in top
+
+
 def test_page_says_what_early_stopping_hides(params: Params) -> None:
     for dataset in params.datasets.values():
         assert dataset.training.early_stopping is None
