@@ -35,18 +35,19 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
 
 
 def mean_interval(
-    rows: Sequence[Sequence[float]], bounds: tuple[float, float] = UNBOUNDED
+    rows: Sequence[Sequence[float]], bounds: tuple[float, float] = UNBOUNDED, resolution: float = 0.0
 ) -> tuple[Numbers, Numbers | None, Numbers | None]:
     """Mean of n ≥ 1 rows of equal length, and the lower and upper ends of its t interval (None for one row).
 
     bounds: the least and greatest possible values; intervals end there, or at the mean if that is lower, as it may be
-        for the calibration part of a loss.
+        for the calibration part of a loss. resolution: as in `intervals.estimate`.
     """
     values = np.array(rows, float)
     mean, n = values.mean(axis=0), len(values)
     if n == 1:
         return mean, None, None
-    half = t_quantile((1 + CONFIDENCE) / 2, n) * values.std(axis=0, ddof=1) / math.sqrt(n)
+    sd = np.maximum(values.std(axis=0, ddof=1), resolution / math.sqrt(12))
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * sd / math.sqrt(n)
     return mean, np.maximum(mean - half, np.minimum(mean, bounds[0])), np.minimum(mean + half, bounds[1])
 
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 
+import networks
 import numpy as np
 import pytest
 from small_data import params
-from synthetic_predictions import complete
+from synthetic_predictions import complete, predictions
 from synthetic_runs import synthetic_runs
 
-from feedforward.analysis import calibrations, errors_over_seeds
+from feedforward.analysis import calibrations, errors_over_seeds, intervals
 from feedforward.analysis.run_result import RunResult
+from feedforward.models import sampling_errors
 
 CLASSES = {"tones": 3, "notes": 2}
 
@@ -70,6 +72,36 @@ def test_error_summary_averages_over_seeds() -> None:
     assert errors.roc is not None
     assert errors.roc.low is not None
     assert (errors.roc.low <= errors.roc.mean).all()
+
+
+@pytest.mark.proves("The metrics of each class have intervals over seeds and test samples, also if all seeds are equal")
+def test_scores_of_equal_seeds_account_for_the_test_samples() -> None:
+    logits, labels = predictions(2, 0)
+    network = networks.network([3, 1], ["sigmoid"])
+    final = next(run for run in runs() if run.role == "final")
+    errors = sampling_errors.measure(network, logits.astype(np.float32), labels)
+    metrics = final.metrics | {"test_auc_se": errors["auc"]}
+    equal = [dataclasses.replace(final, seed=seed, metrics=metrics, samples={"test": len(labels)}) for seed in (0, 1)]
+    summary = errors_over_seeds.summarize(equal)
+    assert summary is not None
+    for name, estimate in summary.labels[1].items():
+        assert estimate.low is not None
+        assert estimate.low < estimate.mean - 0.005, name
+    row = final.errors["labels"][1]
+    assert errors_over_seeds._standard_errors(row, len(labels), None)["f1"] == pytest.approx(errors["f1"], rel=1e-6)
+    # Hanley and McNeil's formula is close to DeLong's estimate
+    assert errors_over_seeds._standard_errors(row, len(labels), None)["auc"] == pytest.approx(errors["auc"], rel=0.15)
+    expected = intervals.estimate([row["f1"]] * 2, sampling_error=errors["f1"], resolution=1 / len(labels))
+    assert expected is not None
+    assert summary.labels[1]["f1"].low == pytest.approx(expected.low)
+    assert summary.roc is not None
+    assert summary.roc.low is not None
+    assert (summary.roc.low < summary.roc.mean)[1:].all()
+    unpredicted = row | {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    rare = [dataclasses.replace(run, errors={"labels": [unpredicted] * 2}) for run in equal]
+    summary = errors_over_seeds.summarize(rare)
+    assert summary is not None
+    assert (summary.labels[0]["precision"].low, summary.labels[0]["f1"].high) == (None, None)
 
 
 def test_the_most_confused_classes_come_first() -> None:
