@@ -83,6 +83,13 @@ def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: 
         config_inference.guess(one_class_left)
 
 
+def test_classes_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    labels = [f"c{k:02}" if k < 30 else label for k, label in enumerate(LABELS)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", rooms=ROOMS, label=labels))
+    [reason] = [reason for reason in guess.reasons if "only one row has the class" in reason]
+    assert reason.endswith("c17, c18, c19 and 10 more")
+
+
 @pytest.mark.proves("`init` never makes cells of a feature missing in order to leave out a class")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("name", ["stars", "town"])

@@ -105,6 +105,54 @@ def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepa
     assert any("column Id is left out" in reason for reason in guess.reasons)
 
 
+@pytest.mark.proves("`init` reports the missing cells of every column, and why a column is left out")
+def test_missing_cells_are_counted_in_columns_of_every_kind_and_many_categories_are_not_ids(tmp_path: Path) -> None:
+    columns = {
+        "region": ["NA" if k % 4 == 0 else ["EU", "Asia"][k % 2] for k in range(200)],
+        "job": ["?" if k == 7 else f"job {k % 60}" for k in range(200)],
+        "token": ["null" if k == 7 else f"t{k}x" for k in range(200)],
+        "day": ["?" if k == 7 else f"2024-02-{k % 28 + 1:02}" for k in range(200)],
+        "fixed": ["?" if k == 7 else "yes" for k in range(200)],
+        "label": [["dear", "cheap"][k % 2] for k in range(200)],
+    }
+    guess = config_inference.guess(table(tmp_path / "a.csv", **columns))
+    assert [column.explanation for column in guess.columns[:5]] == [
+        "2 categories; 50 missing",
+        "60 different texts; 1 missing",
+        "199 different texts; 1 missing",
+        "dates; 1 missing",
+        "the same value in every row; 1 missing",
+    ]
+    reasons = {column: next(r for r in guess.reasons if f"column {column} " in r) for column in ("job", "token")}
+    assert reasons["job"].endswith("it has more than 50 categories; to use it, list it under `categorical`")
+    assert "it seems to identify rows" in reasons["token"]
+
+
+@pytest.mark.proves("IDs that float64 cannot tell apart become categories or are left out, but not numbers")
+@pytest.mark.parametrize("step", [1, 100, 1000])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_large_ids_are_no_numbers(tmp_path: Path, prepare: Prepare, suffix: str, step: int) -> None:
+    ids = {"few": [2**60 + step * (k % 20) for k in range(60)], "many": [2**60 + step * k for k in range(60)]}
+    path = tmp_path / f"a.{suffix}"
+    frame = pd.DataFrame(ids | {"size": map(float, SIZES), "label": LABELS})
+    if suffix == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    guess, dataset = prepare(path)
+    assert [column.role for column in guess.columns][:2] == ["category", "id"]
+    assert guess.entry["reader"]["numeric"] == ["size"]
+    row = encoder(dataset).check({"few": 2**60 + step, "size": 1}, "row")
+    assert row["few"] == str(2**60 + step)
+    assert encoder(dataset).unknown(row) == []
+
+
+def test_large_numbers_that_differ_enough_are_numbers(tmp_path: Path) -> None:
+    amounts = [str(10**18 + k * 37 % 101 * 10**9) for k in range(60)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", amount=amounts * 2, label=LABELS * 2))
+    assert guess.entry["reader"]["numeric"] == ["amount"]
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feedforward.config.cross_checks import choices
 from feedforward.data.readers import cells, column_values
 from feedforward.data.readers.cells import Decimal
+from feedforward.data.readers.columns import EQUAL
 
-Role = Literal["number", "category", "text", "date", "id", "one value", "empty", "inconsistent"]
+Role = Literal["number", "category", "many categories", "text", "date", "id", "one value", "empty", "inconsistent"]
 MOST_CLASSES = 50  # most classes of a target, and most categories of a column
 MAX_CLASS_NUMBERS = 20  # most distinct whole numbers that a column of classes may contain
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
@@ -28,6 +30,7 @@ ID_NAMES = re.compile(
 )
 NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 CODE = re.compile(r"0\d+", re.ASCII)
+WHOLE = re.compile(r"-?\d+", re.ASCII)
 AMBIGUOUS = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"  # the sign may separate thousands or decimals
 FEW_CATEGORIES = 10  # most texts that are categories even if most rows differ
 FEWEST_IDS = 10  # fewer numbers are not taken for IDs, because they may all differ by chance
@@ -105,27 +108,36 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     if not known:
         return Column(name, "empty", "all cells are empty", [], 0, missing, {})
     common = (examples, len(counts), missing, counts)
+    absent = f"; {missing} missing" if missing else ""
     dates = sum(count for value, count in counts.items() if cells.is_date(value))
     placeholders = sum(count for value, count in counts.items() if value.lower() in cells.MISSING_IN_NUMBERS)
     if dates and dates >= NEARLY_ALL * (known - placeholders):
-        return Column(name, "date", "dates", *common)
+        return Column(name, "date", f"dates{absent}", *common)
     if not any(CODE.fullmatch(value) for value in counts):
         values, odd, lost = _numbers(column, decimal)
         finite = values[~np.isnan(values)]
-        if len(finite) and lost <= (1 - NEARLY_ALL) * (len(finite) + lost):
+        is_number = len(finite) and lost <= (1 - NEARLY_ALL) * (len(finite) + lost)
+        if is_number and not _are_indistinguishable(finite, counts):
             return _describe_numbers(name, values, finite, odd, examples, counts, decimal)
     if len(counts) == 1:
-        return Column(name, "one value", "the same value in every row", *common)
+        return Column(name, "one value", f"the same value in every row{absent}", *common)
     length = float(np.mean([len(value) for value in counts]))
     if length >= LONG_TEXT and len(counts) > known / 2:
-        return Column(name, "text", "long texts", *common, length=length)
+        return Column(name, "text", f"long texts{absent}", *common, length=length)
     if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= FEW_CATEGORIES):
         codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
-        return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
+        return Column(name, "category", f"{len(counts)} categories{codes}{absent}", *common, length=length)
     if _has_both_signs(counts):
-        return Column(name, "inconsistent", "numbers with decimal points and with decimal commas", *common)
-    role: Role = "text" if length >= LONG_TEXT else "id"
-    return Column(name, role, f"{len(counts)} different texts", *common, length=length)
+        return Column(name, "inconsistent", f"numbers with decimal points and with decimal commas{absent}", *common)
+    role: Role = "text" if length >= LONG_TEXT else "id" if len(counts) > known / 2 else "many categories"
+    return Column(name, role, f"{len(counts)} different texts{absent}", *common, length=length)
+
+
+def _are_indistinguishable(values: npt.NDArray[np.float64], counts: Mapping[str, int]) -> bool:
+    """Whether whole numbers that differ are too large and close together for float64; they are labels, such as IDs."""
+    largest = np.abs(values).max()
+    is_narrow = largest >= MAX_EXACT and values.max() - values.min() <= EQUAL * largest
+    return bool(is_narrow) and sum(WHOLE.fullmatch(value) is not None for value in counts) > 1
 
 
 def _has_both_signs(counts: Mapping[str, int]) -> bool:
@@ -177,7 +189,7 @@ def _describe_numbers(
     symbols = sorted({sign.group().strip("+- ") for sign in signs})
     notes = [f"{missing} missing"] if missing else []
     notes += [f"{', '.join(symbols)} ignored"] if symbols else []
-    notes += [f"{', '.join(odd[:5])} count as missing"] if odd else []
+    notes += [f"{choices(odd)} count as missing"] if odd else []
     notes += ["decimal comma"] if decimal == "," and not whole else []
     explanation = "; ".join([explanation, *notes])
     return Column(name, role, explanation, examples, distinct, missing, counts, odd, lowest, highest, whole)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from feedforward.config.cross_checks import choices
 from feedforward.core.errors import DataError, InputError
 from feedforward.data import class_folders
 from feedforward.data.class_folders import IMAGE_SUFFIXES, TEXT_SUFFIXES, is_visible
@@ -136,7 +137,7 @@ def guess_class_folders(path: Path) -> Guess:
         "classes with a single file": single_file_classes,
         f"classes of {test_folder} without training samples": sorted(test_classes - {*by_class}),
     }
-    reasons += [f"{kind} are left out: {', '.join(names[:5])}" for kind, names in ignored.items() if names]
+    reasons += [f"{kind} are left out: {choices(names)}" for kind, names in ignored.items() if names]
     classes = [name for name in classes if name not in single_file_classes]
     if len(classes) < 2:
         raise InputError(str(path), "must contain at least two classes with at least two files each")
@@ -176,7 +177,7 @@ def _choose_test(
             is_other_left_out = validation is not None and name != validation
             other = [f"{validation} is left out: validation samples come from train"] if is_other_left_out else []
             return [*reasons, f"the folder {name} is the test split", *other], name
-        reasons.append(f"the folder {name} is left out: it has no samples of {', '.join(empty_classes[:5])}")
+        reasons.append(f"the folder {name} is left out: it has no samples of {choices(empty_classes)}")
     return reasons, None
 
 
@@ -237,7 +238,7 @@ def _rare_classes(files: Iterable[Path], classes: Sequence[str], path: Path, tra
     depth = len(path.parts) + bool(train)
     counts: Mapping[str, int] = Counter(file.parts[depth] for file in files)
     rare = [f"{name} ({counts[name]})" for name in classes if counts[name] < 10]
-    return [f"few samples: {', '.join(rare[:5])}; estimates for these classes are rough"] if rare else []
+    return [f"few samples: {choices(rare)}; estimates for these classes are rough"] if rare else []
 
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:

@@ -163,6 +163,7 @@ def _left_out_reasons(columns: Any) -> list[str]:
     reasons = {
         "date": "dates are not used; to use ISO dates as days since 1970, list it under `numeric`",
         "id": "it seems to identify rows; to use it, list it under `numeric` or `categorical`",
+        "many categories": f"it has more than {MOST_CLASSES} categories; to use it, list it under `categorical`",
         "text": "it contains texts",
         "one value": "all rows have the same value",
         "empty": "it is empty",
@@ -247,12 +248,12 @@ def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list
     task = "binary" if len(classes) == 2 else "multiclass"
     reasons = [f"{name} contains {len(classes)} different values: `task: {task}`", *unlabeled]
     if single_row_classes:
-        shown = ", ".join(map(one_line, single_row_classes[:5]))
+        shown = choices(single_row_classes)
         reasons.append(f"left out (`excluded_classes`), because only one row has the class: {shown}")
-    rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE_ROWS]
+    rare = [f"{value} ({column.counts[value]})" for value in classes if column.counts[value] < RARE_ROWS]
     if rare:
         reasons.append(
-            f"few rows: {', '.join(rare[:5])}; estimates for these classes are rough. Collect more data, try another"
+            f"few rows: {choices(rare)}; estimates for these classes are rough. Collect more data, try another"
             " `split_seed`, or leave out a class: move it from `classes` and `labels` to `excluded_classes`"
         )
     lower = {value.lower() for value in classes}

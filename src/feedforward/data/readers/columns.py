@@ -20,6 +20,7 @@ MAX_CATEGORIES = 1000  # per column
 LARGEST = (
     1e6  # standard deviations from the mean, to which numbers are limited; far larger ones overflow in the network
 )
+EQUAL = 1e-12  # relative difference of numbers that count as equal, because it may be due to rounding
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
 Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empty: missing
@@ -136,7 +137,7 @@ def mean_and_scale(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     exponent = np.frexp(np.abs(values).max())[1]
     scaled = np.ldexp(values, -exponent)
     mean, scale = (float(np.ldexp(figure, exponent)) for figure in (scaled.mean(), scaled.std()))
-    return mean, scale if scale > 1e-12 * abs(mean) else 1.0
+    return mean, scale if scale > EQUAL * abs(mean) else 1.0
 
 
 def from_json(content: bytes) -> Columns:
