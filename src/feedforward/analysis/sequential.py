@@ -13,6 +13,10 @@ is a nonnegative martingale under that mean: a mixture of t likelihood ratios ov
 confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
 inequality, the probability that M ever reaches 1 / level is at most `level`. The interval contains the hypothetical
 means for which the process has not reached that bound.
+
+Values that were measured on the same test samples also share an error that more values do not reduce. Half of the level
+is for this error, the other half for the sequence, and their half-widths are added (Bonferroni). Adding the squares of
+the half-widths, as in `intervals`, is right for one number of values, but not for all of them simultaneously.
 """
 
 import math
@@ -69,7 +73,7 @@ def confidence_sequence(
     if len(values) < 2:
         return []
     n, mean, sd = _running_moments(values, resolution)
-    half = np.hypot(_half_width(n, level, sd), _sampling_half_width(level, sampling_error))
+    half = _whole_half_width(n, level, sd, sampling_error)
     low, high = np.maximum.accumulate(mean - half), np.minimum.accumulate(mean + half)
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 
@@ -130,7 +134,7 @@ def _lowest_level(n: Array, gap: Array, sd: Array, sampling_error: float) -> flo
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         level = math.exp(middle)
-        half = np.hypot(_half_width(n, level, sd), _sampling_half_width(level, sampling_error))
+        half = _whole_half_width(n, level, sd, sampling_error)
         low, high = (low, middle) if bool((half < gap).any()) else (middle, high)
     return math.exp(high)
 
@@ -142,7 +146,7 @@ def further_seeds(gap: float, sd: float, n: int, level: float, sampling_error: f
     MOST_SEEDS are needed, or if the sampling error alone is too large (see `is_limited_by_samples`).
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
-    half = np.hypot(_half_width(counts, level, np.full(len(counts), sd)), _sampling_half_width(level, sampling_error))
+    half = _whole_half_width(counts, level, np.full(len(counts), sd), sampling_error)
     enough = np.flatnonzero(half < abs(gap))
     return int(enough[0]) + 1 if len(enough) else None
 
@@ -152,9 +156,16 @@ def is_limited_by_samples(gap: float, level: float, sampling_error: float) -> bo
     return sampling_error > 0 and _sampling_half_width(level, sampling_error) >= abs(gap)
 
 
+def _whole_half_width(n: Array, level: float, sd: Array, sampling_error: float) -> Array:
+    """Half the width of the interval after n values, with the sampling error that they share."""
+    if not sampling_error:
+        return _half_width(n, level, sd)
+    return _half_width(n, level / 2, sd) + _sampling_half_width(level, sampling_error)
+
+
 def _sampling_half_width(level: float, sampling_error: float) -> float:
     """The part of the half-width that more values do not reduce."""
-    return float(-special.ndtri(level / 2)) * sampling_error
+    return float(-special.ndtri(level / 4)) * sampling_error
 
 
 def _running_moments(

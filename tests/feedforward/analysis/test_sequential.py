@@ -71,8 +71,9 @@ def test_p_value_and_interval_agree_with_a_sampling_error() -> None:
         assert decided == (p < level)
         decisions.add(decided)
     assert decisions == {True, False}
-    small_error = sequential.p_value(values, sampling_error=1e-9)
-    assert small_error == pytest.approx(sequential.p_value(values), rel=1e-6)
+    without_error = sequential.p_value(values)
+    assert without_error is not None
+    assert sequential.p_value(values, sampling_error=1e-9) == pytest.approx(min(1, 2 * without_error), rel=1e-6)
 
 
 def test_checking_after_every_seed_keeps_the_error_rate_at_five_percent() -> None:
@@ -92,6 +93,18 @@ def test_checking_cut_off_values_keeps_the_error_rate_at_five_percent(mean: floa
     intervals = sequential.latest(values, 0.05)
     missed = sum(interval.within(-math.inf, truth) or interval.within(truth, math.inf) for interval in intervals)
     assert missed / 1000 <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.proves("Checks after every seed keep the error rate even if all seeds share the error of the test samples")
+@pytest.mark.parametrize("level", [0.05, 0.05 / 9])
+def test_checking_after_every_seed_keeps_the_error_rate_with_a_shared_error(level: float) -> None:
+    rng, excluded, error = np.random.default_rng(9), 0, 0.3
+    for _ in range(1000):
+        values = (rng.normal(0, error) + rng.normal(0, 1, 300)).tolist()
+        [*_, last] = sequential.confidence_sequence(values, level, sampling_error=error)
+        excluded += not (last.within(-math.inf, math.inf) and (last.low or 0) <= 0 <= (last.high or 0))
+    assert excluded / 1000 <= level + 2 * math.sqrt(level * (1 - level) / 1000)
 
 
 def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
