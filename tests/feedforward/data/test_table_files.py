@@ -68,7 +68,7 @@ def test_years_are_names_unless_the_cells_below_are_years_too(
     (tmp_path / "a.csv").write_text(f"{first}\n{rows}")
     read = table_file.read(tmp_path / "a.csv")
     is_header &= low < 1000
-    assert read.rows == (40 if is_header else 41)
+    assert read.row_count == (40 if is_header else 41)
     assert list(read.columns) == (first.split(",") if is_header else ["column_1", "column_2", "column_3"])
     assert read.notes[0].startswith("the first line has numbers" if is_header else "there seems to be no header")
 
@@ -104,10 +104,11 @@ def test_titles_and_group_names_above_the_header_are_skipped(tmp_path: Path, pre
         ["size,,,", *ROWS_OF_SALES],
         ["x,,,", *(f"{'ab'[k % 2]},{'cd'[k % 3 % 2]},{'ef'[k // 5 % 2]},{LABELS[k]}" for k in range(60))],
         [",value", *(f"{'abcde'[k % 5]},{k}" for k in range(60))],
+        [",value", *(f"place {k},text {k}" for k in range(60))],
         ["v1,v2,,,", *(f"{label},see you at {k},,," for k, label in enumerate(LABELS)), "a,b,c,d,e"],
         ["a,b,c,d,e,f", *(f"{k},,,,,{k % 2}" for k in range(60))],
     ],
-    ids=["numbers", "categories", "series", "empty columns", "sparse"],
+    ids=["numbers", "categories", "series", "series of texts", "empty columns", "sparse"],
 )
 def test_a_header_with_few_names_is_not_taken_for_a_title(tmp_path: Path, lines: list[str]) -> None:
     (tmp_path / "a.csv").write_text("\n".join(lines))

@@ -272,6 +272,8 @@ def _below_titles(head_rows: Rows, first: int, requested: Sequence[str]) -> int:
     """
     filled = [sum(map(bool, map(str.strip, row))) for row in head_rows]
     typical = Counter(filled[first:]).most_common(1)[0][0]
+    if typical == 2 and not head_rows[first][0].strip():
+        return first  # the header of an index and one column, as pandas writes it
     full = next((k for k in range(first, len(filled[:ROWS_ABOVE])) if 2 * filled[k] > typical), first)
     header = _texts(head_rows[full])
     has_requested = {*requested} <= {*_named(header)}
