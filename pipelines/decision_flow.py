@@ -39,7 +39,7 @@ def run(
     verdicts: list[Verdict] = []
     n, is_first = min(max_seeds, max(2, params.seeds)), True
     while True:
-        began = time.monotonic()
+        round_start = time.monotonic()
         needed = decision.find_needed(params, dataset, verdicts)
         trained = training_flow.run(
             params, decision.PROTOCOL, wait_for_server, [dataset], needed.variants, range(n), roles=needed.roles
@@ -47,7 +47,7 @@ def run(
         results |= {(run.variant, run.role, run.seed): run for run in trained}
         verdicts = decision.judge(results.values(), params, dataset)
         show(n, verdicts)
-        latest_start = deadline if is_first else deadline - (time.monotonic() - began)
+        latest_start = deadline if is_first else deadline - (time.monotonic() - round_start)
         if reason := _reason(verdicts, n, max_seeds, latest_start):
             return verdicts, reason, decision.write(verdicts, params, dataset, reason)
         n, is_first = min(max_seeds, n + step), False

@@ -18,8 +18,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IG
 class HostCheck:
     """Passes a request to `app` if it is addressed to one of `names` and does not come from another server's page.
 
-    The port in Host may be another than the server's own, because a container may be published on another port; Origin
-    must have the port that Host has.
+    The port in Host may differ from the server's own, because a container may be published on another port; Origin must
+    have the port that Host has.
     """
 
     def __init__(self, app: Any, names: Collection[str] = LOOPBACK) -> None:

@@ -81,7 +81,7 @@ def reporting_interruption(work: Callable[[], int]) -> int:
 def leave(code: int) -> NoReturn:
     """Exit with this code; after an interruption, at the latest when the grace period is over.
 
-    An interrupt that is raised while a thread pool starts a thread leaves one that waits for work forever.
+    An interrupt that is raised while a thread pool starts a thread leaves behind a thread that waits for work forever.
     """
     if code == EXIT_CODE:
         timer = threading.Timer(GRACE, os._exit, [code])

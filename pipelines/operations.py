@@ -70,7 +70,7 @@ def deploy() -> None:
     from pipelines import request_alerts, zombie_flow_runs
 
     params = load_params()
-    own, other = prefix(params), asyncio.run(_other_checkout(params))
+    name_prefix, other_checkout = prefix(params), asyncio.run(_other_checkout(params))
     asyncio.run(_make_pools(params))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
     result = subprocess.run(
@@ -87,15 +87,16 @@ def deploy() -> None:
     )
     asyncio.run(zombie_flow_runs.deploy())
     block = asyncio.run(request_alerts.deploy(params))
-    print(f"deployed: retraining/{own}cpu, retraining/{own}gpu; {when}")
+    print(f"deployed: retraining/{name_prefix}cpu, retraining/{name_prefix}gpu; {when}")
     drift_schedule = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
-    print(f"deployed: request-drift/{own}watch; {drift_schedule}; alerts go to the block {block}")
+    print(f"deployed: request-drift/{name_prefix}watch; {drift_schedule}; alerts go to the block {block}")
     if params.retraining.notify not in (None, block):
         print(f"{params.retraining.notify}: there is no such block yet; create it, then run `make deploy` again")
-    if other:
+    if other_checkout:
         remedy = "if these are different projects, give one of them another `project` in params.yaml"
         print(
-            f"retraining/{own}cpu was deployed from {other} before: workers of both run it; {remedy}", file=sys.stderr
+            f"retraining/{name_prefix}cpu was deployed from {other_checkout} before: workers of both run it; {remedy}",
+            file=sys.stderr,
         )
 
 

@@ -7,7 +7,8 @@ from prefect.exceptions import FailedRun
 from feedforward.core.errors import FeedforwardError
 from feedforward.core.redaction import redact
 
-UNUSED = ("Crash detected", "Finished in state Pending()")  # a job that is interrupted, and one that lost its server
+# parts of messages that are omitted: about a job that was interrupted, and about one that lost its server
+OMITTED = ("Crash detected", "Finished in state Pending()")
 
 # loggers that report each event, slot and attempt that a lost server does not receive
 LOST_SERVER = ("prefect.events.clients", "prefect._internal.concurrency", "urllib3.connectionpool")
@@ -36,4 +37,4 @@ def _filter(record: logging.LogRecord) -> bool:
         record.exc_info = None
     message = redact(record.getMessage())
     record.msg, record.args = message, ()
-    return not isinstance(error, KeyboardInterrupt | FailedRun) and not any(text in message for text in UNUSED)
+    return not isinstance(error, KeyboardInterrupt | FailedRun) and not any(text in message for text in OMITTED)

@@ -43,7 +43,8 @@ class Progress:
     def update(self, share: float) -> None:
         """Update the bar. share: the fraction of the work that is done, from 0 to 1."""
         artifact_id = self._id
-        if artifact_id is not None:  # after a failure, which takes a minute if the server is down, there are no more
+        # after a failed attempt, which takes a minute if the server is down, no more updates are sent
+        if artifact_id is not None:
             self._id = self._attempt(lambda: update_progress_artifact(artifact_id, 100.0 * share))
 
     def _attempt(self, call: Callable[[], Any]) -> UUID | None:

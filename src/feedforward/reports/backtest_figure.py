@@ -9,8 +9,8 @@ Losses = Mapping[int, tuple[float, float | None, float | None]]  # version → m
 
 def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: float) -> bytes:
     """Draw the figure; return it as PNG. series: set of samples → losses, in the order of the versions' promotion."""
-    versions = max((len(losses) for losses in series.values()), default=1)
-    width = max(SIZE[0], 1.6 + max(3.2, 0.7 * versions) * len(series) + 0.6 * (len(series) - 1))
+    version_count = max((len(losses) for losses in series.values()), default=1)
+    width = max(SIZE[0], 1.6 + max(3.2, 0.7 * version_count) * len(series) + 0.6 * (len(series) - 1))
     subtitle = f"mean loss per sample and its {100 * confidence:g} % interval; blue: the champion"
     figure = empty_figure((width, SIZE[1]), f"{title}: the most recent champions on today's data", subtitle)
     for index, (name, losses) in enumerate(series.items()):

@@ -80,20 +80,20 @@ def grouped_bars(
 def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title: str, open_end: bool) -> Markup:
     """SVG of shares per bin: the first series as filled bars, each other one as a stepped line.
 
-    series: shares in [0, 1] by name, one per bin; edges: bins + 1 increasing numbers; open_end: the last bin
+    series: shares in [0, 1] by name, one per bin; edges: increasing numbers, one more than bins; open_end: the last bin
     also counts values beyond the last edge.
     """
-    bins = len(edges) - 1
-    chart = _Chart(title, bins, max(max(shares) for shares in series.values()))
+    bin_count = len(edges) - 1
+    chart = _Chart(title, bin_count, max(max(shares) for shares in series.values()))
     for index, (name, shares) in enumerate(series.items()):
         if index:
             chart.steps(f"l{index}", shares)
             continue
         for i, share in enumerate(shares):
-            last = open_end and i == bins - 1
+            last = open_end and i == bin_count - 1
             values = f"{edges[i]:,} and more" if last else f"{edges[i]:,} to {edges[i + 1] - 1:,}"
             chart.rectangle(f"s{index}", i, i + 1, 0, share, f"{values}, {name}: {percent(share)}")
-    for i in range(0, bins + 1, max(1, math.ceil(bins / 5))):
+    for i in range(0, bin_count + 1, max(1, math.ceil(bin_count / 5))):
         chart.label(i, f"{edges[i]:,}")
     return chart.svg()
 

@@ -13,6 +13,8 @@ from feedforward.reports.svg_canvas import Canvas, signed, ticks
 
 WIDTH = 360
 LABEL_LENGTH = 14  # maximum number of characters of a label next to a matrix
+PREDICTION, RESIDUAL = 1, 2  # positions of the means in a bin of error_analysis.residuals
+Q05, Q25, Q75, Q95 = 3, 4, 6, 7  # positions of the quantiles of the residuals
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,13 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
     canvas = Canvas(WIDTH, 300, (56, 12, 24, 38), title)
     bins, points = errors["bins"], errors["points"]
     xs = [x for x, _ in points]
-    lows, highs = [row[3] for row in bins], [row[7] for row in bins]
+    lows, highs = [entry[Q05] for entry in bins], [entry[Q95] for entry in bins]
     x_ticks, y_ticks = ticks(min(xs), max(xs), 4), ticks(min([0.0, *lows]), max([0.0, *highs]), 5)
     (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1])
     _axes(canvas, x_ticks, y_ticks, xlabel)
-    for low, high in ((3, 7), (4, 6)):  # columns of the quantiles: 5 % and 95 %, 25 % and 75 %
-        edge = [_point(canvas, row[1], row[high]) for row in bins] + [
-            _point(canvas, row[1], row[low]) for row in bins[::-1]
+    for low, high in ((Q05, Q95), (Q25, Q75)):
+        edge = [_point(canvas, entry[PREDICTION], entry[high]) for entry in bins] + [
+            _point(canvas, entry[PREDICTION], entry[low]) for entry in bins[::-1]
         ]
         canvas.add('<polygon class="band v1" points="{}"/>', " ".join(edge))
     for x, y in points:
@@ -141,7 +143,7 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
             tip = f"predicted {x:g}, residual {signed(y)}"
             circle = '<circle class="dot v1" cx="{}" cy="{}" r="1.5" fill-opacity="0.5"><title>{}</title></circle>'
             canvas.add(circle, canvas.x(x), canvas.y(y), tip)
-    means = " ".join(_point(canvas, row[1], row[2]) for row in bins)
+    means = " ".join(_point(canvas, entry[PREDICTION], entry[RESIDUAL]) for entry in bins)
     canvas.add('<polyline class="line v2" points="{}"/>', means)
     return canvas.svg()
 

@@ -128,12 +128,12 @@ def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) ->
 
 
 def test_notes_of_variants_state_the_units_of_losses_and_scores(trained: list[RunResult]) -> None:
-    classes, values = (stored_runs(name, role="variant")[0] for name in ("digits", "diabetes"))
-    note = classes.data.tags["mlflow.note.content"]
-    assert "Losses are in nats, epochs count from 1, accuracies are shares." in note
-    note = values.data.tags["mlflow.note.content"]
-    assert "Losses are mean squared errors in units of the target's variance" in note
-    assert "absolute errors are in the target's unit" in note
+    notes = {
+        name: stored_runs(name, role="variant")[0].data.tags["mlflow.note.content"] for name in ("digits", "diabetes")
+    }
+    assert "Losses are in nats, epochs count from 1, accuracies are shares." in notes["digits"]
+    assert "Losses are mean squared errors in units of the target's variance" in notes["diabetes"]
+    assert "absolute errors are in the target's unit" in notes["diabetes"]
 
 
 def test_first_fetch_records_digests(prepared: Params) -> None:

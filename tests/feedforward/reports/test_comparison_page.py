@@ -103,7 +103,8 @@ def test_the_answer_is_at_the_top_with_its_interval(page: str, params: Params) -
     text = ParsedPage(page).text
     top = text[: text.index("Validation loss by epoch")]
     assert "Overfits least" in top
-    for summary in (of_dataset.summary for of_dataset in findings):
+    for of_dataset in findings:
+        summary = of_dataset.summary
         best = min(summary, key=lambda variant: summary[variant]["rise"].mean)
         assert f"Overfits least {best}" in top or "Overfits least Undecided after 4 seeds" in top
     assert re.search(r"is 0\.\d{4} \[", top)

@@ -113,11 +113,11 @@ def test_page_preprocesses_and_predicts_images_like_predict(
     gray.append(np.clip(stroke(60, 70).astype(int) * 0.8 + noise, 0, 255).astype(np.uint8))
     transparent = np.dstack([stroke(80, 70) // 2, stroke(80, 70) // 5, np.zeros((80, 70), np.uint8), stroke(80, 70)])
     colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), transparent]
-    rows = [image.tolist() for image in gray]
+    levels = [image.tolist() for image in gray]
     files = [encoded(image) for image in [*gray, *colored]]
-    predictions = playground.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
+    predictions = playground.answers([*levels, *(base64.b64encode(file).decode() for file in files)], explain=True)
     encoder = playground.champion.served.encoder
-    for received, sample in zip(predictions, [*rows, *files], strict=True):
+    for received, sample in zip(predictions, [*levels, *files], strict=True):
         assert_same(received, ff.predict("tones", [sample])[0], 0.01)
         difference = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
         assert difference.max() <= 1  # because Pillow calculates with fixed-point numbers
@@ -183,13 +183,13 @@ def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[st
 
 
 def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", small: Params, tmp_path: Path) -> None:
-    rows = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
+    encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
     price = new_champion(
-        "regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0)
+        "regression", networks.network([3, 4, 1], ["tanh", "linear"]), encoder, ("price",), target=(300.0, 40.0)
     )
     playground = OpenedFile(browser, tmp_path, "price", price)
     row = {"hours": "7.5", "school": "south"}
-    [expected] = prediction.answers(price.served, [rows.check(row, "")])
+    [expected] = prediction.answers(price.served, [encoder.check(row, "")])
     assert playground.answers([row]) == [{"value": pytest.approx(expected["value"], rel=1e-6)}]
     playground.close()
 
@@ -232,20 +232,20 @@ def test_page_keeps_the_pixels_of_images_that_look_like_training_images(
 def test_the_form_of_a_table_with_decimal_commas_suggests_numbers_that_it_accepts(
     browser: "Browser", small: Params, tmp_path: Path
 ) -> None:
-    rows = RowEncoder(Columns((("hours", 54.321, 2.0),), (("school", ("north", "south")),), decimal=","))
+    encoder = RowEncoder(Columns((("hours", 54.321, 2.0),), (("school", ("north", "south")),), decimal=","))
     network = networks.network([3, 4, 1], ["tanh", "linear"])
-    price = new_champion("regression", network, rows, ("price",), target=(300.0, 40.0))
+    price = new_champion("regression", network, encoder, ("price",), target=(300.0, 40.0))
     playground = OpenedFile(browser, tmp_path, "price", price)
     field = playground.page.get_by_label("hours")
     assert field.get_attribute("placeholder") == "e.g. 54,3"
     field.fill("54,3")
-    [expected] = prediction.answers(price.served, [rows.check({"hours": 54.3, "school": None}, "")])
+    [expected] = prediction.answers(price.served, [encoder.check({"hours": 54.3, "school": None}, "")])
     sync.expect(playground.page.locator("#answer")).to_contain_text(f"{expected['value']:.6g}")
     field.fill("54.3")
     problem = "hours: expected a number with a decimal comma, got '54.3'"
     sync.expect(playground.page.locator("#wrong")).to_contain_text(problem)
     with pytest.raises(InputError, match=problem):
-        rows.check({"hours": "54.3", "school": None}, "samples.0")
+        encoder.check({"hours": "54.3", "school": None}, "samples.0")
     playground.close()
 
 
