@@ -40,17 +40,17 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 @functools.cache
-def messages() -> dict[str, str]:
-    """Return all strings in the code of the product, by FILE:LINE."""
+def messages() -> list[tuple[str, str]]:
+    """Return all strings in the code of the product, each with its FILE:LINE."""
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
-    return {
-        f"{path.relative_to(ROOT)}:{line}": text
+    return [
+        (f"{path.relative_to(ROOT)}:{line}", text)
         for path in sorted(sources)
         for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
-    }
+    ]
 
 
-REMEDIES = sorted({command for text in messages().values() for command in COMMAND.findall(text)})
+REMEDIES = sorted({command for _, text in messages() for command in COMMAND.findall(text)})
 
 
 @functools.cache
@@ -116,11 +116,11 @@ def test_commands_in_messages_are_in_backticks() -> None:
     """Other commands would not be checked above. Exceptions are the names of jobs and the examples in `--help`."""
     names = "|".join(command.name or "" for command in typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
     unquoted_command = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
-    unquoted = {
-        line: text
-        for line, text in messages().items()
+    unquoted = [
+        (line, text)
+        for line, text in messages()
         if unquoted_command.search(COMMAND.sub("", text))
         and not text.startswith(("feedforward ", "Example"))
         and text != "dvc repro"
-    }
+    ]
     assert not unquoted

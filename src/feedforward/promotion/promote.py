@@ -121,7 +121,7 @@ def keep_rolled_back(
     it = "it" if version.number == rolled_back.number else f"the same model, version {rolled_back.number},"
     reason = (
         f"{it} was rolled back ({rolled_back.tags.get(champions.REASON, 'no reason given')});"
-        f" `feedforward rollback {name} --to {rolled_back.number}` makes it champion again"
+        f" `feedforward rollback {name} --to {rolled_back.number} --reason REASON` makes it champion again"
     )
     audit_log.append(name, audit_log.KEPT, reason, version, champion)
     if version.number != rolled_back.number:  # otherwise, it keeps the mark of the rollback
