@@ -48,7 +48,7 @@ def run_side(run: LoggedRun, registry: "Registry", params: Params) -> Side:
         dirty=tags.get("git_dirty") == "true",
         figures=_figures(run),
         models={tags["dataset"]: Model(digest, lambda: _answers_of_run(run, registry, params))}
-        if "weights_digest" in tags
+        if {"dataset", "weights_digest"} <= tags.keys()  # tags can be deleted in MLflow
         else {},
     )
 

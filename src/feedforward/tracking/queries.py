@@ -83,10 +83,16 @@ def runs(
         if not connection.is_server:
             database.require_artifacts(experiment)
         stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
-        # a seed that is not a number was edited in MLflow
-        return [_logged_run(run) for run in stored_runs if run.data.tags.get("seed", "0").isdecimal()]
+        return [_logged_run(run) for run in stored_runs if _is_identified(run.data.tags)]
 
     return connection.attempt("search", search)
+
+
+def _is_identified(tags: Mapping[str, str]) -> bool:
+    """Whether a network's run still has the tags that identify it, which can be edited and deleted in MLflow."""
+    is_network = tags.get("role") in ("replica", "final")
+    required = {"seed", "fingerprint"} if is_network else set()
+    return required <= tags.keys() and tags.get("seed", "0").isdecimal()
 
 
 def runs_with_id_prefix(connection: Connection, prefix: str) -> list[LoggedRun]:

@@ -18,6 +18,11 @@ def test_test_metrics_have_intervals_over_the_test_samples() -> None:
     assert (round(r2.low or 0, 4), round(r2.high or 0, 4)) == (0.304, 0.696)
 
 
+def test_a_run_whose_dataset_was_deleted_in_mlflow_has_no_model_to_compare() -> None:
+    run = LoggedRun("1a2b3c4d", "final", "FINISHED", {"weights_digest": "0" * 64}, {}, {}, "file:///nowhere")
+    assert run_side.run_side(run, Registry(), load_params()).models == {}
+
+
 def test_a_metric_of_a_single_test_sample_has_no_interval() -> None:
     run = LoggedRun("1a2b3c4d", "final", "FINISHED", {}, {}, {"test_mae": 2.0, "test_mae_se": 0.0}, "file:///nowhere")
     assert run_side.run_side(run, Registry(), load_params()).figures == {"test_mae": Figure(2.0)}
