@@ -5,6 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,6 +219,19 @@ def with_validation(params: Params, take: str, samples: int) -> Params:
 def audit_entries() -> list[dict[str, object]]:
     """Return the entries of the audit log, the oldest first."""
     return list(append_only_log.read(paths.audit()))
+
+
+def redate(number: int, days: int) -> None:
+    """Change the times in the entries about a version of `notes`, and in its tag, as if the clock had been wrong."""
+
+    def redated(time: object) -> str:
+        return (datetime.fromisoformat(str(time)) + timedelta(days)).isoformat(timespec="milliseconds")
+
+    entries, version = audit_entries(), find_version(number)
+    changed = [entry | ({"time": redated(entry["time"])} if entry["version"] == number else {}) for entry in entries]
+    paths.audit().write_text("".join(atomic_files.canonical_json(entry) + "\n" for entry in changed))
+    if since := version.tags.get("champion_since"):
+        Registry().tag(version, {"champion_since": redated(since)})
 
 
 def flip_bit(path: Path) -> None:

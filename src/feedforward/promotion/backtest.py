@@ -143,8 +143,11 @@ def run(params: Params, name: str, last: int) -> Backtest:
 
 def _champions(name: str, champion: int, last: int) -> dict[int, str]:
     """Version → when it last became champion: up to `last` earlier champions, oldest first, then the champion."""
-    since = {period.version: period.since for period in history.history(name).periods}
-    ordered = sorted((number for number in since if number != champion), key=lambda number: since[number])
+    since: dict[int, str] = {}
+    for period in history.history(name).periods:
+        since.pop(period.version, None)  # so that the order is that of the last periods
+        since[period.version] = period.since
+    ordered = [number for number in since if number != champion]
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
 
 

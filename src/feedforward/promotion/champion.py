@@ -99,16 +99,29 @@ def _interrupted_move(
         target, entry = registry.find(dataset, int(last["champion"])), last
     else:
         return None
-    if target is None or entry is None or not audit_log.is_about(entry, target) or _is_complete(target, entry):
+    if target is None or entry is None or not audit_log.is_about(entry, target):
+        return None
+    if _is_complete(target, entry, entries):
         return None
     made = (past for past in reversed(entries) if past["decision"] in (audit_log.PROMOTED, audit_log.ROLLED_BACK))
     decided = next((past for past in made if past["version"] == entry["version"]), entry)
     return target, {**decided, "time": entry["time"]}
 
 
-def _is_complete(version: Version, entry: Entry) -> bool:
+def since_elsewhere(version: Version, entries: Sequence[Entry]) -> str:
+    """When another checkout last made the version champion, according to its tag; empty if this checkout did, or none.
+
+    entries: those of this checkout's log. Their order, not their times, tells which is later: clocks are set back.
+    """
+    since = version.tags.get(CHAMPION_SINCE, "")
+    return "" if any(entry["champion"] == version.number and entry["time"] == since for entry in entries) else since
+
+
+def _is_complete(version: Version, entry: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether the version's tags record the move of the entry, its last one in the log, or a later one elsewhere."""
     if CHAMPION_SINCE in version.tags:
-        return version.tags[CHAMPION_SINCE] >= str(entry["time"])
+        time = str(entry["time"])
+        return version.tags[CHAMPION_SINCE] == time or since_elsewhere(version, entries) > time
     return version.tags.get(DECISION) == audit_log.PROMOTED  # how releases before 0.2 recorded a complete move
 
 

@@ -59,11 +59,11 @@ def history(dataset: str) -> History:
         if number is None:
             _end(periods, entry["time"])
         else:
-            _begin(periods, _period(entry, find(number), periods))
+            _begin(periods, _period(entry, find(number), periods, entries))
     current = model_versions.find(dataset)
     mismatch = _mismatch(dataset, _current(periods), current)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    if mismatch and current and (period := _period_from_tags(current, periods, now)):
+    if mismatch and current and (period := _period_from_tags(current, periods, entries, now)):
         _begin(periods, period)
     return History(dataset, periods, mismatch, _left_out(dataset, entries))
 
@@ -82,11 +82,11 @@ def _end(periods: list[Period], until: str) -> None:
         periods[-1] = replace(periods[-1], until=until)
 
 
-def _period(entry: Entry, version: Version | None, earlier: Sequence[Period]) -> Period:
+def _period(entry: Entry, version: Version | None, earlier: Sequence[Period], entries: Sequence[Entry]) -> Period:
     """The period of the entry's champion, which began with the entry, or before it in another checkout."""
     if entry["decision"] in audit_log.MOVES:
         return Period(entry["champion"], entry.get("run"), entry["time"], None, entry["decision"], entry["reason"])
-    if version is not None and (period := _period_from_tags(version, earlier, entry["time"])):
+    if version is not None and (period := _period_from_tags(version, earlier, entries, entry["time"])):
         return period
     reason = entry["reason"] if entry["version"] == entry["champion"] else "it is not in this audit log"
     return Period(
@@ -94,9 +94,13 @@ def _period(entry: Entry, version: Version | None, earlier: Sequence[Period]) ->
     )
 
 
-def _period_from_tags(version: Version, earlier: Sequence[Period], latest: str) -> Period | None:
-    """The version's last period as its tags record it, if it began after the `earlier` ones and not after `latest`."""
-    since = version.tags.get(champion.CHAMPION_SINCE, "")
+def _period_from_tags(
+    version: Version, earlier: Sequence[Period], entries: Sequence[Entry], latest: str
+) -> Period | None:
+    """The version's last period as its tags record it, if it began in another checkout, after the `earlier` ones and
+    not after `latest`. entries: those of this checkout's log.
+    """
+    since = champion.since_elsewhere(version, entries)
     is_later = (earlier[-1].since if earlier else "") < since <= latest
     if not is_later or version.tags.get(champion.DECISION) != audit_log.PROMOTED:
         return None

@@ -69,11 +69,13 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
     deleted.
     """
     by_number = {version.number: version for version in registry.versions(name)}
-    # the audit log is local: only tags tell when a version became champion in another checkout
-    last = {number: version.tags.get(champion.CHAMPION_SINCE, "") for number, version in by_number.items()}
-    for entry in champion.entries_in(registry, name):
-        last[entry["champion"]] = max(last.get(entry["champion"], ""), entry["time"])
-    champions = sorted(filter(last.get, filter(None, last)), key=last.__getitem__, reverse=True)
+    entries = champion.entries_in(registry, name)
+    last = {entry["champion"]: (position, "") for position, entry in enumerate(entries)}
+    for number, version in by_number.items():
+        if since := champion.since_elsewhere(version, entries):  # has no position in this log, so its time decides
+            position = max((at for at, entry in enumerate(entries) if entry["time"] <= since), default=-1)
+            last[number] = max(last.get(number, (-1, "")), (position, since))
+    champions = sorted(filter(None, last), key=last.__getitem__, reverse=True)
     numbers = [number for number in champions if current is None or number != current.number]
     if current is None and not numbers:
         raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")

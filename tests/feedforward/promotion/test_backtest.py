@@ -75,6 +75,8 @@ def test_metrics_are_those_of_the_holdout_models(params: Params, champions: list
     assert champion.accuracy is not None
     assert champion.accuracy[0] == pytest.approx(1.0, abs=0.2)
     assert [score.version for score in backtest.run(params, NAME, last=1).comparisons[0].scores] == [2, 3]
+    registered.redate(1, days=1)  # the order is that of the log, not that of its times
+    assert [score.version for score in backtest.run(params, NAME, last=1).comparisons[0].scores] == [2, 3]
     folder = paths.backtest(NAME)
     assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
     assert atomic_files.read_json(folder / "backtest.json")["champion"] == 3

@@ -208,6 +208,18 @@ def test_moves_in_another_checkout_are_in_the_history(
     assert history.history(NAME).periods[1].until == find_version().tags["champion_since"]
 
 
+@pytest.mark.proves("Moves of the alias in another checkout are shown with the time and reason from the version's tags")
+def test_an_earlier_move_in_this_checkout_is_not_taken_for_one_in_another(params: Params, small_store: "Store") -> None:
+    for strength in (1.0, 2.0):
+        conclude(params, small_store, strength)
+    registered.redate(2, days=-1)  # so the tag of version 1 is later than the promotion of version 2
+    registry = Registry()
+    registry.set_alias(find_version(1), "champion")  # by hand
+    with champion.decision_lock(NAME):
+        champion.reconcile(NAME, registry)
+    assert history.history(NAME).periods[-1].since == audit_entries()[-1]["time"]
+
+
 @pytest.mark.proves(
     "After a registered model was deleted in MLflow, only the promotion rule makes its run champion again"
 )
@@ -245,8 +257,11 @@ def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_s
     assert audit_entries()[2]["champion"] == 2
 
 
-def test_a_run_whose_seed_was_edited_is_left_out(params: Params, small_store: "Store") -> None:
-    run = registered.final_run(small_store, params)
-    Registry()._client.set_tag(run.run_id, "seed", "x")
+@pytest.mark.parametrize(("tag", "value"), [("seed", "x"), ("seed", None), ("fingerprint", None)])
+def test_a_run_whose_tags_were_edited_or_deleted_is_left_out(
+    params: Params, small_store: "Store", tag: str, value: str | None
+) -> None:
+    run, client = registered.final_run(small_store, params), MlflowClient(settings.tracking_uri())
+    client.delete_tag(run.run_id, tag) if value is None else client.set_tag(run.run_id, tag, value)
     with pytest.raises(DataError, match="has no finished final run"):
         promote.promote(params, NAME)

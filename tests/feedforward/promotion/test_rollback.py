@@ -55,7 +55,10 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     # version 2 is not promoted again, and retraining does not wait for a decision on its run
     outcome = promote.keep_rolled_back(NAME, find_version(2), find_version(2), find_version(1), Registry())
     assert (outcome.decision.promoted, outcome.champion) == (False, 1)
-    assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
+    assert (
+        "rolled back (worse on long texts); `feedforward rollback notes --to 2 --reason REASON`"
+        in outcome.decision.reason
+    )
     assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
 
     assert rollback(params, NAME, 2, "it was not worse").number == 2
@@ -92,7 +95,7 @@ def test_a_rolled_back_model_is_recognized_by_its_weights(
     assert (outcome.version.number, outcome.champion, find_version().number) == (3, 1, 1)
     assert outcome.decision.reason == (
         "the same model, version 2, was rolled back (harmful);"
-        " `feedforward rollback notes --to 2` makes it champion again"
+        " `feedforward rollback notes --to 2 --reason REASON` makes it champion again"
     )
     assert [find_version(number).tags["decision"] for number in (2, 3)] == ["rolled_back", "kept"]
     assert rollback(renamed, NAME, 2, "it was not harmful").number == 2
@@ -165,6 +168,28 @@ def test_an_earlier_champion_is_restored_after_the_champion_was_deleted(
     assert model_versions.find(NAME) is None
     assert rollback(params, NAME, None, "version 2 was deleted").number == 1
     assert find_version().number == 1
+
+
+@pytest.mark.proves("A rollback goes to the previous champion of the audit log, even if the clock was set back since")
+def test_the_order_of_the_log_decides_which_champion_was_the_previous_one(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0, 3.0, real=True)
+    registered.redate(1, days=1)
+    assert rollback(params, NAME, None, "worse").number == 2
+
+
+@pytest.mark.proves("A rollback goes to the previous champion of the audit log, even if the clock was set back since")
+def test_an_interrupted_rollback_is_completed_after_the_clock_was_set_back(
+    params: Params, small_store: "Store"
+) -> None:
+    promote_versions(params, small_store, 1.0, 2.0)
+    registered.redate(1, days=1)
+    kill_rollback("promote.after_alias")
+    with champion.decision_lock(NAME):
+        champion.reconcile(NAME, Registry())
+    assert (find_version(1).tags["reason"], find_version(2).tags["decision"]) == ("worse", "rolled_back")
+    assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
 
 
 def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
