@@ -147,6 +147,23 @@ def test_large_ids_are_no_numbers(tmp_path: Path, prepare: Prepare, suffix: str,
     assert encoder(dataset).unknown(row) == []
 
 
+def test_large_ids_among_other_numbers_of_json_lines_are_the_categories_of_rows_to_predict(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    path, ids = tmp_path / "a.jsonl", [2**60 + 1, 2**60 + 2, 2.5, 10**400]
+    rows = [{"code": ids[k % 4], "size": float(SIZES[k]), "label": LABELS[k]} for k in range(60)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    guess, _ = prepare(path)
+    reader = guess.entry["reader"]
+    reader["categorical"], reader["numeric"] = ["code"], ["size"]
+    paths.params().write_text(HEAD)
+    dataset = config_inference.write(guess.entry, "own", paths.params()).datasets["own"]
+    preparation.vectorize("own", dataset)
+    encoded = [encoder(dataset).check(row, "row") for row in rows]
+    assert [row["code"] for row in encoded[:3]] == [str(2**60 + 1), str(2**60 + 2), "2.5"]
+    assert not any(encoder(dataset).unknown(row) for row in encoded)
+
+
 def test_large_numbers_that_differ_enough_are_numbers(tmp_path: Path) -> None:
     amounts = [str(10**18 + k * 37 % 101 * 10**9) for k in range(60)]
     guess = config_inference.guess(table(tmp_path / "a.csv", amount=amounts * 2, label=LABELS * 2))

@@ -22,7 +22,6 @@ MOST_CLASSES = 50  # most classes of a target, and most categories of a column
 MAX_CLASS_NUMBERS = 20  # most distinct whole numbers that a column of classes may contain
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
 LONG_TEXT = 30.0  # average number of characters at which cells start to count as texts rather than categories
-MAX_EXACT = 2**53  # larger whole numbers are not exact as float64
 MAX_CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
 # Names that suggest IDs, after NEXT_WORD has split a name such as customerId, which becomes customer_id
 ID_NAMES = re.compile(
@@ -136,7 +135,7 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
 def _are_indistinguishable(values: npt.NDArray[np.float64], counts: Mapping[str, int]) -> bool:
     """Whether whole numbers that differ are too large and close together for float64; they are labels, such as IDs."""
     largest = np.abs(values).max()
-    is_narrow = largest >= MAX_EXACT and values.max() - values.min() <= EQUAL * largest
+    is_narrow = largest >= cells.MAX_EXACT and values.max() - values.min() <= EQUAL * largest
     return bool(is_narrow) and sum(WHOLE.fullmatch(value) is not None for value in counts) > 1
 
 
@@ -202,4 +201,4 @@ def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
     is_named = ID_NAMES.fullmatch(NEXT_WORD.sub("_", name.strip()).lower()) is not None
     is_monotonic = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))
     has_no_gaps = values.max() - values.min() == len(values) - 1
-    return is_named or is_monotonic or bool(has_no_gaps) or float(np.abs(values).max()) >= MAX_EXACT
+    return is_named or is_monotonic or bool(has_no_gaps) or float(np.abs(values).max()) >= cells.MAX_EXACT

@@ -29,6 +29,7 @@ MAX_NUMBER_CHARACTERS = 500  # 1e100 written out has 101 digits
 MAX_NFC_CHARACTERS = 1000  # NFC takes quadratic time for a run of accents, such as a minute for 128,000
 MAX_SHOWN = 60  # characters of a name in a message
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
+MAX_EXACT = 2**53  # larger whole numbers are not exact as float64
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"

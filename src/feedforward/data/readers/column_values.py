@@ -1,6 +1,5 @@
 """Convert table columns to numbers or categories by the rules of `cells`, fast enough for a million rows."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
@@ -19,14 +18,15 @@ PLAIN_NUMBER = {sign: rf"^-?[0-9]{{1,15}}([{sign}][0-9]{{1,15}})?$" for sign in 
 
 
 def from_json(values: Sequence[Any], decimal: Decimal) -> pa.Array:
-    """JSON values as float64 if all are numbers or null, and not all are whole; otherwise as text.
+    """JSON values as float64 if all are numbers or null, not all are whole, and these are exact; otherwise as text.
 
     Numbers are written with the decimal sign `decimal`, like the strings in the same column.
     """
     kinds = {*map(type, values)} - {NoneType}
-    if float in kinds and kinds <= {int, float}:
-        with contextlib.suppress(OverflowError):  # a whole number that float64 cannot represent
-            return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    # larger whole numbers, such as IDs, would become other categories than in a row to predict
+    is_exact = all(type(value) is not int or abs(value) <= cells.MAX_EXACT for value in values)
+    if float in kinds and kinds <= {int, float} and is_exact:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
     return pa.array([cell_text(value, decimal) for value in values], pa.large_string())
 
 
