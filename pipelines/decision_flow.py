@@ -22,11 +22,13 @@ def run(
 ) -> tuple[list[Verdict], str, Path]:
     """Train until all claims are decided, `max_seeds` seeds are trained, or another round would exceed the budget.
 
+    Claims that further seeds would not decide are left undecided, with the reason.
+
     The first round trains the seeds of params.yaml, at least two; later rounds add as many as there are cores. A round
     is expected to take as long as the one before it. The first round is no guide, because it also imports TensorFlow
     and reads the store, so the second one starts unless the budget is already used up.
 
-    Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped
+    Only runs that an undecided claim needs are trained. Seeds are used in ascending order, and no seed is dropped
     because of its result, so each verdict stays valid.
 
     budget: in seconds. show: called after each evaluation with the number of seeds so far and the verdicts.
@@ -58,15 +60,19 @@ def _reason(verdicts: Sequence[Verdict], n: int, max_seeds: int, latest_start: f
 
     latest_start: the time on the monotonic clock after which another round would exceed the budget.
     """
-    undecided = sum(not verdict.decided for verdict in verdicts)
+    undecided = [verdict for verdict in verdicts if not verdict.decided]
     if not undecided:
         return f"{len(verdicts)} of {len(verdicts)} claims are decided after {n} seeds."
+    still = f"{len(undecided)} of {len(verdicts)} claims are undecided after {n} seeds"
+    obstacles = [f"{verdict.claim.text}: {verdict.obstacle}" for verdict in undecided if verdict.obstacle]
+    hopeless = f" Further seeds would not decide: {'. '.join(obstacles)}." if obstacles else ""
+    if len(obstacles) == len(undecided):
+        return f"{still}.{hopeless}"
     if n >= max_seeds:
-        return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the maximum set by --seeds."
+        return f"{still}, the maximum set by --seeds.{hopeless}"
     if time.monotonic() > latest_start:
-        still = f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds"
         return (
             f"{still}; another round would exceed the budget. "
-            "To continue from here, run the command again: the budget then counts anew."
+            f"To continue from here, run the command again: the budget then counts anew.{hopeless}"
         )
     return ""

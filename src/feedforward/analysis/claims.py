@@ -31,6 +31,10 @@ UNKNOWN_SPREAD = (
 )
 
 
+UNTRAINED = "no seed has the statistic on both sides"
+NEEDS_SAMPLES = "the error over the test samples exceeds the distance to the bound; more test samples are needed"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The verdict on a claim.
@@ -48,7 +52,8 @@ class Verdict:
     margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
         more seeds would decide it; None if far too many, or if the spread is unknown. needs_samples: whether no number
         of seeds would decide the claim, because the error over the test samples alone is too large. note: why there is
-        no interval, or no valid one; otherwise empty.
+        no interval, or no valid one; otherwise empty. obstacle: why further seeds would not decide an undecided claim;
+        empty if they may.
     Numbers are None if `n` is 0, or if they need two seeds and there is only one.
     """
 
@@ -68,6 +73,7 @@ class Verdict:
     further_seeds: int | None = None
     needs_samples: bool = False
     note: str = ""
+    obstacle: str = ""
 
     @property
     def decided(self) -> bool:
@@ -108,7 +114,9 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     n, values = len(seeds), [left[seed] - right[seed] for seed in seeds]
     statistic = STATISTICS[claim.statistic]
     if note := _missing(claim, runs, n):
-        return Verdict(dataset, claim, "undecided", None, 0, level, note=note)
+        return Verdict(
+            dataset, claim, "undecided", None, 0, level, note=note, obstacle="" if note == UNTRAINED else note
+        )
     sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
     resolution = statistics.resolutions(runs, [claim.left, claim.right], claim.statistic, seeds)
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
@@ -121,10 +129,17 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     mean = sum(values) / n
     boundary = _boundary(claim, mean)
     p = sequential.p_value(values, boundary, resolution, sampling_error)
-    further_seeds, needs_samples = None, False
+    further_seeds, needs_samples, obstacle = None, False, ""
     if outcome == "undecided":
         further_seeds = _further_seeds(values, boundary, level, max(resolution), sampling_error)
-        needs_samples = sequential.is_limited_by_samples(mean - boundary, level, sampling_error)
+        # a margin that exceeds the error over the samples can decide the claim
+        reach = margin if margin and claim.direction != "equal" else 0.0
+        gap = max(abs(mean - boundary), reach)
+        needs_samples = sequential.is_limited_by_samples(gap, level, sampling_error)
+        over_seeds = intervals.estimate(values, resolution=max(resolution))
+        if over_seeds and over_seeds.high is not None:  # the mean of all seeds may be further from the bound
+            gap = max(abs(mean - boundary) + over_seeds.high - mean, reach)
+            obstacle = NEEDS_SAMPLES if sequential.is_limited_by_samples(gap, level, sampling_error) else ""
     return Verdict(
         dataset,
         claim,
@@ -148,6 +163,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         further_seeds,
         needs_samples,
         _note(history, n, intervals.has_unknown_spread(values, max(resolution))),
+        obstacle,
     )
 
 
@@ -163,7 +179,7 @@ def _missing(claim: Claim, runs: Sequence[RunResult], n: int) -> str:
         return f"undefined for {seeds - n} of {seeds} seeds; the others would be a selection by result"
     if statistics.has_unknown_error(runs, claim.statistic):
         return "a single test sample does not show how certain the result is; more test samples are needed"
-    return "" if n else "no seed has the statistic on both sides"
+    return "" if n else UNTRAINED
 
 
 def _right_values(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NeededRuns:
-    """The variants and the roles of runs that undecided claims compare."""
+    """The variants and the roles of runs that claims compare that further seeds may decide."""
 
     variants: tuple[str, ...]
     roles: tuple[str, ...]
@@ -37,14 +37,16 @@ class NeededRuns:
 def find_needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> NeededRuns:
     """Find the runs that undecided claims need, given the verdicts so far; without verdicts, all claims are undecided.
 
+    Runs for claims that further seeds would not decide (`Verdict.obstacle`) are not needed.
+
     Raises:
         ParamsError: params.yaml has no claims about the dataset.
     """
     all_claims = params.dataset(dataset).claims
     if not all_claims:
         raise ParamsError([f"datasets.{dataset}.claims: there are no claims to decide; add some to params.yaml"])
-    decided = {verdict.claim for verdict in verdicts if verdict.decided}
-    undecided = [claim for claim in all_claims if claim not in decided]
+    finished = {verdict.claim for verdict in verdicts if verdict.decided or verdict.obstacle}
+    undecided = [claim for claim in all_claims if claim not in finished]
     variants = dict.fromkeys(name for claim in undecided for name in (claim.left, claim.right) if name is not None)
     roles = dict.fromkeys(STATISTICS[claim.statistic].role for claim in undecided)
     return NeededRuns(tuple(variants), tuple(roles))

@@ -113,7 +113,8 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
     for verdict in verdicts:
         needed = tables.more_seeds(verdict)
-        detail = Text(f" (n = {verdict.n}{f', needs {needed}' if needed else ''})", style="dim")
+        more = f", needs {needed}" if needed else f": {verdict.note}" if not verdict.n else ""
+        detail = Text(f" (n = {verdict.n}{more})", style="dim")
         outcome = Text(verdict.outcome, style=COLORS[verdict.outcome])
         lines.add_row("", outcome, Text(verdict.claim.text) + detail)
     return lines

@@ -1,6 +1,9 @@
 """Deciding claims: which runs are still needed, which files are written, and the command on small data after a kill."""
 
+import dataclasses
+import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from shell import Shell
 from small_data import params as small_params
 from small_data import values, write_params
-from synthetic_runs import Shape, replica_run
+from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import decision
+from feedforward.reports import terminal
 from feedforward.tracking import open_store
 from pipelines import decision_flow
 
@@ -77,6 +82,39 @@ def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     assert decision.find_needed(params, "notes", verdicts) == decision.NeededRuns(
         ("larger", "original"), ("replica", "final")
     )
+
+
+@pytest.mark.proves("`decide` trains no more seeds for claims that no number of seeds decides, and says why")
+def test_claims_that_no_seed_decides_need_no_runs() -> None:
+    slope = {"text": "l2 rises", "statistic": "slope", "left": "l2", "direction": "lower", "right": "original"}
+    params = with_claims({**CLAIMS[2], "statistic": "test_accuracy", "value": 0.94, "tolerance": 0.001}, slope)
+    runs = [replica_run("notes", name, seed, 8, Shape(0.2, 1.0, 0.1)) for name in ("l2", "original") for seed in (0, 1)]
+    for run in runs:
+        if run.variant == "l2":
+            run.metrics.pop("slope", None)
+
+    def tested(seed: int) -> RunResult:
+        final = final_run("notes", "original", seed, 8, 0.94)
+        metrics = {"test_accuracy": 0.94 + (0, 10, 3, 7, 5, 2, 9, 6)[seed] / 10_000, "test_accuracy_se": 0.002}
+        return dataclasses.replace(final, metrics=final.metrics | metrics)
+
+    runs += [tested(seed) for seed in (0, 1)]
+    # the mean of two seeds is too uncertain: that of more seeds may be further from the bound
+    verdicts = decision.judge(runs, params, "notes")
+    assert [bool(verdict.obstacle) for verdict in verdicts] == [False, True]
+    assert decision.find_needed(params, "notes", verdicts) == decision.NeededRuns(("original",), ("final",))
+    runs += [tested(seed) for seed in range(2, 8)]
+    verdicts = decision.judge(runs, params, "notes")
+    assert all(verdict.obstacle for verdict in verdicts)
+    reason = decision_flow._reason(verdicts, 8, 100, math.inf)
+    assert reason == (
+        "2 of 2 claims are undecided after 8 seeds. Further seeds would not decide: loss is .2: the error over the test"
+        " samples exceeds the distance to the bound; more test samples are needed. l2 rises: undefined for 2 of 2"
+        " seeds; the others would be a selection by result."
+    )
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(terminal.show_verdicts(verdicts))
+    assert "l2 rises (n = 0: undefined for 2 of 2 seeds; the others would be a selection by result)" in shown.getvalue()
 
 
 def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
