@@ -56,15 +56,19 @@ def test_mlflow_shows_the_comparison_that_dvc_restored_from_its_cache(
 ) -> None:
     copy, server = tmp_path / "restored", {"PREFECT_API_URL": prefect_server_address}
     shutil.copytree(finished_workspace, copy, symlinks=True)
-    before, report = (copy / "params.yaml").read_text(), copy / "reports" / "comparison" / "table.md"
-    assert "dropout" in before
-    (copy / "params.yaml").write_text(before.replace("dropout:", "fourth:"))
+    before = {copy / name: (copy / name).read_text() for name in ("params.yaml", "dvc.lock")}
+    params, report = copy / "params.yaml", copy / "reports" / "comparison" / "table.md"
+    assert "dropout" in before[params]
+    params.write_text(before[params].replace("dropout:", "fourth:"))
     done = workspace.run(copy, *workspace.FEEDFORWARD, "run", **server)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fourth" in report.read_text()
-    (copy / "params.yaml").write_text(before)
+    for path, text in before.items():  # as `git checkout` does
+        path.write_text(text)
+    assert workspace.run(copy, *DVC, "checkout").returncode == 0
     done = workspace.run(copy, *workspace.FEEDFORWARD, "run", **server)
-    assert "Stage 'compare' is cached - skipping run" in done.stdout
+    assert "Stage 'compare' didn't change, skipping" in done.stdout
+    assert "dropout" in report.read_text()
     artifacts = copy / "mlruns" / "artifacts" / NAME
     assert [path.read_text() for path in artifacts.rglob("table.md")] == [report.read_text()]
 
