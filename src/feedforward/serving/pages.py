@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from feedforward.core.errors import FeedforwardError
+from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
 from feedforward.reports import html_page
@@ -109,6 +110,8 @@ def _serving_entry(champion: LoadedVersion) -> dict[str, Any]:
     }
     if isinstance(served.encoder, RowEncoder):
         entry["columns"] = _columns(served.encoder)
+    if isinstance(served.encoder, ImageEncoder):  # a drawing is not inverted unless all images are, as for MNIST
+        entry["background"] = served.encoder.settings().get("background", "light")
     try:
         entry["variants"] = {name: _description(variant) for name, variant in champion.variants.items()}
     except FeedforwardError as error:  # the champion itself is intact and keeps serving

@@ -229,6 +229,23 @@ def test_page_keeps_the_pixels_of_images_that_look_like_training_images(
     playground.close()
 
 
+@pytest.mark.proves("Drawings in the playground have the background of the training images")
+@pytest.mark.parametrize("on_dark", [True, False])
+def test_a_drawing_has_the_background_of_the_training_images(
+    browser: "Browser", small: Params, tmp_path: Path, on_dark: bool
+) -> None:
+    network = networks.network([28 * 28, 4, 3], ["relu", "softmax"], 1 / 255)
+    encoder = ScaledEncoder(ImageGeometry(28, 28, None, (13.5, 13.5)), on_dark)
+    playground = OpenedFile(browser, tmp_path, "forms", new_champion("multiclass", network, encoder, ("a", "b", "c")))
+    playground.page.locator("#sheet").click(position={"x": 140, "y": 140})
+    sync.expect(playground.page.locator("#view")).to_be_visible()
+    [answer] = playground.answers([playground.page.evaluate("picture")], explain=True)
+    levels = np.array(answer["seen"]["levels"]).reshape(28, 28)
+    is_light = levels > 128  # the edge of the dot is gray
+    assert (is_light[0, 0], is_light[14, 14], np.median(levels)) == (not on_dark, on_dark, 0 if on_dark else 255)
+    playground.close()
+
+
 def test_the_form_of_a_table_with_decimal_commas_suggests_numbers_that_it_accepts(
     browser: "Browser", small: Params, tmp_path: Path
 ) -> None:

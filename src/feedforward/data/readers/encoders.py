@@ -62,7 +62,7 @@ def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
     cut out and framed only if they show light objects on black. Otherwise, an image of their size must not change.
 
     Raises:
-        DataError: a file is missing or damaged, or the features of idx images are not pixels.
+        DataError: a file is missing or damaged, or the features of images are not pixels.
     """
     if reader.kind == "labeled_text":
         return TextEncoder(tokenizer.load_vocabulary(vectorized / VOCABULARY, reader.num_words), reader.text or "")
@@ -71,20 +71,22 @@ def of_dataset(reader: Reader, vectorized: Path) -> Encoder:
             return RowEncoder(columns.from_json((vectorized / COLUMNS).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{vectorized / COLUMNS}: cannot be read ({error}); run `dvc repro vectorize`") from None
-    if reader.kind == "image_folder":
-        return _scaled_encoder(reader.height, reader.width)
     features = Split.load(vectorized / "train").features
     if isinstance(features, MultiHot):
         raise DataError(f"{vectorized}: must contain pixels, got words; run `dvc repro vectorize`")
-    size = idx.recorded_size(vectorized, features.shape[1])
+    count = features.shape[1]
+    size = idx.recorded_size(vectorized, count) if reader.kind == "idx" else (reader.height, reader.width)
+    if size[0] * size[1] != count:
+        expected = f"{size[0]} × {size[1]} pixels (`reader`)"
+        raise DataError(f"{vectorized}: images must have {expected}, got {count} pixels; run `dvc repro vectorize`")
     pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, *size).astype(np.uint8)
-    if not image_preprocessing.are_light_on_black(pixels):
-        return _scaled_encoder(*size)
+    if reader.kind == "image_folder" or not image_preprocessing.are_light_on_black(pixels):
+        return _scaled_encoder(*size, image_preprocessing.are_on_dark(pixels))
     return ImageEncoder(image_preprocessing.measure_geometry(pixels))
 
 
-def _scaled_encoder(height: int, width: int) -> ScaledEncoder:
-    return ScaledEncoder(ImageGeometry(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
+def _scaled_encoder(height: int, width: int, on_dark: bool) -> ScaledEncoder:
+    return ScaledEncoder(ImageGeometry(height, width, None, ((height - 1) / 2, (width - 1) / 2)), on_dark)
 
 
 def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
@@ -106,7 +108,9 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
             size, tolerance = (int(settings["height"]), int(settings["width"])), float(settings.get("tolerance", 1))
             return ImageEncoder(ImageGeometry(*size, box, (row, column), tolerance))
         if settings["kind"] == "scaled pixels":
-            return _scaled_encoder(int(settings["height"]), int(settings["width"]))
+            return _scaled_encoder(
+                int(settings["height"]), int(settings["width"]), settings.get("background") == "dark"
+            )
         if settings["kind"] == "columns":
             return RowEncoder(columns.from_json(files[COLUMNS]))
         raise ValueError(f"unknown kind {settings['kind']!r}")

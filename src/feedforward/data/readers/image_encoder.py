@@ -75,8 +75,11 @@ class ImageEncoder:
 class ScaledEncoder(ImageEncoder):
     """Scales images to the geometry's size, like the image folder reader; one of this size keeps its pixels.
 
-    The geometry's `box`, `center` and `tolerance` are unused.
+    The geometry's `box`, `center` and `tolerance` are unused. on_dark: whether the training images have a dark
+    background; this does not change any image, but drawings should have it, too.
     """
+
+    on_dark: bool = False
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels: the whole image, scaled to fit."""
@@ -84,7 +87,8 @@ class ScaledEncoder(ImageEncoder):
 
     def settings(self) -> dict[str, Any]:
         """The settings of this encoder, as JSON-serializable values."""
-        return {"kind": "scaled pixels", "height": self.geometry.height, "width": self.geometry.width}
+        settings = {"kind": "scaled pixels", "height": self.geometry.height, "width": self.geometry.width}
+        return settings | ({"background": "dark"} if self.on_dark else {})  # so that versions keep their digests
 
 
 def picture_pixels(samples: Sequence[Any]) -> int:

@@ -99,6 +99,15 @@ def are_light_on_black(images: npt.NDArray[np.uint8]) -> bool:
     return float(np.mean([_is_light_on_black(image) for image in images])) >= AGREEMENT
 
 
+def are_on_dark(images: npt.NDArray[np.uint8]) -> bool:
+    """Whether most images have a dark background, that is, dark edges.
+
+    images: uint8, shape (samples, height, width).
+    """
+    rows, columns = images[:, [0, -1], :], images[:, :, [0, -1]]
+    return float(np.median(np.concatenate([rows.reshape(-1), columns.reshape(-1)]))) < 128
+
+
 def _is_light_on_black(image: npt.NDArray[np.uint8]) -> bool:
     try:
         foreground = find_foreground(image)

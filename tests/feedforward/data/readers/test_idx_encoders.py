@@ -1,4 +1,4 @@
-"""An image of the size of idx training images reaches the served network as training used those images."""
+"""An image of the size of the training images reaches the served network as training used those images."""
 
 from pathlib import Path
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from pictures import Pixels, centered_strokes, encoded
 
-from feedforward.config.schema import IdxPair, IdxReader
+from feedforward.config.schema import IdxPair, IdxReader, ImageReader
 from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
 from feedforward.data.readers import encoders
-from feedforward.data.readers.image_encoder import ImageEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.splits import Split
 
 RNG = np.random.default_rng(2)
@@ -46,6 +47,16 @@ def image_encoder(folder: Path, images: Pixels) -> ImageEncoder:
     return loaded
 
 
+def folder_encoder(folder: Path, images: Pixels) -> ImageEncoder:
+    """The encoder of a vectorized image folder with these training images, after it was stored and loaded."""
+    Split(images.reshape(len(images), -1), np.zeros(len(images), np.uint8)).save(folder / "train")
+    reader = ImageReader(kind="image_folder", file="set", classes=("a", "b"), height=28, width=28)
+    encoder = encoders.of_dataset(reader, folder)
+    assert encoders.load(encoder.settings(), encoder.files()) == encoder
+    assert isinstance(encoder, ScaledEncoder)
+    return encoder
+
+
 def is_kept(encoder: ImageEncoder, image: Pixels, sample: Pixels | None = None) -> bool:
     """Whether the sample (default: the image itself), as rows and as a PNG file, becomes the pixels of the image."""
     sample = image if sample is None else sample
@@ -70,6 +81,31 @@ def test_no_image_changes_unless_training_images_are_light_on_black(tmp_path: Pa
     encoder = image_encoder(tmp_path, OTHERS[name])
     plain = [np.full((28, 28), level, np.uint8) for level in (0, 9, 255)]
     assert all(is_kept(encoder, image) for image in [*STROKES, *(255 - STROKES), *plain])
+
+
+@pytest.mark.parametrize(
+    ("images", "background"),
+    [(STROKES, "dark"), (60 + STROKES // 2, "dark"), (255 - STROKES, None), (230 - STROKES // 2, None)],
+    ids=["light on black", "light on gray", "dark on white", "dark on light"],
+)
+def test_the_background_of_images_that_are_only_scaled_is_stored(
+    tmp_path: Path, images: Pixels, background: str | None
+) -> None:
+    encoder = folder_encoder(tmp_path, images)
+    assert encoder.settings().get("background") == background
+    assert all(is_kept(encoder, image) for image in [*images, *(255 - images)])
+
+
+@pytest.mark.parametrize(("name", "background"), [("light on gray", "dark"), ("dark on light", None)])
+def test_idx_images_that_are_only_scaled_store_their_background_as_well(
+    tmp_path: Path, name: str, background: str | None
+) -> None:
+    assert image_encoder(tmp_path, OTHERS[name]).settings().get("background") == background
+
+
+def test_vectorized_images_of_another_size_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"images must have 28 × 28 pixels .* got 24 pixels; run `dvc repro vectorize`"):
+        folder_encoder(tmp_path, np.zeros((3, 4, 6), np.uint8))
 
 
 @pytest.mark.parametrize("name", LIGHT_ON_BLACK)
