@@ -103,6 +103,18 @@ def for_pair(dataset: str, pair: Pair) -> Evidence:
     return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is_about(entry, pair)), Evidence())
 
 
+def latest(dataset: str) -> tuple[Pair, Evidence] | None:
+    """Read the evidence that was added last, and its pair; None if there is none. Raises as `find` does."""
+    entry = next(reversed(_entries(dataset)), None)
+    if entry is None:
+        return None
+    try:
+        pair = Pair(*((int(number), _text(digest)) for number, digest in (entry["champion"], entry["challenger"])))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(dataset, error) from None
+    return pair, _evidence(dataset, entry)
+
+
 def add(dataset: str, pair: Pair, evidence: Evidence) -> Evidence:
     """Add evidence to the file and return the total; raises as `find` does, or OSError if it cannot be written."""
     path = paths.shadow(dataset)

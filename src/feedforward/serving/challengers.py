@@ -15,7 +15,7 @@ from feedforward.serving.prediction import LoadedVersion
 from feedforward.serving.schemas import Question
 from feedforward.serving.shadow.frames import Frame
 from feedforward.serving.shadow.queue import Shadow
-from feedforward.tracking.model_version import CHALLENGER
+from feedforward.tracking.model_version import CHALLENGER, Version
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,7 @@ class Challengers:
         self, params: Params, datasets: Mapping[str, Dataset], champions: ModelCache, metrics: ServiceMetrics
     ) -> None:
         self.settings, self.metrics, self.champions = params.serving, metrics, champions
-        self.models = ModelCache(
-            datasets, self.settings.refresh, metrics.set_challenger, CHALLENGER, shadow_evidence.may_answer
-        )
+        self.models = ModelCache(datasets, self.settings.refresh, metrics.set_challenger, CHALLENGER, self._may_answer)
         self.shadow = Shadow(params, metrics.count_dropped, self._report) if self.settings.shadow else None
         self.evidence: dict[str, tuple[Pair, Evidence]] = {}
         self.problems: dict[str, str] = {}
@@ -108,6 +106,11 @@ class Challengers:
             states[name] = challenger.version.number if challenger else reason
         running = {"shadow": "running" if self.shadow.running else "stopped"} if self.shadow else {}
         return {"challengers": states, **running, "canary": self.settings.canary, "problems": self.problems}
+
+    def _may_answer(self, version: Version) -> bool:
+        champion = self.champions.find(version.dataset)
+        is_champion = champion is not None and champion.version.number == version.number
+        return not is_champion and shadow_evidence.may_answer(version)
 
     def _report(self, report: Mapping[str, Any]) -> None:
         """Store the statistics that the shadow process reports."""

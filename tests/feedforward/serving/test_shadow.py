@@ -92,7 +92,9 @@ def test_shadow_statistics_of_a_challenger_are_kept_after_a_restart(small: Param
         assert "default-src 'none'" in page.headers["content-security-policy"]
     with serving(small, SHADOWED) as service:
         until(lambda: service.client.get("/health").json().get("challengers", {}).get(NAME) == 2)
-        until(lambda: service.service.handlers.challengers.shadow.running)
+        until(lambda: figures(service) == statistics)  # without any request
+        assert f'feedforward_shadow_requests{{dataset="{NAME}"}} 5.0' in service.client.get("/metrics").text
+        assert "Version 2 also answered 5 requests" in service.client.get("/monitoring").text
         service.ask(GLAD)
         until(lambda: figures(service).requests == 6)
 
@@ -115,6 +117,16 @@ def test_without_a_challenger_that_may_answer_the_champion_answers_and_health_sa
         assert not shadow_evidence.may_answer(model_versions.find(NAME, 2) or refused)
         assert service.ask(GLAD).json()["version"] == 1
         assert service.service.metrics.dropped() == {}  # no request was meant for the shadow
+
+
+@pytest.mark.slow
+def test_a_champion_that_is_also_the_challenger_does_not_count_as_one(small: Params, small_store: "Store") -> None:
+    Registry().set_alias(challenger(small_store, small, 1.0), "champion")  # as after a promotion
+    with serving(small, SHADOWED) as service:
+        until(lambda: service.client.get("/ready").status_code == 200)
+        service.service.handlers.challengers.models.refresh()
+        assert f'feedforward_challenger_version{{dataset="{NAME}"}} 0.0' in service.client.get("/metrics").text
+        assert "there is no challenger" in service.client.get("/health").json()["challengers"][NAME]
 
 
 @pytest.mark.slow
@@ -237,6 +249,7 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
     total = shadow_evidence.add(NAME, pairs[-1], Evidence(1, 2, 2, 0.5, {"sad": Tally(2, 2)}))
     assert (total.requests, total.agreement, set(total.labels)) == (2, 0.75, {"glad", "sad"})
     assert shadow_evidence.for_pair(NAME, pairs[-1]) == total
+    assert shadow_evidence.latest(NAME) == (pairs[-1], total)
     assert shadow_evidence.for_pair(NAME, pairs[0]) == Evidence()
     assert shadow_evidence.for_pair(NAME, Pair((1, "a"), (pairs[-1].challenger[0], "c"))) == Evidence()
     assert len(json.loads(paths.shadow(NAME).read_text())["pairs"]) == shadow_evidence.PAIRS
@@ -254,6 +267,8 @@ def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(sm
         paths.shadow(NAME).write_text(damaged)
         with pytest.raises(DataError, match="remove it: the shadow starts from zero"):
             shadow_evidence.for_pair(NAME, pairs[-1])
+        with pytest.raises(DataError, match="remove it: the shadow starts from zero"):
+            shadow_evidence.latest(NAME)
 
 
 def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Params, small_store: "Store") -> None:

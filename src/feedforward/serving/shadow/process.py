@@ -49,6 +49,8 @@ class Comparer:
         self._write_problems: dict[str, str] = {}
         self._challengers: dict[str, LoadedVersion] = {}
         self._retry_times = dict[str, float]()
+        for name in params.datasets:
+            self._restore(name)
 
     def compare(self, frame: Frame) -> None:
         """Answer the request with the challenger, and record how its answer differs from the champion's."""
@@ -97,6 +99,14 @@ class Comparer:
                 self.problems[name] = str(error).splitlines()[0]
                 self._retry_times[name] = time.monotonic() + RETRY_DELAY
         return self._challengers.get(name)
+
+    def _restore(self, name: str) -> None:
+        """Report what was recorded before a restart; otherwise, it would be missing until the next request."""
+        try:
+            if recorded := shadow_evidence.latest(name):
+                self._pairs[name], self._totals[name] = recorded
+        except DataError as error:
+            self.problems[name] = str(error)
 
     def _switch_pair(self, name: str, pair: Pair) -> None:
         """Switch to another pair and its recorded statistics."""
