@@ -42,7 +42,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     words = (("film", 1.5), ("a", -0.25))
     samples = [
         HardSample("3", "8", 0.998, picture=image.getvalue()),
-        HardSample("positive", "negative", 0.97, text="A film " * 200, words=words),
+        HardSample("positive" * 8, "negative", 0.97, text="A film " * 200, words=words),
     ]
     check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
     summary = {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}

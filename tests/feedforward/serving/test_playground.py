@@ -400,6 +400,25 @@ def test_playground_fits_a_phone_screen_with_readable_contrast(
     playground.context.close()
 
 
+def test_long_words_in_labels_and_titles_do_not_make_pages_scroll_sideways(
+    browser: "Browser", small: Params, small_store: "Store"
+) -> None:
+    labels = ("x" * 60, "y" * 60)
+    registered.champion_with_labels(small_store, *labels)
+    notes = small.datasets[NAME].model_copy(update={"title": "t" * 60, "labels": labels})
+    params = small.model_copy(update={"datasets": small.datasets | {NAME: notes}, "serving": SERVING})
+    with LiveService(params) as served:
+        playground = Playground(browser, served.port, viewport={"width": 360, "height": 640})
+        page = playground.open(NAME)
+        page.locator("#text").fill(GLAD)
+        playground.expect_answer(labels[1])
+        check_layout(page)
+        for path in ("monitoring", "feedback"):
+            page.goto(f"{playground.address}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        playground.context.close()
+
+
 def check_layout(page: "Page") -> None:
     """Check that the page does not scroll sideways, its contrast meets WCAG AA, and touch targets are large enough."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
