@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError
@@ -75,8 +76,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
     status, headers = 500, dict[str, str]()
     if isinstance(error, HTTPException):
         status, headers = error.status_code, dict(error.headers or {})
-    if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"
+    if status == 405:  # Starlette lists only the methods of the first route with this path
+        routes = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+        methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+        headers["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     reason = {404: "not found", 405: f"does not support {request.method}"}.get(status, "failed")
     body = problem(f"{request.url.path[:60]}: {reason}; see /docs")
     return Response(body, status, headers, media_type="application/json")

@@ -321,7 +321,10 @@ def test_head_gives_the_headers_of_get_without_a_body(service: LiveService, path
 
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
-@pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST"), (f"/feedback/{NAME}", "GET, HEAD, POST")],
+)
 def test_response_to_an_unsupported_method_lists_the_allowed_methods(
     service: LiveService, path: str, allowed: str
 ) -> None:
