@@ -1,13 +1,13 @@
 """Handlers of the feedback page, where somebody on this machine accepts or rejects user-submitted samples."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from feedforward.config.schema import Dataset
-from feedforward.core.errors import Busy, InputError, ParamsError
+from feedforward.core.errors import Busy, DataError, InputError, ParamsError, os_error_line
 from feedforward.data import feedback_review
 from feedforward.data.feedback import Sample
 from feedforward.data.feedback_features import Cache
@@ -46,14 +46,15 @@ class FeedbackPage:
 
         Raises:
             ParamsError: there is no such dataset. InputError: the state or the offset is invalid.
-            DataError: see `feedback_review.samples`. ErrorResponse: too many requests are waiting.
+            DataError: see `feedback_review.samples`, or a file cannot be read or written.
+            ErrorResponse: too many requests are waiting.
         """
         dataset = self._dataset(name)
         if state not in feedback_review.STATES:
             raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
         if not re.fullmatch(r"[0-9]{1,9}", offset):
             raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
-        return await self._queue.run(lambda: self._list(name, dataset, state, int(offset)))
+        return await self._run(lambda: self._list(name, dataset, state, int(offset)))
 
     async def decide(self, name: str, content_type: str, body: bytes) -> bytes:
         """Record the decisions in a request body.
@@ -65,7 +66,16 @@ class FeedbackPage:
         dataset = self._dataset(name)
         if content_type != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {content_type[:60]!r}")
-        return await self._queue.run(lambda: self._decide(name, dataset, body))
+        return await self._run(lambda: self._decide(name, dataset, body))
+
+    async def _run(self, work: Callable[[], bytes]) -> bytes:
+        def reporting() -> bytes:
+            try:
+                return work()
+            except OSError as error:  # for the operator to fix, such as missing permissions: no traceback
+                raise DataError(os_error_line(error)) from None
+
+        return await self._queue.run(reporting)
 
     def _dataset(self, name: str) -> Dataset:
         if name not in self.datasets:

@@ -107,6 +107,16 @@ def test_bad_requests_give_a_one_line_error_and_record_nothing(service: LiveServ
     assert not paths.reviews(NAME).exists()
 
 
+def test_a_file_that_cannot_be_read_is_reported_without_a_traceback_or_folders(service: LiveService) -> None:
+    paths.incoming(NAME).mkdir(parents=True)
+    for answer in (
+        service.client.get(f"/feedback/{NAME}"),
+        service.client.post(f"/feedback/{NAME}", json={"accept": ["0123456789ab"]}),
+    ):
+        assert answer.status_code == 503
+        assert answer.json()["error"] == f"{NAME}.jsonl: Is a directory; fix it, then run again"
+
+
 def test_requests_from_other_sites_and_machines_are_rejected(service: LiveService) -> None:
     sample = give("word1")
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
@@ -183,3 +193,39 @@ def test_samples_are_decided_on_the_page_in_a_browser(service: LiveService, requ
     assert not page_errors
     [line] = append_only_log.read(paths.reviews(NAME))
     assert (line["decision"], line["via"], line["reason"]) == ("rejected", "page", "read by Ann")
+
+
+def test_the_focus_stays_at_the_decided_sample_for_use_with_the_keyboard(
+    service: LiveService, request: pytest.FixtureRequest
+) -> None:
+    chromium = pytest.importorskip("chromium")
+    if chromium.EXECUTABLE is None:
+        pytest.skip("no browser is installed")
+    for k in range(1, 53):
+        give(f"word{k}")
+    context = request.getfixturevalue("browser").new_context()
+    tab, errors = chromium.watched_page(context, f"http://127.0.0.1:{service.port}/")
+    tab.goto(f"http://127.0.0.1:{service.port}/feedback#{NAME}")
+    cards = tab.locator("#samples li")
+
+    def expect_focus(index: int, name: str) -> None:
+        chromium.sync.expect(cards.nth(index).get_by_role("button", name=name)).to_be_focused()
+
+    cards.nth(6).get_by_role("button", name="Accept").press("Enter")
+    expect_focus(6, "Accept")
+    assert "word8" in cards.nth(6).inner_text()
+    cards.nth(49).get_by_role("button", name="Reject").press("Enter")
+    expect_focus(49, "Reject")
+    tab.locator("#states label").nth(2).click()
+    chromium.sync.expect(cards).to_have_count(1)
+    cards.get_by_role("button", name="Accept").press("Enter")
+    chromium.sync.expect(tab.locator("#done")).to_be_focused()  # no sample is left
+    tab.locator("#states label").nth(0).click()
+    give("word1 word2")
+    tab.reload()
+    tab.locator("#more").press("Enter")
+    expect_focus(50, "Accept")
+    tab.locator("#all").press("Enter")
+    chromium.sync.expect(tab.locator("#done")).to_be_focused()
+    context.close()
+    assert not errors
