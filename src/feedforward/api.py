@@ -123,10 +123,13 @@ def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
     """Load a split of a vectorized dataset: `features`, shape (samples, columns), and `labels`, one per sample.
 
     Raises:
-        DataError: the dataset is not vectorized, or a file differs from what `vectorize` wrote.
+        ParamsError: unknown dataset. DataError: the dataset is not vectorized, or a file differs from what `vectorize`
+            wrote.
     """
     from feedforward.data import manifest
 
+    if not paths.vectorized(dataset).is_dir():
+        load_params().dataset(dataset)
     return manifest.load_split(dataset, part)
 
 
@@ -274,7 +277,13 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
     """
     from feedforward.analysis import run_result
 
-    return run_result.load(paths.trained(protocol))
+    path = paths.trained(protocol)
+    if not path.is_file() and protocol not in (trained := load_params().protocols):
+        raise DataError(
+            f"{path}: is missing, because `protocols` in params.yaml is [{', '.join(trained)}]; add {protocol}, then"
+            " run `feedforward run`"
+        )
+    return run_result.load(path)
 
 
 # --- comparison ------------------------------------------------------------------------------
@@ -352,7 +361,7 @@ def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) ->
     keys `label`, `probability` and `probabilities` for one label, `labels` and `probabilities` for several, or `value`.
 
     Raises:
-        NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample is invalid.
+        NothingToServe: there is no champion. ParamsError: unknown dataset or variant. InputError: a sample is invalid.
         DataError: the version was changed.
     """
     from feedforward.serving import prediction, sample_files

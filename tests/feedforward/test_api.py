@@ -11,14 +11,15 @@ import pytest
 import registered
 from pictures import stroke
 from raw_files import idx
-from small_data import HELD_OUT, params, params_with
+from small_data import HELD_OUT, params, params_with, values, write_params
 from synthetic_runs import SHAPES, final_run, replica_run
 
 import feedforward as ff
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes
-from feedforward.core.errors import Busy, DataError, InputError, ParamsError, TrainingError
+from feedforward.core.errors import Busy, DataError, InputError, NothingToServe, ParamsError, TrainingError
 from feedforward.data import manifest
+from feedforward.promotion import backtest, rollback
 from feedforward.tracking import names
 
 if TYPE_CHECKING:
@@ -214,6 +215,39 @@ def test_an_unknown_variant_is_refused_with_those_that_can_be_predicted(small: P
         with pytest.raises(ParamsError) as caught:
             ff.predict("notes", ["word1"], variant)
         assert str(caught.value) == f"unknown variant '{variant}': must be one of dropout, original"
+
+
+@pytest.mark.parametrize("call", [lambda: ff.load_split("nots", "train"), lambda: ff.predict("nots", ["word1"])])
+def test_an_unknown_dataset_is_refused_with_those_that_exist(
+    small: Params, small_store: "Store", call: Callable[[], Any]
+) -> None:
+    with pytest.raises(ParamsError, match="unknown dataset 'nots': must be one of tones, notes; did you mean notes"):
+        call()
+
+
+def test_results_of_a_protocol_that_the_pipeline_does_not_train_are_requested_in_params(small: Params) -> None:
+    with pytest.raises(DataError, match=r"fair\.json: cannot be read .*; run `dvc repro train`"):
+        ff.results()
+    with pytest.raises(DataError) as caught:
+        ff.results("lecture")
+    assert str(caught.value) == (
+        f"{paths.trained('lecture')}: is missing, because `protocols` in params.yaml is [fair]; add lecture, then run"
+        " `feedforward run`"
+    )
+
+
+def test_a_champion_for_demo_data_is_not_promised(tmp_path: Path, small: Params, small_store: "Store") -> None:
+    demo = values()
+    demo["datasets"]["notes"]["demo"] = True
+    write_params(tmp_path / "params.yaml", demo)
+    with pytest.raises(NothingToServe) as caught:
+        ff.predict("notes", ["word1"])
+    problem = "models of demo data are never promoted, so use another dataset"
+    assert str(caught.value) == f"notes: there is no champion yet; {problem}"
+    with pytest.raises(NothingToServe, match=problem):
+        backtest.run(ff.load_params(), "notes", last=1)
+    with pytest.raises(NothingToServe, match=problem):
+        rollback.rollback(ff.load_params(), "notes", None, "worse")
 
 
 def test_results_without_the_final_model_have_no_test_scores() -> None:

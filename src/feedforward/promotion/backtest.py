@@ -117,7 +117,8 @@ def run(params: Params, name: str, last: int) -> Backtest:
     dataset = params.dataset(name)
     champion = model_versions.find(name)
     if champion is None:
-        raise NothingToServe(f"{name}: there is no champion to compare with; run `feedforward promote {name}`")
+        remedy = compatibility.champion_remedy(name, dataset)
+        raise NothingToServe(f"{name}: there is no champion to compare with; {remedy}")
     split = holdout_split.of_today(name, dataset)
     skipped: dict[int, str] = {}
     versions = []

@@ -1,4 +1,4 @@
-"""Whether a registered model fits the dataset as params.yaml defines it.
+"""Whether a dataset can have a champion, and a registered model fits the dataset as params.yaml defines it.
 
 In a shared store, or after a dataset was redefined, the champion can be a model for another task. Such a champion is
 neither compared with challengers nor served.
@@ -14,6 +14,16 @@ from feedforward.promotion.bundle import Servable
 # What a model takes, by kind of reader; models for other readers take texts
 SAMPLE_KINDS = {"idx": "image", "image_folder": "image", "table": "row"}
 NAMES_SHOWN = 5  # in a message
+DEMO = "models of demo data are never promoted"
+
+
+def champion_remedy(name: str, dataset: Dataset) -> str:
+    """What to do if there is no champion for dataset `name`.
+
+    >>> champion_remedy("imdb", Dataset.model_construct(demo=False))
+    'run `feedforward promote imdb`'
+    """
+    return f"{DEMO}, so use another dataset" if dataset.demo else f"run `feedforward promote {name}`"
 
 
 def mismatch(served: Servable, dataset: Dataset) -> str | None:

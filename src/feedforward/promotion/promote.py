@@ -19,6 +19,7 @@ from feedforward.data import consistency
 from feedforward.data import manifest as manifest_file
 from feedforward.promotion import (
     audit_log,
+    compatibility,
     current_runs,
     evaluation,
     holdout_split,
@@ -85,9 +86,8 @@ def promote(
     if skip_comparison is not None:
         skip_comparison = reasons.clean(skip_comparison, "--skip-comparison", required=True)
     if params.dataset(name).demo:
-        reason = "models of demo data are never promoted"
-        audit_log.append(name, audit_log.REFUSED, reason)
-        raise Refused(f"{name}: {reason}; use another dataset")
+        audit_log.append(name, audit_log.REFUSED, compatibility.DEMO)
+        raise Refused(f"{name}: {compatibility.DEMO}; use another dataset")
     from feedforward.tracking.registry import Registry
 
     registry = Registry()

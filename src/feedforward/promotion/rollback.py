@@ -6,10 +6,10 @@ a rollback. The replaced version is marked, so that only another rollback, not a
 
 from typing import TYPE_CHECKING
 
-from feedforward.config.schema import Params
+from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, reasons
 from feedforward.core.errors import DataError, NothingToServe, ParamsError
-from feedforward.promotion import audit_log, candidate, champion, evaluation
+from feedforward.promotion import audit_log, candidate, champion, compatibility, evaluation
 from feedforward.promotion.evaluator import Evaluator
 from feedforward.promotion.promote import Refused, Say, ignore_progress
 from feedforward.tracking import names, settings
@@ -33,7 +33,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
         Busy: a promotion or another rollback is running.
     """
     settings.apply()
-    params.dataset(name)
+    dataset = params.dataset(name)
     reason = reasons.clean(reason, required=True)
     from feedforward.tracking.registry import Registry
 
@@ -49,7 +49,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
                 raise Refused(f"{completed}; run the command again to roll it back")
             say("an interrupted rollback was completed")
             return current
-        target = _target(name, current, to, registry)
+        target = _target(name, dataset, current, to, registry)
         say(f"verifying {target.name} in a separate process")
         try:
             with Evaluator(params) as evaluator:
@@ -62,7 +62,7 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
     return target
 
 
-def _target(name: str, current: Version | None, to: int | None, registry: "Registry") -> Version:
+def _target(name: str, dataset: Dataset, current: Version | None, to: int | None, registry: "Registry") -> Version:
     """The version to roll back to: `to`, or the latest earlier champion whose model was not rolled back.
 
     Neither may be the current model, registered again under other names. current: the champion; None if its alias was
@@ -78,7 +78,8 @@ def _target(name: str, current: Version | None, to: int | None, registry: "Regis
     champions = sorted(filter(None, last), key=last.__getitem__, reverse=True)
     numbers = [number for number in champions if current is None or number != current.number]
     if current is None and not numbers:
-        raise NothingToServe(f"{name}: there is no champion to roll back; run `feedforward promote {name}`")
+        remedy = compatibility.champion_remedy(name, dataset)
+        raise NothingToServe(f"{name}: there is no champion to roll back; {remedy}")
     if to is not None:
         target = registry.find(name, to) if to in numbers else None
         if target is None:

@@ -104,12 +104,14 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
 
     Raises:
         NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed, was not promoted,
-            or is a model for another dataset. ParamsError: it does not fit `dataset`, and params.yaml is invalid.
+            or is a model for another dataset. ParamsError: params.yaml lacks the dataset or, if the champion does not
+            fit `dataset`, is invalid.
         TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
-        raise NothingToServe(f"{name}: there is no champion yet; run `feedforward promote {name}`")
+        remedy = compatibility.champion_remedy(name, dataset or load_params().dataset(name))
+        raise NothingToServe(f"{name}: there is no champion yet; {remedy}")
     if model_version.DIGEST not in version.tags:
         raise DataError(f"{version.name}: is not the result of a promotion; run `feedforward promote {name}`")
     served = version_bundles.served(version)
