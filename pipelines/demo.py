@@ -27,6 +27,7 @@ def prepare(checkout: Path) -> Path:
     folder = checkout / "demo"
     atomic_files.write_text(folder / ".dvc" / "config", DVC_CONFIG)
     atomic_files.write_text(folder / ".dvcignore", (checkout / ".dvcignore").read_text(encoding="utf-8"))
+    atomic_files.write_text(folder / "LICENSE", (checkout / "LICENSE").read_text(encoding="utf-8"))  # for archives
     for name in CODE:
         with contextlib.suppress(FileExistsError):
             (folder / name).symlink_to(Path("..", name))

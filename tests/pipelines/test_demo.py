@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ DEMO = (*FEEDFORWARD, "demo")
 
 def make_checkout(folder: Path) -> Path:
     """Copy the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
-    workspace.copy_code(folder, "dvc.yaml", ".dvcignore", "params.yaml")
+    workspace.copy_code(folder, "dvc.yaml", ".dvcignore", "params.yaml", "LICENSE")
     (folder / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
@@ -51,6 +52,7 @@ def test_demo_has_the_same_stages_as_the_checkout(tmp_path: Path) -> None:
     for path in (path for stage in demo_stages.values() for path in stage["deps"] if path.startswith(demo.CODE)):
         assert (folder / path).samefile(tmp_path / path)
     assert demo.prepare(tmp_path) == folder  # a second call is allowed
+    assert (folder / "LICENSE").read_bytes() == (tmp_path / "LICENSE").read_bytes()
     load_params(folder / "params.yaml")
 
 
@@ -104,3 +106,5 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert json.loads(status.stdout) == {}, status.stdout + status.stderr
     done = run(folder, *FEEDFORWARD, "export", "result.zip", FEEDFORWARD_ROOT="demo")
     assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(folder / "result.zip") as archive:
+        assert "LICENSE" in archive.namelist()

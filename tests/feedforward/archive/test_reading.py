@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 from shell import Shell
 
-from feedforward.archive import reading
+from feedforward.archive import reading, writing
 from feedforward.archive.layout import DIGESTS
+from feedforward.config.schema import load_params
+from feedforward.core import paths
 from feedforward.core.errors import DataError
+from feedforward.experiments import baselines
 
 
 def test_import_shows_the_comparison_without_training(archive: Path, small_shell: Shell) -> None:
@@ -30,6 +33,19 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
     assert imported["means"]["fair"]["notes"]["original"]["best_epoch"]
     assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # importing the folder
     assert json.loads(small_shell.stdout)["digest"] == imported["digest"]
+
+
+def test_import_shows_the_baselines_of_the_archive(workspace: Path, small_shell: Shell) -> None:
+    baselines.stage(load_params(), "notes")
+    archive = workspace / "result.zip"
+    writing.write(writing.collect(load_params()), archive)
+    assert small_shell.run("import", str(archive), "--to", str(workspace / "new")) == 0
+    assert "majority class: " in small_shell.stdout
+    paths.baselines("notes").write_text("[]")
+    writing.write(writing.collect(load_params()), workspace / "damaged.zip")
+    assert small_shell.run("import", str(workspace / "damaged.zip")) == 1
+    assert "damaged.zip: data/baselines/notes.json: cannot be read" in small_shell.stderr
+    assert "dvc repro" not in small_shell.stderr
 
 
 def test_a_changed_file_is_rejected(unpacked: Path) -> None:
