@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
-from feedforward.core import paths
+from feedforward.core import demo_workspace, paths
 from feedforward.core.errors import one_line
 from feedforward.core.redaction import redact
 from feedforward.experiments.plan import Pack
@@ -84,6 +84,6 @@ def links(files: Mapping[str, Path]) -> list[str]:
 
     A page loaded over HTTP cannot link to local files, so their paths are shown as text to copy.
     """
-    address = settings.tracking_uri()
-    mlflow = f"[MLflow]({address})" if address.startswith("http") else "MLflow: `feedforward ui` in the checkout"
+    address, command = settings.tracking_uri(), f"{demo_workspace.prefix()}feedforward ui"
+    mlflow = f"[MLflow]({address})" if address.startswith("http") else f"MLflow: `{command}` in the checkout"
     return [*(f"- {title}: `{path}`" for title, path in files.items()), f"- {mlflow}"]

@@ -108,3 +108,12 @@ def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(folder / "result.zip") as archive:
         assert "LICENSE" in archive.namelist()
+
+    done = run(
+        folder,
+        *(*FEEDFORWARD, "sweep", NAME, "l2=0.01", "--confirm", "0"),
+        FEEDFORWARD_ROOT="demo",
+        PREFECT_API_URL=prefect_server_address,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "runs: `FEEDFORWARD_ROOT=demo feedforward ui`" in done.stderr.replace("\n", " ")

@@ -9,6 +9,8 @@ import small_data
 from clean_environment import environment
 from live_prefect import ask
 
+from pipelines import run_artifacts
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -35,3 +37,12 @@ def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_se
     assert "| notes | 2 |" in artifacts["training"]
     assert "- MLflow: `feedforward ui` in the checkout" in artifacts["training"]
     assert str(tmp_path / "reports" / "comparison" / "index.html") in artifacts["training"]
+
+
+def test_links_of_the_demo_name_its_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    for folder in (tmp_path, tmp_path / "demo"):
+        (folder / "params.yaml").touch()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "demo"))
+    assert run_artifacts.links({}) == ["- MLflow: `FEEDFORWARD_ROOT=demo feedforward ui` in the checkout"]

@@ -8,6 +8,7 @@ import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption, SeedsOption, variant_names
 from feedforward.cli.output import escaped, message, print_table
+from feedforward.core import demo_workspace
 from feedforward.core.errors import FeedforwardError, ParamsError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _show(outcome: "Outcome", folder: Path, as_json: bool) -> None:
 
         lines = [outcome.verdict(), *outcome.lines()]
         print_table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.sweep.statistic, lines))
-        message(f"page, plot and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
+        message(f"page, plot and table: {escaped(str(folder))}   ·   runs: `{demo_workspace.prefix()}feedforward ui`")
     if outcome.failed:
         raise FeedforwardError(
             f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; see MLflow for the reasons"
