@@ -180,22 +180,24 @@ def _limitations(facts: Facts) -> list[str]:
     return [
         *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.sample_kind],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
-        *_calibration(facts.description),
+        *_calibration(facts.description, facts.calibration),
         "A gain over the champion holds for data like the validation split and for other seeds, not for data that drift"
         " away from that split.",
     ]
 
 
-def _calibration(description: Description) -> list[str]:
+def _calibration(description: Description, measured: Mapping[str, float]) -> list[str]:
     """How the probabilities were calibrated; empty if a value is predicted."""
     if description.task_definition.answers == "value":
         return []
     if description.temperature == 1:
         return ["Probabilities come directly from the network and were not calibrated."]
+    is_worse = measured.get("scaled_cross_entropy", 0.0) > measured.get("cross_entropy", math.inf)
     return [
         f"Probabilities are calibrated: logits are divided by the temperature {description.temperature:.4f}, fitted on"
         " training samples that were held out when the same recipe was trained again, never on test samples. The"
         " temperature changes no predicted label. `model.keras` and the test metrics above do not use it."
+        + (" On these samples, cross-entropy was not lower with a temperature than without." if is_worse else "")
     ]
 
 

@@ -130,13 +130,16 @@ def _confirmation(content: Content) -> dict[str, Any] | None:
         "chart": sweep_charts.confirmation(short_rows, title, content.decimals),
         "rows": rows,
         "sentence": _sentence(content.confirmed[0][1].bias),
+        "has_interval": content.confirmed[0][1].bias.low is not None,
     }
 
 
 def _sentence(bias: Estimate) -> str:
     if bias.mean <= 0:
         return "This time, the search result is not better than the fresh one"
-    if bias.low is not None and bias.low > 0:
+    if bias.low is None:
+        return "The search result is better, but one fresh seed does not show how much seeds vary"
+    if bias.low > 0:
         return "The search makes its best trial look better than it is"
     return "The search result is better, but the difference is within the variation of fresh seeds"
 

@@ -114,13 +114,14 @@ def sides(verdict: Verdict) -> str:
 
 
 def wins(verdict: Verdict) -> str:
-    """The probability that a run of the left side beats one of the right side, in words; empty if it is a constant."""
+    """How often a run of the left side beats one of the right side, in words; empty if it is a constant."""
     if verdict.wins is None or verdict.claim.right is None:
         return ""
     better = STATISTICS[verdict.claim.statistic].better
     paired, unpaired = (1 - p if better == "lower" else p for p in verdict.wins)
     event = f"{verdict.claim.left} {'beats' if better else 'is above'} {verdict.claim.right}"
-    return f"P({event}) = {paired:.2f} for the same seed, {unpaired:.2f} for any two seeds"
+    seeds = f"{verdict.n} seed{'' if verdict.n == 1 else 's'}"
+    return f"{event} for a share of {paired:.2f} of these {seeds}, and of {unpaired:.2f} of all pairs of two of them"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

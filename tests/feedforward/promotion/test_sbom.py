@@ -15,6 +15,7 @@ from small_data import TEST
 
 from feedforward.config.schema import Params
 from feedforward.promotion import bundle, model_card
+from feedforward.promotion.bundle import Description
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.registry import Registry
 
@@ -97,3 +98,10 @@ def test_lock_file_entries_for_other_platforms_are_left_out(sbom: ModuleType) ->
     packages = list(sbom.locked_packages(text))
     assert [(package.name, package.version) for package in packages] == [("one", "1.0"), ("two-x", "3")]
     assert packages[0].hashes == ("a" * 64, "b" * 64)
+
+
+def test_the_card_says_if_a_temperature_did_not_lower_the_cross_entropy() -> None:
+    description = Description("d", "D", ("no", "yes"), "original", 0, 2, 90, "r", "f", "d", "w", temperature=1.2)
+    for scaled, is_said in ((0.19, False), (0.21, True)):
+        [line] = model_card._calibration(description, {"scaled_cross_entropy": scaled, "cross_entropy": 0.2})
+        assert ("cross-entropy was not lower with a temperature than without" in line) == is_said

@@ -9,6 +9,7 @@ import pytest
 from synthetic_runs import Shape, replica_run
 
 from feedforward.analysis import selection
+from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.selection import ConfirmedTrial
 from feedforward.analysis.statistics import STATISTICS, summarize
 from feedforward.reports import sweep_charts, sweep_page
@@ -55,6 +56,19 @@ def content(**changes: Any) -> Content:
         command="feedforward sweep d size=small",
     )  # fmt: skip
     return dataclasses.replace(page_content, **changes)
+
+
+def test_one_fresh_seed_shows_no_variation_and_no_interval() -> None:
+    page_content = content(tested=("Test accuracy", "0.9851", "size=small, 1 final model"))
+    confirmed = [
+        (text, dataclasses.replace(entry, fresh=Estimate(1, entry.search.mean + 0.01)))
+        for text, entry in page_content.confirmed
+    ]
+    page = " ".join(sweep_page.render(dataclasses.replace(page_content, confirmed=confirmed)).split())
+    assert "The search result is better, but one fresh seed does not show how much seeds vary" in page
+    for absent in ("the interval is that of the fresh mean", "over seeds and test samples", "fresh seeds with 95 %"):
+        assert absent not in page
+        assert absent in " ".join(sweep_page.render(content()).split())
 
 
 def test_page_shows_every_trial_and_the_results_of_search_fresh_seeds_and_test() -> None:
