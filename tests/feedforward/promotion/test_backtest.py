@@ -214,8 +214,8 @@ def test_versions_are_measured_on_the_samples_that_are_new_to_them(
 ) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     largest = registered.with_validation(params, "first", 60)
-    for strength, number in ((1.0, samples), (2.0, 60)):
-        dataset = registered.with_validation(params, "first", number).datasets[NAME]
+    for strength, held_out_count in ((1.0, samples), (2.0, 60)):
+        dataset = registered.with_validation(params, "first", held_out_count).datasets[NAME]
         version = registered.version(registry, run, strength, dataset=dataset)
         audit_log.append(NAME, audit_log.PROMOTED, "a test", version, registry.find(NAME, "champion"))
         registry.set_alias(version, "champion")

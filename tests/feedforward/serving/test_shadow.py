@@ -42,7 +42,7 @@ def serving(params: Params, bounds: Serving) -> LiveService:
     return LiveService(params.model_copy(update={"serving": bounds}))
 
 
-def figures(service: LiveService) -> Evidence:
+def evidence_of(service: LiveService) -> Evidence:
     known = service.service.handlers.challengers.evidence.get(NAME)
     return known[1] if known else Evidence()
 
@@ -78,8 +78,8 @@ def test_shadow_statistics_of_a_challenger_are_kept_after_a_restart(small: Param
             assert (answer["version"], "canary" in answer) == (1, False)
         service.ask(GLAD, explain=True, variants=True)
         service.client.post(f"/predict/{NAME}", content=SAD, headers={"content-type": "text/plain"})
-        until(lambda: figures(service).requests == 5)
-        statistics = figures(service)
+        until(lambda: evidence_of(service).requests == 5)
+        statistics = evidence_of(service)
         assert (statistics.samples, statistics.agreed) == (8, 0)
         assert {label: tally.samples for label, tally in statistics.labels.items()} == {"glad": 4, "sad": 4}
         assert all(tally.difference < -0.5 * tally.samples for tally in statistics.labels.values())
@@ -92,11 +92,11 @@ def test_shadow_statistics_of_a_challenger_are_kept_after_a_restart(small: Param
         assert "default-src 'none'" in page.headers["content-security-policy"]
     with serving(small, SHADOWED) as service:
         until(lambda: service.client.get("/health").json().get("challengers", {}).get(NAME) == 2)
-        until(lambda: figures(service) == statistics)  # without any request
+        until(lambda: evidence_of(service) == statistics)  # without any request
         assert f'feedforward_shadow_requests{{dataset="{NAME}"}} 5.0' in service.client.get("/metrics").text
         assert "Version 2 also answered 5 requests" in service.client.get("/monitoring").text
         service.ask(GLAD)
-        until(lambda: figures(service).requests == 6)
+        until(lambda: evidence_of(service).requests == 6)
 
 
 @pytest.mark.slow
