@@ -4,13 +4,14 @@ The audit log is local. Where another checkout has moved the alias, the tags of 
 """
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from feedforward.promotion import audit_log, champion
 from feedforward.promotion.audit_log import Entry
-from feedforward.tracking import model_versions
+from feedforward.tracking import model_versions, names
 from feedforward.tracking.model_version import Version
 
 
@@ -31,7 +32,7 @@ class Period:
 
 @dataclass(frozen=True)
 class History:
-    """The periods of a dataset's champions, oldest first; only of versions that the registry has.
+    """The periods of a dataset's champions, oldest first; only of versions that the registry has, so there can be gaps.
 
     mismatch: how the registry differs from the audit log, if it does. left_out: which champions in the audit log are
     not in the registry, if any: those of another project, database or server, and deleted versions.
@@ -52,20 +53,35 @@ def history(dataset: str) -> History:
     periods: list[Period] = []
     find = functools.cache(lambda number: model_versions.find(dataset, number))
     entries = audit_log.entries_in_registry(dataset, find)
-    for entry in entries:
+    for entry in audit_log.entries(dataset):
         number = entry["champion"]
         if entry["decision"] == audit_log.REFUSED or number == _current(periods):
             continue
-        if number is None:
+        if entry not in entries:
+            if _current(periods) is not None and _is_move_to_deleted(entry):
+                _end(periods, entry["time"])
+        elif number is None or (version := find(number)) is None:
             _end(periods, entry["time"])
         else:
-            _begin(periods, _period(entry, find(number), periods, entries))
+            _begin(periods, _period(entry, version, periods, entries))
     current = model_versions.find(dataset)
     mismatch = _mismatch(dataset, _current(periods), current)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     if mismatch and current and (period := _period_from_tags(current, periods, entries, now)):
         _begin(periods, period)
     return History(dataset, periods, mismatch, _left_out(dataset, entries))
+
+
+def _is_move_to_deleted(entry: Entry) -> bool:
+    """Whether an entry about a version that the registry lacks made it champion here, and not on another server."""
+    project, run = names.current_project(), str(entry.get("run"))
+    if entry["decision"] not in audit_log.MOVES or entry.get("project", project) != project:
+        return False
+    if not re.fullmatch("[0-9a-f]{32}", run):  # edited
+        return False
+    from feedforward.tracking.registry import Registry  # imports MLflow, which takes two seconds
+
+    return bool(Registry().runs_with_id_prefix(run))
 
 
 def _current(periods: Sequence[Period]) -> int | None:
@@ -82,16 +98,14 @@ def _end(periods: list[Period], until: str) -> None:
         periods[-1] = replace(periods[-1], until=until)
 
 
-def _period(entry: Entry, version: Version | None, earlier: Sequence[Period], entries: Sequence[Entry]) -> Period:
+def _period(entry: Entry, version: Version, earlier: Sequence[Period], entries: Sequence[Entry]) -> Period:
     """The period of the entry's champion, which began with the entry, or before it in another checkout."""
     if entry["decision"] in audit_log.MOVES:
         return Period(entry["champion"], entry.get("run"), entry["time"], None, entry["decision"], entry["reason"])
-    if version is not None and (period := _period_from_tags(version, earlier, entries, entry["time"])):
+    if period := _period_from_tags(version, earlier, entries, entry["time"]):
         return period
     reason = entry["reason"] if entry["version"] == entry["champion"] else "it is not in this audit log"
-    return Period(
-        entry["champion"], version.run_id if version else None, entry["time"], None, audit_log.CHANGED, reason
-    )
+    return Period(entry["champion"], version.run_id, entry["time"], None, audit_log.CHANGED, reason)
 
 
 def _period_from_tags(

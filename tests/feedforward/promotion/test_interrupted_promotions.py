@@ -19,7 +19,7 @@ from threads import at_once
 
 from feedforward import tracking
 from feedforward.config.schema import Params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.promotion import audit_log, champion, history, promote
 from feedforward.promotion.promote import Refused
@@ -235,6 +235,26 @@ def test_entries_about_a_deleted_model_make_no_version_champion(params: Params, 
         promote.conclude(strict, NAME, run, again, registry)
     assert model_versions.find(NAME) is None
     assert promote.conclude(params, NAME, run, again, registry).decision.promoted
+
+
+@pytest.mark.proves("The history does not show a version as champion while a version that was deleted since was")
+def test_a_period_ends_when_a_version_that_was_deleted_since_became_champion(
+    params: Params, small_store: "Store"
+) -> None:
+    for strength in (1.0, 2.0):
+        conclude(params, small_store, strength)
+    [first, second] = history.history(NAME).periods
+    conclude(params, small_store, 0.5)  # version 3 is not better, and its entry names version 2
+    MlflowClient(settings.tracking_uri()).delete_model_version(names.registered_model(NAME), "2")
+    shown = history.history(NAME)
+    assert (shown.periods, shown.mismatch) == ([first], None)
+    assert first.until == second.since
+    assert "are left out: version 2" in str(shown.left_out)
+
+    entries = audit_entries()
+    elsewhere = [entries[0], entries[1] | {"run": "0" * 32}]  # this store does not have the run: another server did
+    paths.audit().write_text("".join(atomic_files.canonical_json(entry) + "\n" for entry in elsewhere))
+    assert [period.until for period in history.history(NAME).periods] == [None]
 
 
 def test_an_entry_of_an_earlier_release_is_about_the_version_with_its_run_and_digest(
