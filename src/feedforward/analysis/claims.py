@@ -118,28 +118,29 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
             dataset, claim, "undecided", None, 0, level, note=note, obstacle="" if note == UNTRAINED else note
         )
     sampling_error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
+    degrees = statistics.degrees_of_freedom([run for run in runs if run.variant == claim.left], claim.statistic)
     resolution = statistics.resolutions(runs, [claim.left, claim.right], claim.statistic, seeds)
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
     (least, greatest), value = statistic.bounds, claim.value
     bounds = UNBOUNDED if value is None else (least - value, greatest - value)
-    sequence = sequential.confidence_sequence(values, level, resolution, sampling_error)
+    sequence = sequential.confidence_sequence(values, level, resolution, sampling_error, degrees)
     history = [entry.clip(*bounds) for entry in sequence]
     outcome = _outcome(claim, history[-1] if history else None, margin)
     new_data = None if overlap is None else sequential.inflate(values, level, overlap, resolution)
     mean = sum(values) / n
     boundary = _boundary(claim, mean)
-    p = sequential.p_value(values, boundary, resolution, sampling_error)
+    p = sequential.p_value(values, boundary, resolution, sampling_error, degrees)
     further_seeds, needs_samples, obstacle = None, False, ""
     if outcome == "undecided":
-        further_seeds = _further_seeds(values, boundary, level, max(resolution), sampling_error)
+        further_seeds = _further_seeds(values, boundary, level, max(resolution), sampling_error, degrees)
         # a margin that exceeds the error over the samples can decide the claim
         reach = margin if margin and claim.direction != "equal" else 0.0
         gap = max(abs(mean - boundary), reach)
-        needs_samples = sequential.is_limited_by_samples(gap, level, sampling_error)
+        needs_samples = sequential.is_limited_by_samples(gap, level, sampling_error, degrees)
         over_seeds = intervals.estimate(values, resolution=max(resolution))
         if over_seeds and over_seeds.high is not None:  # the mean of all seeds may be further from the bound
             gap = max(abs(mean - boundary) + over_seeds.high - mean, reach)
-            obstacle = NEEDS_SAMPLES if sequential.is_limited_by_samples(gap, level, sampling_error) else ""
+            obstacle = NEEDS_SAMPLES if sequential.is_limited_by_samples(gap, level, sampling_error, degrees) else ""
     return Verdict(
         dataset,
         claim,
@@ -153,6 +154,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
             values,
             overlap=overlap,
             sampling_error=sampling_error,
+            degrees=degrees,
             resolution=max(resolution),
             bounds=bounds,
         ),
@@ -218,12 +220,13 @@ def _win_probabilities(values: Sequence[float], left: dict[int, float], right: d
 
 
 def _further_seeds(
-    values: Sequence[float], boundary: float, level: float, resolution: float, sampling_error: float
+    values: Sequence[float], boundary: float, level: float, resolution: float, sampling_error: float, degrees: float
 ) -> int | None:
     if len(values) < 2 or intervals.has_unknown_spread(values, resolution):
         return None
     gap = sum(values) / len(values) - boundary
-    return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level, sampling_error)
+    spread = intervals.spread(values, resolution)
+    return sequential.further_seeds(gap, spread, len(values), level, sampling_error, degrees)
 
 
 def _note(history: Sequence[Interval], n: int, has_unknown_spread: bool) -> str:

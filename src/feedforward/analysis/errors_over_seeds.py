@@ -80,7 +80,9 @@ def _scores(rows: Sequence[dict[str, Any]], samples: int, auc_errors: Sequence[f
         values = [row[name] for row in rows if row[name] is not None]
         step = 1 / steps.get(name, max(1, samples))
         is_known = math.isfinite(typical)
-        score = estimate(values, sampling_error=typical if is_known else 0.0, resolution=step, bounds=SHARE)
+        error, smaller = typical if is_known else 0.0, min(rows[0]["support"], samples - rows[0]["support"])
+        degrees = smaller - 1 if name == "auc" else math.inf  # see statistics.degrees_of_freedom
+        score = estimate(values, sampling_error=error, resolution=step, bounds=SHARE, degrees=degrees)
         if score:
             scores[name] = score if is_known else replace(score, low=None, high=None)
     return scores

@@ -81,6 +81,7 @@ def estimate(
     sampling_error: float = 0.0,
     resolution: float = 0.0,
     bounds: tuple[float, float] = UNBOUNDED,
+    degrees: float = math.inf,
 ) -> Estimate | None:
     """Mean and intervals at `confidence`; None if there are no values.
 
@@ -91,6 +92,7 @@ def estimate(
     resolution: the step size of a discrete statistic. Values that coincide may still differ by less than a step, so the
         standard deviation is taken to be at least that of rounding, resolution / √12.
     bounds: the least and greatest possible values; intervals end there.
+    degrees: degrees of freedom of `sampling_error`; see `shared_half`.
     """
     array = np.array(list(values), float)
     n = len(array)
@@ -103,22 +105,32 @@ def estimate(
     if has_unknown_spread(array, resolution):
         return Estimate(n, mean, sd, median=median, iqm=iqm)
     half_of_one = t_quantile((1 + confidence) / 2, n) * max(sd, resolution / math.sqrt(12))  # half-width for one value
-    shared_half = normal_half(sampling_error, confidence)
-    low, high = _limits(mean, math.hypot(half_of_one / math.sqrt(n), shared_half), bounds)
+    shared = shared_half(sampling_error, confidence, degrees)
+    low, high = _limits(mean, math.hypot(half_of_one / math.sqrt(n), shared), bounds)
     if overlap is None:
         return Estimate(n, mean, sd, low, high, median, iqm)
-    new_half = math.hypot(half_of_one * math.sqrt(1 / n + overlap), shared_half)
+    new_half = math.hypot(half_of_one * math.sqrt(1 / n + overlap), shared)
     return Estimate(n, mean, sd, low, high, median, iqm, *_limits(mean, new_half, bounds))
 
 
-def over_samples(value: float, error: float, bounds: tuple[float, float] = UNBOUNDED) -> tuple[float, float]:
+def over_samples(
+    value: float, error: float, bounds: tuple[float, float] = UNBOUNDED, degrees: float = math.inf
+) -> tuple[float, float]:
     """The interval of one value that has the standard error `error` over the samples on which it was measured."""
-    return _limits(value, normal_half(error), bounds)
+    return _limits(value, shared_half(error, CONFIDENCE, degrees), bounds)
 
 
-def normal_half(error: float, confidence: float = CONFIDENCE) -> float:
-    """Half the width of the interval of a normally distributed value with this standard error."""
-    return float(special.ndtri((1 + confidence) / 2)) * error
+def shared_half(error: float, confidence: float = CONFIDENCE, degrees: float = math.inf) -> float:
+    """Half the width of the interval of a normally distributed value with this standard error.
+
+    degrees: degrees of freedom, because a standard error over few samples is itself uncertain (Student's t interval);
+        with less than one, the half-width is infinite.
+    """
+    if not error or degrees < 1:
+        return math.inf if error else 0.0
+    probability = (1 + confidence) / 2
+    quantile = special.ndtri(probability) if math.isinf(degrees) else special.stdtrit(degrees, probability)
+    return float(quantile) * error
 
 
 def _limits(center: float, half: float, bounds: tuple[float, float]) -> tuple[float, float]:

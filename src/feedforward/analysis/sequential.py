@@ -25,9 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from feedforward.analysis.intervals import MOST_CUT_OFF, count_cut_off
+from feedforward.analysis.intervals import MOST_CUT_OFF, count_cut_off, shared_half
 
 PRECISION = 0.25  # tuned for effects of about two standard deviations; docs/comparison.md describes the cost
 LOWEST_LEVEL, BISECTIONS = 1e-300, 60  # of p-values with a sampling error
@@ -60,7 +59,11 @@ class Interval:
 
 
 def confidence_sequence(
-    values: Sequence[float], level: float, resolution: float | Sequence[float] = 0.0, sampling_error: float = 0.0
+    values: Sequence[float],
+    level: float,
+    resolution: float | Sequence[float] = 0.0,
+    sampling_error: float = 0.0,
+    degrees: float = math.inf,
 ) -> list[Interval]:
     """Intervals for the mean after 2, 3, … values; all of them contain it with probability 1 - level or more.
 
@@ -68,12 +71,12 @@ def confidence_sequence(
     distribution, an empty interval (low above high) has probability at most `level`.
 
     resolution: see intervals.p_value; a sequence has one for each value. An interval is unbounded while the spread is
-        unknown (intervals.has_unknown_spread). sampling_error: see intervals.estimate.
+        unknown (intervals.has_unknown_spread). sampling_error, degrees: see intervals.estimate.
     """
     if len(values) < 2:
         return []
     n, mean, sd = _running_moments(values, resolution)
-    half = _whole_half_width(n, level, sd, sampling_error)
+    half = _whole_half_width(n, level, sd, sampling_error, degrees)
     low, high = np.maximum.accumulate(mean - half), np.minimum.accumulate(mean + half)
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 
@@ -108,6 +111,7 @@ def p_value(
     null: float = 0.0,
     resolution: float | Sequence[float] = 0.0,
     sampling_error: float = 0.0,
+    degrees: float = math.inf,
 ) -> float | None:
     """Anytime-valid p-value of whether the mean is `null`; None with fewer than two values.
 
@@ -119,7 +123,7 @@ def p_value(
     n, mean, sd = _running_moments(values, resolution)
     gap = mean - null
     if sampling_error:
-        return _lowest_level(n, np.abs(gap), sd, sampling_error)
+        return _lowest_level(n, np.abs(gap), sd, sampling_error, degrees)
     with np.errstate(divide="ignore", invalid="ignore"):
         u = np.where(np.abs(gap) <= 1e-12 * max(1.0, abs(null)), 0.0, n * gap**2 / (sd**2 * (n - 1)))
         g = PRECISION / (n + PRECISION)
@@ -128,44 +132,46 @@ def p_value(
     return float(math.exp(-max(0.0, float(evidence.max()))))
 
 
-def _lowest_level(n: Array, gap: Array, sd: Array, sampling_error: float) -> float:
+def _lowest_level(n: Array, gap: Array, sd: Array, sampling_error: float, degrees: float) -> float:
     """The lowest level at which the half-width is below `gap` after some n; by bisection of its logarithm."""
     low, high = math.log(LOWEST_LEVEL), 0.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         level = math.exp(middle)
-        half = _whole_half_width(n, level, sd, sampling_error)
+        half = _whole_half_width(n, level, sd, sampling_error, degrees)
         low, high = (low, middle) if bool((half < gap).any()) else (middle, high)
     return math.exp(high)
 
 
-def further_seeds(gap: float, sd: float, n: int, level: float, sampling_error: float = 0.0) -> int | None:
+def further_seeds(
+    gap: float, sd: float, n: int, level: float, sampling_error: float = 0.0, degrees: float = math.inf
+) -> int | None:
     """A rough estimate of how many more values bring the half-width below the absolute value of `gap`.
 
     Assumes that the mean and the standard deviation stay as they are after the first n values. None if more than
     MOST_SEEDS are needed, or if the sampling error alone is too large (see `is_limited_by_samples`).
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
-    half = _whole_half_width(counts, level, np.full(len(counts), sd), sampling_error)
+    half = _whole_half_width(counts, level, np.full(len(counts), sd), sampling_error, degrees)
     enough = np.flatnonzero(half < abs(gap))
     return int(enough[0]) + 1 if len(enough) else None
 
 
-def is_limited_by_samples(gap: float, level: float, sampling_error: float) -> bool:
+def is_limited_by_samples(gap: float, level: float, sampling_error: float, degrees: float = math.inf) -> bool:
     """Whether the interval would reach beyond `gap` even with infinitely many values, because of the sampling error."""
-    return sampling_error > 0 and _sampling_half_width(level, sampling_error) >= abs(gap)
+    return sampling_error > 0 and _sampling_half_width(level, sampling_error, degrees) >= abs(gap)
 
 
-def _whole_half_width(n: Array, level: float, sd: Array, sampling_error: float) -> Array:
+def _whole_half_width(n: Array, level: float, sd: Array, sampling_error: float, degrees: float) -> Array:
     """Half the width of the interval after n values, with the sampling error that they share."""
     if not sampling_error:
         return _half_width(n, level, sd)
-    return _half_width(n, level / 2, sd) + _sampling_half_width(level, sampling_error)
+    return _half_width(n, level / 2, sd) + _sampling_half_width(level, sampling_error, degrees)
 
 
-def _sampling_half_width(level: float, sampling_error: float) -> float:
+def _sampling_half_width(level: float, sampling_error: float, degrees: float) -> float:
     """The part of the half-width that more values do not reduce."""
-    return float(-special.ndtri(level / 4)) * sampling_error
+    return shared_half(sampling_error, 1 - level / 2, degrees)
 
 
 def _running_moments(

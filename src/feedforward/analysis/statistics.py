@@ -145,6 +145,33 @@ def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> f
     return typical_error([run.metrics for run in runs if run.variant == variant and run.role == "final"], statistic)
 
 
+def degrees_of_freedom(runs: Iterable[RunResult], statistic: str) -> float:
+    """Degrees of freedom of the standard error of a test metric, for a t interval; infinite if this is unknown.
+
+    The standard error of an AUC depends on the samples of the smaller side: the class or all others. For a mean over
+    classes, degrees of freedom follow from the variances of the classes (Satterthwaite, "An approximate distribution of
+    estimates of variance components", Biometrics Bulletin 2, 1946), which are proportional to 1 / samples. Accuracy and
+    F1 need none: their errors account for few samples as shares (models.sampling_errors).
+    """
+    finals = [run for run in runs if run.role == "final"]
+    if statistic == "test_auc":
+        return min(map(_degrees_of_auc, finals), default=math.inf)
+    sizes = [run.samples["test"] for run in finals if "test" in run.samples]
+    return min(sizes) - 1 if sizes and statistic in ("test_loss", "test_mae", "test_r2") else math.inf
+
+
+def _degrees_of_auc(run: RunResult) -> float:
+    supports, samples = [row["support"] for row in run.errors.get("labels", ())], run.samples.get("test", 0)
+    if "confusion" in run.errors and len(supports) == 2:
+        del supports[0]  # both classes have the same samples on the smaller side
+    smaller = [count for support in supports if (count := min(support, samples - support)) > 0]
+    if not smaller:
+        return math.inf
+    if min(smaller) == 1:
+        return 0.0
+    return float(sum(1 / m for m in smaller) ** 2 / sum(1 / (m * m * (m - 1)) for m in smaller))
+
+
 def typical_error(metrics: Iterable[Mapping[str, float]], statistic: str) -> float:
     """Standard error of a test metric over the test samples: the root mean square over runs; 0 if not measured."""
     squares = [values[f"{statistic}_se"] ** 2 for values in metrics if f"{statistic}_se" in values]
@@ -163,6 +190,7 @@ def of_variant(runs: Sequence[RunResult], variant: str, statistic: str) -> Estim
         values.values(),
         overlap=overlap(runs) if definition.role == "replica" else None,
         sampling_error=sampling_error(runs, variant, statistic),
+        degrees=degrees_of_freedom(runs, statistic),
         resolution=max(resolutions(runs, [variant], statistic, values), default=0.0),
         bounds=(definition.bounds[0], _last_epoch(runs)) if statistic == "best_epoch" else definition.bounds,
     )

@@ -1,15 +1,20 @@
 """Definitions of the statistics of a run."""
 
 import dataclasses
-from typing import get_args
+import math
+from typing import Any, get_args
 
+import numpy as np
 import pytest
+from scipy import stats
 from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import statistics
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import StatisticName, load_params
 from feedforward.core.errors import DataError
+from feedforward.models import error_analysis, metrics, sampling_errors
+from feedforward.models.numpy_network import Layer, Network
 
 
 def run_with(seed: int = 0, **metrics: float) -> RunResult:
@@ -127,3 +132,70 @@ def test_select_returns_the_runs_of_one_protocol() -> None:
     runs = synthetic_runs(params, range(2)) + synthetic_runs(params, range(2), protocol="lecture")
     dataset = next(iter(params.datasets))
     assert {run.protocol for run in statistics.select(runs, dataset)} == {"fair"}
+
+
+def final_runs(labels: np.ndarray, outputs: np.ndarray, activation: str, error: float, rng: Any) -> list[RunResult]:
+    """Return three final runs, measured like real ones, whose outputs differ by normal errors."""
+    network = Network(1.0, (Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32), activation),))
+    runs = []
+    for seed in range(3):
+        logits = (outputs + rng.normal(0, error, len(outputs))).astype(np.float32)[:, None]
+        values = metrics.measure(network, logits, labels)
+        errors = sampling_errors.measure(network, logits, labels)
+        measured = {f"test_{k}": v for k, v in values.items()} | {f"test_{k}_se": v for k, v in errors.items()}
+        details = error_analysis.analyze(network, logits, labels)
+        runs.append(
+            RunResult("d", "a", seed, "fair", "final", {}, measured, "0", samples={"test": len(labels)}, errors=details)
+        )
+    return runs
+
+
+@pytest.mark.slow
+@pytest.mark.proves("Intervals of AUC and R² hold for few test samples, too")
+@pytest.mark.parametrize(("samples", "positive"), [(50, 5), (100, 5), (1000, 10)])
+def test_intervals_of_auc_cover_the_truth_with_few_positive_samples(samples: int, positive: int) -> None:
+    rng, covered, truth = np.random.default_rng(samples), 0, float(stats.norm.cdf(0.5 / math.sqrt(2)))
+    labels = (np.arange(samples) < positive).astype(np.uint8)
+    for _ in range(300):
+        runs = final_runs(labels, rng.normal(0, 1, samples) + 0.5 * labels, "sigmoid", 0.05, rng)
+        estimate = statistics.summarize(runs, ["a"])["a"]["test_auc"]
+        assert estimate.low is not None
+        assert estimate.high is not None
+        covered += estimate.low <= truth <= estimate.high
+    assert covered / 300 >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("samples", [10, 20])
+def test_intervals_of_r2_cover_the_truth_with_few_samples(samples: int) -> None:
+    rng, covered = np.random.default_rng(samples), 0
+    for _ in range(400):
+        values = rng.normal(0, 1, samples)
+        runs = final_runs(values, 0.5 * values + rng.normal(0, 0.3, samples), "linear", 0.02, rng)
+        estimate = statistics.summarize(runs, ["a"])["a"]["test_r2"]
+        assert estimate.low is not None
+        assert estimate.high is not None
+        covered += estimate.low <= 1 - 0.25 - 0.09 <= estimate.high
+    assert covered / 400 >= 0.9  # R² is skewed: 91 % with 10 samples
+
+
+def test_degrees_of_freedom_follow_from_the_smaller_side_of_each_class() -> None:
+    def degrees(*supports: int, **errors: Any) -> float:
+        rows = {"labels": [{"support": n} for n in supports], **errors}
+        run = RunResult("d", "a", 0, "fair", "final", {}, {}, "0", samples={"test": 100}, errors=rows)
+        return statistics.degrees_of_freedom([run], "test_auc")
+
+    assert degrees(95, 5, confusion=[]) == pytest.approx(4)
+    assert degrees(5) == degrees(95) == pytest.approx(4)
+    assert degrees(50, 50) == pytest.approx(98)  # two labels
+    assert degrees(99, 1, confusion=[]) == 0
+    assert degrees() == degrees(0, 100) == math.inf
+    run = RunResult("d", "a", 0, "fair", "final", {}, {}, "0", samples={"test": 12})
+    assert [statistics.degrees_of_freedom([run], f"test_{name}") for name in ("loss", "accuracy")] == [11, math.inf]
+
+
+def test_an_auc_with_a_single_positive_sample_may_be_anything() -> None:
+    labels = (np.arange(40) == 3).astype(np.uint8)
+    runs = final_runs(labels, np.random.default_rng(0).normal(0, 1, 40), "sigmoid", 0.1, np.random.default_rng(1))
+    estimate = statistics.summarize(runs, ["a"])["a"]["test_auc"]
+    assert (estimate.low, estimate.high) == (0, 1)
