@@ -16,7 +16,7 @@ from small_data import HELD_OUT, TRAIN, WORDS, params, values
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import append_only_log, atomic_files, paths
-from feedforward.data.readers import tokenizer
+from feedforward.data.readers import encoders, tokenizer
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.image_encoder import ImageEncoder
@@ -251,7 +251,9 @@ def find_version(number_or_alias: int | str = "champion") -> Version:
 def pictures_champion(store: "Store", height: int = 28, width: int = 28, evaluated: bool = False) -> Version:
     """Register a version of `tones` for images of this size, with random weights, and make it champion."""
     network = networks.network([height * width, 8, 3], ["relu", "softmax"], scale=1 / 255)
-    encoder = ImageEncoder(ImageGeometry(height, width, 20, (height / 2, width / 2)))
+    encoder: Encoder = ImageEncoder(ImageGeometry(height, width, 20, (height / 2, width / 2)))
+    if evaluated:  # evaluations need the encoder of the data
+        encoder = encoders.of_dataset(params().datasets["tones"].reader, paths.vectorized("tones"))
     return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, encoder, evaluated)
 
 
