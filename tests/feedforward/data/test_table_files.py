@@ -105,10 +105,21 @@ def test_titles_and_group_names_above_the_header_are_skipped(tmp_path: Path, pre
         ["x,,,", *(f"{'ab'[k % 2]},{'cd'[k % 3 % 2]},{'ef'[k // 5 % 2]},{LABELS[k]}" for k in range(60))],
         [",value", *(f"{'abcde'[k % 5]},{k}" for k in range(60))],
         [",value", *(f"place {k},text {k}" for k in range(60))],
+        [",,value", *(f"place {k},street {k},text {k}" for k in range(60))],
+        ["v1,,,,v5", *(",".join(f"{column}{k}" for column in "abcde") for k in range(60))],
         ["v1,v2,,,", *(f"{label},see you at {k},,," for k, label in enumerate(LABELS)), "a,b,c,d,e"],
         ["a,b,c,d,e,f", *(f"{k},,,,,{k % 2}" for k in range(60))],
     ],
-    ids=["numbers", "categories", "series", "series of texts", "empty columns", "sparse"],
+    ids=[
+        "numbers",
+        "categories",
+        "series",
+        "series of texts",
+        "two indices",
+        "first and last",
+        "empty columns",
+        "sparse",
+    ],
 )
 def test_a_header_with_few_names_is_not_taken_for_a_title(tmp_path: Path, lines: list[str]) -> None:
     (tmp_path / "a.csv").write_text("\n".join(lines))
@@ -201,7 +212,7 @@ def test_a_separator_within_each_cell_of_a_column_does_not_divide_the_table(
     assert read.columns[name].to_pylist() == expected
 
 
-@pytest.mark.parametrize("title", ["", "Sales\n", "Sales, by day\n"])
+@pytest.mark.parametrize("title", ["", "Sales\n", "Sales, by day\n", "Sales, by day\nSource: shops, online\n"])
 def test_decimal_commas_do_not_divide_a_table_at_commas(tmp_path: Path, title: str) -> None:
     path = table(tmp_path / "a.csv", ";", size=[size.replace(".", ",") for size in SIZES], label=LABELS)
     path.write_text(title + path.read_text())

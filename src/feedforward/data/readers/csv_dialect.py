@@ -241,15 +241,15 @@ def _has_names(head_rows: Rows, requested: Sequence[str]) -> bool:
     return {*requested} <= {*_named(_texts(header))} or {*requested} <= {*_numbered_names(len(header))}
 
 
-def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
+def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float, int]:
     """How well the separator and quotes fit; a greater result is a better fit."""
     if not head_rows or (width := _width(head_rows)) < 2:
-        return False, False, 0.0
+        return False, False, 0.0, 0
     first = _first_row(head_rows)
-    fitting = sum(len(row) == width for row in head_rows)  # a row above may be the header with another separator
     agreement = sum(len(row) == width for row in head_rows[first:]) / len(head_rows[first:])
     has_full_header = abs(len(head_rows[first]) - width) <= 1 and len(head_rows[first]) > 1
-    return has_full_header and agreement >= MIN_AGREEMENT, is_consistent, fitting / len(head_rows)
+    above = -first  # a row above may be the header with another separator
+    return has_full_header and agreement >= MIN_AGREEMENT, is_consistent, agreement, above
 
 
 def _width(head_rows: Sequence[list[str]]) -> int:
@@ -272,12 +272,15 @@ def _below_titles(head_rows: Rows, first: int, requested: Sequence[str]) -> int:
     """
     filled = [sum(map(bool, map(str.strip, row))) for row in head_rows]
     typical = Counter(filled[first:]).most_common(1)[0][0]
-    if typical == 2 and not head_rows[first][0].strip():
-        return first  # the header of an index and one column, as pandas writes it
     full = next((k for k in range(first, len(filled[:ROWS_ABOVE])) if 2 * filled[k] > typical), first)
-    header = _texts(head_rows[full])
+    header, below = _texts(head_rows[full]), head_rows[full + 1 :]
     has_requested = {*requested} <= {*_named(header)}
-    return full if full > first and has_requested and _is_header(header, head_rows[full + 1 :], requested) else first
+    if full == first or not has_requested or not _is_header(header, below, requested):
+        return first
+    # any row of texts may be a header: one with few names, as pandas writes it for indices, is no title
+    are_titles = all(filled[k] == 1 and head_rows[k][0].strip() for k in range(first, full))
+    is_certain = requested or any(_names_numbers(name, _column(below, k)) for k, name in enumerate(header))
+    return full if are_titles or is_certain else first
 
 
 def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Sequence[str]) -> bool:
@@ -289,12 +292,20 @@ def _is_header(header: Sequence[str], below: Sequence[list[str]], requested: Seq
         return False
     is_repeated = False
     for k, name in enumerate(header):
-        below_name = [row[k] for row in others if len(row) > k]
+        below_name = _column(others, k)
         if name in below_name:
             is_repeated |= bool(name) and not _is_number(name)
-        elif any(map(str.isalpha, name)) and not cells.is_missing(name) and _are_numbers(below_name):
+        elif _names_numbers(name, below_name):
             return True  # even if another column contains its own name, like a column y with the values y and n
     return not is_repeated
+
+
+def _column(head_rows: Sequence[Sequence[str]], index: int) -> list[str]:
+    return [row[index] for row in head_rows if len(row) > index]
+
+
+def _names_numbers(name: str, below: Sequence[str]) -> bool:
+    return any(map(str.isalpha, name)) and not cells.is_missing(name) and _are_numbers(below)
 
 
 def _numbers(header: Sequence[str]) -> list[str]:
@@ -313,7 +324,7 @@ def _are_numbers(texts: Sequence[str]) -> bool:
 
 def _are_years(header: Sequence[str], numbers: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether all numbers of the header are years in order, beside a name, and nearly none of the cells below are."""
-    columns = [[row[k] for row in below if len(row) > k] for k in range(len(header))]
+    columns = [_column(below, k) for k in range(len(header))]
     is_named = any(any(map(str.isalpha, name)) and name not in columns[k] for k, name in enumerate(header))
     under_numbers = [cell for name, column in zip(header, columns, strict=True) if name in numbers for cell in column]
     is_ordered = [*numbers] in (sorted({*numbers}), sorted({*numbers}, reverse=True))
