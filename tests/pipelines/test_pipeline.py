@@ -51,12 +51,15 @@ def test_a_second_run_does_nothing(finished_workspace: Path) -> None:
     assert digests(finished_workspace) == before
 
 
+METRICS = "reports/comparison/metrics.json"
+
+
 def test_mlflow_shows_the_comparison_that_dvc_restored_from_its_cache(
     finished_workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
     copy, server = tmp_path / "restored", {"PREFECT_API_URL": prefect_server_address}
     shutil.copytree(finished_workspace, copy, symlinks=True)
-    before = {copy / name: (copy / name).read_text() for name in ("params.yaml", "dvc.lock")}
+    before = {copy / name: (copy / name).read_text() for name in ("params.yaml", "dvc.lock", METRICS)}
     params, report = copy / "params.yaml", copy / "reports" / "comparison" / "table.md"
     assert "dropout" in before[params]
     params.write_text(before[params].replace("dropout:", "fourth:"))
