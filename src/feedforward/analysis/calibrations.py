@@ -81,7 +81,7 @@ def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
         if (diagram := _diagram([run.reliability[stage] for run in runs if stage in run.reliability]))
     }
     rise = _estimate(rises)
-    is_clear = rise.mean >= LEAST_RISE and (rise.low is None or rise.low > 0)
+    is_clear = rise.mean >= LEAST_RISE and (rise.n == 1 or (rise.low is not None and rise.low > 0))
     return VariantCalibration(
         variant,
         **at_last_epoch,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feedforward.analysis import intervals, selection
+from feedforward.analysis import selection
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.core import atomic_files, demo_workspace, paths
 from feedforward.experiments import search_space
@@ -146,12 +146,13 @@ def _figure(outcome: Outcome) -> bytes:
     sweep, names = outcome.sweep, list(outcome.summary)
     title = f"{sweep.dataset}: {sweep.variant}, {outcome.label}"
     columns = {axis.field: [outcome.points[name][axis.field] for name in names] for axis in sweep.axes}
-    samples = [outcome.samples(name) for name in names]
+    estimates = [outcome.summary[name][sweep.statistic] for name in names]
     if len(columns) == 2 and not sweep.trials:
-        means = [intervals.estimate(values).mean for values in samples]  # type: ignore[union-attr]
+        means = [entry.mean for entry in estimates]
         return png(
             sweep_figures.heat_map(
                 columns, means, title, sweep.seeds, sweep.better, STATISTICS[sweep.statistic].decimals
             )
         )
-    return png(sweep_figures.against_values(columns, samples, title, outcome.label))
+    samples = [outcome.samples(name) for name in names]
+    return png(sweep_figures.against_values(columns, samples, estimates, title, outcome.label))

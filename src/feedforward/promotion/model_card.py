@@ -142,11 +142,11 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
         mean = intervals.estimate(
             [metrics[name] for metrics in facts.test_metrics if name in metrics],
             sampling_error=statistics.typical_error(facts.test_metrics, name),
+            resolution=1 / samples if samples and STATISTICS[name].counted_on else 0.0,
             bounds=STATISTICS[name].bounds,
         )
-        if mean is not None and mean.low is not None and mean.high is not None:
-            decimals = STATISTICS[name].decimals
-            value, interval = numerals.number(mean.mean, decimals), tables.span(mean.low, mean.high, decimals)
+        if mean is not None and mean.n > 1:
+            value, _, interval = tables.interval(mean, STATISTICS[name].decimals).partition(" ")
             rows.append((name.replace("_", " "), value, interval, f"mean over {mean.n} seeds"))
     return rows
 

@@ -7,7 +7,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from feedforward.analysis.intervals import estimate
+from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.numerals import number
 from feedforward.analysis.selection import Better
 from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, seeds_text, styled
@@ -17,11 +17,16 @@ Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in ea
 
 
 def against_values(
-    columns: Columns, samples: Sequence[Sequence[float]], title: str, ylabel: str = "validation loss"
+    columns: Columns,
+    samples: Sequence[Sequence[float]],
+    means: Sequence[Estimate],
+    title: str,
+    ylabel: str = "validation loss",
 ) -> Figure:
     """A statistic against each field: every seed, means, and 95 % t intervals over seeds.
 
-    samples: for each trial, the values of its seeds. With a single numeric field, the intervals form a band.
+    samples, means: for each trial, the values of its seeds, and their mean and interval. With a single numeric field,
+    the intervals form a band.
     """
     subtitle = seeds_text({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
     figure = empty_figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
@@ -30,16 +35,20 @@ def against_values(
     for index, (field, values) in enumerate(columns.items(), start=1):
         axes = styled(figure.add_subplot(1, len(columns), index), field, ylabel if index == 1 else "")
         x, are_numbers = _positions(axes, values, ticks=len(columns) == 1)
-        _trials(axes, sorted(zip(x, samples, strict=True)), joined=are_numbers and len(columns) == 1)
+        _trials(
+            axes,
+            sorted(zip(x, samples, means, strict=True), key=lambda trial: trial[:2]),
+            joined=are_numbers and len(columns) == 1,
+        )
         axes.set_ylim(lowest - padding, highest + padding)
     return figure
 
 
-def _trials(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined: bool) -> None:
+def _trials(axes: Axes, trials: Sequence[tuple[float, Sequence[float], Estimate]], joined: bool) -> None:
     """The values of all seeds by x, with means and intervals; joined: draw these as a curve with a band."""
-    for x, values in trials:
+    for x, values, _ in trials:
         axes.plot([x] * len(values), values, ".", color=GRAY, markersize=4, alpha=0.7)
-    means = [(x, entry) for x, values in trials if (entry := estimate(values))]
+    means = [(x, entry) for x, _, entry in trials]
     axes.plot([x for x, _ in means], [entry.mean for _, entry in means], "o-" if joined else "o", color=PALETTE[1])
     sides = [(x, e.low, e.high) for x, e in means if e.low is not None and e.high is not None]
     if joined and sides:

@@ -138,7 +138,8 @@ def _sentence(bias: Estimate) -> str:
     if bias.mean <= 0:
         return "This time, the search result is not better than the fresh one"
     if bias.low is None:
-        return "The search result is better, but one fresh seed does not show how much seeds vary"
+        seeds = "one fresh seed does" if bias.n == 1 else "these fresh seeds do"
+        return f"The search result is better, but {seeds} not show how much seeds vary"
     if bias.low > 0:
         return "The search makes its best trial look better than it is"
     return "The search result is better, but the difference is within the variation of fresh seeds"

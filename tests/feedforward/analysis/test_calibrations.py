@@ -44,6 +44,11 @@ def test_summary_measures_the_share_of_the_loss_rise_that_scaling_removes() -> N
     uncertain = [with_losses(run, [0.5, 0.3, 0.3 + k / 5], [0.4, 0.3, 0.9]) for k, run in enumerate(originals)]
     [summary] = calibrations.summarize(uncertain, ["original"])
     assert (summary.rise.low, summary.removed) == (0, None)
+    cut_off = [
+        with_losses(run, [0.5, 0.3, 0.3 + max(0, k - 1) / 10], [0.4, 0.3, 0.3]) for k, run in enumerate(originals)
+    ]
+    [summary] = calibrations.summarize(cut_off, ["original"])  # two of three seeds have no rise
+    assert (summary.rise.low, summary.removed) == (None, None)
 
 
 def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_diagonal() -> None:

@@ -19,7 +19,7 @@ from small_data import params as small_params
 from synthetic_runs import Shape, final_run, replica_run
 
 from feedforward import tracking
-from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.intervals import Estimate, estimate
 from feedforward.config.schema import Params, load_params
 from feedforward.experiments import plan, reuse, search_space, sweep_confirmation, sweep_files
 from feedforward.experiments.plan import Pack
@@ -343,13 +343,14 @@ def test_no_two_sweeps_share_a_folder() -> None:
 
 def test_figures_of_sweeps_show_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
-    [numeric_axes] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
+    means = [mean for values in losses if (mean := estimate(values))]
+    [numeric_axes] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, means, "t").axes
     assert numeric_axes.get_xscale() == "symlog"
     assert len(numeric_axes.collections) == 1  # the band of the intervals
     assert [label.get_text() for label in numeric_axes.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
-    [text_axes] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
+    [text_axes] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, means, "t").axes
     assert [label.get_text() for label in text_axes.get_xticklabels()] == ["small", "base", "large", "huge"]
     columns = {"l2": [0, 0, 1, 1], "size": ["small", "base", "small", "base"]}
     [map_axes] = sweep_figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
     assert {text.get_text() for text in map_axes.texts} == {"0.3000", "0.2000", "0.4000", "0.5000"}
-    assert len(sweep_figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, "t").axes) == 3
+    assert len(sweep_figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, means, "t").axes) == 3

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import registered
 import scripts
@@ -16,6 +17,7 @@ from small_data import TEST
 from feedforward.config.schema import Params
 from feedforward.promotion import bundle, model_card
 from feedforward.promotion.bundle import Description
+from feedforward.promotion.policy import Decision, Evidence
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.registry import Registry
 
@@ -105,3 +107,19 @@ def test_the_card_says_if_a_temperature_did_not_lower_the_cross_entropy() -> Non
     for scaled, is_said in ((0.19, False), (0.21, True)):
         [line] = model_card._calibration(description, {"scaled_cross_entropy": scaled, "cross_entropy": 0.2})
         assert ("cross-entropy was not lower with a temperature than without" in line) == is_said
+
+
+@pytest.mark.parametrize("others", [(0.94, 0.93), (0.95, 0.94), ()])
+def test_the_card_has_the_mean_over_seeds_even_if_several_have_the_same_accuracy(
+    others: tuple[float, ...],
+) -> None:
+    description = Description("d", "D", ("no", "yes"), "original", 0, 2, 90, "r", "f", "d", "w", task="binary")
+    metrics = [{"test_accuracy": accuracy, "test_loss": 0.2} for accuracy in (0.95, *others)]
+    evidence = Evidence(np.array([[0.1]]), np.array([True]))
+    facts = model_card.Facts(
+        "v", "text", description, {"samples": {"test": 100}}, {}, metrics, metrics[0], {}, {}, evidence,
+        Decision(True, "", None, ()),
+    )  # fmt: skip
+    rows = {row[0]: bool(row[2]) for row in model_card._test_metrics(facts) if row[3].startswith("mean over")}
+    # all losses are equal, which does not show how much seeds vary
+    assert rows == ({"test accuracy": True, "test loss": False} if others else {})

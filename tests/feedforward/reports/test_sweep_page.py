@@ -69,6 +69,12 @@ def test_one_fresh_seed_shows_no_variation_and_no_interval() -> None:
     for absent in ("the interval is that of the fresh mean", "over seeds and test samples", "fresh seeds with 95 %"):
         assert absent not in page
         assert absent in " ".join(sweep_page.render(content()).split())
+    equal = [  # three fresh seeds with exactly the same value
+        (text, dataclasses.replace(entry, fresh=Estimate(3, entry.search.mean + 0.01, 0.0)))
+        for text, entry in page_content.confirmed
+    ]
+    page = " ".join(sweep_page.render(dataclasses.replace(page_content, confirmed=equal)).split())
+    assert "The search result is better, but these fresh seeds do not show how much seeds vary" in page
 
 
 def test_page_shows_every_trial_and_the_results_of_search_fresh_seeds_and_test() -> None:
