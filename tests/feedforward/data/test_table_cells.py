@@ -268,16 +268,28 @@ def test_dates_among_many_missing_cells_are_dates_and_among_as_many_numbers_are_
     assert [column.role for column in guess.columns][:2] == ["date", "category"]
 
 
-def test_a_test_file_with_dates_in_a_column_of_numbers_is_refused(tmp_path: Path, prepare: Prepare) -> None:
-    path, test_path = tmp_path / "a.csv", tmp_path / "test.csv"
-    table(path, size=SIZES, label=LABELS)
-    table(test_path, size=["2024-02-29"] * 60, label=LABELS)
+def test_a_test_file_with_dates_in_a_column_of_numbers_or_vice_versa_is_refused(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    path, dates_path, empty_path = tmp_path / "a.csv", tmp_path / "dates.csv", tmp_path / "empty.csv"
+    table(path, size=SIZES, rooms=ROOMS, label=LABELS)
+    table(dates_path, size=["2024-02-29"] * 60, rooms=ROOMS, label=LABELS)
+    table(empty_path, size=["-"] * 60, rooms=ROOMS, label=LABELS)
     _, dataset = prepare(path)
-    reader = dataset.reader.model_copy(update={"test_file": "test.csv"})
+
+    def read(train: Path, test: Path) -> None:
+        reader = dataset.reader.model_copy(update={"file": train.name, "test_file": test.name})
+        data_table.read(reader, {train.name: train, test.name: test})
+
     with pytest.raises(
-        DataError, match=r"test\.csv: column 'size' contains dates, but in .*a\.csv it contains numbers"
+        DataError, match=r"dates\.csv: column 'size' contains dates, but in .*a\.csv it contains numbers"
     ):
-        data_table.read(reader, {"a.csv": path, "test.csv": test_path})
+        read(path, dates_path)
+    with pytest.raises(
+        DataError, match=r"a\.csv: column 'size' contains numbers, but in .*dates\.csv it contains dates"
+    ):
+        read(dates_path, path)
+    read(dates_path, empty_path)
 
 
 def test_leading_zeros_are_kept(tmp_path: Path, prepare: Prepare) -> None:

@@ -97,12 +97,10 @@ def numbers(
     return values
 
 
-def has_dates(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> bool:
-    """Whether the cells of a column that `numbers` can read are dates."""
-    if not pa.types.is_large_string(column.type):
-        return False
-    known = (cell for cell in column.unique().to_pylist() if not np.isnan(cells.number(cell, decimal, missing)))
-    return cells.is_iso_date(next(known, None))
+def has_dates(column: pa.Array, values: npt.NDArray[np.float64]) -> bool:
+    """Whether the cells of a column that are not missing are dates. values: what `numbers` made of them."""
+    known = np.flatnonzero(~np.isnan(values))
+    return len(known) > 0 and cells.is_iso_date(column[int(known[0])].as_py())
 
 
 def _without_missing(

@@ -116,11 +116,13 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
     except ValueError as error:
         raise DataError(f"{files[config.file]}: {error}; change `reader` in params.yaml") from None
     test_path = files[config.test_file or config.file]
-    for name in set(test.rows.dates) - set(train.rows.dates):
-        raise DataError(
-            f"{test_path}: column {name!r} contains dates, but in {files[config.file]} it contains numbers; use the"
-            " same in both files"
-        )
+    for name in sorted({*test.rows.dates} ^ {*train.rows.dates}):
+        if not np.isnan(test.rows.numbers[name]).all():
+            kinds = ("dates", "numbers") if name in test.rows.dates else ("numbers", "dates")
+            raise DataError(
+                f"{test_path}: column {name!r} contains {kinds[0]}, but in {files[config.file]} it contains {kinds[1]};"
+                " use the same in both files"
+            )
     _warn_of_unknown(test.rows.texts, measured, test_path)
     for name in set(test.rows.grouped) - set(train.rows.grouped):
         log.warning(
@@ -190,9 +192,7 @@ def load(config: TableReader, path: Path) -> Rows:
     labels, has_label = _labels(config, path, numbers, texts, table.position)
     grouped = tuple(name for name in config.numeric if column_values.has_groups(table.columns[name], config.decimal))
     by_name = {name: numbers(name) for name in config.numeric}
-    dates = tuple(
-        name for name in config.numeric if column_values.has_dates(table.columns[name], config.decimal, config.missing)
-    )
+    dates = tuple(name for name in config.numeric if column_values.has_dates(table.columns[name], by_name[name]))
     rows = Rows(by_name, {name: texts(name) for name in config.categorical}, labels, grouped, dates)
     return rows if has_label.all() else rows.take(np.flatnonzero(has_label))
 
