@@ -50,11 +50,12 @@ def results_in_store(
     def read(candidates: list[LoggedRun]) -> None:
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
-            if fingerprint in fingerprints and fingerprint not in results and (result := _result_of(connection, run)):
+            is_missing = fingerprint in fingerprints and fingerprint not in results
+            if is_missing and _is_identified(run.tags) and (result := _result_of(connection, run)):
                 results[fingerprint] = _stored_result(result, run.tags, run)
 
     limit = max(LATEST_RUNS, RUNS_PER_RESULT * len(fingerprints))
-    latest_runs = runs(connection, dataset, "FINISHED", tags, limit)
+    latest_runs = _matching_runs(connection, dataset, "FINISHED", tags, limit)
     read(latest_runs)
     if len(latest_runs) == limit:  # a large store: send one request per fingerprint, and do not read all runs
         for fingerprint in set(fingerprints) - results.keys():
@@ -62,15 +63,21 @@ def results_in_store(
     return results
 
 
-def runs(
-    connection: Connection, dataset: str, status: str | None, tags: Mapping[str, str], limit: int | None = None
-) -> list[LoggedRun]:
-    """Runs of the experiment `dataset` with that status and these tags, the latest first, at most `limit`.
+def runs(connection: Connection, dataset: str, status: str | None, tags: Mapping[str, str]) -> list[LoggedRun]:
+    """Runs of the experiment `dataset` with that status and these tags, the latest first.
 
     Raises:
         TrackingError: the store does not answer. DataError: the folder of the runs' artifacts does not exist.
         ValueError: a tag contains a quote.
     """
+    found = _matching_runs(connection, dataset, status, tags)
+    return [run for run in found if _is_identified(run.tags)]
+
+
+def _matching_runs(
+    connection: Connection, dataset: str, status: str | None, tags: Mapping[str, str], limit: int | None = None
+) -> list[LoggedRun]:
+    """As `runs`, at most `limit`, with those that lack identifying tags."""
     if invalid_values := [value for value in tags.values() if "'" in value]:
         raise ValueError(f"tags to search for must not contain a quote, got {invalid_values[0]}")
     parts = [f"tags.{key} = '{value}'" for key, value in tags.items()]
@@ -83,7 +90,7 @@ def runs(
         if not connection.is_server:
             database.require_artifacts(experiment)
         stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
-        return [_logged_run(run) for run in stored_runs if _is_identified(run.data.tags)]
+        return list(map(_logged_run, stored_runs))
 
     return connection.attempt("search", search)
 
