@@ -27,6 +27,8 @@ def vectorize(params: Params, name: str) -> None:
 
 def validate(params: Params, _: str) -> None:
     """Profiles → summaries; fails if a dataset does not meet an expectation, with one message about all datasets."""
+    with contextlib.suppress(FileNotFoundError):  # DVC keeps this output, because it persists
+        shutil.rmtree(paths.validation("any").parent)
     failures = []
     for name, dataset in params.datasets.items():
         try:

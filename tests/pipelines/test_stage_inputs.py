@@ -12,7 +12,8 @@ from waiting import until
 from faults import workspace
 from faults.workspace import DVC, NAME
 from feedforward.config.schema import load_params
-from feedforward.core.errors import DataError
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError, FeedforwardError
 from pipelines import stage_inputs, stages
 
 ROOT = Path(__file__).parents[2]
@@ -122,3 +123,12 @@ def test_only_outputs_for_former_datasets_and_protocols_are_deleted(inputs: Path
         (data / name).write_text("{}")
     stages.remove_leftovers(load_params())
     assert {name: (data / name).exists() for name in names} == names
+
+
+@pytest.mark.proves("A validation deletes earlier summaries, so data that fail it and former datasets have none")
+def test_a_validation_deletes_earlier_summaries(inputs: Path) -> None:
+    for name in (NAME, "former"):
+        atomic_files.write_json(inputs / "reports" / "validation" / name / "summary.json", {"success": True})
+    with pytest.raises(FeedforwardError):
+        stages.validate(load_params(), "")  # there are no data
+    assert not [*(inputs / "reports" / "validation").glob("*/*")]
