@@ -129,7 +129,8 @@ def test_page_preprocesses_and_predicts_images_like_predict(
 CELLS = (
     "1,234.5 €", "(1 200)", "1e3", " +7 ", "-", "n/a", "∞", "-inf", "2024-02-29", "2024-02-29T12:30:15.5+02:00",
     "2023-02-29", "$ 5 USD", "5 %", "1.2.3", "many", "1,23,456", "\u22125", ".5", "5.", "\ufeff8\u200b", "TRUE",
-    "007", "1.50", "-0.0", "+3", "NULL", "Zu\u0308rich", "",
+    "007", "1.50", "-0.0", "+3", "NULL", "Zu\u0308rich", "", "2024-02-29T24:00", "2024-02-29T10:60",
+    "2024-02-29T10:20+25:00",
 )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def test_page_parses_and_predicts_rows_like_predict(
     playground.page.get_by_label("hours").fill("9")
     sync.expect(playground.page.locator("#answer")).to_contain_text("10, 99.8 %")
     playground.page.evaluate("() => { encoder.dates = []; }")
-    for cell in ("1,234", "2024-02-29"):
+    for cell in ("1,234", "2024-02-29", "2023-02-29", "2024-02-29T24:00"):
         playground.page.get_by_label("hours").fill(cell)
         with pytest.raises(InputError) as refused:
             ff.predict("grades", [{"hours": cell, "school": "north"}])

@@ -49,8 +49,10 @@ CANONICAL = {  # numbers that `category` normalizes
     ".": re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.(\d+))?", re.ASCII),
     ",": re.compile(r"([+-]?)(0|[1-9]\d*)(?:,(\d+))?", re.ASCII),
 }
+_HOUR, _SIXTIETH = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
 ISO_DATE = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+    rf"\d{{4}}-\d\d-\d\d(?:[T ]{_HOUR}:{_SIXTIETH}(?::{_SIXTIETH}(?:\.\d{{1,9}})?)?(?:Z|[+-]{_HOUR}:?{_SIXTIETH})?)?",
+    re.ASCII,
 )
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
 

@@ -53,8 +53,11 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   if (typeof value === "number") return finiteOrNaN(value);
   const text = asText(value), lower = text.toLowerCase();
   if (missing.includes(text) || encoder.missingInNumbers.includes(lower) || encoder.infinite.includes(lower.replace(/^[+-]+/, ""))) return NaN;
+  const refusal = `samples.0.${name}: expected a number${decimal === "," ? " with a decimal comma" : ""}, got '${text.slice(0, 40)}'`;
   if (DATE.test(text)) {
-    const result = finiteOrNaN(days(text));
+    const day = days(text);
+    if (day === null) throw new Error(refusal);
+    const result = finiteOrNaN(day);
     if (encoder.dates?.includes(name) !== false || Number.isNaN(result)) return result; // null: unknown
     throw new Error(`samples.0.${name}: '${text.slice(0, 40)}' is a date, but in the training data this column contains numbers; write a number`);
   }
@@ -63,7 +66,7 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
   for (let k = 0; k < 2; k++) numeral = numeral.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
   const isAmbiguous = GROUPED.test(numeral) && OTHER_SIGN.test(numeral) && encoder.grouped?.includes(name) === false; // null: unknown
   if (GROUPED.test(numeral)) numeral = numeral.replace(decimal === "," ? /[^\d,+-]/g : /[^\d.+-]/g, "");
-  else if (!PLAIN.test(numeral)) throw new Error(`samples.0.${name}: expected a number${decimal === "," ? " with a decimal comma" : ""}, got '${text.slice(0, 40)}'`);
+  else if (!PLAIN.test(numeral)) throw new Error(refusal);
   const result = finiteOrNaN(Number(numeral.replace(",", ".")) * (isNegative ? -1 : 1));
   if (isAmbiguous && !Number.isNaN(result)) {
     const meanings = `${result} or ${String(result / 1000).replace(".", decimal)}`;
@@ -74,10 +77,10 @@ function number(value, name) { // NaN if it is missing, infinite or larger than 
 
 const finiteOrNaN = (value) => (Math.abs(value) <= LARGEST && !encoder.missingNumbers.includes(value) ? value : NaN);
 
-function days(date) { // days since 1970; a date without an offset is in UTC
+function days(date) { // days since 1970; a date without an offset is in UTC; null if there is no such day
   const [, year, month, day, hour = 0, minute = 0, second = 0, sign, offHour = 0, offMinute = 0] =
     /^(\d+)-(\d+)-(\d+)(?:[T ](\d+):(\d+)(?::([\d.]+))?(?:Z|([+-])(\d\d):?(\d\d))?)?$/.exec(date);
   const offset = (sign === "-" ? -1 : 1) * (60 * offHour + Number(offMinute)), midnight = Date.UTC(year, month - 1, day);
-  if (new Date(midnight).toISOString().slice(0, 10) !== date.slice(0, 10)) throw new Error(`samples.0: not a date: '${date}'`);
+  if (new Date(midnight).toISOString().slice(0, 10) !== date.slice(0, 10)) return null;
   return midnight / 864e5 + (60 * (60 * hour + Number(minute) - offset) + Number(second)) / 86400;
 }
