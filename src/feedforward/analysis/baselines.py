@@ -36,7 +36,7 @@ def find(results: Iterable[RunResult], dataset: str, variant: str, runs: Sequenc
     names = sorted({run.variant for run in baselines}, key=lambda name: (_skill(baselines, name), name))
     summary = {
         name: {
-            statistic: _with_test_interval(entry, statistic, statistics.sampling_error(baselines, name, statistic))
+            statistic: _with_test_interval(entry, [run for run in baselines if run.variant == name], statistic)
             for statistic, entry in estimates.items()
         }
         for name, estimates in statistics.summarize(baselines, names).items()
@@ -55,9 +55,11 @@ def _skill(results: Sequence[RunResult], name: str) -> float:
     return sum(run.get("best_val_accuracy", -run.get("best_val_mae", 0.0)) for run in runs) / max(1, len(runs))
 
 
-def _with_test_interval(entry: Estimate, statistic: str, error: float) -> Estimate:
+def _with_test_interval(entry: Estimate, runs: Sequence[RunResult], statistic: str) -> Estimate:
     """The estimate with an interval over test samples, if they are the only source of variation."""
+    error = statistics.sampling_error(runs, runs[0].variant, statistic)
     if entry.n > 1 or not error:
         return entry
-    low, high = intervals.over_samples(entry.mean, error, STATISTICS[statistic].bounds)
+    degrees = statistics.degrees_of_freedom(runs, statistic)
+    low, high = intervals.over_samples(entry.mean, error, STATISTICS[statistic].bounds, degrees)
     return replace(entry, low=low, high=high)

@@ -156,8 +156,12 @@ def degrees_of_freedom(runs: Iterable[RunResult], statistic: str) -> float:
     finals = [run for run in runs if run.role == "final"]
     if statistic == "test_auc":
         return min(map(_degrees_of_auc, finals), default=math.inf)
-    sizes = [run.samples["test"] for run in finals if "test" in run.samples]
-    return min(sizes) - 1 if sizes and statistic in ("test_loss", "test_mae", "test_r2") else math.inf
+    return degrees_of_mean(min((run.samples["test"] for run in finals if "test" in run.samples), default=0), statistic)
+
+
+def degrees_of_mean(samples: int, statistic: str) -> float:
+    """As `degrees_of_freedom`, for a metric other than AUC. samples: number of test samples; 0 if unknown."""
+    return samples - 1 if samples and statistic in ("test_loss", "test_mae", "test_r2") else math.inf
 
 
 def _degrees_of_auc(run: RunResult) -> float:

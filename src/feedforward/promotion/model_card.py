@@ -135,13 +135,15 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
         if name == "test_accuracy" and samples and _is_class(facts):
             limits = wilson(own[name], samples)
         elif error := own.get(f"{name}_se"):
-            limits = intervals.over_samples(own[name], error, STATISTICS[name].bounds)
+            degrees = statistics.degrees_of_mean(samples, name)
+            limits = intervals.over_samples(own[name], error, STATISTICS[name].bounds, degrees)
         value, interval = numerals.number(own[name], decimals), tables.span(*limits, decimals) if limits else ""
         rows.append((name.replace("_", " "), value, interval, f"this model, {samples} samples, once"))
     for name in names:
         mean = intervals.estimate(
             [metrics[name] for metrics in facts.test_metrics if name in metrics],
             sampling_error=statistics.typical_error(facts.test_metrics, name),
+            degrees=statistics.degrees_of_mean(samples, name),
             resolution=1 / samples if samples and STATISTICS[name].counted_on else 0.0,
             bounds=STATISTICS[name].bounds,
         )

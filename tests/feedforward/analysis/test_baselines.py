@@ -30,7 +30,8 @@ def baseline_runs(name: str, seeds: int = 4) -> list[RunResult]:
         for run in synthetic_runs(load_params(), range(seeds))
         if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica")
     ]
-    final = dataclasses.replace(results[0], role="final", metrics={"test_accuracy": 0.88, "test_accuracy_se": 0.002})
+    metrics = {"test_accuracy": 0.88, "test_accuracy_se": 0.002, "test_loss": 0.3, "test_loss_se": 0.01}
+    final = dataclasses.replace(results[0], role="final", metrics=metrics, samples={"test": 10})
     return [*results, final]
 
 
@@ -48,6 +49,7 @@ def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
     assert summary["best_val_cross_entropy"].n == 4
     assert summary["best_val_cross_entropy"].new_low is not None
     assert summary["test_accuracy"].low == pytest.approx(0.88 - 1.96 * 0.002, abs=1e-6)
+    assert summary["test_loss"].low == pytest.approx(0.3 - 2.262 * 0.01, abs=1e-5)  # 9 degrees of freedom
     assert findings.find(runs, params, "fair")[1].baseline_results is None
 
 

@@ -114,12 +114,14 @@ def test_the_card_has_the_mean_over_seeds_even_if_several_have_the_same_accuracy
     others: tuple[float, ...],
 ) -> None:
     description = Description("d", "D", ("no", "yes"), "original", 0, 2, 90, "r", "f", "d", "w", task="binary")
-    metrics = [{"test_accuracy": accuracy, "test_loss": 0.2} for accuracy in (0.95, *others)]
+    metrics = [{"test_accuracy": accuracy, "test_loss": 0.2, "test_loss_se": 0.01} for accuracy in (0.95, *others)]
     evidence = Evidence(np.array([[0.1]]), np.array([True]))
     facts = model_card.Facts(
-        "v", "text", description, {"samples": {"test": 100}}, {}, metrics, metrics[0], {}, {}, evidence,
+        "v", "text", description, {"samples": {"test": 10}}, {}, metrics, metrics[0], {}, {}, evidence,
         Decision(True, "", None, ()),
     )  # fmt: skip
     rows = {row[0]: bool(row[2]) for row in model_card._test_metrics(facts) if row[3].startswith("mean over")}
     # all losses are equal, which does not show how much seeds vary
     assert rows == ({"test accuracy": True, "test loss": False} if others else {})
+    [own] = [row for row in model_card._test_metrics(facts) if row[0] == "test loss" and "this model" in row[3]]
+    assert own[2] == "[0.1774, 0.2226]"  # 9 degrees of freedom
