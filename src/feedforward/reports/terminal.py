@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feedforward.analysis import numerals
-from feedforward.analysis.claims import Verdict
+from feedforward.analysis.claims import UNKNOWN_SPREAD, Verdict
 from feedforward.analysis.findings import Findings, drawn_by_seeds
 from feedforward.analysis.intervals import Drawn, Estimate, this_data
 from feedforward.analysis.statistics import STATISTICS, Summary
@@ -113,7 +113,8 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
     for verdict in verdicts:
         needed = tables.more_seeds(verdict)
-        more = f", needs {needed}" if needed else f": {verdict.note}" if not verdict.n else ""
+        has_reason = not verdict.n or verdict.note == UNKNOWN_SPREAD
+        more = f": {verdict.note}" if has_reason else f", needs {needed}" if needed else ""
         detail = Text(f" (n = {verdict.n}{more})", style="dim")
         outcome = Text(verdict.outcome, style=COLORS[verdict.outcome])
         lines.add_row("", outcome, Text(verdict.claim.text) + detail)

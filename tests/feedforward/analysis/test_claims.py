@@ -1,11 +1,13 @@
 """A claim is decided only if its whole corrected interval is inside or outside the claimed region or in the margin."""
 
 import dataclasses
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from synthetic_runs import synthetic_runs
 
 from feedforward.analysis import claims, statistics
@@ -15,7 +17,7 @@ from feedforward.config.schema import Claim, Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import ParamsError
 from feedforward.models import sampling_errors
-from feedforward.reports import tables
+from feedforward.reports import tables, terminal
 
 
 def with_claims(*claims: Claim, margins: dict[str, float] | None = None) -> Params:
@@ -69,6 +71,9 @@ def test_claims_about_cut_off_values_are_undecided() -> None:
         assert (verdict.outcome, verdict.new_data, verdict.p) == ("undecided", "undecided", 1)
         assert verdict.interval == Interval(len(rises), None, None)
         assert (verdict.note, tables.more_seeds(verdict)) == (claims.UNKNOWN_SPREAD, "unknown")
+        shown = io.StringIO()
+        Console(file=shown, width=200).print(terminal.show_verdicts([verdict]))
+        assert f"(n = {len(rises)}: {claims.UNKNOWN_SPREAD})" in shown.getvalue()
     rising = [0.03, 0.02, 0.04, 0.031, 0.025, 0.0, 0.033, 0.028]
     [verdict] = claims.judge(runs_of(params, "rise", original=rising, l2=[0.0] * 8), params)
     assert verdict.outcome == "supported"
