@@ -115,6 +115,11 @@ def test_a_separator_in_each_text_does_not_divide_a_single_column(tmp_path: Path
     assert [text for _, text in sample_files.from_table(tmp_path / "a.csv", "body")] == texts
 
 
+def test_quotes_in_the_texts_of_a_single_column_may_be_escaped_with_backslashes(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('text\n"He said \\"no\\""\nfine\n')
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.csv")] == ['He said "no"', "fine"]
+
+
 def test_names_of_columns_that_are_also_categories_are_a_header_for_a_model_with_these_columns(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("y,color,size\ny,red,m\nn,blue,l\n")
     rows = [row for _, row in sample_files.from_rows(tmp_path / "a.csv", ["color", "size"])]

@@ -244,7 +244,7 @@ def _has_names(head_rows: Rows, requested: Sequence[str]) -> bool:
 def _fit(head_rows: Rows, is_consistent: bool) -> tuple[bool, bool, float, int]:
     """How well the separator and quotes fit; a greater result is a better fit."""
     if not head_rows or (width := _width(head_rows)) < 2:
-        return False, False, 0.0, 0
+        return False, is_consistent, 0.0, 0
     first = _first_row(head_rows)
     agreement = sum(len(row) == width for row in head_rows[first:]) / len(head_rows[first:])
     has_full_header = abs(len(head_rows[first]) - width) <= 1 and len(head_rows[first]) > 1
