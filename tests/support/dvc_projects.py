@@ -19,7 +19,7 @@ PIPELINE = """stages:
     outs: ["data/vectorized/${item.dataset}"]
   baselines:
     matrix: {dataset: [notes, tones]}
-    cmd: mkdir -p data/baselines && echo '[]' > data/baselines/${item.dataset}.json
+    cmd: mkdir -p data/baselines && echo '{"runs":[]}' > data/baselines/${item.dataset}.json
     params: [seeds, "datasets.${item.dataset}"]
     deps: ["data/vectorized/${item.dataset}"]
     outs: ["data/baselines/${item.dataset}.json"]

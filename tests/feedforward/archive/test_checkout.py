@@ -19,7 +19,7 @@ def test_dvc_does_not_collect_the_pipeline_of_an_archive(
 ) -> None:
     monkeypatch.chdir(finished)
     assert small_shell.run("export", "result.zip") == 0
-    assert small_shell.run(*unpack) == 0
+    assert small_shell.run(*unpack) == 0, small_shell.stderr
     assert (finished / "result" / "pipeline.yaml").read_bytes() == (finished / contents.PIPELINE).read_bytes()
     assert "result" not in dvc(finished, "stage", "list", "--all", "--names-only")
     assert dvc(finished, "status") == "Data and pipelines are up to date.\n"
