@@ -7,8 +7,9 @@ labels, so the outputs of a model are compared instead of class shares; that mod
 requests or on the validation samples.
 
 A vocabulary has a column for more words of the texts from which it was made than of any others. To be comparable with
-incoming texts, each training text is therefore counted as if the vocabulary had been made from the other training
+new texts, each training text is therefore also counted as if the vocabulary had been made from the other training
 texts: words that occur in no other count as dropped (leave-one-out, as in Good and Turing's estimate of unseen words).
+The distance is that from the nearer of both, so neither new texts nor the training texts themselves are reported.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -73,9 +74,7 @@ def measure(
     class_distance = _class_distance(train.labels, incoming.labels, classes, bounds)
     inverse_sizes = 1 / len(train) + 1 / len(incoming)
     others = [
-        _distance(
-            NONZERO, _ks(train_nonzero(train.features, name_of), nonzero(incoming.features)), inverse_sizes, bounds
-        ),
+        _distance(NONZERO, _nonzero_distance(train.features, incoming.features, name_of), inverse_sizes, bounds),
         _distance(LENGTH, _ks(*lengths), inverse_sizes, bounds),
         *_feature_distances(train.features, incoming.features, inverse_sizes, bounds, name_of),
     ]
@@ -109,7 +108,7 @@ def measure_requests(
     """
     inverse_sizes = 1 / len(train) + 1 / len(requests)
     distances = {
-        NONZERO: [_distance(NONZERO, _ks(train_nonzero(train, name_of), nonzero(requests)), inverse_sizes, bounds)],
+        NONZERO: [_distance(NONZERO, _nonzero_distance(train, requests, name_of), inverse_sizes, bounds)],
         FEATURES: list(_feature_distances(train, requests, inverse_sizes, bounds, name_of)),
     }
     if outputs is None:
@@ -148,6 +147,16 @@ def train_nonzero(train: Features, name_of: Callable[[int], str]) -> npt.NDArray
         counts = counts - np.bincount(own_rows, minlength=len(train))
         counts[marked_rows] += 1
     return counts
+
+
+def _nonzero_distance(train: Features, incoming: Features, name_of: Callable[[int], str]) -> float:
+    """The distance of the numbers of features from those of training samples, or of any mixture of them and new ones:
+    the largest difference of the distribution function from the range between those of both counts of training samples.
+    """
+    samples = [np.sort(counts) for counts in (nonzero(incoming), nonzero(train), train_nonzero(train, name_of))]
+    steps = np.unique(np.concatenate(samples))
+    shares, *limits = (np.searchsorted(counts, steps, side="right") / len(counts) for counts in samples)
+    return float(np.abs(shares - np.clip(shares, np.minimum(*limits), np.maximum(*limits))).max())
 
 
 def _own_words(
@@ -205,12 +214,15 @@ def _distance(
 def _feature_distances(
     train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
-    train_means = _feature_means(train)
+    train_means, incoming_means = _feature_means(train), _feature_means(incoming)
     if isinstance(train, MultiHot):
         own_columns, _, marked_rows = _own_words(train, name_of)
-        train_means[own_columns] = 0
-        train_means[tokenizer.DROPPED] += len(marked_rows) / len(train)
-    means = np.stack([train_means, _feature_means(incoming)], axis=1)
+        left_out = train_means.copy()
+        left_out[own_columns] = 0
+        left_out[tokenizer.DROPPED] += len(marked_rows) / len(train)
+        limits = np.minimum(train_means, left_out), np.maximum(train_means, left_out)
+        train_means = np.clip(incoming_means, *limits)  # of any mixture of training texts and new ones
+    means = np.stack([train_means, incoming_means], axis=1)
     # A column of zeros, such as one beyond the end of the vocabulary or at the edge of pictures, measures nothing; if
     # it counted, all others would have to be more significant.
     used = means.any(axis=1)

@@ -125,4 +125,6 @@ def test_words_that_training_texts_lack_raise_no_alarm(num_words: int, ngrams: i
     assert (
         sum(bool(drifted(texts(100))) for _ in range(10)) <= 1
     )  # before this correction: ten, if all words have a column
+    assert drifted(train_texts[:100]) == set()
+    assert drifted(train_texts[:50] + texts(50)) == set()
     assert drift.NONZERO in drifted(texts(100, first=2500))  # of other words
