@@ -9,11 +9,16 @@ import absl.logging
 import live_prefect
 import pytest
 
-from feedforward.core import environment, logs, processes
+from feedforward.core import environment, logs, processes, provenance
 
 # The tests run in git hooks, too. With the variables of a hook, their git commands would change this repository.
 for name in environment.GIT_VARIABLES:
     os.environ.pop(name, None)
+
+# As `runner.prepare` sets it, but also if a test that ran before in this process started TensorFlow without it: on CPUs
+# without AVX-512, the bits of results depend on the number of threads.
+if provenance.bits_depend_on_threads():
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 # Keras and TensorFlow log through absl. Its handler would otherwise hold pytest's capture file, which is closed as soon
 # as Prefect configures logging, and every later test would fail with "I/O operation on closed file".
