@@ -72,12 +72,9 @@ def measure(
     name_of: returns the name of a feature column.
     """
     class_distance = _class_distance(train.labels, incoming.labels, classes, bounds)
-    inverse_sizes = 1 / len(train) + 1 / len(incoming)
-    others = [
-        _distance(NONZERO, _nonzero_distance(train.features, incoming.features, name_of), inverse_sizes, bounds),
-        _distance(LENGTH, _ks(*lengths), inverse_sizes, bounds),
-        *_feature_distances(train.features, incoming.features, inverse_sizes, bounds, name_of),
-    ]
+    length_distance = _distance(LENGTH, _ks(*lengths), 1 / len(train) + 1 / len(incoming), bounds)
+    nonzero_distance, *feature_distances = _feature_distances(train.features, incoming.features, bounds, name_of)
+    others = [nonzero_distance, length_distance, *feature_distances]
     return Distances(class_distance, tuple(others), find_drifted([class_distance, *others], bounds))
 
 
@@ -106,11 +103,8 @@ def measure_requests(
     model was trained on some of these samples. names: names of the outputs. Several outputs that sum to 1 for every
     validation sample are taken to be class probabilities. name_of: see `measure`.
     """
-    inverse_sizes = 1 / len(train) + 1 / len(requests)
-    distances = {
-        NONZERO: [_distance(NONZERO, _nonzero_distance(train, requests, name_of), inverse_sizes, bounds)],
-        FEATURES: list(_feature_distances(train, requests, inverse_sizes, bounds, name_of)),
-    }
+    nonzero_distance, *feature_distances = _feature_distances(train, requests, bounds, name_of)
+    distances = {NONZERO: [nonzero_distance], FEATURES: feature_distances}
     if outputs is None:
         return distances
     validation, requested = outputs
@@ -139,42 +133,49 @@ def nonzero(features: Features) -> npt.NDArray[np.int64]:
     return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
 
 
+@dataclass(frozen=True)
+class _LeftOut:
+    """Training samples as if each had been left out when the vocabulary was made; only texts change.
+
+    nonzero: the number of non-zero features in each sample. means: the mean of each feature.
+    """
+
+    nonzero: npt.NDArray[np.int64]
+    means: npt.NDArray[np.float64]
+
+
 def train_nonzero(train: Features, name_of: Callable[[int], str]) -> npt.NDArray[np.int64]:
-    """The number of non-zero features in each training sample, shape (samples,), comparable with incoming samples."""
-    counts = nonzero(train)
-    if isinstance(train, MultiHot):
-        _, own_rows, marked_rows = _own_words(train, name_of)
-        counts = counts - np.bincount(own_rows, minlength=len(train))
-        counts[marked_rows] += 1
-    return counts
+    """The number of non-zero features in each training sample, shape (samples,), comparable with new samples."""
+    return _leave_out(train, name_of).nonzero
 
 
-def _nonzero_distance(train: Features, incoming: Features, name_of: Callable[[int], str]) -> float:
-    """The distance of the numbers of features from those of training samples, or of any mixture of them and new ones:
-    the largest difference of the distribution function from the range between those of both counts of training samples.
-    """
-    samples = [np.sort(counts) for counts in (nonzero(incoming), nonzero(train), train_nonzero(train, name_of))]
-    steps = np.unique(np.concatenate(samples))
-    shares, *limits = (np.searchsorted(counts, steps, side="right") / len(counts) for counts in samples)
-    return float(np.abs(shares - np.clip(shares, np.minimum(*limits), np.maximum(*limits))).max())
-
-
-def _own_words(
-    train: MultiHot, name_of: Callable[[int], str]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The words and pairs that occur in only one training text: the column of each, and the row of each.
-
-    The third array contains the rows that, without these words, would also have the feature for dropped words.
-    """
-    counts = _column_counts(train)
-    is_own = counts == 1
+def _leave_out(train: Features, name_of: Callable[[int], str]) -> _LeftOut:
+    counts, means = nonzero(train), _feature_means(train)
+    if not isinstance(train, MultiHot):
+        return _LeftOut(counts, means)
+    is_own = _column_counts(train) == 1  # words and pairs that occur in no other training text
     is_own[: tokenizer.RANK_OFFSET + 1] = False
     entries = np.flatnonzero(is_own[train.indices])
     columns = np.asarray(train.indices)[entries].astype(np.int64)
     rows = np.searchsorted(train.indptr, entries, side="right") - 1
     is_word = np.array([word_pairs.SPACE not in name_of(column) for column in columns.tolist()], bool)
-    marked = np.searchsorted(train.indptr, np.flatnonzero(train.indices == tokenizer.DROPPED), side="right") - 1
-    return columns, rows, np.setdiff1d(rows[is_word], marked)
+    has_dropped = np.searchsorted(train.indptr, np.flatnonzero(train.indices == tokenizer.DROPPED), side="right") - 1
+    would_drop = np.setdiff1d(rows[is_word], has_dropped)
+    counts = counts - np.bincount(rows, minlength=len(train))
+    counts[would_drop] += 1
+    means[columns] = 0
+    means[tokenizer.DROPPED] += len(would_drop) / len(train)
+    return _LeftOut(counts, means)
+
+
+def _nonzero_distance(train: Features, left_out: _LeftOut, incoming: Features) -> float:
+    """The distance of the numbers of features from those of training samples, or of any mixture of them and new ones:
+    the largest difference of the distribution function from the range between those of both counts of training samples.
+    """
+    samples = [np.sort(counts) for counts in (nonzero(incoming), nonzero(train), left_out.nonzero)]
+    steps = np.unique(np.concatenate(samples))
+    shares, *limits = (np.searchsorted(counts, steps, side="right") / len(counts) for counts in samples)
+    return float(np.abs(shares - np.clip(shares, np.minimum(*limits), np.maximum(*limits))).max())
 
 
 def _class_distance(
@@ -212,15 +213,14 @@ def _distance(
 
 
 def _feature_distances(
-    train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
+    train: Features, incoming: Features, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
+    """Yield the distance of the number of non-zero features, then that of each feature."""
+    inverse_sizes, left_out = 1 / len(train) + 1 / len(incoming), _leave_out(train, name_of)
+    yield _distance(NONZERO, _nonzero_distance(train, left_out, incoming), inverse_sizes, bounds)
     train_means, incoming_means = _feature_means(train), _feature_means(incoming)
     if isinstance(train, MultiHot):
-        own_columns, _, marked_rows = _own_words(train, name_of)
-        left_out = train_means.copy()
-        left_out[own_columns] = 0
-        left_out[tokenizer.DROPPED] += len(marked_rows) / len(train)
-        limits = np.minimum(train_means, left_out), np.maximum(train_means, left_out)
+        limits = np.minimum(train_means, left_out.means), np.maximum(train_means, left_out.means)
         train_means = np.clip(incoming_means, *limits)  # of any mixture of training texts and new ones
     means = np.stack([train_means, incoming_means], axis=1)
     # A column of zeros, such as one beyond the end of the vocabulary or at the edge of pictures, measures nothing; if

@@ -173,7 +173,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
         if sample.used:
             if sample.problem or not sample.is_wanted(review):
                 withdrawn.add(sample.id)
-        elif sample.decision is not None and sample.decision.verdict != ACCEPTED:
+        elif _is_rejected(sample.decision):
             refused["rejected"] += 1
         elif sample.problem:
             refused[sample.problem] += 1
@@ -201,10 +201,9 @@ def samples(name: str, dataset: Dataset, cache: Cache | None = None) -> list[Sam
     examined = []
     for id_, entry in entries.items():
         (candidates, is_decided), decision = labels[id_], decisions.get(id_)
-        is_rejected = decision is not None and decision.verdict != ACCEPTED
         problem = None if id_ in used else _problem(entry, dataset, encoder, int(manifest["features"]), encodings)
         has_other_label = (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}
-        if problem is None and has_other_label and not is_rejected:
+        if problem is None and has_other_label and not _is_rejected(decision):
             problem = TWO_LABELS
         if problem is None and id_ in repeats:
             problem = "already submitted"
@@ -240,6 +239,10 @@ def _repeats(entries: Mapping[str, Mapping[str, Any]], decisions: Mapping[str, D
 
 def _is_accepted(decision: Decision | None) -> bool:
     return decision is not None and decision.verdict == ACCEPTED
+
+
+def _is_rejected(decision: Decision | None) -> bool:
+    return decision is not None and decision.verdict != ACCEPTED
 
 
 def _by_content(entries: Mapping[str, Mapping[str, Any]]) -> Iterable[list[str]]:

@@ -97,7 +97,7 @@ def _entry(
 ) -> Guess:
     (task, classes), [key] = task_and_classes, files
     labels = classes or list(targets)
-    classes_of_reader = {"classes": classes, **({"excluded_classes": excluded} if excluded else {})} if classes else {}
+    classes_of_reader = {key: value for key, value in (("classes", classes), ("excluded_classes", excluded)) if value}
     labeled = min(sum(columns[name].counts.values()) for name in targets)
     train = round(0.8 * labeled)
     others = [column for name, column in columns.items() if name not in targets]
