@@ -1,6 +1,7 @@
 """Runs an experiment: trains and records packs of runs, and compares the results of all runs."""
 
 import gc
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from feedforward.experiments.training_run import Samples, TrainedRun
     from feedforward.tracking import Store
 
+log = logging.getLogger(__name__)
+
 Advance = Callable[[int, str], None]  # called with a number of steps and a note, for a progress bar
 
 
@@ -42,7 +45,13 @@ def prepare(jobs: int) -> None:
     with processes.importing(), processes.silent():  # TensorFlow writes to the file descriptor regardless of log level
         from feedforward.training import keras_backend, trainer  # noqa: F401  importing TensorFlow takes five seconds
 
-        keras_backend.configure(jobs, threads)
+        has_threads = keras_backend.configure(jobs, threads)
+    if not has_threads and provenance.bits_depend_on_threads():
+        log.warning(
+            "TensorFlow was used before in this process, so its number of threads cannot be changed any more, and on"
+            " this machine the last bits of results depend on it; start a new process, and train before other uses of"
+            " TensorFlow or with %s=1", keras_backend.THREADS,
+        )  # fmt: skip
 
 
 def train_pack(

@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["configure", "keras", "tf"]
+__all__ = ["THREADS", "configure", "keras", "tf"]
+
+THREADS = "TF_NUM_INTRAOP_THREADS"  # of an operation, if TensorFlow starts before `configure` is called
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -41,11 +43,11 @@ keras.config.set_image_data_format("channels_last")
 
 
 @functools.cache
-def configure(jobs: int, threads: int) -> None:
+def configure(jobs: int, threads: int) -> bool:
     """Configure TensorFlow, once per process, for `jobs` packs that train at the same time with `threads` threads each.
 
-    If TensorFlow has already started in this process, the numbers of threads stay as they are. The graph optimizer is
-    off because it costs more than it saves here.
+    If TensorFlow has already started in this process, the numbers of threads stay as they are; returns whether an
+    operation uses `threads`. The graph optimizer is off because it costs more than it saves here.
     """
     # Each pack has separate graphs, which TensorFlow would report as unnecessary retracing.
     tf.get_logger().setLevel("ERROR")
@@ -57,3 +59,5 @@ def configure(jobs: int, threads: int) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tf.config.experimental.enable_op_determinism()
     tf.zeros(1)  # the first operation starts TensorFlow
+    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    return bool((str(configured) if configured else os.environ.get(THREADS)) == str(threads))

@@ -42,3 +42,29 @@ def test_keras_of_the_api_is_imported_silently() -> None:
     variables = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("tensorflow\n", "")
+
+
+STARTED_BEFORE = """
+import logging
+logging.basicConfig(format="%(message)s")
+import tensorflow
+tensorflow.zeros(1)
+from feedforward.experiments import runner
+runner.prepare(1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.proves("If TensorFlow was started with threads that may change the bits of results, a warning says so")
+@pytest.mark.parametrize("threads", ["", "1"])
+def test_another_number_of_threads_is_reported_if_bits_depend_on_it(threads: str) -> None:
+    # without oneDNN, bits depend on threads on any CPU
+    variables = {
+        **os.environ,
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_NUM_INTRAOP_THREADS": threads,
+    }
+    command = [sys.executable, "-c", STARTED_BEFORE]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=120)
+    assert ("TensorFlow was used before in this process" in done.stderr) == (not threads)
