@@ -111,7 +111,8 @@ def _interrupted_move(
 def since_elsewhere(version: Version, entries: Sequence[Entry]) -> str:
     """When another checkout last made the version champion, according to its tag; empty if this checkout did, or none.
 
-    entries: those of this checkout's log. Their order, not their times, tells which is later: clocks are set back.
+    entries: those of this checkout's log, in their order. Times do not show which entry is later, because a clock may
+    have been set back.
     """
     since = version.tags.get(CHAMPION_SINCE, "")
     return "" if any(entry["champion"] == version.number and entry["time"] == since for entry in entries) else since

@@ -52,8 +52,8 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
 def from_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[NamedSample]:
     """Yield the rows of a table (.csv, .tsv, .parquet) or of JSON lines as dictionaries, read as in training.
 
-    columns: names of the columns of the training table, by which the header of a CSV file is recognized. The path `-`
-    stands for JSON lines on standard input.
+    columns: names of the columns of the training table, by which the header of a CSV file is recognized. If the
+    path is `-`, JSON lines are read from standard input.
 
     Raises:
         InputError: the file cannot be read.

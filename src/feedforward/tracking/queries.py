@@ -70,8 +70,7 @@ def runs(connection: Connection, dataset: str, status: str | None, tags: Mapping
         TrackingError: the store does not answer. DataError: the folder of the runs' artifacts does not exist.
         ValueError: a tag contains a quote.
     """
-    found = _matching_runs(connection, dataset, status, tags)
-    return [run for run in found if _is_identified(run.tags)]
+    return [run for run in _matching_runs(connection, dataset, status, tags) if _is_identified(run.tags)]
 
 
 def _matching_runs(

@@ -12,7 +12,7 @@ from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features, MultiHot
 
 MAX_BYTES = 2**26  # for the rows of one dataset; a row that does not fit is left out
-MIN_SAMPLES = 100  # a window needs this many samples, or as many as the reservoir has room for if that is fewer
+MIN_SAMPLES = 100  # in a complete window; fewer if the reservoir has room for fewer
 
 Row = npt.NDArray[np.generic]
 
