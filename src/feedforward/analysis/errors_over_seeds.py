@@ -10,6 +10,7 @@ import numpy as np
 from feedforward.analysis.curves import Numbers, mean_interval
 from feedforward.analysis.intervals import SHARE, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.shares import added_variance
 
 SCORES = ("precision", "recall", "f1", "auc", "average_precision")
 
@@ -32,9 +33,9 @@ class Errors:
     """The errors of the final models of a dataset.
 
     n: number of seeds. labels: for each label, estimates of those SCORES that are defined, with intervals over seeds
-    and test samples. support: for each label, the
-    number of samples. confusion: mean number of samples by true class (rows) and predicted class (columns). roc,
-    precision_recall: see models.error_analysis. residuals: from the first seed only, because bins differ between seeds.
+    and test samples. support: for each label, the number of samples. confusion: mean number of samples by true class
+    (rows) and predicted class (columns). roc, precision_recall: see models.error_analysis. residuals: from the first
+    seed only, because bins differ between seeds.
     """
 
     n: int
@@ -114,13 +115,7 @@ def _standard_errors(row: dict[str, Any], samples: int, auc_error: float | None)
 
 
 def _error_of_share(share: float, count: float) -> float:
-    return math.sqrt(share * (1 - share) / count + _added_variance(share, count))
-
-
-def _added_variance(share: float, count: float) -> float:
-    """As in models.sampling_errors: what two more right and two more wrong answers add (Agresti and Coull, 1998)."""
-    adjusted = (share * count + 2) / (count + 4)
-    return (adjusted * (1 - adjusted) - share * (1 - share)) / count
+    return math.sqrt(share * (1 - share) / count + added_variance(share, count))
 
 
 def _error_of_f1(row: dict[str, Any], samples: int) -> float:
@@ -132,14 +127,14 @@ def _error_of_f1(row: dict[str, Any], samples: int) -> float:
     counted = row["support"] + _predicted(row)
     squares = (4 * (1 - f1) ** 2 * correct + f1**2 * (counted - 2 * correct)) / counted**2
     slope = (2 - f1) ** 2 / 2
-    added = slope**2 * _added_variance(f1 / (2 - f1), counted - correct)
+    added = slope**2 * added_variance(f1 / (2 - f1), counted - correct)
     return math.sqrt(squares * samples / max(1, samples - 1) + added)
 
 
 def _error_of_auc(area: float, positive: int, negative: int) -> float:
     both_below, both_above = area / (2 - area), 2 * area**2 / (1 + area)
     variance = area * (1 - area) + (positive - 1) * (both_below - area**2) + (negative - 1) * (both_above - area**2)
-    added = _added_variance(area, 4 / (1 / positive + 1 / negative))
+    added = added_variance(area, 4 / (1 / positive + 1 / negative))
     return math.sqrt(variance / (positive * negative) + added)
 
 

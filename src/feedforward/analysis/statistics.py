@@ -20,8 +20,7 @@ class Statistic:
     neither. decimals: number of decimals in tables; None for four significant digits, because the statistic is in the
     unit of the target. resolution: step size of a discrete statistic; 0 if continuous.
     counted_on: the split whose samples a share counts, so that its step size is 1 / number of samples; AUC and F1 are
-        treated as shares, as in models.sampling_errors. bounds: the
-    least and greatest possible values.
+        treated as shares, as in models.sampling_errors. bounds: the least and greatest possible values.
     """
 
     name: str

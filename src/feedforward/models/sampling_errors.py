@@ -6,17 +6,16 @@ the bootstrap and other resampling plans", SIAM 1982). For a mean, this is the u
 under the ROC curve, it is the estimate of DeLong, DeLong and Clarke-Pearson (Biometrics 44, 1988). A mean over
 classes takes the mean of their influence values, because a sample that is confused counts for two classes.
 
-A share of correct answers that is 0 or 1 has an estimated variance of 0, however few samples there are. Agresti and
-Coull ("Approximate is better than 'exact' for interval estimation of binomial proportions", The American Statistician
-52, 1998) therefore add two correct and two wrong answers. Here, the estimated variance is increased by as much as these
-four answers change p (1 - p) / n, which is negligible for thousands of samples. For this purpose, F1 and the area under
-the ROC curve are also treated as shares.
+The estimated variance of a share is increased by as much as two more correct and two more wrong answers change it
+(analysis.shares), which is negligible for thousands of samples. For this purpose, F1 and the area under the ROC curve
+are also treated as shares.
 """
 
 import math
 
 import numpy as np
 
+from feedforward.analysis.shares import added_variance
 from feedforward.models import metrics
 from feedforward.models.metrics import Labels, Numbers, Truths
 from feedforward.models.numpy_network import Array, Network
@@ -29,7 +28,7 @@ def of_mean(values: Numbers) -> float:
 
 def of_accuracy(scores: Numbers) -> float:
     """Standard error of the mean of shares in [0, 1], shape (samples,)."""
-    return _error(scores, _added_variance(float(scores.mean()), len(scores)))
+    return _error(scores, added_variance(float(scores.mean()), len(scores)))
 
 
 def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]:
@@ -44,24 +43,15 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
     }
 
 
-def _error(influence: Numbers, added_variance: float = 0.0) -> float:
+def _error(influence: Numbers, added: float = 0.0) -> float:
     n = len(influence)
-    return math.sqrt((float(np.var(influence, ddof=1)) / n if n > 1 else 0.0) + added_variance)
+    return math.sqrt((float(np.var(influence, ddof=1)) / n if n > 1 else 0.0) + added)
 
 
 def _of_class_mean(classes: list[tuple[Numbers, float]]) -> float:
     """From the influence values and the added variance of each class."""
     influences, added = zip(*classes, strict=True)
     return _error(np.mean(influences, axis=0), sum(added) / len(added) ** 2)
-
-
-def _added_variance(share: float, samples: float) -> float:
-    """By how much two more correct and two more wrong answers change the variance of a share among `samples` answers.
-
-    The number of samples by which the variance is divided stays the same.
-    """
-    adjusted = (share * samples + 2) / (samples + 4)
-    return (adjusted * (1 - adjusted) - share * (1 - share)) / samples
 
 
 def _f1(truths: Truths, predictions: Truths) -> tuple[Numbers, float]:
@@ -72,7 +62,7 @@ def _f1(truths: Truths, predictions: Truths) -> tuple[Numbers, float]:
         return np.zeros(len(truths)), 0.0
     f1 = metrics.f1(truths, predictions)
     slope = (2 - f1) ** 2 / 2  # dF1 / dJ
-    return (2 * correct - f1 * counts) / counts.mean(), slope**2 * _added_variance(f1 / (2 - f1), relevant)
+    return (2 * correct - f1 * counts) / counts.mean(), slope**2 * added_variance(f1 / (2 - f1), relevant)
 
 
 def _auc(truths: Truths, probabilities: Numbers) -> tuple[Numbers, float]:
@@ -86,7 +76,7 @@ def _auc(truths: Truths, probabilities: Numbers) -> tuple[Numbers, float]:
     if area is None:
         return np.zeros(len(truths)), 0.0
     influence = (wins - area) * len(truths) / np.where(truths, positive, negative)
-    return influence, _added_variance(area, 4 / (1 / positive + 1 / negative))
+    return influence, added_variance(area, 4 / (1 / positive + 1 / negative))
 
 
 def _wins(truths: Truths, probabilities: Numbers) -> Numbers:
