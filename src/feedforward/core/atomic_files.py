@@ -5,6 +5,7 @@ A reader sees either the old file or the new one, never part of one, even if the
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -30,8 +31,10 @@ def crash_point(name: str) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
+def writing(path: Path, point: str = "write", *, private: bool = False) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` if the block ends without an exception. Other writers of `path` wait.
+
+    private: at no time can other users open the file; otherwise the umask decides.
 
     Raises:
         Busy: another process has been writing `path` for locks.LONG seconds.
@@ -39,7 +42,7 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    with _open_exclusively(temporary) as file:
+    with _open_exclusively(temporary, 0o600 if private else 0o666) as file:
         try:
             yield file
             file.flush()
@@ -51,14 +54,15 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
             raise
 
 
-def _open_exclusively(temporary: Path) -> IO[bytes]:
+def _open_exclusively(temporary: Path, mode: int) -> IO[bytes]:
     """Open an empty file that no other writer can open like this until it is closed.
 
     The lock belongs to the file, not to its name. While this writer waits for the lock, the writer that holds it
     may rename the file; if so, open the name again.
     """
+    opener = functools.partial(_open_untruncated, mode=mode)
     while True:
-        file = open(temporary, "wb", opener=_open_untruncated)  # noqa: SIM115  unlike fdopen, keeps the file name
+        file = open(temporary, "wb", opener=opener)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
             locks.lock_descriptor(file.fileno(), temporary)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
@@ -70,8 +74,8 @@ def _open_exclusively(temporary: Path) -> IO[bytes]:
         file.close()
 
 
-def _open_untruncated(path: str, _: int) -> int:
-    """Open or create a temporary file without truncating it.
+def _open_untruncated(path: str, _: int, mode: int) -> int:
+    """Open or create a temporary file without truncating it. mode: of a new file, less the umask.
 
     The name is predictable, so another user who can write to the folder could put a link to any file there.
 
@@ -81,7 +85,7 @@ def _open_untruncated(path: str, _: int) -> int:
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: if this is a pipe, do not wait for a reader
     while True:
         with contextlib.suppress(FileExistsError):
-            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
         try:
             file = os.open(path, flags)
         except FileNotFoundError:  # another writer has renamed the file

@@ -8,7 +8,6 @@ each, which is replaced atomically, and which is not read if it exceeds a size l
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,8 +49,7 @@ def save(dataset: str, window: Window) -> None:
         arrays["columns"] = np.array([window.features.columns], np.int64)
     else:
         arrays["features"] = window.features
-    with atomic_files.writing(paths.requests(dataset), "requests") as file:
-        os.fchmod(file.fileno(), 0o600)
+    with atomic_files.writing(paths.requests(dataset), "requests", private=True) as file:
         np.savez(file, **arrays)
 
 

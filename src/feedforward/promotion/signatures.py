@@ -152,8 +152,7 @@ def create() -> tuple[Path, str, bool]:
             return path, public_text(_private_key(path).public_key()), False
         key = ec.generate_private_key(ec.SECP256R1())
         form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        with atomic_files.writing(path, "key") as file:
-            os.fchmod(file.fileno(), 0o600)
+        with atomic_files.writing(path, "key", private=True) as file:
             file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
         return path, public_text(key.public_key()), True
 

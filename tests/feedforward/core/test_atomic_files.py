@@ -17,7 +17,7 @@ from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, locks
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -38,6 +38,26 @@ def test_a_file_is_written_completely_with_its_folders(tmp_path: Path) -> None:
     atomic_files.write_text(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
     assert file_names(tmp_path) == {"a/b/text.txt"}
+
+
+@pytest.mark.parametrize(("private", "expected"), [(False, 0o644), (True, 0o600)])
+def test_a_private_file_is_never_open_to_other_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool, expected: int
+) -> None:
+    modes, lock = [], locks.lock_descriptor
+
+    def observed_lock(file: int, path: Path) -> None:  # the first that happens to a new file
+        modes.append(os.fstat(file).st_mode & 0o777)
+        lock(file, path)
+
+    monkeypatch.setattr(locks, "lock_descriptor", observed_lock)
+    umask = os.umask(0o022)
+    try:
+        with atomic_files.writing(tmp_path / "key", private=private) as file:
+            file.write(b"secret")
+    finally:
+        os.umask(umask)
+    assert [*modes, (tmp_path / "key").stat().st_mode & 0o777] == [expected, expected]
 
 
 def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -> None:
