@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import clean_environment
+import dvc_projects
 import psutil
 from ruamel.yaml import YAML
 
@@ -162,9 +163,7 @@ def prepare(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     change_params(folder, tiny_params())
     copy_code(folder, "dvc.yaml", ".dvcignore")
-    assert run(folder, *DVC, "init", "--quiet", "--no-scm").returncode == 0
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
-    assert run(folder, *DVC, "config", "core.no_scm", "true").returncode == 0
+    dvc_projects.init(folder, (ROOT / ".dvc" / "config").read_text())
     return folder
 
 

@@ -15,6 +15,9 @@ from feedforward.core import environment, logs, processes, provenance
 for name in environment.GIT_VARIABLES:
     os.environ.pop(name, None)
 
+# Each DVC command in a project that a test creates would start another process of DVC, which sends analytics.
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
 # As `runner.prepare` sets it, but also if a test that ran before in this process started TensorFlow without it: on CPUs
 # without AVX-512, the bits of results depend on the number of threads.
 if provenance.bits_depend_on_threads():

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import time
 import zipfile
 from pathlib import Path
 
+import dvc_projects
 import pytest
 from clean_environment import environment
 from ruamel.yaml import YAML
@@ -24,9 +24,7 @@ DEMO = (*FEEDFORWARD, "demo")
 def make_checkout(folder: Path) -> Path:
     """Copy the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
     workspace.copy_code(folder, "dvc.yaml", ".dvcignore", "params.yaml", "LICENSE")
-    (folder / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
-    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    dvc_projects.init(folder, (ROOT / ".dvc" / "config").read_text())
     (folder / "demo").mkdir()
     params = workspace.tiny_params()
     params["datasets"][NAME]["demo"] = True

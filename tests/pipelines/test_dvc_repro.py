@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dvc_projects
 import psutil
 import pytest
 import workspaces
@@ -74,7 +75,7 @@ def test_a_complete_lock_file_is_kept(root: Path) -> None:
 def test_stages_run_for_an_account_without_a_login_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspaces.create(tmp_path, monkeypatch)
     monkeypatch.setenv("SHELL", "/bin/false")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=tmp_path, check=True)
+    dvc_projects.init(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages:\n  greet:\n    cmd: echo hello > greeting\n    outs: [greeting]\n")
     dvc_repro.repro(tmp_path)
     assert (tmp_path / "greeting").read_text() == "hello\n"
@@ -168,7 +169,8 @@ def test_dvc_runs_no_stage_whose_outputs_are_on_another_disk(tmp_path: Path, mon
     stage = f"cmd: {sys.executable} -m pipelines.stages train fair\n    outs: [data/trained/fair.json]\n"
     (root / "dvc.yaml").write_text(f"stages:\n  train:\n    {stage}")
     git(root, "init", "-q")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").touch()
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], cwd=root, capture_output=True, text=True, timeout=120, check=False
     )
@@ -217,7 +219,7 @@ def test_stages_use_the_workspace_and_the_store_of_the_command(
         (root / "sub").mkdir(parents=True)
         (root / "params.yaml").touch()
         (root / "dvc.yaml").write_text(f"stages:\n  one:\n    cmd: python -c '{show}' > one\n    outs: [one]\n")
-        subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+        dvc_projects.init(root)
     folder = tmp_path / start
     root_variable = {"FEEDFORWARD_ROOT": os.path.relpath(tmp_path / workspace, folder)} if workspace else {}
     settings = {name: value for name, value in os.environ.items() if name not in workspaces.VARIABLES}
@@ -235,7 +237,7 @@ def test_dvc_is_terminated_when_its_parent_is_killed(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  slow:\n    cmd: touch started && sleep 60\n    always_changed: true\n"
     )
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    dvc_projects.init(tmp_path)
     settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PREFECT_HOME": str(tmp_path / "home")}
     parent = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
     until((tmp_path / "started").exists)

@@ -6,5 +6,9 @@ PREFIXES = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")  # of the variab
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return the environment variables of this process without those with PREFIXES, but with `variables` added."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)} | variables
+    """Return the environment variables of this process without those with PREFIXES, but with `variables` added.
+
+    DVC's analytics stay off, because each DVC command would start another process of DVC that sends them.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
+    return kept | {"DVC_NO_ANALYTICS": "1"} | variables

@@ -31,6 +31,13 @@ PIPELINE = """stages:
 """
 
 
+def init(root: Path, settings: str = "") -> None:
+    """Make `root` a DVC project without git, as `dvc init --no-scm` does in a second. settings: its `.dvc/config`."""
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text(settings)
+    (root / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+
+
 def dvc(root: Path, *arguments: str) -> str:
     """Run a DVC command, which must succeed, and return its output."""
     command = [sys.executable, "-m", "dvc", *arguments]
@@ -47,5 +54,5 @@ def finish(root: Path) -> None:
         made = root / "data" / "made" / name
         made.mkdir(parents=True)
         shutil.copy(paths.vectorized(name) / "manifest.json", made)
-    dvc(root, "init", "--no-scm", "-q")
+    init(root)
     dvc(root, "repro", "-q")

@@ -4,13 +4,12 @@ import http.server
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dvc_projects
 import pytest
 import registered
 from foreign_servers import not_http
@@ -175,7 +174,7 @@ def test_dry_run_of_retraining_works_without_git(small_shell: Shell, small: Para
 def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     small_shell: Shell, small: Params, tmp_path: Path
 ) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    dvc_projects.init(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
     assert small_shell.run("retrain", "--dry-run") == 0
     assert small_shell.stdout.startswith("would train and promote better models\n  reason: ")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dvc_projects
 import pyarrow.parquet as pq
 import pytest
 import workspaces
@@ -85,11 +86,12 @@ def test_dvc_moves_data_between_checkouts_through_s3(root: Path) -> None:
         assert process.returncode == 0, process.stdout + process.stderr
 
     source, target = root / "source", root / "target"
+    address = os.environ["AWS_ENDPOINT_URL"]
+    remote = f"['remote \"store\"']\n    url = s3://{BUCKET}/dvc\n    endpointurl = {address}\n"
+    settings = f"[core]\n    remote = store\n{remote}"
     for folder in (source, target):
         folder.mkdir()
-        dvc(folder, "init", "-q", "--no-scm")
-        dvc(folder, "remote", "add", "-d", "store", f"s3://{BUCKET}/dvc")
-        dvc(folder, "remote", "modify", "store", "endpointurl", os.environ["AWS_ENDPOINT_URL"])
+        dvc_projects.init(folder, settings)
     (source / "data").mkdir()
     (source / "data" / "numbers.npy").write_bytes(bytes(range(256)))
     dvc(source, "add", "-q", "data")
