@@ -149,6 +149,7 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
 
 
 def _axes(canvas: Canvas, x_ticks: Iterable[float], y_ticks: Iterable[float], xlabel: str) -> None:
+    canvas.fit_left_of_axis(map(signed, y_ticks))
     for mark in y_ticks:
         y = canvas.y(mark)
         grid = '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>'

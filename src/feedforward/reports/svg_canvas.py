@@ -1,8 +1,10 @@
 """The canvas of inline SVG charts: a rectangle with scales, and tick marks at round numbers."""
 
 import math
+import unicodedata
+from collections.abc import Iterable
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from feedforward.reports.html_page import nice_step
 
@@ -23,6 +25,10 @@ class Canvas:
         """The vertical position of a value, in pixels."""
         return f"{self.bottom - (self.bottom - self.top) * (value - self.y0) / (self.y1 - self.y0):.1f}"
 
+    def fit_left_of_axis(self, labels: Iterable[str]) -> None:
+        """Move the left side of the rectangle so that the labels of the vertical axis are not cut off."""
+        self.left = max(self.left, 10 + max(map(text_width, labels), default=0))
+
     def add(self, template: str, *values: object) -> None:
         """Append an element: a literal template with placeholders for values, which are escaped."""
         self.parts.append(Markup(template).format(*values))  # noqa: S704  templates are literals of this package
@@ -30,6 +36,24 @@ class Canvas:
     def svg(self) -> Markup:
         """The finished SVG."""
         return Markup("").join([*self.parts, Markup("</svg>")])
+
+
+def text_width(text: str) -> int:
+    """About the width of a text, in pixels; Chinese characters, for example, are twice as wide as letters."""
+    return sum(14 if unicodedata.east_asian_width(character) in "WF" else 7 for character in text)
+
+
+def name_width(names: Iterable[str], chart_width: int) -> int:
+    """The width to reserve for names next to a chart, so that most of its width is left for the chart."""
+    return min(max(map(text_width, names), default=0), round(0.4 * chart_width))
+
+
+def shortened(name: str, room: float) -> Markup:
+    """The content of a <text> element: a name of at most `room` pixels; a tooltip has the full name if it is longer."""
+    if text_width(name) <= room:
+        return escape(name)
+    kept = next((k for k in range(len(name), 1, -1) if text_width(name[:k] + "…") <= room), 1)
+    return Markup("{}…<title>{}</title>").format(name[:kept], name)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

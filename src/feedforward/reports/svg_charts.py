@@ -15,10 +15,11 @@ from markupsafe import Markup
 from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.numerals import number
 from feedforward.analysis.sequential import Interval
-from feedforward.reports.svg_canvas import Canvas, signed, ticks
+from feedforward.reports.svg_canvas import Canvas, name_width, shortened, signed, ticks
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
 TOUCH = '<circle class="touch {}" cx="{}" cy="{}" r="6"><title>{}</title></circle>'  # invisible, for tooltips
+BOLD = 1.15  # the width of a bold name, relative to plain text
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def curves(
     levels: gray lines; a line is left out if its distance from the curves exceeds half of their range.
     """
     width, height = (1000, 400) if wide else (360, 250)
-    margin = 12 + (7 * max((len(curve.name) for curve in series), default=0) if ends else 0)
+    margin = 12 + (round(BOLD * name_width((curve.name for curve in series), width)) if ends else 0)
     canvas = Canvas(width, height, (40, margin, 26, 34), title)
     bands = [curve.band for curve in [*series, *same_scale]]
     low, high = shown_range(bands)
@@ -89,19 +90,19 @@ def curves(
         _curve(canvas, curve)
     _level_names(canvas, near)
     if ends:
-        _ends(canvas, series)
+        _ends(canvas, series, margin - 6)
     return canvas.svg()
 
 
 def _axes(canvas: Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> None:
     step = marks[1] - marks[0]
     decimals = next((digits for digits in range(10) if math.isclose(round(step, digits), step, rel_tol=1e-6)), None)
-    for mark in marks:
+    labels = [number(mark, decimals) for mark in marks]
+    canvas.fit_left_of_axis(labels)
+    for mark, label in zip(marks, labels, strict=True):
         y = canvas.y(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
-        canvas.add(
-            '<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, number(mark, decimals)
-        )
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, label)
     for epoch in epochs_to_mark(epochs):
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(epoch), canvas.bottom + 16, epoch)
     canvas.add('<text class="end" x="{}" y="{}">epoch</text>', canvas.right, canvas.bottom + 30)
@@ -112,7 +113,8 @@ def _level_names(canvas: Canvas, levels: Iterable[Level]) -> None:
     below = math.inf
     for level in sorted(levels, key=lambda level: level.value):
         below = min(float(canvas.y(level.value)) - 4, below - 14)  # names do not overlap
-        canvas.add('<text class="level-name end" x="{}" y="{:.1f}">{}</text>', canvas.right - 12, below, level.name)
+        name = shortened(level.name, canvas.right - 12 - canvas.left)
+        canvas.add('<text class="level-name end" x="{}" y="{:.1f}">{}</text>', canvas.right - 12, below, name)
 
 
 def _band(canvas: Canvas, curve: Series) -> None:
@@ -141,20 +143,22 @@ def _curve(canvas: Canvas, curve: Series) -> None:
         canvas.add(shape, curve.tone, x, y, tip)
 
 
-def _ends(canvas: Canvas, series: Iterable[Series]) -> None:
+def _ends(canvas: Canvas, series: Iterable[Series], room: float) -> None:
     below = math.inf
     for curve in sorted(series, key=lambda curve: float(curve.band.mean[-1])):
         lowest = int(curve.band.mean.argmin())
         x, y = canvas.x(curve.band.epochs[lowest]), canvas.y(curve.band.mean[lowest])
         canvas.add('<circle class="lowest {}" cx="{}" cy="{}" r="4.5"/>', curve.tone, x, y)
         below = min(float(canvas.y(curve.band.mean[-1])) + 4, below - 15)  # labels do not overlap
-        canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', curve.tone, canvas.right + 4, below, curve.name)
+        name = shortened(curve.name, room / BOLD)
+        canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', curve.tone, canvas.right + 4, below, name)
 
 
 def forest(rows: Sequence[Row], title: str, decimals: int | None) -> Markup:
     """Intervals, one per row, around a line at zero."""
     height = 30 * len(rows) + 34
-    canvas = Canvas(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
+    names = name_width((row.name for row in rows), 360)
+    canvas = Canvas(360, height, (16 + names, 14, 4, 30), title)
     values = [v for row in rows for v in (row.mean, row.low, row.high) if v is not None]
     marks = ticks(min([0.0, *values]), max([0.0, *values]), 4)
     canvas.x0, canvas.x1 = marks[0], marks[-1]
@@ -171,7 +175,7 @@ def forest(rows: Sequence[Row], title: str, decimals: int | None) -> Markup:
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, signed(mark))
     for i, row in enumerate(rows):
         middle = canvas.top + 30 * i + 15
-        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle + 4, row.name)
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle + 4, shortened(row.name, names))
         _interval(canvas, row, middle, decimals, "v1")
     return canvas.svg()
 
@@ -217,6 +221,7 @@ def history(
     tail = bounded[min(len(bounded) - 1, 2) :]  # the first intervals are so wide that the others would be invisible
     marks = ticks(min([*borders, *(_low(i) for i in tail)]), max([*borders, *(_high(i) for i in tail)]), 3)
     canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 1.5, intervals[-1].n + 0.5
+    canvas.fit_left_of_axis(map(signed, marks))
     for mark in marks:
         y = canvas.y(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)

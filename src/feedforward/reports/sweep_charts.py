@@ -14,7 +14,7 @@ from markupsafe import Markup
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.numerals import number
 from feedforward.analysis.selection import ConfirmedTrial
-from feedforward.reports.svg_canvas import Canvas, signed, ticks
+from feedforward.reports.svg_canvas import Canvas, name_width, shortened, signed, ticks
 from feedforward.reports.tables import interval
 
 Value = int | float | str
@@ -79,7 +79,7 @@ def confirmation(rows: Sequence[tuple[str, ConfirmedTrial]], title: str, decimal
     _x_axis(canvas, ticks(min(values), max(values), 4))
     for i, (name, entry) in enumerate(rows):
         middle, color = canvas.top + ROW * i + 30, tone(i)
-        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle - 14, name)
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle - 14, shortened(name, 356))
         if entry.fresh.low is not None and entry.fresh.high is not None:
             ends = canvas.x(entry.fresh.low), canvas.x(entry.fresh.high)
             canvas.add('<line class="line {}" x1="{}" x2="{}" y1="{}" y2="{}"/>', color, *ends, middle, middle)
@@ -100,6 +100,7 @@ def _x_axis(canvas: Canvas, marks: Sequence[float]) -> None:
 
 def _y_axis(canvas: Canvas, marks: Sequence[float]) -> None:
     canvas.y0, canvas.y1 = marks[0], marks[-1]
+    canvas.fit_left_of_axis(map(signed, marks))
     for mark in marks:
         y = canvas.y(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
@@ -130,12 +131,13 @@ def expected_best(
 
 def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
     """One bar per field: the share of the variance that it explains."""
-    canvas = Canvas(360, 34 * len(shares) + 26, (16 + 7 * max(len(name) for name, _ in shares), 44, 2, 24), title)
+    names = name_width((name for name, _ in shares), 360)
+    canvas = Canvas(360, 34 * len(shares) + 26, (16 + names, 44, 2, 24), title)
     _x_axis(canvas, [0.0, 0.5, 1.0])
     for i, (name, share) in enumerate(shares):
         y = canvas.top + 34 * i + 7
         width = float(canvas.x(share)) - canvas.left
-        canvas.add('<text class="ink" x="2" y="{}">{}</text>', y + 14, name)
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', y + 14, shortened(name, names))
         canvas.add('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="20" rx="2"/>', canvas.left, y, width)
         canvas.add('<text x="{:.1f}" y="{}">{:.0f} %</text>', canvas.left + width + 5, y + 14, 100 * share)
     return canvas.svg()
@@ -149,9 +151,10 @@ def parallel_coordinates(
     tones: the class of each trial; trials with class `rest` are drawn first, in gray.
     """
     width, height = (1000, 340) if wide else (360, 300)
-    left = 14 + 6.5 * max(len(_value_text(value)) for value in scales[0].marks())
-    canvas = Canvas(width, height, (round(left), 56, 34, 16), title)
+    names = name_width(map(_value_text, scales[0].marks()), width)
+    canvas = Canvas(width, height, (14 + names, 56, 34, 16), title)
     canvas.x1 = float(max(len(scales) - 1, 1))
+    between = (canvas.right - canvas.left) / canvas.x1 - 14
     for i, scale in enumerate(scales):
         x, anchor = canvas.x(i), "start" if i == 0 else "end" if i == len(scales) - 1 else "middle"
         edge = {"start": 2, "end": width - 2, "middle": x}[anchor]
@@ -163,7 +166,9 @@ def parallel_coordinates(
             side = 7 if last else -7
             tick = '<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>'
             y = float(canvas.y(scale.position(value))) + 4
-            canvas.add(tick, "" if last else "end", float(x) + side, y, _value_text(value))
+            canvas.add(
+                tick, "" if last else "end", float(x) + side, y, shortened(_value_text(value), between if i else names)
+            )
     for k in sorted(range(len(tones)), key=lambda k: tones[k] != "rest"):
         shape = '<polyline class="line trial {}" data-trial="{}" points="{}"><title>{}</title></polyline>'
         canvas.add(shape, tones[k], k, _points(canvas, scales, k, len(tones)), tips[k])
@@ -190,9 +195,10 @@ def against_field(
     sides = [v for e in estimates for v in (e.low, e.high) if v is not None]
     visible = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
     _y_axis(canvas, ticks(min([*means, *visible]), max([*means, *visible]), 4))
-    for value in scale.marks():
-        x = canvas.x(scale.position(value))
-        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _value_text(value))
+    marks = scale.marks()
+    for value in marks:
+        x, name = canvas.x(scale.position(value)), shortened(_value_text(value), (360 - canvas.left) / len(marks) - 6)
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, name)
     canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 30, scale.name)
     canvas.add('<text x="2" y="12">{}</text>', label)
     points = sorted((scale.position(v), e.mean) for v, e in zip(scale.values, estimates, strict=True))

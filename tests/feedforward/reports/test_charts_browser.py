@@ -165,6 +165,36 @@ def test_a_table_can_be_sorted_in_both_directions_and_restored(page: "Page") -> 
     assert table.evaluate(names) == before
 
 
+def test_large_and_tiny_numbers_are_sorted_by_value(page: "Page") -> None:
+    values = [1.23e9, 9.87e8, 2.5e7, 9999999.0, -2.5e-8, -9e-7, 0.5]
+    cells = [numerals.number(value, None) for value in values]
+    page.evaluate(
+        """(cells) => {
+          const rows = cells.map((text) => make("tr", {}, make("td", {}, text, make("br"), `[${text}, 1.5]`)));
+          const head = make("thead", {}, make("tr", {}, make("th", {}, "error")));
+          const table = make("table", { id: "errors", "data-sort": "errors" }, head, make("tbody", {}, ...rows));
+          document.querySelector("section").append(table);
+          sortable(table);
+        }""",
+        cells,
+    )
+    page.locator("#errors").get_by_role("button").click()
+    shown = page.locator("#errors td").evaluate_all("(cells) => cells.map((cell) => cell.firstChild.data)")
+    assert shown == [numerals.number(value, None) for value in sorted(values)]
+
+
+def test_long_names_leave_room_for_the_curves_and_the_values(page: "Page") -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    section = page.locator(f"[data-statistics={NAME}]")
+    section.get_by_role("combobox", name="Show").select_option("value")
+    for text in (figure(page).locator(".surface .level-name"), section.locator("text:has(title)")):
+        box, outer = text.first.bounding_box(), section.bounding_box()
+        assert box
+        assert outer
+        assert box["x"] >= outer["x"]
+        assert box["x"] + box["width"] <= outer["x"] + outer["width"]
+
+
 def test_names_are_shown_as_text_and_not_executed(page: "Page") -> None:
     assert "taken" not in page.title()
     assert page.locator("img").count() == 0

@@ -86,6 +86,37 @@ def test_curve_names_do_not_overlap() -> None:
     assert np.diff(positions).min() >= 14  # px, a line of text
 
 
+LONG = "a_variant_with_the_longest_name_that_is_allowed_and_even_longer_"
+
+
+@pytest.mark.parametrize("name", [LONG, "猫" * 30], ids=["letters", "Chinese"])
+def test_a_chart_keeps_its_place_next_to_long_names(name: str) -> None:
+    """Names may have 63 characters, for which a narrow chart has no room."""
+    rows = [Row(name, 1.0, 0.5, 1.5, True), Row("original", -1.0, -1.5, -0.5, True)]
+    worse, better = elements(svg_charts.forest(rows, "t", 2), "circle", "dot")
+    assert 100 < float(str(better.get("cx"))) < float(str(worse.get("cx"))) - 60 < 360
+    svg = svg_charts.curves([Series(name, "line", "v0", band([3.0, 1.0]))], "t", "loss", ends=True)
+    (x1, _), (x2, _) = points(elements(svg, "polyline", "line")[0])
+    assert 40 < x1 < x2 - 60 < 360
+    [label] = elements(svg, "text", "name")
+    [tip] = label
+    assert tip.text == name
+    assert str(label.text).endswith("…")
+    assert name.startswith(str(label.text).removesuffix("…"))
+
+
+@pytest.mark.parametrize("value", [250_000.0, 4e-12, 0.0125])
+def test_labels_of_a_vertical_axis_are_not_cut_off(value: float) -> None:
+    narrow = [Interval(n, -value / n, 2 * value / n) for n in range(2, 9)]
+    for svg in (
+        svg_charts.curves([Series("a", "line", "v0", band([value, value / 3]))], "t", "loss"),
+        svg_charts.history(narrow, (-math.inf, 0.0), "t", 4, "note"),
+    ):
+        labels = [text for text in elements(svg, "text", "end") if text.text != "epoch"]
+        assert len(labels) >= 2
+        assert all(float(str(text.get("x"))) >= 7 * len(str(text.text)) for text in labels)
+
+
 def test_two_charts_next_to_each_other_share_their_scale() -> None:
     first, second = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
     scales = [

@@ -114,6 +114,24 @@ def test_page_says_if_the_winner_is_untested_and_names_failed_values() -> None:
     assert "Look for a leak." in page
 
 
+def test_charts_of_a_sweep_keep_their_place_next_to_long_names() -> None:
+    long, estimates = "a_size_with_a_long_name_" * 3, [Estimate(3, 0.3, 0.1, 0.2, 0.4), Estimate(3, 0.4, 0.1, 0.3, 0.5)]
+    importance = ElementTree.fromstring(sweep_charts.importance([(long, 0.5)], "t"))
+    [bar] = [e for e in importance.iter("rect") if e.get("class") == "bar"]
+    assert float(str(bar.get("width"))) > 60
+    for chart in (
+        sweep_charts.parallel_coordinates(
+            [Scale("size", [long, "b"]), Scale("loss", [1, 2])], ["v1"] * 2, ["x"] * 2, "t", False
+        ),
+        sweep_charts.against_field(Scale("size", [long, "b"]), estimates, "loss", "t", 4, joined=True),
+    ):
+        svg = ElementTree.fromstring(chart)
+        [line] = [e for e in svg.iter("polyline") if "v0" in str(e.get("class")) or e.get("data-trial") == "0"]
+        start, end = (float(point.split(",")[0]) for point in str(line.get("points")).split())
+        assert 0 < start < end - 60 < 360
+        assert long in [title.text for text in svg.iter("text") for title in text]
+
+
 @pytest.mark.parametrize("wide", [True, False])
 def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_trial(wide: bool) -> None:
     scales = [Scale("size", ["a", "b", "a"]), Scale("l2", [1e-4, 1e-2, 1e-3]), Scale("loss", [3, 1, 2])]

@@ -72,6 +72,11 @@ function digits(marks) { // the fewest decimals that show all marks exactly; nul
   return null;
 }
 
+function shortened(name, room) { // like reports.svg_canvas.shortened: a name of at most `room` pixels, and a tooltip if cut
+  const most = Math.max(2, Math.floor(room / 8)); // bold letters
+  return name.length > most ? [`${name.slice(0, most - 1)}…`, shape("title", {}, name)] : [name];
+}
+
 const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
 
 // --- curves by epoch ---------------------------------------------------------------------------
@@ -106,7 +111,7 @@ function curveChart(host, { move, zoom }) { // draws into host; calls move(epoch
     fill(surface, { ...aria, "aria-valuetext": summary }, []);
     const width = Math.max(host.clientWidth, 280), height = width < 560 ? 270 : 400;
     const names = Math.max(0, ...view.lines.map((line) => line.name.length));
-    scale = plotArea(width, height, 12 + Math.min(7 * names, width / 3), view);
+    scale = plotArea(width, height, 12 + Math.min(8 * names, width / 3), view);
     const inside = shape("svg", { x: scale.left, y: scale.top - 6, // clips the curves to the epochs shown
       width: scale.right - scale.left, height: scale.bottom - scale.top + 12 });
     const plot = shape("g", { transform: `translate(${-scale.left} ${6 - scale.top})` }, ...marksOf(view, scale));
@@ -167,9 +172,11 @@ function zoomBy({ first, last, epoch }, zoom, factor) { // show `factor` times a
 }
 
 function plotArea(width, height, right, view) { // the rectangle for the curves, and the scales of both axes
-  const area = { width, left: 44, right: width - right, top: 26, bottom: height - 34 };
+  const area = { width, right: width - right, top: 26, bottom: height - 34 };
   let [low, high] = rangeOf(view);
   area.marks = view.log ? logTicks(low, high) : ticks(low, high, 5);
+  area.labels = area.marks.map((mark) => number(mark, digits(area.marks)));
+  area.left = Math.max(44, ...area.labels.map((label) => 10 + 7 * label.length));
   if (!view.log) [low, high] = [area.marks[0], area.marks.at(-1)];
   const transformed = view.log ? Math.log : (v) => v, clip = (v) => Math.min(Math.max(v, low), high);
   const [x0, x1] = [view.first - 0.4, view.last + 0.4];
@@ -180,15 +187,15 @@ function plotArea(width, height, right, view) { // the rectangle for the curves,
   return area;
 }
 
-function axes({ label, first, last, log }, { left, right, top, bottom, marks, x, y }) {
-  const decimals = digits(marks), most = (right - left) / 34;
+function axes({ label, first, last, log }, { left, right, top, bottom, marks, labels, x, y }) {
+  const most = (right - left) / 34;
   const step = [1, 2, 5, 10, 20, 50, 100, 500].find((candidate) => (last - first) / candidate <= most) || 1000;
   const following = Array.from({ length: last - first }, (_, k) => first + k + 1);
   const epochs = [first, ...following.filter((epoch) => epoch % step === 0 && epoch - first >= step / 2)];
   return [
-    ...marks.flatMap((mark) => [
+    ...marks.flatMap((mark, k) => [
       shape("line", { class: "grid", x1: left, x2: right, y1: y(mark), y2: y(mark) }),
-      shape("text", { class: "end", x: left - 6, y: y(mark) + 4 }, number(mark, decimals)),
+      shape("text", { class: "end", x: left - 6, y: y(mark) + 4 }, labels[k]),
     ]),
     ...epochs.map((epoch) => shape("text", { class: "middle", x: x(epoch), y: bottom + 16 }, String(epoch))),
     shape("text", { class: "end", x: right, y: bottom + 30 }, "epoch"),
@@ -221,19 +228,17 @@ function marksOf({ lines, levels, runs }, { left, right, x, y, shows }) {
   const gray = levels.filter((level) => shows(level.value)).sort((a, b) => a.value - b.value).map((level) => {
     below = Math.min(y(level.value) - 4, below - 14); // names do not overlap
     return [shape("line", { class: "level", x1: left, x2: right, y1: y(level.value), y2: y(level.value) }),
-      shape("text", { class: "level-name end", x: right - 12, y: below }, level.name)];
+      shape("text", { class: "level-name end", x: right - 12, y: below }, ...shortened(level.name, right - 12 - left))];
   });
   return [...bands, ...single, ...gray.map(([line]) => line), ...drawn, ...gray.map(([, name]) => name)];
 }
 
 function endNames({ lines, last }, { left, right, y, width }) { // at the ends of the curves, without overlaps
   const value = (line) => line.mean[Math.min(last, line.mean.length) - 1];
-  const room = Math.floor((width - right - 6) / 7);
   let below = Infinity;
   return lines.filter((line) => value(line) !== undefined).sort((a, b) => value(a) - value(b)).map((line) => {
     below = Math.min(y(value(line)) + 4, below - 15);
-    const text = line.name.length > room ? `${line.name.slice(0, room - 1)}…` : line.name;
-    return shape("text", { class: `name ${line.tone}`, x: right + 4, y: below }, text);
+    return shape("text", { class: `name ${line.tone}`, x: right + 4, y: below }, ...shortened(line.name, width - right - 6));
   });
 }
 
@@ -270,10 +275,10 @@ function rowChart(host, { rows, label, decimals, zero, runs }) {
     shape("text", { class: "middle", x: x(mark), y: bottom + 16 }, number(mark, digits(marks))),
   ]);
   const drawn = rows.flatMap((row, k) => {
-    const y = 46 * k + 32;
+    const y = 46 * k + 32, values = interval(row, decimals);
     return [
-      shape("text", { class: `name ${row.tone}`, x: left, y: y - 14 }, row.name),
-      shape("text", { class: "ink end", x: right, y: y - 14 }, interval(row, decimals)),
+      shape("text", { class: `name ${row.tone}`, x: left, y: y - 14 }, ...shortened(row.name, right - left - 7 * values.length - 14)),
+      shape("text", { class: "ink end", x: right, y: y - 14 }, values),
       ...(runs ? row.values.map(([seed, v]) => shape("circle", { class: `seed-dot ${row.tone}`, cx: x(v), cy: y, r: 4 },
         shape("title", {}, `${row.name}, seed ${seed}: ${number(v, decimals)}`))) : []),
       ...(row.low === null ? [] : [shape("line", { class: `line ${row.tone}`, x1: x(row.low), x2: x(row.high), y1: y, y2: y })]),
@@ -313,7 +318,7 @@ function sortable(table) { // a button in each heading; key: table.dataset.sort
   const headings = [...table.tHead.rows[0].cells], body = table.tBodies[0], original = [...body.rows];
   let column = -1, direction = 1;
   const value = (row) => {
-    const text = row.cells[column].textContent.trim().replace("−", "-"), match = /^-?[\d.,]+(e-?\d+)?/.exec(text);
+    const text = row.cells[column].textContent.trim().replaceAll("−", "-"), match = /^-?[\d.,]+(e[+-]?\d+)?/.exec(text);
     return match ? Number(match[0].replaceAll(",", "")) : text;
   };
   const order = (a, b) => {
