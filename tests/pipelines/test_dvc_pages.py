@@ -12,7 +12,7 @@ import pytest
 from chromium import EXECUTABLE
 from git_repositories import commit, git
 from ruamel.yaml import YAML
-from small_data import params
+from small_data import params_with
 from synthetic_predictions import complete
 from synthetic_runs import SHAPES, synthetic_runs
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMPARISON = "reports/comparison"
 CLASSES = {"tones": 3, "notes": 2}  # number of classes by dataset
+LABELS = ["<!--<script>", "b</script><script>document.title = 'taken'</script>"]  # `init` takes such names from data
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -35,7 +36,7 @@ def dvc(folder: Path, *arguments: str) -> Completed:
 
 
 def compare(folder: Path, seeds: range) -> None:
-    small_params = params()
+    small_params = params_with("datasets/notes/labels", LABELS)
     runs = complete(synthetic_runs(small_params, seeds), CLASSES)
     comparison.compare(runs, small_params, folder=folder / COMPARISON)
 
@@ -111,6 +112,8 @@ def test_dvc_plots_are_drawn_offline(workspace: Path, page: "Page", command: str
     assert page.locator("figure").count() == 4 + 2 * revisions  # loss and accuracy of two datasets, confusion matrices
     cells = page.locator("figure:has(rect.cell)")
     assert cells.count() == 2 * revisions
+    assert page.title() == "Comparison of the variants"
+    assert LABELS[1].replace("<", "‹") in cells.last.locator("text").all_text_contents()
     for figure, classes in zip((cells.first, cells.last), CLASSES.values(), strict=True):
         assert figure.locator("rect.cell").count() == classes**2
     first = page.locator("figure").first

@@ -10,10 +10,16 @@ CONFUSION = ("dataset", "actual", "predicted", "samples", "share")
 
 
 def confusion_csv(findings: Iterable[Findings]) -> str:
-    """Confusion matrices of the test samples, mean over seeds, one row per cell; `share`: divided by the row sum."""
+    """Confusion matrices of the test samples, mean over seeds, one row per cell; `share`: divided by the row sum.
+
+    `dvc plots` writes the names into a script without escaping them, so "<" becomes "‹": it could end the script.
+    """
     rows = []
     for entry in findings:
-        errors, labels = errors_over_seeds.summarize(entry.runs), entry.dataset.labels
+        errors, labels = (
+            errors_over_seeds.summarize(entry.runs),
+            [label.replace("<", "‹") for label in entry.dataset.labels],
+        )
         if errors is not None and errors.confusion is not None:
             for actual, counts in zip(labels, errors.confusion, strict=True):
                 total = float(counts.sum()) or 1.0

@@ -1,7 +1,7 @@
 """Inline SVG of probabilities and errors: curves over a unit square, confusion matrices, residuals."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,8 +148,9 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
     return canvas.svg()
 
 
-def _axes(canvas: Canvas, x_ticks: Iterable[float], y_ticks: Iterable[float], xlabel: str) -> None:
+def _axes(canvas: Canvas, x_ticks: Sequence[float], y_ticks: Sequence[float], xlabel: str) -> None:
     canvas.fit_left_of_axis(map(signed, y_ticks))
+    canvas.fit_right_of_axis(signed(x_ticks[-1]))
     for mark in y_ticks:
         y = canvas.y(mark)
         grid = '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>'

@@ -14,6 +14,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int, margins: tuple[int, int, int, int], title: str) -> None:
         self.left, self.right, self.top, self.bottom = margins[0], width - margins[1], margins[2], height - margins[3]
+        self.width = width
         self.x0, self.x1, self.y0, self.y1 = 0.0, 1.0, 0.0, 1.0
         self.parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, title)]
 
@@ -28,6 +29,10 @@ class Canvas:
     def fit_left_of_axis(self, labels: Iterable[str]) -> None:
         """Move the left side of the rectangle so that the labels of the vertical axis are not cut off."""
         self.left = max(self.left, 10 + max(map(text_width, labels), default=0))
+
+    def fit_right_of_axis(self, label: str) -> None:
+        """Move the right side of the rectangle so that the last label of the horizontal axis is not cut off."""
+        self.right = min(self.right, self.width - 2 - text_width(label) // 2)
 
     def add(self, template: str, *values: object) -> None:
         """Append an element: a literal template with placeholders for values, which are escaped."""

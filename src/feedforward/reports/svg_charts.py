@@ -162,6 +162,7 @@ def forest(rows: Sequence[Row], title: str, decimals: int | None) -> Markup:
     values = [v for row in rows for v in (row.mean, row.low, row.high) if v is not None]
     marks = ticks(min([0.0, *values]), max([0.0, *values]), 4)
     canvas.x0, canvas.x1 = marks[0], marks[-1]
+    canvas.fit_right_of_axis(signed(marks[-1]))
     for mark in marks:
         x = canvas.x(mark)
         canvas.add(

@@ -92,6 +92,7 @@ def confirmation(rows: Sequence[tuple[str, ConfirmedTrial]], title: str, decimal
 
 def _x_axis(canvas: Canvas, marks: Sequence[float]) -> None:
     canvas.x0, canvas.x1 = marks[0], marks[-1]
+    canvas.fit_right_of_axis(signed(marks[-1]))
     for mark in marks:
         x = canvas.x(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, canvas.top, canvas.bottom)

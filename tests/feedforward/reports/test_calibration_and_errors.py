@@ -105,6 +105,11 @@ def test_hostile_labels_are_escaped() -> None:
     page = errors_section.render(find(complete(synthetic_runs(small_params, range(2)), CLASSES), small_params)[0])
     assert "<b>sad" not in page
     assert "&lt;b&gt;sad" in page
+    confusion = error_tables.confusion_csv(
+        find(complete(synthetic_runs(small_params, range(2)), CLASSES), small_params)
+    )
+    assert "<" not in confusion  # `dvc plots` writes the names into a script as they are
+    assert "‹b>sad‹/b>" in confusion
 
 
 def test_csv_file_of_confusion_matrices_has_a_row_for_each_cell() -> None:

@@ -117,6 +117,12 @@ def test_labels_of_a_vertical_axis_are_not_cut_off(value: float) -> None:
         assert all(float(str(text.get("x"))) >= 7 * len(str(text.text)) for text in labels)
 
 
+@pytest.mark.parametrize("value", [2e6, 2e-7, 1.5e9])
+def test_labels_of_a_horizontal_axis_are_not_cut_off(value: float) -> None:
+    labels = elements(svg_charts.forest([Row("l2", value, value / 2, value, True)], "t", None), "text", "middle")
+    assert all(float(str(text.get("x"))) + 3.5 * len(str(text.text)) <= 360 for text in labels)
+
+
 def test_two_charts_next_to_each_other_share_their_scale() -> None:
     first, second = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
     scales = [

@@ -124,6 +124,8 @@ def test_a_corrected_label_is_stored_once(playground: Playground) -> None:
     playground.expect_text("kept", "Thank you: stored as glad for the next training run.")
     glad.click()
     playground.expect_text("kept", "This sample was already stored as glad.")
+    page.locator("#text").fill("word3")
+    playground.expect_text("kept", "Stores the sample with this label")  # the new text is not stored
     [entry] = stored_samples(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 
@@ -263,7 +265,23 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
             pytest.approx(100 * answer["probabilities"][label], abs=0.06) for label in headings[1:]
         ]
         check_layout(page)
+        check_form_of_other_columns(page)
         playground.context.close()
+
+
+def check_form_of_other_columns(page: "Page") -> None:
+    """A table with the same names of columns has its own categories and kinds; typed values are kept if possible."""
+    page.get_by_label("school").select_option("north")
+    hours, other = page.evaluate("datasets.grades.columns")
+    show, options = "(columns) => fields(columns)", page.get_by_label("school").locator("option")
+    page.evaluate(show, [hours, other | {"categories": ["north", "west"]}])
+    assert options.all_inner_texts() == ["", "north", "west"]
+    sync.expect(page.get_by_label("school")).to_have_value("north")
+    sync.expect(page.get_by_label("hours")).to_have_value("6")
+    page.evaluate(show, [hours, other | {"categories": ["west"]}])
+    sync.expect(page.get_by_label("school")).to_have_value("")
+    page.evaluate(show, [hours | {"categories": ["many"]}, other])
+    sync.expect(page.get_by_label("hours")).to_have_value("")
 
 
 # --- keyboard --------------------------------------------------------------------------------
