@@ -17,13 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from feedforward.analysis import claims, comparisons, statistics
+from feedforward.analysis import claims, comparisons, intervals, statistics
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Claim, Params, load_params
+from feedforward.models import metrics, sampling_errors
+from feedforward.models.metrics import Labels
+from feedforward.models.numpy_network import Array, Layer, Network
 
 STATISTIC = "best_val_cross_entropy"
 TRAIN, VALIDATION = 300, 200  # samples
 SAMPLE_SD, VARIANT_SD, ORDER_SD, WEIGHTS_SD = 0.6, 0.1, 0.02, 0.02
+EMPTY = Layer(np.zeros((1, 1), np.float32), np.zeros(1, np.float32), "sigmoid")  # only its activation is used
 VARIANTS = {"original": 0.30, "smaller": 0.32, "larger": 0.30, "dropout": 0.28}  # true means over new data
 
 
@@ -140,6 +144,43 @@ def fixed_size(effect: float, level: float, power: float = 0.8) -> int:
     raise ValueError(f"effect {effect}: needs 10,000 seeds or more")
 
 
+def too_good(samples: int, distance: float, sharpness: float, experiments: int, start: int = 3) -> tuple[float, float]:
+    """Share of intervals of a test loss that end below the true loss: as they are, and without additional samples.
+
+    Two classes have normal distributions that are `distance` apart. The model's logits are the true ones times
+    `sharpness`, so that it is overconfident above 1.
+    """
+    rng, network = np.random.default_rng(start), Network(1.0, (EMPTY,))
+
+    def draw(size: int) -> tuple[Array, Labels]:
+        labels = rng.integers(0, 2, size).astype(np.uint8)
+        logits = sharpness * distance * (distance * (labels - 0.5) + rng.normal(size=size))
+        return logits[:, None].astype(np.float32), labels
+
+    truth, counts = metrics.losses(network, *draw(1_000_000)).mean(), np.zeros(2)
+    for _ in range(experiments):
+        logits, labels = draw(samples)
+        losses = metrics.losses(network, logits, labels)
+        errors = sampling_errors.of_loss(network, logits, labels), float(losses.std(ddof=1)) / math.sqrt(samples)
+        highs = [intervals.over_samples(float(losses.mean()), error, degrees=samples - 1)[1] for error in errors]
+        counts += [high < truth for high in highs]
+    return counts[0] / experiments, counts[1] / experiments
+
+
+def too_good_errors(samples: int, power: int, experiments: int, start: int = 4) -> float:
+    """Share of intervals of a regression's mean absolute (power 1) or square (2) error that end below the true mean.
+
+    The errors follow a t distribution with three degrees of freedom.
+    """
+    rng = np.random.default_rng(start)
+    truth, high = {1: 2 * math.sqrt(3) / math.pi, 2: 3.0}[power], 0
+    for _ in range(experiments):
+        costs = np.abs(rng.standard_t(3, samples)) ** power
+        error = sampling_errors.of_mean(costs)
+        high += intervals.over_samples(float(costs.mean()), error, degrees=samples - 1)[1] < truth
+    return high / experiments
+
+
 def main() -> None:
     """Print the results quoted in docs/comparison.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -157,6 +198,16 @@ def main() -> None:
         for effect in (0.3, 0.5, 0.8, 1.2, 2.0, 3.0):
             mean, fixed = seeds_needed(effect, 400 // divisor, number)
             print(f"| {number} | {effect:g} | {mean:.1f} | {fixed} | {mean / fixed:.2f} |", flush=True)
+    print("\n| test samples | accuracy | sharpness | intervals below the true loss | without additional samples |")
+    print("| --- | --- | --- | --- | --- |")
+    for samples in (50, 100, 300, 1000):
+        for distance, sharpness in ((2, 1), (3, 1), (4, 1), (4, 2), (5, 1)):
+            shares = (f"{100 * share:.1f} %" for share in too_good(samples, distance, sharpness, 2000 // divisor))
+            print(f"| {samples} | {special.ndtr(distance / 2):.3f} | {sharpness} | {' | '.join(shares)} |", flush=True)
+    print("\n| test samples | intervals below the true mean absolute error | mean square error |\n| --- | --- | --- |")
+    for samples in (50, 200, 1000):
+        shares = (f"{100 * too_good_errors(samples, power, 2000 // divisor):.1f} %" for power in (1, 2))
+        print(f"| {samples} | {' | '.join(shares)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ classes takes the mean of their influence values, because a sample that is confu
 The estimated variance of a share is increased by as much as two more correct and two more wrong answers change it
 (analysis.shares), which is negligible for thousands of samples. For this purpose, F1 and the area under the ROC curve
 are also treated as shares.
+
+Losses and absolute errors are skewed: a few samples cost far more than all others, and a small test split may contain
+none of these. Their variance is therefore computed with two more samples that cost as much as the most expensive one
+(docs/comparison.md has a simulation).
 """
 
 import math
@@ -20,10 +24,34 @@ from feedforward.models import metrics
 from feedforward.models.metrics import Labels, Numbers, Truths
 from feedforward.models.numpy_network import Array, Network
 
+LEAST_CERTAIN = 0.1  # share of samples
 
-def of_mean(values: Numbers) -> float:
-    """Standard error of the mean of values of shape (samples,); 0 for one sample."""
-    return _error(values)
+
+def of_mean(costs: Numbers, wrong: float = 0.0) -> float:
+    """Standard error of the mean of costs, such as absolute errors, of shape (samples,); 0 for one sample.
+
+    wrong: what a wrong answer costs, if that is known; the two additional samples cost at least as much.
+    """
+    n = len(costs)
+    if n == 1:
+        return 0.0
+    extreme = max(float(costs.max()), wrong)
+    return math.sqrt(float(np.var(np.append(costs, [extreme] * 2), ddof=1)) / n)
+
+
+def of_loss(network: Network, logits: Array, labels: Labels) -> float:
+    """Standard error of the mean loss (`metrics.losses`).
+
+    A wrong answer costs at least as much as the model's runner-up in its least certain tenth of the samples.
+    """
+    losses = metrics.losses(network, logits, labels)
+    if metrics.is_value(labels):
+        return of_mean(losses)
+    if labels.ndim == 2:
+        costs = np.logaddexp(0, np.abs(network.scale_logits(logits))).min(axis=1) / labels.shape[1]
+    else:
+        costs = -np.partition(network.log_probabilities(logits), -2, axis=1)[:, -2]
+    return of_mean(losses, float(np.quantile(costs, LEAST_CERTAIN)))
 
 
 def of_accuracy(scores: Numbers) -> float:
@@ -97,4 +125,4 @@ def _of_r2(truths: Numbers, predictions: Numbers) -> float:
     if not deviations.any():
         return 0.0
     ratio = residuals.mean() / deviations.mean()
-    return _error((residuals - ratio * deviations) / deviations.mean())
+    return of_mean((residuals - ratio * deviations) / deviations.mean())
