@@ -36,6 +36,8 @@ def render(findings: Findings) -> Markup:
         baseline=findings.baseline,
         errors=errors,
         matrix=_matrix(errors, findings),
+        matrix_width=probability_charts.confusion_width(labels),
+        chart_width=probability_charts.WIDTH,
         confused=_confused(errors, labels),
         curves=_curves(errors, findings),
         curve_subject=_curve_subject(labels, task),

@@ -15,8 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from feedforward.reports.chart_labels import shortened, text_width
+
 WIDTH, HEIGHT = 360, 210  # size of a chart, in CSS pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24  # margins that hold the tick labels
+LABEL_WIDTH = 98  # maximum width of the name of a bar
 
 
 def render(template: str, **values: Any) -> str:
@@ -63,7 +66,11 @@ def grouped_bars(
     series: shares in [0, 1] by name, one per label; the first two have the colors of train and test.
     band: the accepted range of shares, drawn behind the bars.
     """
-    chart = _Chart(title, len(labels), max([band[1] if band else 0.0, *(max(v) for v in series.values())]))
+    widest = min(LABEL_WIDTH, max(map(text_width, labels), default=0))
+    step = math.ceil(len(labels) / 12)
+    is_tilted = widest * len(labels) > (WIDTH - LEFT - RIGHT) * step  # names next to each other would overlap
+    top = max([band[1] if band else 0.0, *(max(v) for v in series.values())])
+    chart = _Chart(title, len(labels), top, 20 + round(0.87 * widest) if is_tilted else BOTTOM)
     if band:
         chart.rectangle("band", 0, len(labels), *band)
     for index, (name, shares) in enumerate(series.items()):
@@ -71,9 +78,8 @@ def grouped_bars(
             left = i + 0.1 + 0.8 * index / len(series)
             tip = f"{labels[i]}, {name}: {percent(share)}"
             chart.rectangle(f"s{index}", left, left + 0.8 / len(series), 0, share, tip)
-    step = math.ceil(len(labels) / 12)
-    for i in range(0, len(labels), step):
-        chart.label(i + 0.5, labels[i])
+    for i in range(0, len(labels), math.ceil(len(labels) / 24) if is_tilted else step):
+        chart.label(i + 0.5, labels[i], is_tilted)
     return chart.svg()
 
 
@@ -116,12 +122,12 @@ def span(low: float, high: float, form: Callable[[float], str] = number) -> str:
 class _Chart:
     """An SVG under construction; x counts bars from the left; y is a share, from 0 to `top`."""
 
-    def __init__(self, title: str, bars: int, top: float) -> None:
+    def __init__(self, title: str, bars: int, top: float, bottom: int = BOTTOM) -> None:
         self.bars = max(bars, 1)
         step = nice_step(max(top, 1e-9) / 4)
         self.top = step * math.ceil(max(top, 1e-9) / step - 1e-9)
         self.parts: list[Markup] = []
-        self._add('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">', WIDTH, HEIGHT, title)
+        self._add('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">', WIDTH, HEIGHT - BOTTOM + bottom, title)
         for i in range(round(self.top / step) + 1):
             y = self._y(i * step)
             line = '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" class="end">{}</text>'
@@ -153,11 +159,15 @@ class _Chart:
         points = [f"{self._x(i + side)},{self._y(share)}" for i, share in enumerate(shares) for side in (0, 1)]
         self._add('<polyline class="{}" points="{}"/>', kind, " ".join(points))
 
-    def label(self, bar: float, text: str) -> None:
+    def label(self, bar: float, text: str, is_tilted: bool = False) -> None:
         """A tick label below the axis."""
+        x, y, name = self._x(bar), HEIGHT - BOTTOM + 16, shortened(text, LABEL_WIDTH)
+        if is_tilted:
+            tilted = '<text x="{0}" y="{1}" class="end" transform="rotate(-60 {0} {1})">{2}</text>'
+            self._add(tilted, f"{float(x) + 4:.1f}", y - 2, name)
+            return
         anchor = "end" if bar == self.bars else "middle"  # centered text would be cut off at the right edge
-        tick = '<text x="{}" y="{}" class="{}">{}</text>'
-        self._add(tick, self._x(bar), HEIGHT - BOTTOM + 16, anchor, text)
+        self._add('<text x="{}" y="{}" class="{}">{}</text>', x, y, anchor, name)
 
     def svg(self) -> Markup:
         """The finished SVG."""

@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from feedforward.analysis.curves import Numbers
 from feedforward.analysis.numerals import number
+from feedforward.reports.chart_labels import shortened, text_width
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
 
 WIDTH = 360
-LABEL_LENGTH = 14  # maximum number of characters of a label next to a matrix
+LABEL_WIDTH = 98  # maximum width of a label next to a matrix
+CELL, MOST_WIDTH = 18, 1000  # width of a cell that has room for a number; maximum width of a matrix
 PREDICTION, RESIDUAL = 1, 2  # positions of the means in a bin of error_analysis.residuals
 Q05, Q25, Q75, Q95 = 3, 4, 6, 7  # positions of the quantiles of the residuals
 
@@ -78,20 +80,35 @@ def _point(canvas: Canvas, x: float, y: float) -> str:
     return f"{canvas.x(x)},{canvas.y(min(max(float(y), canvas.y0), canvas.y1))}"
 
 
+def _left_of_matrix(labels: Sequence[str]) -> int:
+    """The room for the classes' numbers and names."""
+    return 13 + text_width(str(len(labels))) + min(LABEL_WIDTH, max(map(text_width, labels)))
+
+
+def confusion_width(labels: Sequence[str]) -> int:
+    """The width of a confusion matrix: WIDTH, or more if there are many classes."""
+    return min(MOST_WIDTH, max(WIDTH, _left_of_matrix(labels) + CELL * len(labels) + 4))
+
+
 def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
-    """Number of samples by true class (rows) and predicted class (columns), shaded by their share of the row."""
-    class_count = len(labels)
-    short = [label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…" for label in labels]
-    left = 20 + 7 * max(map(len, short))
-    side = min(96.0, (WIDTH - left - 4) / class_count)
-    canvas = Canvas(WIDTH, round(44 + side * class_count + 4), (left, 0, 40, 0), title)
+    """Number of samples by true class (rows) and predicted class (columns), shaded by their share of the row.
+
+    With many classes, only some are labeled; each cell has a tooltip.
+    """
+    class_count, width, left = len(labels), confusion_width(labels), _left_of_matrix(labels)
+    side = min(96.0, (width - left - 4) / class_count)
+    canvas = Canvas(width, round(44 + side * class_count + 4), (left, 0, 40, 0), title)
     canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
-    names_fit = side >= 7 * max(map(len, short))
-    for k, name in enumerate(short):
-        middle = canvas.left + side * (k + 0.5)
-        canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if names_fit else k + 1)
-        text = name if names_fit or name == str(k + 1) else f"{k + 1} {name}"
-        if side >= 10:
+    names_fit = side >= min(LABEL_WIDTH, max(map(text_width, labels)))
+    columns, rows = (
+        math.ceil(room / side) for room in (text_width(str(class_count)) + 4, 12)
+    )  # every which is labeled
+    for k, label in enumerate(labels):
+        name, middle = shortened(label, LABEL_WIDTH), canvas.left + side * (k + 0.5)
+        if names_fit or k % columns == 0:
+            canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if names_fit else k + 1)
+        if k % rows == 0:
+            text = name if names_fit or label == str(k + 1) else Markup("{} {}").format(k + 1, name)
             at = canvas.top + side * (k + 0.5) + 4
             canvas.add('<text class="end ink" x="{}" y="{:.1f}">{}</text>', left - 6, at, text)
     for row, counts in enumerate(matrix):

@@ -88,7 +88,7 @@ def _document(runs: Sequence[RunResult], title: str, panels: Sequence[Panel], su
     """An SVG document with panels side by side below a title."""
     subtitle = subtitle or _seeds(runs) + ("; band: 95 % t interval" if len(runs) > 1 else "")
     sizes = [re.findall(r"\d+", panel.svg)[2:4] for panel in panels]  # from the viewBox
-    width = len(panels) * (WIDTH + GAP) + GAP
+    width = sum(int(width) + GAP for width, _ in sizes) + GAP
     height = TOP + max(int(height) for _, height in sizes) + GAP
     parts = [
         Markup(

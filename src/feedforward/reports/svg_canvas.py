@@ -1,11 +1,11 @@
 """The canvas of inline SVG charts: a rectangle with scales, and tick marks at round numbers."""
 
 import math
-import unicodedata
 from collections.abc import Iterable
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from feedforward.reports.chart_labels import text_width
 from feedforward.reports.html_page import nice_step
 
 
@@ -41,24 +41,6 @@ class Canvas:
     def svg(self) -> Markup:
         """The finished SVG."""
         return Markup("").join([*self.parts, Markup("</svg>")])
-
-
-def text_width(text: str) -> int:
-    """About the width of a text, in pixels; Chinese characters, for example, are twice as wide as letters."""
-    return sum(14 if unicodedata.east_asian_width(character) in "WF" else 7 for character in text)
-
-
-def name_width(names: Iterable[str], chart_width: int) -> int:
-    """The width to reserve for names next to a chart, so that most of its width is left for the chart."""
-    return min(max(map(text_width, names), default=0), round(0.4 * chart_width))
-
-
-def shortened(name: str, room: float) -> Markup:
-    """The content of a <text> element: a name of at most `room` pixels; a tooltip has the full name if it is longer."""
-    if text_width(name) <= room:
-        return escape(name)
-    kept = next((k for k in range(len(name), 1, -1) if text_width(name[:k] + "…") <= room), 1)
-    return Markup("{}…<title>{}</title>").format(name[:kept], name)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

@@ -15,7 +15,8 @@ from markupsafe import Markup
 from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.numerals import number
 from feedforward.analysis.sequential import Interval
-from feedforward.reports.svg_canvas import Canvas, name_width, shortened, signed, ticks
+from feedforward.reports.chart_labels import name_width, shortened
+from feedforward.reports.svg_canvas import Canvas, signed, ticks
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
 TOUCH = '<circle class="touch {}" cx="{}" cy="{}" r="6"><title>{}</title></circle>'  # invisible, for tooltips

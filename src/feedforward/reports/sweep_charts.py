@@ -14,7 +14,8 @@ from markupsafe import Markup
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.numerals import number
 from feedforward.analysis.selection import ConfirmedTrial
-from feedforward.reports.svg_canvas import Canvas, name_width, shortened, signed, ticks
+from feedforward.reports.chart_labels import name_width, shortened, text_width
+from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import interval
 
 Value = int | float | str
@@ -153,14 +154,15 @@ def parallel_coordinates(
     """
     width, height = (1000, 340) if wide else (360, 300)
     names = name_width(map(_value_text, scales[0].marks()), width)
-    canvas = Canvas(width, height, (14 + names, 56, 34, 16), title)
+    ends = max(text_width(_value_text(value)) for value in scales[-1].marks(2))
+    canvas = Canvas(width, height, (14 + names, max(56, 14 + ends), 34, 16), title)
     canvas.x1 = float(max(len(scales) - 1, 1))
     between = (canvas.right - canvas.left) / canvas.x1 - 14
     for i, scale in enumerate(scales):
         x, anchor = canvas.x(i), "start" if i == 0 else "end" if i == len(scales) - 1 else "middle"
         edge = {"start": 2, "end": width - 2, "middle": x}[anchor]
         line = '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="ink {}" x="{}" y="{}">{}</text>'
-        lift = 0 if wide or i % 2 == 0 else 14  # so that the names of neighboring axes do not overlap
+        lift = 14 if (i == len(scales) - 1 if wide else i % 2) else 0  # names of neighboring axes do not overlap
         canvas.add(line, x, x, canvas.top, canvas.bottom, anchor, edge, 26 - lift, scale.name)
         for value in scale.marks(2 if i == len(scales) - 1 else 6):
             last = i == len(scales) - 1

@@ -157,9 +157,8 @@ def _scales(content: Content) -> list[Scale]:
 
 
 def _parallel_chart(content: Content, wide: bool) -> Markup:
-    form = ".4g" if content.decimals is None else f".{content.decimals}f"
-    means = [float(f"{result.mean:{form}}") for result in content.results]
-    scales = [*_scales(content), Scale(content.label if wide else "result", means)]
+    means = Scale(content.label if wide else "result", [result.mean for result in content.results])
+    scales = [*_scales(content), means]
     tips = [
         f"{trial.text}: {_text(content, result)}" for trial, result in zip(content.trials, content.results, strict=True)
     ]

@@ -1,6 +1,7 @@
 """The sections of the comparison page about calibration and errors."""
 
 import dataclasses
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -77,6 +78,30 @@ def test_cells_of_a_confusion_matrix_show_means_that_are_not_whole() -> None:
     assert numbers([[6.0, 0.5], [4.5, 0.01]], ["no", "yes"]) == ["6", "0.5", "4.5"]
     many = [[12.5 if row == column else 0.0 for column in range(18)] for row in range(18)]  # a decimal does not fit
     assert numbers(many, [str(k) for k in range(18)]) == ["13"] * 18
+
+
+@pytest.mark.parametrize("classes", [13, 20, 46, 120])
+def test_labels_of_many_classes_do_not_overlap(classes: int) -> None:
+    labels = [f"class with number {k}" for k in range(classes)]
+    svg = ElementTree.fromstring(probability_charts.confusion(np.eye(classes), labels, "title"))
+    texts = [text for text in svg.iter("text") if "ink" in str(text.get("class")) and not text.get("pointer-events")]
+    columns = [text for text in texts if text.get("y") == "34"]
+    rows = [text for text in texts if text.get("y") != "34"]
+    assert len(rows) >= min(classes, 40)
+    assert all(float(str(text.get("x"))) >= 7 * len(str(text.text)) for text in rows)
+    for marks, axis, room in ((columns, "x", 7 * len(str(classes))), (rows, "y", 12)):
+        at = [float(str(text.get(axis))) for text in marks]
+        assert all(after - before >= room for before, after in itertools.pairwise(at))
+
+
+def test_a_wide_confusion_matrix_can_be_scrolled() -> None:
+    labels = tuple(f"class with number {k}" for k in range(30))
+    runs = complete([final_run("tones", "original", seed, 2, 0.9) for seed in range(2)], {"tones": 30})
+    tones = find(runs, params())[0]
+    page = errors_section.render(
+        dataclasses.replace(tones, dataset=tones.dataset.model_copy(update={"labels": labels}))
+    )
+    assert re.search(r'class="scroll" tabindex="0"[^>]*><div style="width: 6\d\dpx"><svg viewBox="0 0 6\d\d ', page)
 
 
 def test_runs_without_calibration_and_errors_have_no_such_sections() -> None:

@@ -187,7 +187,8 @@ def test_long_names_leave_room_for_the_curves_and_the_values(page: "Page") -> No
     page.set_viewport_size({"width": 360, "height": 800})
     section = page.locator(f"[data-statistics={NAME}]")
     section.get_by_role("combobox", name="Show").select_option("value")
-    for text in (figure(page).locator(".surface .level-name"), section.locator("text:has(title)")):
+    value_of_level = figure(page).locator(".readout li", has_text="<img").locator("strong")
+    for text in (figure(page).locator(".surface .level-name"), section.locator("text:has(title)"), value_of_level):
         box, outer = text.first.bounding_box(), section.bounding_box()
         assert box
         assert outer

@@ -13,6 +13,7 @@ from synthetic_runs import synthetic_runs
 
 from feedforward.analysis.findings import find
 from feedforward.config.schema import load_params
+from feedforward.data.validation.summary import Check, Summary
 from feedforward.reports import comparison_page
 from feedforward.reports.comparison_page import Additions, HardSample
 
@@ -85,6 +86,27 @@ def test_tab_order_follows_the_page_and_reaches_every_control(page: "Page") -> N
         reached.append(page.evaluate_handle(FOCUSED))
     in_order = "([one, other]) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING)"
     assert all(page.evaluate(in_order, [a, b]) for a, b in itertools.pairwise(reached))
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_page_of_a_validation_shows_its_verdicts_next_to_long_names(
+    browser: "Browser", tmp_path: Path, width: int
+) -> None:
+    name = "a_class_without_a_space_to_break_the_line_in_" * 2
+    check = Check("shares", "train", f"{name}: 10 % to 20 %", f"{name}:\u00a012 %", True, "Each class has samples.")
+    counts = {"labels": [name, "b"], "accepted": [0.0, 1.0], "train": [5, 5]}
+    Summary("d", "D", False, "0" * 64, None, 2, {"train": 10}, (check,), {"label": counts}).save(tmp_path)
+    context = browser.new_context(viewport={"width": width, "height": 850})
+    with silent_page(context, (tmp_path / "index.html").as_uri()) as page:
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        box, card = page.locator(".tag").bounding_box(), page.locator(".checks").bounding_box()
+        assert box
+        assert card
+        assert box["x"] + box["width"] <= card["x"] + card["width"]
+        texts = page.locator(".checks td span").evaluate_all(
+            "(all) => all.map((at) => at.scrollWidth - at.clientWidth)"
+        )
+        assert max(texts) <= 0
 
 
 def test_skip_link_leads_to_the_data(page: "Page") -> None:

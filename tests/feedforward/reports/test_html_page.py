@@ -1,6 +1,8 @@
 """Helper functions of the HTML pages: axis steps, number formats, bar charts and templates."""
 
+import itertools
 import re
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,21 @@ def test_labels_are_escaped_in_charts():
     assert "<script>" not in svg
     assert "&lt;script&gt;" in svg
     assert "b &amp; c" in svg
+
+
+@pytest.mark.parametrize("names", [["T-shirt/top", "Trouser", "Pullover", "Dress", "Ankle boot"] * 2, ["n" * 60] * 46])
+def test_names_that_do_not_fit_below_their_bars_are_tilted_and_shortened(names: list[str]) -> None:
+    svg = ElementTree.fromstring(html_page.grouped_bars({"train": [1 / len(names)] * len(names)}, names, "Classes"))
+    labels = [text for text in svg.iter("text") if text.get("transform")]
+    at = [float(str(text.get("x"))) for text in labels]
+    assert all(after - before >= 12 for before, after in itertools.pairwise(at))  # a line of text
+    assert len(labels) >= 10
+    height = float(str(svg.get("viewBox")).split()[3])
+    assert all(float(str(text.get("y"))) + 0.87 * 7 * len(str(text.text)) <= height for text in labels)
+
+
+def test_names_that_fit_below_their_bars_are_not_tilted() -> None:
+    assert "rotate" not in html_page.grouped_bars({"train": [0.1] * 10}, [str(k) for k in range(10)], "Classes")
 
 
 def test_bar_height_is_proportional_to_the_share():

@@ -132,6 +132,25 @@ def test_charts_of_a_sweep_keep_their_place_next_to_long_names() -> None:
         assert long in [title.text for text in svg.iter("text") for title in text]
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e9])
+def test_results_of_all_trials_are_drawn_to_scale(scale: float) -> None:
+    trials = [
+        dataclasses.replace(trial, estimates=trial.estimates | {STATISTIC: Estimate(3, (1 + k) * 1.0235 * scale)})
+        for k, trial in enumerate(content().trials)
+    ]
+    page = sweep_page.render(content(trials=trials))
+    charts = [svg for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL) if "All trials" in svg]
+    for chart, width in zip(map(ElementTree.fromstring, charts), (1000, 360), strict=True):
+        lines = [e for e in chart.iter("polyline") if e.get("data-trial")]
+        ends = sorted(float(str(line.get("points")).split(",")[-1]) for line in lines)
+        assert ends[1] - ends[0] == pytest.approx(ends[2] - ends[1], abs=0.5)
+        assert ends[1] - ends[0] > 50
+        last = [text for text in chart.iter("text") if not text.get("class")]
+        assert all(float(str(text.get("x"))) + 7 * len(str(text.text)) <= width for text in last)
+        names = [text for text in chart.iter("text") if text.get("class") in ("ink end", "ink middle")]
+        assert names[-1].get("y") != names[-2].get("y")
+
+
 @pytest.mark.parametrize("wide", [True, False])
 def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_trial(wide: bool) -> None:
     scales = [Scale("size", ["a", "b", "a"]), Scale("l2", [1e-4, 1e-2, 1e-3]), Scale("loss", [3, 1, 2])]
