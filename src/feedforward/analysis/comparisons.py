@@ -123,7 +123,8 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     """Order the variants by a statistic for which higher or lower is better.
 
     A variant significantly beats another if the anytime-valid interval of their paired difference, Bonferroni-corrected
-    over all pairs, is entirely on the better side of zero.
+    over all pairs, is entirely on the better side of zero. Order and estimates are those of the seeds that all variants
+    share, if there are any.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:
@@ -144,7 +145,8 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     order.insert(0, first)
     equivalent = [v for v in tied if margin and _is_within(by_pair.get((first, v)) or by_pair.get((v, first)), margin)]
     beaten = [v for v in order if (first, v) in pairs]
-    return Ranking([(v, e) for v in order if (e := of_variant(runs, v, statistic))], tied, equivalent, beaten)
+    compared = [run for run in runs if run.seed in shared] if shared else runs  # the estimates agree with the order
+    return Ranking([(v, e) for v in order if (e := of_variant(compared, v, statistic))], tied, equivalent, beaten)
 
 
 def _latest_intervals(

@@ -62,11 +62,16 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
                 "sentence": "Fewer than two variants are left to compare.",
                 "single": False,
             }
+        elif len(ranking.order) == 1:
+            [(variant, _)], answer = ranking.order, _answer(findings, ranking, statistic)
+            sentence = f"Only {variant} has results. {answer['sentence']}"
+            answer |= {"winner": "No ranking", "sentence": sentence, "single": False}
         elif ranking.order:
             answer = (statistic == "rise" and _no_overfitting(ranking)) or _answer(findings, ranking, statistic)
         else:
             continue
-        cards.append({"question": question, "margin": margin, "left_out": left_out, **NO_VARIANTS, **answer})
+        card = {"question": question, "margin": margin, "left_out": left_out, "seeds": findings.seeds}
+        cards.append({**card, **NO_VARIANTS, **answer})
     return cards
 
 
@@ -110,6 +115,7 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
         "equivalent": ranking.equivalent,
         "undecided": [variant for variant in ranking.tied if variant not in ranking.equivalent],
         "single": best.n == 1,
+        "seeds": best.n,
     }
 
 

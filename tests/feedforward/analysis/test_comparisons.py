@@ -102,6 +102,8 @@ def test_ranking_uses_paired_differences_rather_than_unpaired_means() -> None:
     assert np.mean(losses) < np.mean(losses[:10]) - 0.01
     ranking = comparisons.rank(runs, ["many", "few"], "best_val_cross_entropy")
     assert ranking.order[0][0] == "few"
+    assert [estimate.n for _, estimate in ranking.order] == [10, 10]  # the report shows these means next to the order
+    assert ranking.order[0][1].mean < ranking.order[1][1].mean
     assert ranking.tied == []
 
 

@@ -204,6 +204,16 @@ def test_no_winner_is_named_if_variants_cannot_be_distinguished(params: Params) 
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
 
 
+def test_answers_count_the_shared_seeds_and_one_variant_alone_is_not_ranked(params: Params) -> None:
+    name, shape = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
+    runs = [replica_run(name, "original", seed, 6, shape) for seed in range(6)]
+    top = ParsedPage(comparison_page.render(find(runs, params))).text.partition("Validation loss by epoch")[0]
+    assert "Overfits least No ranking Only original has results. At the last epoch its validation loss is" in top
+    assert "Reaches the lowest validation loss No ranking Only original has results. Its lowest" in top
+    runs += [replica_run(name, "l2", seed, 6, shape) for seed in range(2)]
+    assert "Undecided after 2 seeds Ahead:" in ParsedPage(comparison_page.render(find(runs, params))).text
+
+
 def test_page_says_if_the_loss_of_no_variant_rises(params: Params) -> None:
     name, falling = next(iter(params.datasets)), Shape(0.3, 3.0, 0.0)
     runs = [replica_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
