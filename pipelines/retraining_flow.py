@@ -25,7 +25,7 @@ from prefect.states import Completed, Failed
 from feedforward.config import file_values
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import Busy, DataError, FeedforwardError, TrackingError
+from feedforward.core.errors import Busy, DataError, FeedforwardError, TrackingError, os_error_line
 from feedforward.core.redaction import redact
 from feedforward.data import feedback
 from feedforward.experiments import runner
@@ -68,21 +68,31 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
         with locks.job("retraining"):
             return _retrain(params, force, device)
     except Busy as error:
-        policy.record("skipped", None, problem=str(error))
         _notify(_block(params), f"skipped: {error}")
+        _record("skipped", problem=str(error))
         return Completed(name="Skipped", message=str(error))
     except Exception as error:
         # The state goes to Prefect's database, and a library's message may contain an address with a password.
-        problem = redact(str(error) or type(error).__name__)
-        policy.record("failed", None, problem=problem)
+        line = os_error_line(error) if isinstance(error, OSError) else str(error)
+        problem = redact(line or type(error).__name__)
         _notify(_block(params), f"failed: {problem}")
+        _record("failed", problem=problem)
         if not isinstance(error, FeedforwardError | OSError):
             get_run_logger().exception("unexpected error")
         return Failed(message=problem)
     except BaseException:  # Ctrl-C, SIGTERM or a cancellation in Prefect
-        policy.record("interrupted", None)
         _notify(_block(params), "interrupted; the next retraining continues")
+        _record("interrupted")
         raise
+
+
+def _record(outcome: str, **fields: Any) -> None:
+    """Record why the flow ends early; failing to, for instance on a full disk, must not hide the reason."""
+    try:
+        policy.record(outcome, None, **fields)
+    except (FeedforwardError, OSError) as error:
+        line = os_error_line(error) if isinstance(error, OSError) else str(error)
+        get_run_logger().warning("the outcome (%s) was not recorded: %s", outcome, line)
 
 
 def plan(params: Params, force: bool = False) -> Decision:
@@ -185,9 +195,16 @@ def find_changes() -> list[str]:
     command = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
     result = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     if result.returncode:
-        lines = (result.stderr or result.stdout).strip().splitlines()
-        raise FeedforwardError(f"`dvc status` failed: {lines[-1] if lines else f'exit code {result.returncode}'}")
+        reason = _reason(result.stderr or result.stdout, result.returncode)
+        raise FeedforwardError(f"`dvc status` failed: {reason}; fix it, then run again")
     return describe(json.loads(result.stdout))
+
+
+def _reason(output: str, code: int) -> str:
+    """The error in the output of DVC, which writes a blank line and the address of its support below some errors."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or [f"exit code {code}"])[-1].removeprefix("ERROR: ")
 
 
 def describe(status: Mapping[str, Any]) -> list[str]:

@@ -13,9 +13,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
-from feedforward.core.errors import ParamsError, TrackingError
+from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
 from feedforward.promotion import promote as gate
-from pipelines import gpu_slots, operations, retraining_flow
+from pipelines import gpu_slots, locks, operations, retraining_flow
 from pipelines.log_notification import LogNotification
 
 pytestmark = pytest.mark.slow
@@ -115,6 +115,31 @@ def test_a_mistake_in_params_yaml_is_recorded_and_sent(read_log: Callable[[], li
         operations.retrain(False, "cpu")
 
 
+@pytest.mark.proves("A retraining that cannot write its log, for instance on a full disk, still says why it ended")
+def test_a_log_that_cannot_be_written_hides_neither_the_reason_nor_the_message(
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    LogNotification().save("team", overwrite=True)
+    small_data.write_params(paths.params(), small_data.values(seeds=1, retraining={"notify": "feedforward-log/team"}))
+    paths.retrainings().mkdir(parents=True)
+    problem = f"{paths.retrainings()}: Is a directory; fix it, then run again"
+    state = retraining_flow.retrain(return_state=True)
+    assert (state.is_failed(), state.message) == (True, problem)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retraining_flow, "find_changes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        retraining_flow.retrain(return_state=True)
+    with locks.job("retraining"):
+        assert retraining_flow.retrain(return_state=True).name == "Skipped"
+    sent = [message["body"] for message in append_only_log.read(paths.notifications())]
+    assert sent[:2] == [f"failed: {problem}", "interrupted; the next retraining continues"]
+    assert sent[2].startswith("skipped: ")
+    assert caplog.text.count("was not recorded") == len(sent) == 3
+
+
 @pytest.mark.proves("A file of the user's own that DVC tracks is no reason to train again and again")
 def test_only_stages_are_a_reason_to_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspaces.enter(small_data.write_workspace(tmp_path), monkeypatch)
@@ -126,6 +151,11 @@ def test_only_stages_are_a_reason_to_train(tmp_path: Path, monkeypatch: pytest.M
     assert retraining_flow.find_changes.fn() == []
     (tmp_path / "code" / "compare.py").write_text("rate = 2\n")
     assert retraining_flow.find_changes.fn() == ["data changed: code"]
+    (tmp_path / "site").write_text("DVC expects a folder")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    with pytest.raises(FeedforwardError, match=r"^`dvc status` failed: unexpected error - .*site.*; fix it") as caught:
+        retraining_flow.find_changes.fn()
+    assert "\n" not in str(caught.value)
 
 
 def test_message_of_a_failed_flow_is_one_line_without_secrets(
