@@ -1,6 +1,7 @@
 """The model card of a version in Markdown: the model, its origin, its metrics and its limitations."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ LIMITATIONS = {
     ),
 }
 
+MARKUP = re.compile(r"[\\`*_\[\]<>~|@#&]|:(?=//)|(?<=www)\.")  # what Markdown or MLflow's page could read as markup
 CALIBRATION_METRICS = {
     "scaled_cross_entropy": "cross-entropy of calibrated probabilities",
     "cross_entropy": "cross-entropy without temperature",
@@ -69,10 +71,10 @@ def write(facts: Facts) -> str:
     """Write the card, in Markdown."""
     description, decision = facts.description, facts.decision
     parts = [
-        f"# {facts.name}: {description.title}",
+        f"# {facts.name}: {_plain(description.title)}",
         f"Variant `{description.variant}`, seed {description.seed}, {description.epochs} epochs on"
         f" {description.samples} training samples. {_purpose(description)}",
-        f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
+        f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {_plain(decision.reason)}.",
         "## Metrics",
         _table(("metric", "value", "95 % interval", "source"), _metrics(facts)),
         "The final model was also trained on validation samples. Its *holdout model* has the same variant, seed and"
@@ -122,7 +124,7 @@ def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
         rows.append(("validation R²", f"{r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
         value = "no validation sample" if math.isnan(accuracy) else f"{accuracy:.4f}"
-        rows.append((f"validation accuracy on {label}", value, "", "holdout model"))
+        rows.append((f"validation accuracy on {_plain(label)}", value, "", "holdout model"))
     return rows
 
 
@@ -153,12 +155,17 @@ def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
     return rows
 
 
+def _plain(text: str) -> str:
+    """The text as Markdown that shows it as it is: names of classes come from data and may look like markup."""
+    return MARKUP.sub(lambda match: f"&#{ord(match.group())};", text)
+
+
 def _is_class(facts: Facts) -> bool:
     return facts.description.task_definition.answers == "class"
 
 
 def _purpose(description: Description) -> str:
-    labels = description.labels
+    labels = [*map(_plain, description.labels)]
     if description.task_definition.answers == "value":
         return f"It predicts {labels[0]}, a number."
     if description.task_definition.answers == "class":
@@ -181,7 +188,8 @@ def _limitations(facts: Facts) -> list[str]:
     train = _samples(facts.data, "train")
     return [
         *LIMITATIONS["pairs" if facts.data.get("distinct_pairs") else facts.sample_kind],
-        f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
+        f"It was trained on {train} samples of {_plain(facts.description.title)}; its metrics do not hold for other"
+        " data.",
         *_calibration(facts.description, facts.calibration),
         "A gain over the champion holds for data like the validation split and for other seeds, not for data that drift"
         " away from that split.",

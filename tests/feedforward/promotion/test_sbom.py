@@ -1,5 +1,6 @@
 """`make sbom` writes a valid CycloneDX file that lists the locked packages and the verified champions."""
 
+import html
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ import registered
 import scripts
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from markdown_it import MarkdownIt
 from registered import NAME
 from small_data import TEST
 
@@ -107,6 +109,21 @@ def test_the_card_says_if_a_temperature_did_not_lower_the_cross_entropy() -> Non
     for scaled, is_said in ((0.19, False), (0.21, True)):
         [line] = model_card._calibration(description, {"scaled_cross_entropy": scaled, "cross_entropy": 0.2})
         assert ("cross-entropy was not lower with a temperature than without" in line) == is_said
+
+
+def test_the_card_shows_names_from_data_as_they_are() -> None:
+    names = ("<b>bold</b>", "*star* _it_", "~~x~~ a|b", "[link](http://x)", "`code` &amp; \\*", "# @me www.x.org")
+    description = Description("d", names[0], names, "original", 0, 2, 90, "r", "f", "d", "w", task="multiclass")
+    facts = model_card.Facts(
+        "v", "text", description, {}, {}, [{}], {}, {"latency_ms": 1.0, "bytes": 1e6}, {},
+        Evidence(np.array([[0.1]]), np.array([True])), Decision(False, f"worse on {names[3]}", None, (0.5,) * 6),
+    )  # fmt: skip
+    page = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(model_card.write(facts))
+    assert f"It predicts one of the classes {html.escape(', '.join(names))}." in page
+    assert f"worse on {html.escape(names[3])}." in page
+    assert f"<h1>v: {html.escape(names[0])}</h1>" in page
+    assert all(f"<td>validation accuracy on {html.escape(name)}</td>" in page for name in names)
+    assert "http://x" not in model_card.write(facts)  # MLflow's page makes links of such text
 
 
 @pytest.mark.parametrize("others", [(0.94, 0.93), (0.95, 0.94), ()])
