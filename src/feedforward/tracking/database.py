@@ -48,7 +48,7 @@ def connect(uri: str) -> MlflowClient:
         TrackingError: the database cannot be opened, or another process keeps its lock.
     """
     if is_server(uri):
-        return MlflowClient(uri)
+        return _client(uri)
     artifact_root().mkdir(parents=True, exist_ok=True)  # so that `require_artifacts` of another checkout finds it
     # Several processes that create the same database at the same time would all fail.
     own, shared = paths.store() / ".schema.lock", Path(uri.removeprefix(settings.SQLITE)).parent / ".schema.lock"
@@ -117,12 +117,20 @@ def _prepare(database: Path) -> None:
     mlflow_tables.relocate(database, artifact_root())
 
 
+def _client(uri: str) -> MlflowClient:
+    """A client whose model versions are in the same store as its runs, even if $MLFLOW_REGISTRY_URI names another.
+
+    Otherwise, promotions would go there, while predictions and services read the champion from this store.
+    """
+    return MlflowClient(uri, registry_uri=uri)
+
+
 def _open(uri: str) -> MlflowClient:
     try:
-        return MlflowClient(uri)
+        return _client(uri)
     except MlflowException:  # an older MLflow's schema, or a broken database, which the migration reports
         _upgrade(uri)
-    return MlflowClient(uri)
+    return _client(uri)
 
 
 def _upgrade(uri: str) -> None:

@@ -28,6 +28,7 @@ from tracked_runs import (
 from feedforward import tracking
 from feedforward.core.errors import TrackingError
 from feedforward.tracking import database, mlflow_tables, model_versions
+from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -305,3 +306,16 @@ def test_opening_waits_for_a_process_that_writes_to_the_database(workspace: Path
     release.join()
     writer.close()
     assert len(all_runs()) == 1
+
+
+@pytest.mark.proves("Promotions and predictions use the same registry, whatever `MLFLOW_REGISTRY_URI` names")
+def test_versions_are_in_the_tracking_store_even_if_mlflow_is_given_another_registry(
+    store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client().create_registered_model("words")
+    client().create_model_version("words", "file:///model", "0" * 32)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path}/other.db")
+    found = Registry().find("words", 1)
+    assert found is not None
+    assert found == model_versions.find("words", 1)
+    assert not (tmp_path / "other.db").exists()
