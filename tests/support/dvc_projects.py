@@ -1,5 +1,6 @@
 """A small DVC project: a workspace in which real DVC runs stages that write placeholders."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,14 @@ def dvc(root: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def repro(root: Path, *targets: str) -> None:
+    """Do what `dvc repro` does, in this process, which saves a second: all stages, or `targets` and what they need."""
+    from dvc.repo import Repo
+
+    with contextlib.chdir(root), Repo() as repo:
+        repo.reproduce(list(targets))
+
+
 def finish(root: Path) -> None:
     """Turn the current workspace `root`, which has vectorized datasets, into a DVC project, and run all stages."""
     (root / "dvc.yaml").write_text(PIPELINE)
@@ -55,4 +64,4 @@ def finish(root: Path) -> None:
         made.mkdir(parents=True)
         shutil.copy(paths.vectorized(name) / "manifest.json", made)
     init(root)
-    dvc(root, "repro", "-q")
+    repro(root)

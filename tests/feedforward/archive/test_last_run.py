@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dvc_projects import PIPELINE, dvc
+from dvc_projects import PIPELINE, dvc, repro
 from ruamel.yaml import YAML
 
 from feedforward.archive import writing
@@ -47,11 +47,11 @@ def test_results_of_other_parameters_are_not_exported_until_the_next_run(finishe
     change("seeds", 77)
     remedy = "run `feedforward run`, then export again"
     assert refusal() == f"params.yaml: seeds is 77, but the last run used 2; {remedy}"
-    dvc(finished, "repro", "-q")
+    repro(finished)
     assert "data/baselines/notes.json" in writing.collect(load_params())
     change("variants.extra", {"l2": 0.5})
     assert refusal() == f'params.yaml: variants.extra is {{"l2": 0.5}}, but the last run did not have it; {remedy}'
-    dvc(finished, "repro", "-q")
+    repro(finished)
     change("variants.extra.l2", 0.25)
     assert refusal() == f"params.yaml: variants.extra.l2 is 0.25, but the last run used 0.5; {remedy}"
     change("variants.extra", None)
@@ -81,7 +81,7 @@ def test_results_that_were_edited_are_not_exported_until_the_next_run(finished: 
             write(finished / path, content)
         writing.collect(load_params())
     write(finished / "reports/comparison/table.md", b"edited")
-    dvc(finished, "repro", "-q")
+    repro(finished)
     writing.collect(load_params())
 
 
@@ -90,14 +90,14 @@ def test_a_run_without_all_of_its_results_is_not_exported(finished: Path) -> Non
     write(finished / "reports/comparison/table.md", None)
     remedy = "run `feedforward run`, then export again"
     assert refusal() == f"reports/comparison/table.md: is missing; {remedy}"
-    dvc(finished, "repro", "-q")
+    repro(finished)
     shutil.rmtree(finished / "data/raw/tones")  # the archive has no raw files
     writing.collect(load_params())
     lock = yaml_reader.read(finished / "dvc.lock")
     rest = {name: stage for name, stage in lock["stages"].items() if name != "compare"}
     YAML().dump({**lock, "stages": rest}, finished / "dvc.lock")  # like a first run that was interrupted
     assert refusal() == f"dvc.lock: the last run did not finish (stage compare is missing); {remedy}"
-    dvc(finished, "repro", "-q")
+    repro(finished)
     writing.collect(load_params())
 
 
@@ -106,9 +106,9 @@ def test_a_run_without_all_of_its_results_is_not_exported(finished: Path) -> Non
 def test_results_of_data_that_were_vectorized_again_are_not_exported(finished: Path) -> None:
     manifest = finished / "data/made/tones/manifest.json"
     manifest.write_text(manifest.read_text() + " ")
-    dvc(finished, "repro", "vectorize@tones", "-q")  # so that the manifest is as its own stage wrote it
+    repro(finished, "vectorize@tones")  # so that the manifest is as its own stage wrote it
     assert refusal() == "data/vectorized/tones: differs from the last run; run `feedforward run`, then export again"
-    dvc(finished, "repro", "-q")
+    repro(finished)
     writing.collect(load_params())
 
 
@@ -137,7 +137,7 @@ def test_results_of_other_code_are_not_exported_until_the_next_run(finished: Pat
     writing.collect(load_params())
     code.write_text("rate = 2\n")
     assert refusal() == "code: differs from the last run; run `feedforward run`, then export again"
-    dvc(finished, "repro", "-q")
+    repro(finished)
     writing.collect(load_params())
     shutil.rmtree(finished / "code")
     assert refusal() == "code: is missing; run `feedforward run`, then export again"
@@ -148,11 +148,11 @@ def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished
     change("datasets.tones", None)
     pipeline = PIPELINE.replace("[notes, tones]", "[notes]")
     (finished / "dvc.yaml").write_text(pipeline)
-    dvc(finished, "repro", "-q")
+    repro(finished)
     assert "baselines@tones" in yaml_reader.read(finished / "dvc.lock")["stages"]
     writing.collect(load_params())
     (finished / "dvc.yaml").write_text(pipeline.replace('{"runs":[]}', '{"runs":[ ]}'))
-    dvc(finished, "repro", "baselines@notes", "-q")  # like a run that was interrupted before `compare`
+    repro(finished, "baselines@notes")  # like a run that was interrupted before `compare`
     assert refusal().startswith("data/baselines: differs from the last run")
 
 
