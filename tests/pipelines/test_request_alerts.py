@@ -1,8 +1,10 @@
 """Request drift that the service has recorded becomes an event and a message, with a real Prefect server."""
 
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,12 @@ for _ in range(2):
     print(asyncio.run(request_alerts.deploy(load_params())))
 """
 WATCH = """
+import sys
 from pipelines import environment
 environment.apply()
 from pipelines import request_alerts
-print(request_alerts.watch(return_state=True).name)
+for _ in sys.stdin:
+    print(request_alerts.watch(return_state=True).name, flush=True)
 """
 REGISTER = """
 from feedforward import tracking
@@ -47,6 +51,35 @@ def record_window(folder: Path, hour: int, drifted: int, digest: str = "d1") -> 
         file.write(json.dumps(entry) + "\n")
 
 
+@contextlib.contextmanager
+def watching(server: Server, log: Path) -> Iterator[Callable[[], str]]:
+    """Run WATCH in a process; yield a function that runs the flow once and returns the name of its final state."""
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", WATCH],
+            env=server.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        requests, answers = process.stdin, process.stdout
+        assert requests is not None
+        assert answers is not None
+
+        def watch() -> str:
+            requests.write("\n")
+            requests.flush()
+            return answers.readline().strip()
+
+        yield watch
+        requests.close()
+        assert (answers.read(), process.wait(60)) == ("", 0), log.read_text()[-2000:]
+    assert "Traceback" not in log.read_text()
+
+
 def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(project="one"))
     with Server(tmp_path) as server:
@@ -60,23 +93,25 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
 
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
         assert len(ask(server.api, "automations")) == 1, "a second deploy must replace the automation"
-        assert run(WATCH) == ["Quiet"], "there is no window yet"
-        run(REGISTER)
-        record_window(tmp_path, 0, drifted=3, digest="d2")
-        assert run(WATCH) == ["Quiet"], "the window is about another project's version 1"
-        record_window(tmp_path, 1, drifted=0)
-        assert run(WATCH) == ["Quiet"]
-        record_window(tmp_path, 2, drifted=3)
-        assert run(WATCH) == ["Drifted"]
-        assert run(WATCH) == ["Quiet"], "the window was already reported"
+        with watching(server, tmp_path / "first.log") as watch:
+            assert watch() == "Quiet", "there is no window yet"
+            run(REGISTER)
+            record_window(tmp_path, 0, drifted=3, digest="d2")
+            assert watch() == "Quiet", "the window is about another project's version 1"
+            record_window(tmp_path, 1, drifted=0)
+            assert watch() == "Quiet"
+            record_window(tmp_path, 2, drifted=3)
+            assert watch() == "Drifted"
         messages = tmp_path / "mlruns" / "notifications.jsonl"
         [line] = until(lambda: messages.is_file() and messages.read_text()).splitlines()
         expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"
         assert json.loads(line)["body"] == expected
         damaged = tmp_path / "data" / "requests" / "tones.jsonl"  # of the dataset that comes first in params.yaml
-        damaged.write_text('{"distances": {}, "digest": "d1", "time": "yesterday"}\n')
-        record_window(tmp_path, 3, drifted=3)
-        assert run(WATCH) == ["Failed"]
-        until(lambda: len(messages.read_text().splitlines()) == 2)
-        (tmp_path / "params.yaml").write_text("seeds: none\n")
-        assert run(WATCH) == ["Failed"], "params.yaml is invalid"
+        with watching(server, tmp_path / "second.log") as watch:
+            assert watch() == "Quiet", "the window was already reported, by another process"
+            damaged.write_text('{"distances": {}, "digest": "d1", "time": "yesterday"}\n')
+            record_window(tmp_path, 3, drifted=3)
+            assert watch() == "Failed"
+            until(lambda: len(messages.read_text().splitlines()) == 2)
+            (tmp_path / "params.yaml").write_text("seeds: none\n")
+            assert watch() == "Failed", "params.yaml is invalid"
