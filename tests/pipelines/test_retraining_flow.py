@@ -333,9 +333,9 @@ print(retraining_flow.promote.fn(retraining_flow.train.fn(before), "NAME"))
 
 
 @pytest.mark.proves("A retraining decides with the parameters that it trained with, even if params.yaml was edited")
-def test_params_edited_during_a_retraining_are_those_of_the_decision(workspace: Workspace) -> None:
-    workspace.start("server", "--port", str(workspace.port))
-    workspace.wait(workspace.answers)
-    done = workspace.run("-c", EDIT.replace("NAME", NAME))
+def test_params_edited_during_a_retraining_are_those_of_the_decision(
+    workspace: Workspace, prefect_server_address: str
+) -> None:
+    done = workspace.run("-c", EDIT.replace("NAME", NAME), PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("version 1 is now the champion")

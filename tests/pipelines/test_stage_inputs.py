@@ -70,12 +70,12 @@ def test_an_edit_during_training_is_not_recorded_with_the_results_of_the_old_par
     tmp_path: Path, prefect_server_address: str
 ) -> None:
     folder, server = workspace.prepare(tmp_path / "edited"), {"PREFECT_API_URL": prefect_server_address}
-    job = workspace.start(folder, *DVC, "repro", **server)
+    job = workspace.start(folder, *DVC, "repro", "train@fair", **server)
     until(lambda: list((folder / ".locks").glob("train-*.holder")), 120)
     workspace.change_params(folder, {"seeds": 2})
     assert job.wait() != 0
     assert "train" not in json.dumps(sorted(recorded(folder)))
-    done = workspace.run(folder, *DVC, "repro", **server)
+    done = workspace.run(folder, *DVC, "repro", "train@fair", **server)
     assert done.returncode == 0, done.stdout + done.stderr
     seeds = {run["seed"] for run in json.loads((folder / "data" / "trained" / "fair.json").read_text())["runs"]}
     assert max(seeds) == 1
@@ -91,7 +91,7 @@ def test_a_change_of_the_size_alone_trains_the_new_network(tmp_path: Path, prefe
     weights = []
     for size in (small, large, small):
         workspace.change_params(folder, {"variants": {"original": {"size": size}}})
-        done = workspace.run(folder, *DVC, "repro", **server)
+        done = workspace.run(folder, *DVC, "repro", "train@fair", **server)
         assert done.returncode == 0, done.stdout + done.stderr
         trained = json.loads((folder / "data" / "trained" / "fair.json").read_text())
         weights.append({run["weights_digest"] for run in trained["runs"]})
