@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import InputError
-from feedforward.data.readers import image_encoder
+from feedforward.data.readers import image_decoding, image_encoder
 from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import json_body, prediction
@@ -231,6 +231,11 @@ def _check(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
         size = len(sample.encode("utf-8", "replace")) if isinstance(sample, str) else len(sample)
         if size > bounds.max_text_bytes:
             raise InputError(field, f"must have at most {bounds.max_text_bytes} bytes, got {size}")
+    if served.encoder.sample_kind == "image" and isinstance(sample, bytes):  # for local files, the limit is larger
+        try:
+            image_decoding.check_size(sample)
+        except ValueError as error:
+            raise InputError(field, str(error)) from None
     return served.encoder.check(sample, field)
 
 

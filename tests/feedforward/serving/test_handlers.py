@@ -1,10 +1,14 @@
 """Which requests are answered on the event loop, because they cannot block it for long; how large answers may be."""
 
+import base64
 import dataclasses
+import io
 import itertools
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from registered import ENCODER
 from small_data import WORDS
 
@@ -63,6 +67,18 @@ def test_requests_that_take_milliseconds_count_as_quick(
 def test_large_images_to_show_are_not_quick(side: int, explain: bool, is_quick: bool) -> None:
     question = Question(samples=[[[0, 255]]], explain=explain)
     assert handlers._is_quick(pictures_champion(side, "dark", "light"), question, 99) == is_quick
+
+
+@pytest.mark.proves("An image is held to the same limit as the body of a request as in JSON")
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_an_image_above_the_limit_is_refused_in_every_form(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("L", (4097, 4096)).save(file, kind)
+    in_json = json.dumps({"samples": [base64.b64encode(file.getvalue()).decode()]}).encode()
+    for media_type, body in ((schemas.JSON, in_json), (f"image/{kind}", file.getvalue())):
+        question = schemas.question("image", media_type, body, 1)
+        with pytest.raises(InputError, match=r"^samples\.0: must have at most 16777216 pixels .* got 4097 × 4096"):
+            schemas.answer(pictures_champion(2, "dark", "light"), question, Serving())
 
 
 @pytest.mark.proves("The size of a response is limited, whatever the images, labels and variants")

@@ -47,6 +47,12 @@ def pixel_count(content: bytes) -> int:
         return picture.width * picture.height
 
 
+def check_size(content: bytes) -> None:
+    """Check that an image is not too large for a request, according to its header; raises as `read` does."""
+    with _open(content):
+        pass
+
+
 def read(content: bytes, max_pixels: int = MAX_PIXELS) -> Levels:
     """Gray levels 0–255, shape (height, width).
 

@@ -104,7 +104,8 @@ def picture_pixels(samples: Sequence[Any]) -> int:
 def _gray_levels(sample: Any, field: str) -> Levels:
     """Gray levels, from an encoded image or from rows of levels.
 
-    Bytes and arrays come from this machine, not from a request, so they may be as large as images in a dataset.
+    Bytes and arrays come from this machine, so they may be as large as images in a dataset. An image that is the body
+    of a request also arrives as bytes; `serving.schemas` holds it to the limit for requests.
     """
     is_local = isinstance(sample, bytes | np.ndarray)
     max_pixels = image_decoding.MAX_TRAINING_PIXELS if is_local else image_decoding.MAX_PIXELS
