@@ -150,9 +150,10 @@ def _probabilities(answer: dict[str, Any]) -> str:
 
 def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
     from feedforward.core import progress
+    from feedforward.data.readers.row_encoder import RowEncoder
     from feedforward.serving import prediction, sample_files
 
-    sample_kind, labels = champion.served.encoder.sample_kind, champion.served.description.labels
+    labels = champion.served.description.labels
     columns = () if champion.served.description.task_definition.answers == "value" else labels
     table = csv.writer(sys.stdout)
     total = file.stat().st_size if file.is_file() else 0
@@ -160,8 +161,8 @@ def _predict_file(champion: "LoadedVersion", chosen: dict[str, "Servable"], file
         if not as_json:
             table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
         encoder = champion.served.encoder
-        if sample_kind == "row":
-            named = sample_files.from_rows(file, getattr(encoder, "table_columns", ()))
+        if isinstance(encoder, RowEncoder):
+            named = sample_files.from_rows(file, encoder.table_columns, encoder.measured.decimal)
         else:
             named = sample_files.from_table(file, getattr(encoder, "column", ""))
         samples, with_warnings, first_warning = 0, 0, ""

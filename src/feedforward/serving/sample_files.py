@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import cells, csv_dialect, encodings, tokenizer
+from feedforward.data.readers.cells import Decimal
 from feedforward.promotion.bundle import Servable
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
         yield path, content
 
 
-def from_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[NamedSample]:
+def from_rows(path: Path, columns: Sequence[str] = (), decimal: Decimal = ".") -> Iterator[NamedSample]:
     """Yield the rows of a table (.csv, .tsv, .parquet) or of JSON lines as dictionaries, read as in training.
 
-    columns: names of the columns of the training table, by which the header of a CSV file is recognized. If the
-    path is `-`, JSON lines are read from standard input.
+    columns: names of the columns of the training table, by which the header of a CSV file is recognized. decimal: the
+    model's decimal sign. If the path is `-`, JSON lines are read from standard input.
 
     Raises:
         InputError: the file cannot be read.
@@ -61,7 +62,7 @@ def from_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[NamedSample]:
     if str(path) == "-" or _has_suffix(path, LINES):
         yield from _lines(path, "")
         return
-    table = _table(path, [columns] if columns else [])
+    table = _table(path, [columns] if columns else [], decimal)
     names = list(table.columns)
     for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True)):
         yield f"{path} {table.position(number)}", dict(zip(names, row, strict=True))
@@ -97,11 +98,11 @@ def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(suffixes)
 
 
-def _table(path: Path, expected: Sequence[Sequence[str]]) -> "Table":
+def _table(path: Path, expected: Sequence[Sequence[str]], decimal: Decimal = ".") -> "Table":
     from feedforward.data.readers import table_file
 
     try:
-        table = table_file.read(path, expected=expected)
+        table = table_file.read(path, decimal=decimal, expected=expected)
     except DataError as error:
         raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
     for note in table.notes:

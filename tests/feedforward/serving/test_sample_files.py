@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 
 import networks
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from feedforward.core.errors import InputError
 from feedforward.data.readers import tokenizer
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import sample_files
@@ -126,6 +129,20 @@ def test_names_of_columns_that_are_also_categories_are_a_header_for_a_model_with
     assert rows == [{"y": "y", "color": "red", "size": "m"}, {"y": "n", "color": "blue", "size": "l"}]
     (tmp_path / "a.csv").write_text("red,m\nblue,l\n")
     assert len([*sample_files.from_rows(tmp_path / "a.csv", ["column_1", "column_2"])]) == 2
+
+
+@pytest.mark.proves("JSON lines give the same predictions whatever the name of the file")
+@pytest.mark.parametrize("grouped", [(), ("umsatz",)])
+def test_json_numbers_beside_texts_are_read_with_the_decimal_sign_of_the_model(
+    tmp_path: Path, grouped: tuple[str, ...]
+) -> None:
+    encoder = RowEncoder(Columns((("umsatz", 0.0, 1.0),), (("kind", ("2.5",)),), ",", (), grouped))
+    rows = [{"umsatz": 2.142, "kind": 2.5}, {"umsatz": "n/a", "kind": "a"}, {"umsatz": "2,5", "kind": True}]
+    expected = [encoder.check(row, "") for row in rows]
+    for name in ("a.jsonl", "a.json", "a.txt", "a"):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+        read = sample_files.from_rows(tmp_path / name, encoder.table_columns, encoder.measured.decimal)
+        np.testing.assert_equal([encoder.check(row, "") for _, row in read], expected)
 
 
 @pytest.mark.parametrize(
