@@ -5,10 +5,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths, processes
-from feedforward.core.errors import ValidationFailed, run_reporting_errors
+from feedforward.core.errors import ParamsError, ValidationFailed, run_reporting_errors
 from feedforward.data import preparation
 from feedforward.experiments import runner
 from pipelines import dask_text, dvc_links, environment, interruption, locks, prefect_server, stage_inputs
@@ -85,14 +86,30 @@ def remove_leftovers(params: Params) -> None:
                 path.unlink()
 
 
+def require_folder_of_dvc() -> None:
+    """Check that the workspace is the folder in which DVC runs this stage.
+
+    DVC records the parameters and outputs of that folder, so it would take old results there for those of this run.
+
+    Raises:
+        ParamsError: $FEEDFORWARD_ROOT names another workspace.
+    """
+    root, here = paths.root(), Path.cwd()
+    if not root.samefile(here):
+        raise ParamsError([f"FEEDFORWARD_ROOT: must be {here}, where DVC runs this stage, got {root}; unset it"])
+
+
 def main(stage: str, argument: str = "") -> int:
     """Run a stage and return its exit code; the message of an error is printed."""
     title = f"{stage} {argument}".strip()
 
     def run() -> None:
+        by_dvc = "DVC_STAGE" in os.environ
+        if by_dvc:
+            require_folder_of_dvc()
         environment.apply()
         inputs: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if "DVC_STAGE" in os.environ:
+        if by_dvc:
             processes.end_with_ancestors(grace=interruption.grace_after_parent)
             dvc_links.check(paths.root())  # `feedforward run` has done this already, but not a direct `dvc repro`
             remove_leftovers(load_params())

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import clean_environment
 import pytest
 import workspaces
 from waiting import until
@@ -123,6 +126,19 @@ def test_only_outputs_for_former_datasets_and_protocols_are_deleted(inputs: Path
         (data / name).write_text("{}")
     stages.remove_leftovers(load_params())
     assert {name: (data / name).exists() for name in names} == names
+
+
+@pytest.mark.proves("A stage of DVC never works in another workspace that FEEDFORWARD_ROOT names")
+def test_a_stage_that_dvc_runs_outside_the_workspace_is_refused(
+    inputs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Path(shutil.copy(inputs / "params.yaml", tmp_path_factory.mktemp("other"))).parent
+    command = (sys.executable, "-m", "pipelines.stages", "compare")
+    variables = clean_environment.environment(FEEDFORWARD_ROOT=str(inputs), DVC_STAGE="compare", PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=other, env=variables, check=False, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    message = f"FEEDFORWARD_ROOT: must be {other}, where DVC runs this stage, got {inputs}; unset it"
+    assert done.stderr == f"compare: {message}\n"
 
 
 @pytest.mark.proves("A validation deletes earlier summaries, so data that fail it and former datasets have none")
