@@ -74,7 +74,7 @@ def _merge(client: MlflowClient, run: StoredRun, target_id: str) -> None:
         children += page
         token = page.token or None
     for child in children:
-        client.set_tag(child.info.run_id, "mlflow.parentRunId", target_id)
+        client.set_tag(child.info.run_id, "mlflow.parentRunId", target_id, synchronous=True)
     client.delete_run(run.info.run_id)
 
 
@@ -89,7 +89,7 @@ def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
     """Set an ended run to RUNNING again, as a run of this process."""
     run_id = stored.info.run_id
     client.update_run(run_id, status="RUNNING")
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
+    _log_batch(client, run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
     if "error" in stored.data.tags:  # of the previous attempt
         client.delete_tag(run_id, "error")
 
@@ -129,7 +129,8 @@ def send(
         return
     params, tags = (run.data.params, run.data.tags) if run else ({}, record.run.tags)
     model = _logged_model(client, experiment, run_id, record, run) if (folder / "model").is_dir() else None
-    client.log_batch(
+    _log_batch(
+        client,
         run_id,
         metrics=[_metric(point, model) for point in _new_points(stored, record.points)],
         params=[Param(key, value[:PARAM_LENGTH]) for key, value in record.params.items() if key not in params],
@@ -148,7 +149,12 @@ def send(
 def log_metrics(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
     """Log metrics (step 0) and tags of a run in one request."""
     metrics, run_tags = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
-    client.log_batch(run_id, metrics=metrics, tags=run_tags)
+    _log_batch(client, run_id, metrics=metrics, tags=run_tags)
+
+
+def _log_batch(client: MlflowClient, run_id: str, **batch: Any) -> None:
+    """Log and wait: with $MLFLOW_ENABLE_ASYNC_LOGGING, MLflow would drop a batch that fails, and raise nothing."""
+    client.log_batch(run_id, **batch, synchronous=True)
 
 
 def replace(client: MlflowClient, run: StoredRun, record: Record) -> str:

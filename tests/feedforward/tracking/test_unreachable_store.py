@@ -1,11 +1,13 @@
 """No run is lost while a store is down, full or frozen: its record waits and is sent later, exactly once."""
 
+import contextlib
 import logging
 import os
 import re
 import resource
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +104,21 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     )
     assert len(spooled_ids()) == 1
     assert tracking.open_store().sync() == tracking.SyncResult(1, 0, [])
+
+
+@pytest.mark.proves("No metrics are lost if `MLFLOW_ENABLE_ASYNC_LOGGING` is set and a request fails")
+def test_a_record_waits_if_its_metrics_are_rejected_although_mlflow_logs_asynchronously(
+    store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    with contextlib.closing(sqlite3.connect(workspace / "mlruns" / "mlflow.db", isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER reject BEFORE INSERT ON metrics BEGIN SELECT RAISE(ABORT, 'rejected'); END")
+        log(store)
+        assert len(spooled_ids()) == 1
+        database.execute("DROP TRIGGER reject")
+    assert store.sync() == tracking.SyncResult(1, 0, [])
+    (run,) = all_runs()
+    assert history(run.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
 
 
 @pytest.mark.proves("Every record arrives exactly once, even if the tracking server was down or frozen")
