@@ -200,7 +200,9 @@ def against_field(
     _y_axis(canvas, ticks(min([*means, *visible]), max([*means, *visible]), 4))
     marks = scale.marks()
     for value in marks:
-        x, name = canvas.x(scale.position(value)), shortened(_value_text(value), (360 - canvas.left) / len(marks) - 6)
+        x = canvas.x(scale.position(value))
+        room = min((360 - canvas.left) / len(marks) - 6, 2 * (360 - float(x)))
+        name = shortened(_value_text(value), room)
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, name)
     canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 30, scale.name)
     canvas.add('<text x="2" y="12">{}</text>', label)

@@ -123,13 +123,15 @@ def test_charts_of_a_sweep_keep_their_place_next_to_long_names() -> None:
         sweep_charts.parallel_coordinates(
             [Scale("size", [long, "b"]), Scale("loss", [1, 2])], ["v1"] * 2, ["x"] * 2, "t", False
         ),
-        sweep_charts.against_field(Scale("size", [long, "b"]), estimates, "loss", "t", 4, joined=True),
+        sweep_charts.against_field(Scale("size", ["b", long]), estimates, "loss", "t", 4, joined=True),
     ):
         svg = ElementTree.fromstring(chart)
         [line] = [e for e in svg.iter("polyline") if "v0" in str(e.get("class")) or e.get("data-trial") == "0"]
         start, end = (float(point.split(",")[0]) for point in str(line.get("points")).split())
         assert 0 < start < end - 60 < 360
         assert long in [title.text for text in svg.iter("text") for title in text]
+        centered = [text for text in svg.iter("text") if text.get("class") == "middle"]
+        assert all(float(str(text.get("x"))) + 3.5 * len(str(text.text)) <= 360 for text in centered)
 
 
 @pytest.mark.parametrize("scale", [1e-5, 1e9])
