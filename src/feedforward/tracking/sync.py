@@ -16,6 +16,7 @@ from mlflow.entities import (
     Metric,
     Param,
     RunTag,
+    ViewType,
 )
 from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
@@ -26,12 +27,12 @@ from feedforward.tracking import database, experiment_pages
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # the length of MLflow's field
-CHILDREN_PER_REQUEST = 1000
+RUNS_PER_REQUEST = 1000
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
-    """Return the ID of the experiment; create it if it is missing, and restore it if it was deleted."""
+    """Return the ID of the experiment; create it if it is missing; if it was deleted, restore it without its runs."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -47,10 +48,18 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
     if artifact_location:  # of a store without a server
         database.require_artifacts(experiment)
     if experiment.lifecycle_stage != "active":
-        client.restore_experiment(experiment.experiment_id)
+        _restore(client, str(experiment.experiment_id))
     for key, text in experiment_pages.missing_tags(experiment.tags).items():  # missing if an older release created it
         client.set_experiment_tag(experiment.experiment_id, key, text)
     return str(experiment.experiment_id)
+
+
+def _restore(client: MlflowClient, experiment: str) -> None:
+    """Restore the experiment without its runs: MLflow would also restore those that were deleted one by one."""
+    deleted = _search_all(client, experiment, "", ViewType.DELETED_ONLY)
+    client.restore_experiment(experiment)
+    for run in deleted:
+        client.delete_run(run.info.run_id)
 
 
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
@@ -65,17 +74,20 @@ def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | N
 def _merge(client: MlflowClient, run: StoredRun, target_id: str) -> None:
     """Nest the children of `run` under the run with the ID `target_id`, then delete `run`."""
     where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-    token: str | None = ""
-    children: list[StoredRun] = []
-    while token is not None:
-        page = client.search_runs(
-            [run.info.experiment_id], where, max_results=CHILDREN_PER_REQUEST, page_token=token or None
-        )
-        children += page
-        token = page.token or None
-    for child in children:
+    for child in _search_all(client, run.info.experiment_id, where):
         client.set_tag(child.info.run_id, "mlflow.parentRunId", target_id, synchronous=True)
     client.delete_run(run.info.run_id)
+
+
+def _search_all(client: MlflowClient, experiment: str, where: str, view: int = ViewType.ACTIVE_ONLY) -> list[StoredRun]:
+    """All runs of the experiment that match `where`, requested page by page."""
+    token: str | None = ""
+    runs: list[StoredRun] = []
+    while token is not None:
+        page = client.search_runs([experiment], where, view, RUNS_PER_REQUEST, page_token=token or None)
+        runs += page
+        token = page.token or None
+    return runs
 
 
 def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:

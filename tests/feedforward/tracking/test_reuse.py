@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from tracked_runs import (
     DIGEST,
+    client,
     log,
     result,
     results_in,
@@ -69,6 +70,19 @@ def test_an_unfinished_run_is_not_reused(store: "Store") -> None:
     store.fail(store.start(tags(), "broken"), "disk full")
     store.start(tags(), "still training")
     assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
+
+
+@pytest.mark.proves("Runs that were deleted in MLflow stay deleted, also if their experiment was deleted")
+def test_a_deleted_run_is_not_reused_after_its_experiment_was_deleted_and_restored(store: "Store") -> None:
+    for seed in range(2):
+        log(store, seed)
+    [run] = store.find_runs("words", seed="0")
+    client().delete_run(run.run_id)
+    client().delete_experiment(client().get_experiment_by_name("words").experiment_id)
+    assert store.find_runs("words") == []
+    restoring_store = tracking.open_store()
+    log(restoring_store, 2)
+    assert [run.tags["seed"] for run in restoring_store.find_runs("words")] == ["2"]
 
 
 @pytest.mark.parametrize("damage", ["removed", "changed", "truncated"])
