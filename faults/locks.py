@@ -31,7 +31,7 @@ def truncate_locks(context: Context) -> str:
             baseline.check_outputs(folder)
             assert lock.read_bytes() == original, f"{path.name} of {len(content)} bytes: dvc.lock differs"
             if done.stderr:  # a truncated dvc.lock may be valid, with fewer stages
-                workspace.one_line(done, 0, path.name, "incomplete, because DVC was killed")
+                workspace.one_line(done, 0, path.name, "incomplete or invalid, because DVC was killed")
                 renamed_files += 1
     return (
         f"{len(truncated)} truncated files, each time the same outputs and dvc.lock as before;"

@@ -80,7 +80,7 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Delete rwlock, and rename dvc.lock if a killed DVC left it incomplete; return a line about it if it was renamed.
+    """Delete rwlock, and rename dvc.lock if DVC would not accept it; return a line about it if it was renamed.
 
     Nothing is lost: the store has the runs of all finished stages, and rwlock matters only while DVC is running.
 
@@ -99,7 +99,7 @@ def repair(root: Path) -> list[str]:
         return []
     lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY_SUFFIX))
     outcome = "it was renamed, and DVC will write a new one; finished runs are not repeated"
-    return [f"{lock}: incomplete, because DVC was killed; {outcome}"]
+    return [f"{lock}: incomplete or invalid, because DVC was killed or a merge left conflicts; {outcome}"]
 
 
 def _dvc_processes(root: Path) -> Iterator[psutil.Process]:

@@ -98,7 +98,7 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
         assert lines == []
         return
     remedy = "it was renamed, and DVC will write a new one; finished runs are not repeated"
-    message = f"incomplete, because DVC was killed; {remedy}"
+    message = f"incomplete or invalid, because DVC was killed or a merge left conflicts; {remedy}"
     assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == LOCK[:size]

@@ -25,15 +25,15 @@ MISSING = object()
 def check(params: Params, pipeline: str) -> None:
     """Check that the last run was complete and used the current params.yaml, code and data, and that no result changed.
 
-    Both what a stage read and what it wrote are compared, because a stage before it may have run again since. Without a
-    dvc.lock, there is nothing to compare. pipeline: name of the file with the pipeline.
+    Both what a stage read and what it wrote are compared, because a stage before it may have run again since.
+    pipeline: name of the file with the pipeline.
 
     Raises:
-        DataError: they differ, or are incomplete. ParamsError: dvc.lock cannot be read.
+        DataError: they differ, or are incomplete, or there is no dvc.lock. ParamsError: dvc.lock cannot be read.
     """
     root = paths.root()
     if not (root / "dvc.lock").exists():
-        return
+        raise DataError(f"dvc.lock: is missing, so nothing shows what the results were computed from; {REMEDY}")
     values = yaml_reader.read(paths.params())
     file_digest = functools.cache(_md5)
     for stage in _stages(root, params, pipeline):

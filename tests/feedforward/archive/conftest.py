@@ -36,7 +36,8 @@ def fill(root: Path, store: "Store") -> None:
     run_result.save(paths.trained("fair"), results, "cpu", facts={"computed_by": COMPUTED_BY})
     page = comparison_page.render(findings.find(results, params, "fair"))
     atomic_files.write_text(paths.comparison() / "index.html", f"{page}<!-- {root}/reports {PASSWORD} -->")
-    (root / "dvc.yaml").write_text("stages: {}\n")
+    for name in ("dvc.yaml", "dvc.lock"):
+        (root / name).write_text("stages: {}\n")
     registered.champion(store, params, 1.0)
     audit_log.append("notes", audit_log.PROMOTED, f"better on {root}", model_versions.find("notes"))
 

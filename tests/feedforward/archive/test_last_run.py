@@ -56,8 +56,6 @@ def test_results_of_other_parameters_are_not_exported_until_the_next_run(finishe
     assert refusal() == f"params.yaml: variants.extra.l2 is 0.25, but the last run used 0.5; {remedy}"
     change("variants.extra", None)
     assert refusal() == f'params.yaml: variants.extra is missing, but the last run used {{"l2": 0.5}}; {remedy}'
-    (finished / "dvc.lock").unlink()
-    writing.collect(load_params())
 
 
 @pytest.mark.slow
@@ -154,6 +152,12 @@ def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished
     (finished / "dvc.yaml").write_text(pipeline.replace('{"runs":[]}', '{"runs":[ ]}'))
     repro(finished, "baselines@notes")  # like a run that was interrupted before `compare`
     assert refusal().startswith("data/baselines: differs from the last run")
+
+
+@pytest.mark.proves("`export` refuses results without a dvc.lock, which says what they were computed from")
+def test_results_without_a_dvc_lock_are_not_exported(workspace: Path) -> None:
+    (workspace / "dvc.lock").unlink()  # as after a killed DVC or a merge conflict, when `feedforward run` renames it
+    assert refusal().startswith("dvc.lock: is missing, so nothing shows what the results were computed from; run `feed")
 
 
 def test_results_of_a_protocol_that_is_no_longer_used_are_not_exported(workspace: Path) -> None:
