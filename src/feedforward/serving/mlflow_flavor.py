@@ -7,16 +7,23 @@ with `--env-manager local`, from an environment in which this package is install
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
 """
 
+import contextlib
+import numbers
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError, ParamsError
 from feedforward.data.readers import cells
+from feedforward.data.readers.encoders import Encoder
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
 from feedforward.tracking import model_versions
+
+PANDAS_MISSING = ("None", "#NA", "#N/A N/A")  # categories that pandas takes for missing values when it reads CSV
 
 
 class PyfuncModel:
@@ -29,20 +36,23 @@ class PyfuncModel:
         """Return one answer per sample; see `prediction.answers`.
 
         Raises:
-            InputError: the encoder refuses a sample; the message gives its number.
+            InputError: the encoder refuses a sample, and the message gives its number; or pandas may have changed a
+                category, as it does when it reads CSV.
         """
-        samples = _samples(model_input, self.served.encoder.sample_kind)
         encoder = self.served.encoder
+        samples = _samples(model_input, encoder)
         checked = [encoder.check(sample, f"inputs.{index}") for index, sample in enumerate(samples)]
         return prediction.answers(self.served, checked)
 
 
-def _samples(model_input: Any, sample_kind: str) -> list[Any]:
-    if hasattr(model_input, "iloc") and sample_kind == "row":
+def _samples(model_input: Any, encoder: Encoder) -> list[Any]:
+    if hasattr(model_input, "iloc") and isinstance(encoder, RowEncoder):
         if not model_input.columns.is_unique:  # pandas would keep the last of these columns in each record
             name = model_input.columns[model_input.columns.duplicated()][0]
             raise InputError("inputs", f"{cells.occurs_twice(str(name))}; rename or remove one of them")
-        return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
+        rows = list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
+        _check_categories(rows, encoder)
+        return rows
     if hasattr(model_input, "iloc"):  # a pandas table with one column
         if model_input.shape[1] != 1:
             raise InputError("inputs", f"must have one column, got {model_input.shape[1]}")
@@ -52,6 +62,34 @@ def _samples(model_input: Any, sample_kind: str) -> list[Any]:
     if not isinstance(model_input, list):
         raise InputError("inputs", f"must be a list of samples, got {type(model_input).__name__}")
     return model_input
+
+
+def _check_categories(rows: Sequence[dict[Any, Any]], encoder: RowEncoder) -> None:
+    """Refuse a table in which pandas may have replaced categories, because MLflow reads `text/csv` with its guesses.
+
+    The number 7 could be the code 007, and a missing value could be the category None.
+    """
+    for name, known in encoder.measured.categorical:
+        values = [row[key] for row in rows for key in row if cells.text(key) == name]
+        for value, lost in (
+            (next((value for value in values if _is_number(value)), None), filter(_is_code, known)),
+            ("a missing value" if None in values else None, filter(PANDAS_MISSING.__contains__, known)),
+        ):
+            if value is not None and (category := next(lost, None)):
+                problem = f"column {name!r}: {value} could be the category {category!r}, changed by pandas"
+                raise InputError("inputs", f"{problem}; send objects with texts as `inputs`, or pass a list of them")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_code(category: str) -> bool:
+    """Whether pandas reads the category as a number that is spelled differently, as it does with leading zeros."""
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            return cells.category(read(category)) != category
+    return False
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import urllib.error
 import urllib.request
@@ -14,15 +15,19 @@ import pictures
 import pytest
 import registered
 from live_service import GLAD
+from mlflow.pyfunc import scoring_server
 from registered import NAME
 
 import feedforward as ff
 from bench import clients, serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.models import network_files
 from feedforward.promotion import bundle
 from feedforward.serving import mlflow_flavor, prediction
+from feedforward.serving.mlflow_flavor import PANDAS_MISSING
 from feedforward.tracking import model_version, model_versions, settings
 
 if TYPE_CHECKING:
@@ -129,6 +134,36 @@ def test_mlflow_loads_and_serves_a_version_for_rows_of_a_table(small_store: "Sto
             assert (status, content) == (200, {"predictions": ff.predict("grades", [missing])}), key
             status, content = ask(mlflow_server.port, json.dumps({key: [{**missing, "hours": "1,234"}]}).encode())
             assert status == 400, content  # ambiguous; MLflow does not pass the message on
+
+
+@pytest.mark.proves("MLflow's server answers no row in which pandas may have replaced a category")
+@pytest.mark.parametrize(
+    ("cell", "known", "problem"),
+    [
+        ("007", ("007", "7"), "7 could be the category '007'"),
+        ("7", ("007", "7"), "7 could be the category '007'"),
+        ("008", ("007", "7"), "8 could be the category '007'"),
+        ("1e5", ("1e5", "100000"), r"100000\.0 could be the category '1e5'"),
+        *((cell, (cell, "x"), f"a missing value could be the category '{cell}'") for cell in PANDAS_MISSING),
+        ("", ("None", "x"), "a missing value could be the category 'None'"),
+        ("7", ("-1.5", "7"), ""),
+        ("12345678901234567", ("12345678901234567", "x"), ""),
+        ("True", ("false", "true"), ""),
+        ("", ("north", "south"), ""),
+        ("A07", ("007", "A07"), ""),
+    ],
+)
+def test_categories_that_pandas_may_have_changed_are_refused(cell: str, known: tuple[str, ...], problem: str) -> None:
+    encoder = RowEncoder(Columns((), (("code", known),)))
+    table = scoring_server.parse_csv_input(io.StringIO(f"code,other\n{cell},1\n"))
+    if problem:
+        with pytest.raises(InputError, match=f"^inputs: column 'code': {problem}, changed by pandas; send .* `inputs`"):
+            mlflow_flavor._samples(table, encoder)
+    else:
+        [row] = mlflow_flavor._samples(table, encoder)
+        assert encoder.check(row, "") == encoder.check({"code": cell}, "")
+    for texts in ([{"code": cell}], pd.DataFrame({"code": [cell]})):
+        assert encoder.check(mlflow_flavor._samples(texts, encoder)[0], "") == encoder.check({"code": cell}, "")
 
 
 def test_mlflow_loads_versions_for_texts_and_images(small: Params, small_store: "Store") -> None:
