@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from feedforward.config.tasks import TASKS, Task
 from feedforward.core import atomic_files
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, TrackingError
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sample_digests import ShortDigests
@@ -198,7 +198,8 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
 
     Raises:
         DataError: a file is missing, added, changed or too large, or params.yaml has a key that the files are not
-            signed with. ParamsError: params.yaml or its `promotion.key` is invalid.
+            signed with. ParamsError: params.yaml or its `promotion.key` is invalid. TrackingError: a file cannot be
+            read at the moment.
     """
     remedy = "do not use this version; promote the run again"
     manifest = _read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
@@ -254,8 +255,10 @@ def _read_file(path: Path, limit: int) -> bytes:
             raise DataError(f"{path}: must be a regular file; do not use this version; promote the run again")
         with path.open("rb") as file:
             content = file.read(limit + 1)
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
+    except OSError as error:  # such as missing permissions or a disk that does not answer: the version may be intact
+        raise TrackingError(f"{path}: cannot be read ({error.strerror}); fix it, then run again") from None
     if len(content) > limit:
         raise DataError(
             f"{path}: has changed since it was registered: expected at most {limit} bytes; promote the run again"

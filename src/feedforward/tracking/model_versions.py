@@ -11,6 +11,7 @@ import hashlib
 import logging
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,12 +120,18 @@ def folder(version: Version, name: str) -> Path:
     """The local folder `name` of the version's artifacts; it is downloaded and kept if the version is stored elsewhere.
 
     Raises:
-        DataError: there is no such folder. TrackingError: the store does not answer.
+        DataError: there is no such folder. TrackingError: the store does not answer, or the folder cannot be read.
     """
     path, uri = _path_and_uri(version, name)
     if uri and not path.is_dir():
         _download(uri, path, Path.is_dir)
-    if not path.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:  # it may be intact
+        raise TrackingError(f"{path}: cannot be read ({error.strerror}); fix it, then run again") from None
+    if not is_folder:
         raise DataError(f"{version.name}: {path} is missing; promote the run again")
     return path
 

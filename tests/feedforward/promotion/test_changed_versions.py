@@ -1,10 +1,13 @@
 """Changed versions, champions and runs are refused; the evaluation runs in a separate process."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,10 +20,11 @@ from small_data import values, write_params
 
 from feedforward.config.schema import Params, ShadowRule, load_params
 from feedforward.core import paths
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, TrackingError
 from feedforward.experiments import plan, runner
 from feedforward.promotion import (
     bundle,
+    candidate,
     compatibility,
     evaluation,
     evaluation_process,
@@ -29,6 +33,7 @@ from feedforward.promotion import (
     shadow_evidence,
     version_bundles,
 )
+from feedforward.promotion.evaluation_process import judging
 from feedforward.promotion.evaluator import EvaluationFailed, Evaluator
 from feedforward.promotion.promote import Refused
 from feedforward.tracking import model_versions, names
@@ -126,6 +131,37 @@ def test_parameters_reach_the_evaluation_process_in_a_locale_that_is_not_utf8(
         check=True,
     )
     assert json.loads((tmp_path / evaluation_process.RESULT).read_text())["refused"] == ""
+
+
+@contextlib.contextmanager
+def no_file_can_be_opened() -> Iterator[None]:
+    """Every file that exists can be found, but opening it fails, as with too many open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.proves("A champion whose files cannot be read at the moment is neither replaced nor registered again")
+def test_an_error_while_reading_a_version_says_nothing_about_it(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 3.0)
+    champion, split = find_version(), holdout_split.of_today(NAME, params.datasets[NAME])
+
+    def compare() -> evaluation.ChampionEvidence:
+        return evaluation.champion_evidence(params, NAME, champion, None, split, None)
+
+    assert (compare().problem, candidate._must_be_replaced(champion)) == ("", False)
+    with no_file_can_be_opened():
+        for read in (compare, lambda: candidate._must_be_replaced(champion)):
+            with pytest.raises(TrackingError, match=r"cannot be read .Too many open files.; fix it"), judging():
+                read()
+    (model_versions.folder(champion, "served") / "weights.npz").unlink()
+    assert "the champion can no longer be served" in compare().problem
+    assert candidate._must_be_replaced(champion)
 
 
 def test_a_message_about_labels_shows_the_first_one_that_differs() -> None:
