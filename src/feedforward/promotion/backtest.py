@@ -294,7 +294,7 @@ def _difference(title: str, champion: Evidence, other: Evidence, confidence: flo
 
 def _with_interval(title: str, values: tuple[float, float, float], *evidence: Evidence) -> Interval:
     """Mean, low and high; low and high are None if the spread over samples or, for holdout models, seeds is unknown."""
-    is_known = policy.unseen(*evidence).sum() > 1 and (title == FEEDBACK or policy.shows_seeds(*evidence))
+    is_known = policy.shows_samples(*evidence) and (title == FEEDBACK or policy.shows_seeds(*evidence))
     return values if is_known else (values[0], None, None)
 
 

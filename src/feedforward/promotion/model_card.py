@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from feedforward.analysis import intervals, numerals, statistics
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.promotion.bundle import Description
-from feedforward.promotion.policy import Decision, Evidence, expected_loss, shows_seeds
+from feedforward.promotion.policy import Decision, Evidence, expected_loss, shows_samples, shows_seeds
 from feedforward.reports import tables
 
 LIMITATIONS = {
@@ -105,7 +105,8 @@ def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{losses[0].mean():.4f}", "", source)]
     if models > 1:
         mean, low, high = expected_loss(facts.evidence, intervals.CONFIDENCE)
-        interval = _interval(low, high) if shows_seeds(facts.evidence) else ""
+        is_known = shows_seeds(facts.evidence) and shows_samples(facts.evidence)
+        interval = _interval(low, high) if is_known else ""
         rows.append(("validation cross-entropy", f"{mean:.4f}", interval, f"mean of {models} holdout models"))
     if "recorded_cross_entropy" in facts.metrics:
         recorded = f"{facts.metrics['recorded_cross_entropy']:.4f}"

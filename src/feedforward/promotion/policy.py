@@ -20,6 +20,7 @@ MINIMUM_SAMPLES = 30  # for a comparison that leaves samples out; with fewer, St
 NORMAL_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
 NO_SAMPLE = "no validation sample; raise `training.validation.samples`, or shuffle with `reader.shuffle_seed`"
+NO_VARIANCE = "validation samples that all have the same target; raise `training.validation.samples`"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ def decide(
         reason = f"only {samples} of {total} validation samples are new to the champion's holdout models"
         remedy = "let `training.validation` hold out samples on which they were not trained"
         return Decision(False, reason, None, accuracy, remedy=remedy)
+    if not shows_samples(challenger.evidence, champion):
+        reason = "a single validation sample does not show whether the challenger is better on others"
+        return Decision(False, reason, None, accuracy, remedy="raise `training.validation.samples`")
     if not shows_seeds(challenger.evidence, champion):
         models = f"{len(challenger.evidence.losses)} and {len(champion.losses)} holdout models"
         reason = f"challenger and champion have {models}, too few to tell a gain from the effect of the seeds"
@@ -153,9 +157,10 @@ def violations_of_criteria(
             for name, share in zip(names, accuracy, strict=False)  # empty for regression
             if not share >= rule.class_accuracy
         ]
-    r2 = challenger.evidence.r2
-    if r2 is not None and not r2 >= rule.minimum_r2:
-        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {_distinct(r2, rule.minimum_r2)}")
+    r2, predicts_value = challenger.evidence.r2, challenger.evidence.correct.shape[1:] == (0,)
+    if predicts_value and (r2 is None or not r2 >= rule.minimum_r2):
+        found = NO_VARIANCE if r2 is None else _distinct(r2, rule.minimum_r2)
+        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {found}")
     if challenger.bytes > rule.max_bytes:
         violations.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
     if not challenger.latency <= rule.max_latency:
@@ -211,6 +216,11 @@ def expected_loss(evidence: Evidence, confidence: float) -> tuple[float, float, 
     parts = [_variance(losses.mean(axis=0)), _variance(losses.mean(axis=1))]
     mean, half = float(losses.mean()), _half_width(parts, confidence)
     return mean, max(mean - half, 0.0), mean + half  # neither a cross-entropy nor a squared error is below 0
+
+
+def shows_samples(*evidence: Evidence) -> bool:
+    """Whether the samples that are new to all models suffice for an interval over samples: one shows no spread."""
+    return int(unseen(*evidence).sum()) > 1
 
 
 def shows_seeds(*evidence: Evidence) -> bool:

@@ -1,6 +1,7 @@
 """The promotion rule, checked by arithmetic and by simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from feedforward.promotion.policy import Candidate, Evidence, class_accuracy, de
 
 NAMES = ("negative", "positive")
 LABELS = np.tile([0, 1], 500)
+ONE = np.zeros(1, int)
 RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=1000, max_latency=5.0)
 
 
@@ -82,6 +84,25 @@ def test_too_few_models_do_not_show_a_gain(seeds: int) -> None:
     # the remedy works, although the champion's models are not trained again
     assert decide(candidate(evidence=evidence(0.28, seed=2)), champion, LABELS, NAMES, RULE).promoted
     assert decide(candidate(evidence=challenger), None, LABELS, NAMES, RULE).promoted
+
+
+@pytest.mark.proves("A gain on a single validation sample does not promote a version")
+def test_a_single_sample_does_not_show_a_gain() -> None:
+    worse, better = (Evidence(loss + np.array([[0.0], [0.01], [0.02]]), np.ones(1, bool)) for loss in (0.9, 0.2))
+    rule = RULE.model_copy(update={"class_accuracy": 0.0})
+    assert decide(candidate(evidence=better), None, ONE, NAMES, rule).promoted
+    decision = decide(candidate(evidence=better), worse, ONE, NAMES, rule)
+    assert (decision.promoted, decision.gain) == (False, None)
+    assert decision.reason == "a single validation sample does not show whether the challenger is better on others"
+    assert decision.remedy == "raise `training.validation.samples`"
+
+
+def test_an_undefined_r2_does_not_reach_the_minimum() -> None:
+    one = Evidence(np.full((3, 1), 0.1), np.ones((1, 0), bool))
+    assert (
+        "R² must be at least 0, got validation samples" in decide(candidate(evidence=one), None, ONE, (), RULE).reason
+    )
+    assert decide(candidate(evidence=replace(one, r2=0.0)), None, ONE, (), RULE).promoted
 
 
 def test_an_expected_loss_is_not_negative() -> None:

@@ -126,19 +126,29 @@ def test_the_card_shows_names_from_data_as_they_are() -> None:
     assert "http://x" not in model_card.write(facts)  # MLflow's page makes links of such text
 
 
+def facts_of(metrics: list[dict[str, float]], evidence: Evidence) -> model_card.Facts:
+    description = Description("d", "D", ("no", "yes"), "original", 0, 2, 90, "r", "f", "d", "w", task="binary")
+    decision = Decision(True, "", None, ())
+    return model_card.Facts(
+        "v", "text", description, {"samples": {"test": 10}}, {}, metrics, metrics[0], {}, {}, evidence, decision
+    )
+
+
+@pytest.mark.parametrize(("samples", "has_interval"), [(1, False), (2, True)])
+def test_the_card_has_no_interval_for_a_loss_on_a_single_sample(samples: int, has_interval: bool) -> None:
+    evidence = Evidence(np.tile([[0.1], [0.2], [0.3]], samples), np.ones(samples, bool))
+    own, mean = model_card._validation_metrics(facts_of([{}], evidence))[:2]
+    assert (own[1], mean[1], bool(mean[2])) == ("0.1000", "0.2000", has_interval)
+
+
 @pytest.mark.parametrize("others", [(0.94, 0.93), (0.95, 0.94), ()])
 def test_the_card_has_the_mean_over_seeds_even_if_several_have_the_same_accuracy(
     others: tuple[float, ...],
 ) -> None:
-    description = Description("d", "D", ("no", "yes"), "original", 0, 2, 90, "r", "f", "d", "w", task="binary")
     metrics = [{"test_accuracy": accuracy, "test_loss": 0.2, "test_loss_se": 0.01} for accuracy in (0.95, *others)]
-    evidence = Evidence(np.array([[0.1]]), np.array([True]))
-    facts = model_card.Facts(
-        "v", "text", description, {"samples": {"test": 10}}, {}, metrics, metrics[0], {}, {}, evidence,
-        Decision(True, "", None, ()),
-    )  # fmt: skip
-    rows = {row[0]: bool(row[2]) for row in model_card._test_metrics(facts) if row[3].startswith("mean over")}
+    measured = model_card._test_metrics(facts_of(metrics, Evidence(np.array([[0.1]]), np.array([True]))))
+    rows = {row[0]: bool(row[2]) for row in measured if row[3].startswith("mean over")}
     # all losses are equal, which does not show how much seeds vary
     assert rows == ({"test accuracy": True, "test loss": False} if others else {})
-    [own] = [row for row in model_card._test_metrics(facts) if row[0] == "test loss" and "this model" in row[3]]
+    [own] = [row for row in measured if row[0] == "test loss" and "this model" in row[3]]
     assert own[2] == "[0.1774, 0.2226]"  # 9 degrees of freedom
