@@ -361,12 +361,12 @@ def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) ->
     keys `label`, `probability` and `probabilities` for one label, `labels` and `probabilities` for several, or `value`.
 
     Raises:
-        NothingToServe: there is no champion. ParamsError: unknown dataset or variant. InputError: a sample is invalid.
-        DataError: the version was changed.
+        NothingToServe: there is no champion, or it does not fit params.yaml. ParamsError: unknown dataset or variant.
+        InputError: a sample is invalid. DataError: the version was changed.
     """
     from feedforward.serving import prediction, sample_files
 
-    champion = prediction.champion(dataset)
+    champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
     model = champion.select_one(variant)
     numbered = ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
     return [

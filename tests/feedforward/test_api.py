@@ -217,6 +217,18 @@ def test_an_unknown_variant_is_refused_with_those_that_can_be_predicted(small: P
         assert str(caught.value) == f"unknown variant '{variant}': must be one of dropout, original"
 
 
+@pytest.mark.proves("`ff.predict` refuses a champion whose labels are not those in params.yaml, as `predict` does")
+def test_a_champion_with_other_labels_than_params_yaml_is_refused(
+    tmp_path: Path, small: Params, small_store: "Store"
+) -> None:
+    registered.champion(small_store, small, 1.0)
+    changed = values()
+    changed["datasets"]["notes"]["labels"] = ["bad", "good"]
+    write_params(tmp_path / "params.yaml", changed)
+    with pytest.raises(NothingToServe, match=r"its labels are sad, glad, params\.yaml says bad, good"):
+        ff.predict("notes", ["word1"])
+
+
 @pytest.mark.parametrize("call", [lambda: ff.load_split("nots", "train"), lambda: ff.predict("nots", ["word1"])])
 def test_an_unknown_dataset_is_refused_with_those_that_exist(
     small: Params, small_store: "Store", call: Callable[[], Any]

@@ -171,6 +171,21 @@ def test_statistics_that_could_not_be_written_are_written_later(small: Params, s
     assert comparer.report()["problems"] == {}
 
 
+@pytest.mark.slow
+@pytest.mark.proves("A request that the challenger refuses counts as one on which it disagrees with the champion")
+def test_a_request_that_the_challenger_refuses_counts_as_disagreement(small: Params, small_store: "Store") -> None:
+    versions = registered.champion(small_store, small, 1.0), challenger(small_store, small, 1.0)
+    pair, comparer = Pair(*map(shadow_evidence.identity, versions)), process.Comparer(small)
+    answers = [{"label": "glad", "probabilities": {"glad": 0.9, "sad": 0.1}}] * 2
+    for samples in ([GLAD, GLAD], [GLAD, ""]):
+        body, answer = json.dumps({"samples": samples}).encode(), json.dumps({"predictions": answers}).encode()
+        comparer.compare(Frame(NAME, "application/json", pair, body, answer))
+    comparer.flush()
+    evidence = shadow_evidence.for_pair(NAME, pair)
+    assert (evidence.requests, evidence.samples, evidence.agreed) == (2, 4, 2)
+    assert comparer.report()["problems"] == {}
+
+
 # --- canary ----------------------------------------------------------------------------------
 
 

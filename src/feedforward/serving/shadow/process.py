@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from feedforward.config.schema import Params
-from feedforward.core.errors import Busy, DataError, FeedforwardError, NothingToServe
+from feedforward.core.errors import Busy, DataError, FeedforwardError, InputError, NothingToServe
 from feedforward.promotion import shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair
 from feedforward.serving import prediction, schemas
@@ -53,16 +53,23 @@ class Comparer:
             self._restore(name)
 
     def compare(self, frame: Frame) -> None:
-        """Answer the request with the challenger, and record how its answer differs from the champion's."""
+        """Answer the request with the challenger, and record how its answer differs from the champion's.
+
+        If the challenger refuses the request, it agrees on none of the samples; no label is compared.
+        """
         challenger = self._challenger(frame)
         if challenger is None:
             return
         served, champion_answers = challenger.served, json.loads(frame.answer)["predictions"]
         began = time.thread_time()
-        question = schemas.question(served.encoder.sample_kind, frame.kind, frame.body, self.params.serving.max_samples)
-        samples = schemas.check_samples(served, question, self.params.serving)
-        challenger_answers = prediction.as_answers(served, served.predict(served.encoder.encode(samples)))
-        evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
+        limits, kind = self.params.serving, served.encoder.sample_kind
+        try:
+            question = schemas.question(kind, frame.kind, frame.body, limits.max_samples)
+            samples = schemas.check_samples(served, question, limits)
+            challenger_answers = prediction.as_answers(served, served.predict(served.encoder.encode(samples)))
+            evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
+        except InputError:
+            evidence = Evidence(requests=1, samples=len(champion_answers), seconds=time.thread_time() - began)
         with self._lock:
             self._totals[frame.dataset].add(evidence)
             self._unwritten.setdefault((frame.dataset, frame.pair), Evidence()).add(evidence)
@@ -152,7 +159,7 @@ def main() -> None:
 def _compare_all(stream: BinaryIO, comparer: Comparer) -> None:
     burst_start, compared = time.thread_time(), 0
     while (frame := frames.read(stream)) is not None:
-        with contextlib.suppress(FeedforwardError):  # for example, the challenger's encoder refuses a sample
+        with contextlib.suppress(FeedforwardError):  # one request must not end the comparison of the others
             comparer.compare(frame)
         compared += 1
         if compared % REQUESTS_PER_BURST == 0:
