@@ -232,16 +232,15 @@ class Store:
     ) -> dict[str, StoredResult]:
         """Find results of finished runs, exactly as logged, by fingerprint; damaged or incomplete results are omitted.
 
-        Includes records in the spool; if the store does not answer, only these are found.
+        Includes records in the spool; if the store does not answer, only these and the results read before are found.
 
         Raises:
             DataError: the folder of the artifacts is that of another checkout, and does not exist.
         """
         tags = {"dataset": dataset, "protocol": protocol, "role": role}
         results = queries.results_in_spool(dataset, tags)
-        with contextlib.suppress(TrackingError):
-            missing = set(fingerprints) - results.keys()
-            results |= queries.results_in_store(self._connection, dataset, tags, missing) if missing else {}
+        missing = set(fingerprints) - results.keys()
+        results |= queries.results_in_store(self._connection, dataset, tags, missing) if missing else {}
         return {key: result for key, result in results.items() if key in fingerprints}
 
     def find_runs(self, dataset: str, status: str | None = "FINISHED", **tags: str) -> list[LoggedRun]:

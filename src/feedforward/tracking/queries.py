@@ -4,11 +4,10 @@ import contextlib
 import dataclasses
 import json
 import tempfile
-import time
-import urllib.parse
-import urllib.request
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as StoredRun
@@ -16,8 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
+from feedforward.core.errors import TrackingError
 from feedforward.tracking import database, names, records
-from feedforward.tracking.connection import Connection, first_line
+from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
@@ -42,8 +42,7 @@ def results_in_store(
 ) -> dict[str, StoredResult]:
     """Results of finished runs by fingerprint; if several runs share a fingerprint, that of the latest complete run.
 
-    Raises:
-        TrackingError: the store does not answer.
+    If the store stops answering, those read until then.
     """
     results: dict[str, StoredResult] = {}
 
@@ -55,11 +54,12 @@ def results_in_store(
                 results[fingerprint] = _stored_result(result, run.tags, run)
 
     limit = max(LATEST_RUNS, RUNS_PER_RESULT * len(fingerprints))
-    latest_runs = _matching_runs(connection, dataset, "FINISHED", tags, limit)
-    read(latest_runs)
-    if len(latest_runs) == limit:  # a large store: send one request per fingerprint, and do not read all runs
-        for fingerprint in set(fingerprints) - results.keys():
-            read(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
+    with contextlib.suppress(TrackingError):  # reported by the connection
+        latest_runs = _matching_runs(connection, dataset, "FINISHED", tags, limit)
+        read(latest_runs)
+        if len(latest_runs) == limit:  # a large store: send one request per fingerprint, and do not read all runs
+            for fingerprint in set(fingerprints) - results.keys():
+                read(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
     return results
 
 
@@ -144,25 +144,35 @@ def _stored_result(result: RunResult, tags: Mapping[str, str], run: LoggedRun | 
 
 
 def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
-    started = time.monotonic()
+    """The result of the run; None if it is lost or damaged.
+
+    Raises:
+        TrackingError: it cannot be read now; if it counted as lost, the run would be trained again.
+    """
+    path = run.tags.get("result_file", records.RESULT)
     try:
-        return read_result(
-            _artifact(connection, f"{run.artifact_uri}/{run.tags.get('result_file', records.RESULT)}"), run.tags
-        )
+        text = connection.attempt(f"reading the result of {run.name}", lambda _: _artifact(connection, run, path))
+        return None if text is None else read_result(text, run.tags)
     except (ValueError, TypeError):
         return None
-    except (MlflowException, OSError) as error:  # the artifact is lost, or the store stopped answering
-        if connection.answers(started):
-            return None
-        raise connection.give_up(f"reading {run.name} failed ({first_line(error)})") from None
 
 
-def _artifact(connection: Connection, uri: str) -> str:
+def _artifact(connection: Connection, run: LoggedRun, path: str) -> str | None:
+    """The text of an artifact; None if the store answers that there is none."""
+    uri = f"{run.artifact_uri}/{path}"
     if uri.startswith("file://"):  # a hundred times faster than a request
-        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(uri).path)).read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as folder:
-        path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=connection.uri)
-        return Path(path).read_text(encoding="utf-8")
+        with contextlib.suppress(FileNotFoundError):
+            return Path(url2pathname(urlsplit(uri).path)).read_text(encoding="utf-8")
+        return None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            local_path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=connection.uri)
+            return Path(local_path).read_text(encoding="utf-8")
+    except (MlflowException, OSError):  # MLflow does not say whether the file is missing or cannot be read
+        siblings = connection.client.list_artifacts(run.run_id, path.rpartition("/")[0] or None)
+        if path in [entry.path for entry in siblings]:
+            raise
+        return None
 
 
 def _search_runs(

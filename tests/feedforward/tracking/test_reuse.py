@@ -98,6 +98,20 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 
+@pytest.mark.proves("A result that cannot be read for the moment is not silently trained again")
+def test_a_result_that_cannot_be_read_now_is_reported_and_found_later(
+    store: "Store", workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log(store)
+    (path,) = (workspace / "mlruns" / "artifacts").rglob("result.json")
+    kept = path.rename(path.with_name("kept"))
+    path.symlink_to(path)  # as with a failing disk, reading it is an error, and does not say that it is lost
+    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
+    assert "reading the result of original seed 0 failed (" in caplog.text
+    kept.replace(path)
+    assert results_in(tracking.open_store(), "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+
+
 def test_a_result_from_an_older_version_with_fewer_fields_is_read() -> None:
     """Stores of older versions keep working."""
     from feedforward.tracking import queries
