@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from feedforward.core.errors import ParamsError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+CONTROL_CHARACTERS = r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"  # except line breaks
 
 
 def message(text: str) -> None:
@@ -34,14 +37,20 @@ def working(text: str) -> Iterator[None]:
 
 
 def print_table(content: "RenderableType") -> None:
-    """Print a table, or several, to standard output; if it is not a terminal, no cell is shortened."""
+    """Print a table, or several, to standard output; if it is not a terminal, no cell is shortened.
+
+    Control characters become question marks: names in archives, shared stores or commits may come from anybody, and a
+    terminal would obey the escape sequences in them.
+    """
     from rich.console import Console
+    from rich.segment import Segment, Segments
 
     console = Console()
     if not console.is_terminal:
         unlimited = console.options.update_width(2**16)
         console.width = max(console.width, console.measure(content, options=unlimited).maximum)
-    console.print(content)
+    parts = console.render(content)
+    console.print(Segments(Segment(re.sub(CONTROL_CHARACTERS, "?", part.text), part.style) for part in parts))
 
 
 def escaped(text: str) -> str:

@@ -35,12 +35,20 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
     assert json.loads(small_shell.stdout)["digest"] == imported["digest"]
 
 
+@pytest.mark.proves("A terminal never obeys escape sequences in the names that an archive contains")
 def test_import_shows_the_baselines_of_the_archive(workspace: Path, small_shell: Shell) -> None:
     baselines.stage(load_params(), "notes")
     archive = workspace / "result.zip"
     writing.write(writing.collect(load_params()), archive)
     assert small_shell.run("import", str(archive), "--to", str(workspace / "new")) == 0
     assert "majority class: " in small_shell.stdout
+    escapes = r"\u001b[2J\u001b]0;title\u0007\u009b[é]"  # clears the screen, sets the title
+    stored = paths.baselines("notes").read_text().replace("majority class", escapes)
+    paths.baselines("notes").write_text(stored)
+    writing.write(writing.collect(load_params()), workspace / "hostile.zip")
+    assert small_shell.run("import", str(workspace / "hostile.zip")) == 0
+    assert re.search(r" \?\[2J\?\]0;title\??\?\[é\]: ", small_shell.stdout)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", small_shell.stdout)
     paths.baselines("notes").write_text("[]")
     writing.write(writing.collect(load_params()), workspace / "damaged.zip")
     assert small_shell.run("import", str(workspace / "damaged.zip")) == 1
