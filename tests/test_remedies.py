@@ -25,10 +25,12 @@ PLACEHOLDER = "1"  # stands for a value that a message inserts, such as a name o
 
 def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield the line and text of each string in a module, except docstrings; values in f-strings become PLACEHOLDER."""
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if id(node) in docstrings | parts:
+    nodes = list(ast.walk(tree))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    left_out = docstrings | parts
+    for node in nodes:
+        if id(node) in left_out:
             continue
         if isinstance(node, ast.JoinedStr):
             yield (
