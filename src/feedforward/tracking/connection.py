@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import re
+import sys
 import threading
 import time
 import urllib.error
@@ -65,7 +66,7 @@ class Connection:
             started = time.monotonic()
             try:
                 return self.call(lambda is_retry=number > 0: action(is_retry))  # type: ignore[misc]
-            except (MlflowException, OSError) as error:
+            except failures() as error:
                 problem = f"{redact(self.uri)}: {action_name} failed ({first_line(error)})"
                 if not self.answers(started):
                     raise self.give_up(problem) from None
@@ -112,6 +113,17 @@ class Connection:
         """Whether MLflow itself answers at the address, rather than, for instance, the login page of a proxy."""
         future = _in_thread(lambda: _responds(self.uri))
         return bool(futures.wait([future], PROBE_TIMEOUT).done) and future.result()
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """The exceptions that MLflow's client raises if the store or its artifacts fail.
+
+    For `except` clauses, which call it only once there is an exception. By then, boto is imported if artifacts are in
+    S3; its exceptions have no common base class, and importing it here would delay every job.
+    """
+    boto = {"botocore.exceptions": ("BotoCoreError", "ClientError"), "boto3.exceptions": ("Boto3Error",)}
+    imported = [getattr(sys.modules[key], name) for key, names in boto.items() if key in sys.modules for name in names]
+    return (MlflowException, OSError, ImportError, *imported)  # ImportError: boto is not installed
 
 
 def _in_thread(action: Callable[[], T]) -> "Future[T]":

@@ -11,13 +11,12 @@ from urllib.request import url2pathname
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as StoredRun
-from mlflow.exceptions import MlflowException
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
 from feedforward.core.errors import TrackingError
 from feedforward.tracking import database, names, records
-from feedforward.tracking.connection import Connection
+from feedforward.tracking.connection import Connection, failures
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
@@ -168,7 +167,7 @@ def _artifact(connection: Connection, run: LoggedRun, path: str) -> str | None:
         with tempfile.TemporaryDirectory() as folder:
             local_path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=connection.uri)
             return Path(local_path).read_text(encoding="utf-8")
-    except (MlflowException, OSError):  # MLflow does not say whether the file is missing or cannot be read
+    except failures():  # MLflow does not say whether the file is missing or cannot be read
         siblings = connection.client.list_artifacts(run.run_id, path.rpartition("/")[0] or None)
         if path in [entry.path for entry in siblings]:
             raise

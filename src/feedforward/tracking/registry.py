@@ -15,7 +15,7 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError, one_line
 from feedforward.core.redaction import redact, redact_json
 from feedforward.tracking import model_folder, names, records, settings
-from feedforward.tracking.connection import Connection, first_line
+from feedforward.tracking.connection import Connection, failures, first_line
 from feedforward.tracking.model_version import SERVED, Version
 from feedforward.tracking.queries import runs, runs_with_id_prefix
 from feedforward.tracking.records import LoggedRun
@@ -62,7 +62,7 @@ class Registry:
                 if not all(path.is_file() and path.stat().st_size <= MAX_MODEL_BYTES for path in files):
                     raise DataError(f"{title}: a file of its model is missing or too large; {records.TRAIN_AGAIN}")
                 return {path.name: path.read_bytes() for path in files}
-        except (MlflowException, OSError) as error:
+        except failures() as error:
             raise TrackingError(f"reading the model of run {run.run_id} failed ({first_line(error)})") from None
 
     def curve(self, run: LoggedRun, name: str) -> list[float]:
@@ -85,7 +85,7 @@ class Registry:
                 )
             number = str(alias_or_number)
             return _version(dataset, self._connection.call(lambda: self._client.get_model_version(name, number)))
-        except (MlflowException, OSError) as error:
+        except failures() as error:
             if isinstance(error, MlflowException) and error.error_code in NOT_FOUND:
                 return None
             raise self._error(f"reading {dataset} {alias_or_number}", error) from None
@@ -131,7 +131,7 @@ class Registry:
                 {key: redact_json(value) for key, value in {**tags, "model_id": model.model_id}.items()},
                 model_id=model.model_id,
             )
-        except (MlflowException, OSError) as error:
+        except failures() as error:
             raise self._error(f"registering a version of {dataset}", error) from None
         return _version(dataset, model_version)
 
@@ -139,7 +139,7 @@ class Registry:
         """Add the files of `folder` to the version, in its folder `name`."""
         try:
             self._client.log_model_artifacts(version.tags["model_id"], str(folder), name)
-        except (MlflowException, OSError) as error:
+        except failures() as error:
             raise self._error(f"adding {name} to {version.name}", error) from None
 
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
@@ -189,7 +189,7 @@ def download(uri: str, target: Path) -> Path:
     """
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
-    except (MlflowException, OSError) as error:
+    except failures() as error:
         remedy = f"try again once the store answers; if files are lost, restore a backup, or {records.TRAIN_AGAIN}"
         raise TrackingError(redact(f"{uri}: cannot be fetched ({one_line(str(error))[:400]}); {remedy}")) from None
 

@@ -29,6 +29,7 @@ from tracked_runs import (
 from feedforward import tracking
 from feedforward.core.errors import TrackingError
 from feedforward.tracking import records
+from feedforward.tracking.registry import download
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -104,6 +105,25 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     )
     assert len(spooled_ids()) == 1
     assert tracking.open_store().sync() == tracking.SyncResult(1, 0, [])
+
+
+@pytest.mark.proves("A job finishes if the S3 store of its artifacts refuses it or does not answer")
+@pytest.mark.parametrize("key", ["", "a"], ids=["no credentials", "no answer"])
+def test_a_record_waits_if_its_artifacts_cannot_be_written_to_s3(
+    store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    variables = {"SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "EC2_METADATA_DISABLED": "true"}
+    variables |= {"ENDPOINT_URL": "http://127.0.0.1:9", "MAX_ATTEMPTS": "1", "DEFAULT_REGION": "x"}
+    for name, value in ({"ACCESS_KEY_ID": key, "SECRET_ACCESS_KEY": key} | variables).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client().create_experiment("words", "s3://bucket/words")
+    log(store)
+    assert len(spooled_ids()) == 1
+    assert "send original seed 0 failed (" in caplog.text
+    synced = store.sync()
+    assert (synced.sent, synced.waiting, len(synced.problems)) == (0, 1, 1)
+    with pytest.raises(TrackingError, match=r"^s3://bucket/model: cannot be fetched \("):
+        download("s3://bucket/model", tmp_path)
 
 
 @pytest.mark.proves("No metrics are lost if `MLFLOW_ENABLE_ASYNC_LOGGING` is set and a request fails")
