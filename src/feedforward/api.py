@@ -296,7 +296,8 @@ def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol =
     Baselines that were measured on other data or splits are left out; a warning names the dataset.
 
     Raises:
-        DataError: there are no runs of the protocol, or `params` lacks the dataset or variant of a run.
+        DataError: there are no runs of the protocol, `params` lacks the dataset or variant of a run, a number is not
+            finite, or runs differ in the numbers of samples or epochs.
     """
     from feedforward.analysis import findings
     from feedforward.experiments import baseline_results

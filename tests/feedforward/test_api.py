@@ -1,7 +1,9 @@
 """The functions of `import feedforward` refuse invalid arguments in one line, and accept what their docstrings name."""
 
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -260,6 +262,33 @@ def test_a_champion_for_demo_data_is_not_promised(tmp_path: Path, small: Params,
         backtest.run(ff.load_params(), "notes", last=1)
     with pytest.raises(NothingToServe, match=problem):
         rollback.rollback(ff.load_params(), "notes", None, "worse")
+
+
+@pytest.mark.proves("`ff.compare` refuses results that cannot be compared: of other params, or with changed numbers")
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"samples": {"train": 9, "validation": 20}}, "the same number of train samples, got 9 and 15000; train them"),
+        ({"samples": {"validation": 20}}, "the same number of validation samples, got 20 and 10000; train them again"),
+        ({"epochs": 20}, "notes: runs to be compared must have the same number of epochs, got 8 and 20; train them"),
+        ({"rise": math.nan}, "notes l2 seed 1: rise must be finite, got nan; use the results as `ff.train` or"),
+        ({"best_val_cross_entropy": "0.3"}, "notes l2 seed 1: best_val_cross_entropy must be finite, got '0.3'; use"),
+        ({"curves": {}}, "notes l2 seed 1: curve cross_entropy must be finite, got None; use the results as"),
+        ({"curves": {"cross_entropy": [0.3], "val_cross_entropy": [0.3, math.inf]}}, "curve val_cross_entropy must be"),
+    ],
+)
+def test_results_that_cannot_be_compared_are_refused(changes: dict[str, Any], problem: str) -> None:
+    runs = [
+        replica_run("notes", variant, seed, 8, SHAPES[variant]) for variant in ("original", "l2") for seed in (0, 1)
+    ]
+    assert ff.compare(runs, params())[0].variants == ["original", "l2"]
+    last = replica_run("notes", "l2", 1, changes.pop("epochs", 8), SHAPES["l2"])
+    fields = {name: changes.pop(name) for name in ("samples", "curves") if name in changes}
+    runs[-1] = replace(last, metrics=last.metrics | changes, **fields)
+    with pytest.raises(DataError) as caught:
+        ff.compare(runs, params())
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_results_without_the_final_model_have_no_test_scores() -> None:

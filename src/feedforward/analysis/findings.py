@@ -1,7 +1,10 @@
 """The findings for each dataset: means, paired differences, verdicts, failed seeds. This module writes no files."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 from feedforward.analysis import baselines, claims, comparisons, failures, intervals, literature, statistics
 from feedforward.analysis.baselines import Baselines
@@ -73,7 +76,8 @@ def find(
     baseline_results: the results of the `baselines` stage, whose splits are those of protocol `fair`.
 
     Raises:
-        DataError: no run has this protocol, or the dataset or variant of a run is not in params.
+        DataError: no run has this protocol, the dataset or variant of a run is not in params, a number of a run is not
+            finite, or the replicas of a dataset were trained with different numbers of samples or epochs.
     """
     results, baseline_results = list(results), [run for run in baseline_results if run.protocol == protocol]
     for run in results:
@@ -81,6 +85,7 @@ def find(
             raise DataError(
                 f"results: params.yaml lacks dataset {run.dataset} or variant {run.variant}; run `dvc repro train`"
             )
+        _check_numbers(run)
     verdicts = claims.judge(results, params, protocol)
     findings = [
         _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name], baseline_results)
@@ -100,6 +105,7 @@ def _findings(
     name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict], baseline_results: Sequence[RunResult]
 ) -> Findings:
     dataset = params.datasets[name]
+    _check_pairs(name, dataset, runs)
     baseline = dataset.training.final.variant
     replicas = {run.variant for run in runs if run.role == "replica"}
     variants = [variant for variant in params.variants if variant in replicas]
@@ -119,6 +125,37 @@ def _findings(
         baselines.find(baseline_results, name, baseline, runs) if is_measured else None,
         [line for variant, entries in summary.items() for line in literature.suspicions(variant, entries, dataset)],
     )
+
+
+def _check_numbers(run: RunResult) -> None:
+    """Refuse results that were changed after training. Sorted by a mean that is NaN, any variant can be first."""
+    expected: dict[str, Any] = dict(run.metrics)
+    if run.role == "replica" and "best_val_cross_entropy" in run.metrics:
+        expected |= {f"curve {curve}": run.curves.get(curve) for curve in ("cross_entropy", "val_cross_entropy")}
+    for name, value in expected.items():
+        values = value if isinstance(value, list) and value else [value]
+        if wrong := [number for number in values if not isinstance(number, Real) or not math.isfinite(number)]:
+            raise DataError(
+                f"results: {run.dataset} {run.variant} seed {run.seed}: {name} must be finite, got {wrong[0]!r};"
+                " use the results as `ff.train` or `ff.results` returns them"
+            )
+
+
+def _check_pairs(name: str, dataset: Dataset, runs: Sequence[RunResult]) -> None:
+    """Refuse a mixture of results of different params, whose differences are not those between the variants."""
+    replicas = [run for run in runs if run.draws_split]  # under protocol `lecture`, variants may differ in samples
+    counts = {
+        f"{split} samples": {count for run in replicas if (count := run.samples.get(split))}
+        for split in ("train", "validation")
+    }
+    if dataset.training.early_stopping is None:
+        counts["epochs"] = {count for run in replicas if (count := len(run.curves.get("val_cross_entropy", ())))}
+    for what, values in counts.items():
+        if len(values) > 1:
+            raise DataError(
+                f"results: {name}: runs to be compared must have the same number of {what}, got"
+                f" {' and '.join(map(str, sorted(values)))}; train them again with the same params"
+            )
 
 
 def _differences(runs: Sequence[RunResult], pairs: Sequence[tuple[str, str]]) -> list[Difference]:
