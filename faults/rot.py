@@ -42,7 +42,10 @@ def _check_remedy(context: Context, folder: Path, rng: random.Random) -> None:
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
     _flip(path, rng)
     name = str(path.relative_to(folder))
-    workspace.one_line(workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `dvc repro`")
+    done, remedy = workspace.run(folder, *FEEDFORWARD, "verify"), "remove the file and run `feedforward run`"
+    workspace.one_line(done, 1, name, remedy)
+        workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `feedforward run`"
+    )
     path.unlink()
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy failed"

@@ -80,7 +80,9 @@ class Report:
     def problem(self) -> str:
         """The first problem and its remedy, in one line."""
         if self.damaged:
-            return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
+            return (
+                f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `feedforward run`"
+            )
         first = self._unexplained[0]
         remedy = (
             "run `dvc repro` first" if first.metric is None else "check for different library versions or parameters"

@@ -1,5 +1,6 @@
 """An archive contains only results that belong to its params.yaml, as DVC recorded them."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from ruamel.yaml import YAML
 from feedforward.archive import writing
 from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, dvc_cache, paths
 from feedforward.core.errors import DataError
+from pipelines import damaged_results
 
 
 def change(key: str, value: object) -> None:
@@ -152,6 +154,28 @@ def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished
     (finished / "dvc.yaml").write_text(pipeline.replace('{"runs":[]}', '{"runs":[ ]}'))
     repro(finished, "baselines@notes")  # like a run that was interrupted before `compare`
     assert refusal().startswith("data/baselines: differs from the last run")
+
+
+@pytest.mark.slow
+@pytest.mark.proves("A damaged file in DVC's cache never replaces a result: `feedforward run` removes it")
+def test_a_damaged_copy_in_the_cache_replaces_no_result(finished: Path) -> None:
+    result = finished / "data" / "baselines" / "tones.json"
+    md5, intact = hashlib.md5(result.read_bytes(), usedforsecurity=False).hexdigest(), result.read_bytes()
+    copy = dvc_cache.folder() / md5[:2] / md5[2:]
+    assert damaged_results.remove(finished) == []
+    for lines in (1, 0):
+        write(copy, b"damaged")
+        copy.chmod(0o444)  # DVC believes that such a file is undamaged
+        write(result, None)
+        dvc(finished, "checkout", "-q")
+        assert result.read_bytes() == b"damaged"
+        assert refusal().startswith("data/baselines")
+        if not lines:
+            copy.unlink()  # as `feedforward verify` says
+        assert len(damaged_results.remove(finished)) == lines
+        repro(finished)
+        assert result.read_bytes() == intact
+        writing.collect(load_params())
 
 
 @pytest.mark.proves("`export` refuses results without a dvc.lock, which says what they were computed from")
