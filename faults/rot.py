@@ -44,8 +44,6 @@ def _check_remedy(context: Context, folder: Path, rng: random.Random) -> None:
     name = str(path.relative_to(folder))
     done, remedy = workspace.run(folder, *FEEDFORWARD, "verify"), "remove the file and run `feedforward run`"
     workspace.one_line(done, 1, name, remedy)
-        workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `feedforward run`"
-    )
     path.unlink()
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy failed"
