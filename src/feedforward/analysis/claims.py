@@ -2,10 +2,10 @@
 
 A claim specifies a range for the difference left − right (or left − value): below 0, above 0, or within ± tolerance.
 The interval for this difference comes from a confidence sequence with error probability 5 % / number of claims about
-the dataset (Bonferroni). Therefore, with a probability of at least 95 %, the intervals for all claims about a dataset
-contain the true differences at every number of seeds. Only these intervals determine the verdicts, so the probability
-that a dataset ever gets a false verdict is at most 5 %, no matter how many times seeds are added and results are
-checked.
+the dataset (Bonferroni). Therefore, if values are normally distributed over seeds, the intervals for all claims about a
+dataset contain the true differences at every number of seeds with a probability of at least 95 %. Only these intervals
+determine the verdicts, so the probability that a dataset ever gets a false verdict is at most 5 %, no matter how many
+times seeds are added and results are checked.
 
 `datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. For a
 claim with direction `lower` or `higher`, an interval within ± margin gives the verdict *no difference that matters*,

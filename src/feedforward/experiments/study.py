@@ -56,7 +56,7 @@ COMPONENTS = """## What varies, and by how much
 A seed determines the validation split, the order of the batches, and the initial weights together with the dropout
 masks. In the columns "alone", only that source varied and the others were as with seed 0; in the last column, all of
 them varied, as in the tables above. The cells show standard deviations over seeds, with 95 % chi-square intervals
-(exact for normally distributed values):
+(exact for normally distributed values; left out if more than half of the values coincide):
 
 """
 DECISIONS_LINK = """

@@ -39,10 +39,11 @@ def explanation(drawn: Drawn | None = "split") -> str:
     """How claims are judged. drawn: what the seeds draw."""
     return (
         "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
-        f"claims about its dataset: with at least {PERCENT} probability, all these intervals hold at every number of "
-        "seeds, so you may add seeds and check as often as you like. A claim is supported or contradicted when its "
-        "interval lies entirely on one side of the boundary of the claimed region; the verdict is “no difference that "
-        "matters” if the interval lies within the margin set in params.yaml; otherwise, the claim is undecided. "
+        "claims about its dataset: if values are normally distributed over seeds, all these intervals hold at every "
+        f"number of seeds with at least {PERCENT} probability, so you may add seeds and check as often as you like. A "
+        "claim is supported or contradicted when its interval lies entirely on one side of the boundary of the claimed "
+        "region; the verdict is “no difference that matters” if the interval lies within the margin set in "
+        "params.yaml; otherwise, the claim is undecided. "
         f"Verdicts are about this data ({varied(drawn)}); “for new data” is the verdict from the interval for new data "
         "of this kind, corrected for overlapping splits."
     )

@@ -25,9 +25,12 @@ def test_interval_of_a_standard_deviation_uses_the_chi_square_distribution() -> 
     assert order.high == pytest.approx(order.sd * np.sqrt(4 / stats.chi2.ppf(0.025, 4)))
 
 
-def test_equal_values_have_no_interval() -> None:
-    component = components({"order": runs([0.3] * 5)}, "best_val_cross_entropy")["order"]
-    assert (component.sd, component.low, component.high) == (0, None, None)
+@pytest.mark.parametrize(("equal", "has_interval"), [(5, False), (3, False), (2, True)])
+def test_values_most_of_which_coincide_have_no_interval(equal: int, has_interval: bool) -> None:
+    values = ([4.0] * equal + [5.0, 3.0, 2.0])[:5]
+    component = components({"order": runs(values)}, "best_val_cross_entropy")["order"]
+    assert component.sd == pytest.approx(np.std(values, ddof=1))
+    assert (component.low is not None, component.high is not None) == (has_interval, has_interval)
 
 
 def test_intervals_cover_the_true_standard_deviation() -> None:

@@ -34,3 +34,7 @@ def test_statistics_in_the_unit_of_the_target_are_not_rounded_to_0(unit: float) 
 )
 def test_intervals_in_the_unit_of_the_target_have_no_useless_digits(mean: float, text: str) -> None:
     assert tables.interval(Estimate(5, mean, 0.1, mean * 2579 / 2679, mean * 2779 / 2679), None) == text
+
+
+def test_the_explanation_of_verdicts_names_the_assumption_about_seeds() -> None:
+    assert "if values are normally distributed over seeds, all these intervals hold at every" in tables.explanation()
