@@ -1,6 +1,8 @@
 """The model registry: versions of one registered model per dataset, their aliases and tags."""
 
 import contextlib
+import errno
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
+DISK_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]")  # the store itself may be intact
 NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: no such model or alias
 
 
@@ -182,7 +185,7 @@ class Registry:
 
 
 def download(uri: str, target: Path) -> Path:
-    """Download a folder of artifacts into `target`; return its path there.
+    """Download a folder of artifacts into `target`, a temporary folder; return its path there.
 
     Raises:
         TrackingError: it cannot be fetched.
@@ -190,8 +193,11 @@ def download(uri: str, target: Path) -> Path:
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except failures() as error:
+        reason = one_line(str(error))
         remedy = f"try again once the store answers; if files are lost, restore a backup, or {records.TRAIN_AGAIN}"
-        raise TrackingError(redact(f"{uri}: cannot be fetched ({one_line(str(error))[:400]}); {remedy}")) from None
+        if DISK_FULL.search(reason):
+            remedy = f"free space in {target.parent}, or set TMPDIR to a folder with more space, then run again"
+        raise TrackingError(redact(f"{uri}: cannot be fetched ({reason[:400]}); {remedy}")) from None
 
 
 def _version(dataset: str, version: ModelVersion) -> Version:

@@ -1,5 +1,6 @@
 """Versions, aliases and tags in a real store, read with and without MLflow."""
 
+import resource
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.promotion import bundle
 from feedforward.tracking import LoggedRun, model_versions, records
-from feedforward.tracking.registry import Registry
+from feedforward.tracking.registry import Registry, download
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -98,6 +99,25 @@ def test_the_remedy_for_a_lost_model_makes_training_repeat_the_run(
     client().delete_run(run.run_id)
     assert not small_store.find_results("words", "fair", "final", [DIGEST])
     assert Registry().model_files(train())
+
+
+@pytest.mark.proves("If the temporary folder is full, nothing in the store has to be restored or deleted")
+def test_a_download_for_which_there_is_no_space_names_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    target = tmp_path / "temporary" / "download"
+    for folder in (tmp_path / "model", target):
+        folder.mkdir(parents=True)
+    (tmp_path / "model" / "network.json").write_text("{}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # no file may contain a byte
+    try:
+        with pytest.raises(TrackingError, match=f"; free space in {target.parent}, or set TMPDIR") as caught:
+            download((tmp_path / "model").as_uri(), target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "delete" not in str(caught.value)
 
 
 @pytest.mark.proves("`mlflow.keras.load_model` loads a champion")
