@@ -14,7 +14,8 @@ import numpy as np
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset, load_params
-from feedforward.core import atomic_files, provenance
+from feedforward.core import atomic_files, dvc_lock, provenance
+from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import consistency, sample_digests
 from feedforward.data.splits import Split
@@ -39,14 +40,15 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
 
     open_registry: opens the tracking store, which is needed only to compare predictions.
     """
-    outputs = dvc_outputs.digests(dvc_outputs.read_yaml(repository, commit, "dvc.lock"))
+    lock, values = (dvc_outputs.read_yaml(repository, commit, name) for name in ("dvc.lock", "params.yaml"))
+    outputs = dvc_outputs.digests(lock)
     results = _RecordedResults(commit, repository, outputs)
     table, verdicts = results.figures(), results.verdicts()
     figures = results.main_figures() if table is None else table
     models = results.models(open_registry)
     return Side(
         title=f"commit {commit[:8]} ({name})",
-        params=dict(_flatten(dvc_outputs.read_yaml(repository, commit, "params.yaml"))),
+        params=dict(_flatten(values)),
         data={path: digest for path, digest in outputs.items() if path.startswith(DATA)},
         environment=_libraries(repository, commit),
         commit=commit,
@@ -54,8 +56,26 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
         only_main_figures=table is None,
         verdicts=verdicts,
         models=models,
-        remarks=tuple(results.remarks),
+        remarks=(*_not_run(commit, values, lock), *results.remarks),
     )
+
+
+def _not_run(commit: str, values: Mapping[Any, Any], lock: Mapping[Any, Any]) -> list[str]:
+    """A remark if the results of the commit were computed with other parameters than those of its params.yaml."""
+    params = dict(_flatten(values))
+    protocols = values.get("protocols")
+    items = {"", *mapping(values.get("datasets")), *map(str, protocols if isinstance(protocols, list) else ())}
+    for name, stage in dvc_lock.stages(lock):
+        if name.partition("@")[2] not in items:
+            continue  # DVC also keeps stages that no longer exist
+        for key, value in mapping(mapping(stage.get("params")).get("params.yaml")).items():
+            used = dict(_flatten(value, str(key)))
+            now = {name: text for name, text in params.items() if f"{name}.".startswith(f"{key}.")}
+            if changed := sorted(name for name in used.keys() | now.keys() if used.get(name) != now.get(name)):
+                problem = f"its results used {changed[0]} {used.get(changed[0], 'missing')}"
+                remedy = "check out the commit, run `feedforward run`, and commit dvc.lock"
+                return [f"results of the params.yaml of commit {commit[:8]}: {problem}; {remedy}"]
+    return []
 
 
 def _flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -73,6 +73,23 @@ def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) ->
     assert side.remarks == ()
 
 
+@pytest.mark.proves("`diff` says if a commit's results were computed with other parameters than its params.yaml has")
+def test_results_of_other_parameters_than_the_commits_are_noted(root: Path) -> None:
+    used = values()
+    write_params(root / "params.yaml", used | {"seeds": 77})
+    record = "    params: {params.yaml: {" + f"variants: {json.dumps(used['variants'])}, seeds: " + "%d}}"
+    lines = ["stages:", "  train@former:", record % 1, "  train:"]
+    for seeds, remarks in (
+        (77, []),
+        (used["seeds"], [f"its results used seeds {used['seeds']}; check out the commit"]),
+    ):
+        (root / "dvc.lock").write_text("\n".join([*lines, record % seeds, ""]))
+        side = commit_side.commit_side(commit(root, f"{seeds}"), "HEAD", Repository(root), lambda: None)  # type: ignore
+        found = [remark for remark in side.remarks if remark.startswith("results of the params.yaml of commit")]
+        assert len(found) == len(remarks)
+        assert all(expected in remark for expected, remark in zip(remarks, found, strict=True))
+
+
 @pytest.mark.parametrize(("recorded", "different"), [("4.4", []), ("4.5", ["notes original best_epoch"])])
 def test_what_one_commit_lacks_in_the_cache_is_not_a_difference(
     root: Path, recorded: str, different: list[str]
