@@ -60,7 +60,8 @@ def fetch(
 
     A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched, unless
     `accept_changes` is set. If its entry has changed since then, it is fetched again, so that new URLs or a new number
-    of files are not ignored. New content replaces the old only when all files have arrived.
+    of files are not ignored. New content replaces the old only when all files have arrived. Files that were fetched for
+    a former entry are removed, because DVC would record them as inputs.
 
     Raises:
         SourceError: no source provides a file with the expected content.
@@ -79,6 +80,11 @@ def fetch(
                     f" {before.sha256}, received {expected}; `feedforward fetch {folder.name}` accepts changed data"
                 )
             fetched[key] = _Fetched(expected, entry)._asdict()
+    names = {stored_name(key, file) for key, file in files.items()}
+    former = {name for key in _read_fetched(folder) for name in (key, key.removesuffix(".gz"), f"{key}.parquet")}
+    for path in folder.iterdir():
+        if path.name in former - names and path.is_file():
+            path.unlink()
     atomic_files.write_json(folder / DIGESTS, fetched, "fetch")
 
 

@@ -70,6 +70,18 @@ def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
     assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "numbers"]
 
 
+@pytest.mark.proves("A file that is no longer listed in `files` leaves data/raw at the next fetch; other files stay")
+def test_files_of_former_entries_are_removed(root):
+    put_numbers(root / "mirror")
+    plain = {"plain.txt": SourceFile(archive="none", max_bytes=len(CONTENT), urls=())}
+    (root / "mirror" / "plain.txt").write_text("text")
+    raw = fetch(numbers_file() | plain, root, ["mirror"])
+    (raw / "mine.txt").write_text("put here by hand")
+    fetch(plain, root, ["mirror"])
+    assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "mine.txt", "plain.txt"]
+    assert list(recorded_digests(raw)) == ["plain.txt"]
+
+
 def test_correct_files_are_not_fetched_again(root):
     with serving({f"/{KEY}": [complete(PACKED)]}) as server:
         for _ in range(2):
