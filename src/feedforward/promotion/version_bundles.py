@@ -15,7 +15,9 @@ from feedforward.tracking.model_version import HoldoutModel, Version
 
 def served(version: Version) -> Servable:
     """Verify and read the network that the version serves; raises as `read` does."""
-    return read(version, model_version.SERVED, version.tags.get(model_version.DIGEST, ""))
+    if model_version.DIGEST not in version.tags:  # nothing is fetched from a location that someone else chose
+        raise DataError(f"{version.name}: is not the result of a promotion; promote a run, and do not use this version")
+    return read(version, model_version.SERVED, version.tags[model_version.DIGEST])
 
 
 def holdout_model(version: Version, model: HoldoutModel) -> Servable:

@@ -56,6 +56,11 @@ def test_damaged_copies_are_downloaded_again(remote_store: "Store", params: Para
     version_bundles.check(version)
 
 
+def test_a_version_that_was_not_promoted_is_refused_before_its_files_are_fetched() -> None:
+    with pytest.raises(DataError, match="is not the result of a promotion"):
+        version_bundles.served(Version(NAME, 1, "", "s3://foreign/model", {}))
+
+
 @pytest.mark.proves("A damaged local copy of the champion does not make a worse challenger the champion")
 @pytest.mark.parametrize("role", ["served", "holdout_models/0"])
 def test_a_worse_challenger_does_not_replace_a_champion_whose_copy_is_damaged(
