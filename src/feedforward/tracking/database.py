@@ -14,7 +14,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import sqlalchemy
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
@@ -67,6 +70,7 @@ def _prepare_and_open(uri: str) -> MlflowClient:
             _prepare(database)
             return _open(uri)
         with _exclusive(uri):
+            _require_current_schema(uri)
             return _open(uri)
     except FAILURES as error:
         reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
@@ -90,6 +94,26 @@ def _exclusive(uri: str) -> Iterator[None]:
         connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout = '{locks.LONG:.0f}s'"))
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
         yield
+
+
+def _require_current_schema(uri: str) -> None:
+    """Check that a shared database is new or has this MLflow's schema.
+
+    MLflow would migrate it even for a lookup, and servers of an older MLflow could not use it any longer.
+
+    Raises:
+        TrackingError: its schema is older. CommandError: its schema is newer.
+    """
+    migrations = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        found, expected = MigrationContext.configure(connection).get_current_revision(), migrations.get_current_head()
+    if found and found != expected:
+        migrations.get_revision(found)
+        raise TrackingError(
+            f"{redact(uri)}: has the schema of an older MLflow (expected {expected}, got {found}); update all that use"
+            " it, back it up, and run `mlflow db upgrade` with this address"
+        )
 
 
 def require_artifacts(experiment: Experiment) -> None:

@@ -76,26 +76,41 @@ def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_an_older_schema_is_migrated(workspace: Path) -> None:
+@pytest.mark.proves("A shared database with an older MLflow's schema is left as it is, and the message has the remedy")
+@pytest.mark.parametrize("is_own", [True, False], ids=["own", "shared"])
+def test_an_older_schema_is_migrated_unless_the_database_is_shared(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
     from alembic import command
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
     from sqlalchemy import create_engine, text
 
     uri = f"sqlite:///{workspace}/mlruns/mlflow.db"
+    if not is_own:
+        uri = f"sqlite:///{shutil.move(workspace / 'mlruns' / 'mlflow.db', tmp_path)}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     config = _get_alembic_config(uri)
     script = ScriptDirectory.from_config(config)
     head = script.get_current_head()
     assert head is not None
     with contextlib.suppress(NotImplementedError):
         command.downgrade(config, "-1")
-    with create_engine(uri).connect() as connection:
-        (older,) = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+
+    def schema() -> str:
+        with create_engine(uri).connect() as connection:
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+    older = schema()
     if older == head:
         pytest.skip("MLflow's last migration cannot be undone")
-    log(tracking.open_store())
-    with create_engine(uri).connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head]
+    if is_own:
+        log(tracking.open_store())
+        assert schema() == head
+    else:
+        with pytest.raises(TrackingError, match=rf"got {older}\).* run `mlflow db upgrade` with this address$"):
+            tracking.open_store()
+        assert schema() == older
 
 
 @pytest.mark.parametrize("address", ["./mlruns", "http://[", "http://", "http://host:abc", "file:///tmp", "sqlite:"])
