@@ -100,9 +100,9 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
 class Ranking:
     """The order of variants, and which of them the seeds so far do not distinguish from the first.
 
-    order: variants, each with its estimate over all its seeds. The first has the best mean among those that no other
-        variant significantly beats; the others follow from best to worst mean. The means compared here are over the
-        seeds that all variants share or, if there are none, over all seeds of each variant.
+    order: variants, each with its estimate over the seeds that all variants share or, if these are fewer than two, over
+        all its seeds. The first has the best mean among those that no other variant significantly beats; the others
+        follow from best to worst mean.
     tied: the other variants that no variant significantly beats.
     beaten: the variants that the first significantly beats. A variant in neither list is beaten only by others.
     equivalent: the variants in `tied` whose difference from the first is within the margin, with its whole interval.
@@ -123,18 +123,16 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     """Order the variants by a statistic for which higher or lower is better.
 
     A variant significantly beats another if the anytime-valid interval of their paired difference, Bonferroni-corrected
-    over all pairs, is entirely on the better side of zero. Order and estimates are those of the seeds that all variants
-    share, if there are any.
+    over all pairs, is entirely on the better side of zero. A pair is compared on all seeds that it shares.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:
         return Ranking([], [], [], [])
     better_sign = -1 if STATISTICS[statistic].better == "lower" else 1
     shared = set.intersection(*map(set, samples.values()))
-    means = {
-        v: _mean([x for seed, x in values.items() if seed in shared] or values.values())
-        for v, values in samples.items()
-    }
+    if len(shared) < 2:
+        shared = set().union(*samples.values())
+    means = {v: _mean(x for seed, x in values.items() if seed in shared) for v, values in samples.items()}
     order = sorted(samples, key=lambda v: -better_sign * means[v])
     by_pair = _latest_intervals(samples, order, resolution(runs, statistic))
     signs = {pair: sign(interval) for pair, interval in by_pair.items()}
@@ -145,7 +143,7 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     order.insert(0, first)
     equivalent = [v for v in tied if margin and _is_within(by_pair.get((first, v)) or by_pair.get((v, first)), margin)]
     beaten = [v for v in order if (first, v) in pairs]
-    compared = [run for run in runs if run.seed in shared] if shared else runs  # the estimates agree with the order
+    compared = [run for run in runs if run.seed in shared]  # so that the estimates agree with the order
     return Ranking([(v, e) for v in order if (e := of_variant(compared, v, statistic))], tied, equivalent, beaten)
 
 

@@ -137,7 +137,7 @@ def _check_numbers(run: RunResult) -> None:
         if wrong := [number for number in values if not isinstance(number, Real) or not math.isfinite(number)]:
             raise DataError(
                 f"results: {run.dataset} {run.variant} seed {run.seed}: {name} must be finite, got {wrong[0]!r};"
-                " use the results as `ff.train` or `ff.results` returns them"
+                " it was changed after training; load the results again with `ff.results`, or run `feedforward run`"
             )
 
 

@@ -65,9 +65,12 @@ def _open_exclusively(temporary: Path, mode: int) -> IO[bytes]:
         file = open(temporary, "wb", opener=opener)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
             locks.lock_descriptor(file.fileno(), temporary)
-            if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
-                file.truncate(0)
-                return file
+            status = os.fstat(file.fileno())
+            if temporary.exists() and os.path.samestat(status, temporary.stat()):
+                if not stat.S_IMODE(status.st_mode) & ~mode:
+                    file.truncate(0)
+                    return file
+                temporary.unlink()  # left by a killed process; other users may have opened it
         except BaseException:
             file.close()
             raise

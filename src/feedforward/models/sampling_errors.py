@@ -42,7 +42,8 @@ def of_mean(costs: Numbers, wrong: float = 0.0) -> float:
 def of_loss(network: Network, logits: Array, labels: Labels) -> float:
     """Standard error of the mean loss (`metrics.losses`).
 
-    A wrong answer costs at least as much as the model's runner-up in its least certain tenth of the samples.
+    The two additional samples cost at least as much as a wrong answer would in the tenth of the samples for which the
+    model is least certain.
     """
     losses = metrics.losses(network, logits, labels)
     if metrics.is_value(labels):

@@ -20,5 +20,6 @@ def shortened(name: str, room: float) -> Markup:
     """The content of a <text> element: a name of at most `room` pixels; a tooltip has the full name if it is longer."""
     if text_width(name) <= room:
         return escape(name)
-    kept = next((k for k in range(len(name), 1, -1) if text_width(name[:k] + "…") <= room), 1)
+    longest = min(len(name), int(room // 7))
+    kept = next((k for k in range(longest, 1, -1) if text_width(name[:k] + "…") <= room), 1)
     return Markup("{}…<title>{}</title>").format(name[:kept], name)

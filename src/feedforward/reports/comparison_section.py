@@ -63,8 +63,8 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
                 "single": False,
             }
         elif len(ranking.order) == 1:
-            [(variant, _)], answer = ranking.order, _answer(findings, ranking, statistic)
-            sentence = f"Only {variant} has results. {answer['sentence']}"
+            answer = _answer(findings, ranking, statistic)
+            sentence = f"Only {answer['winner']} has results. {answer['sentence']}"
             answer |= {"winner": "No ranking", "sentence": sentence, "single": False}
         elif ranking.order:
             answer = (statistic == "rise" and _no_overfitting(ranking)) or _answer(findings, ranking, statistic)

@@ -16,10 +16,8 @@ def confusion_csv(findings: Iterable[Findings]) -> str:
     """
     rows = []
     for entry in findings:
-        errors, labels = (
-            errors_over_seeds.summarize(entry.runs),
-            [label.replace("<", "‹") for label in entry.dataset.labels],
-        )
+        errors = errors_over_seeds.summarize(entry.runs)
+        labels = [label.replace("<", "‹") for label in entry.dataset.labels]
         if errors is not None and errors.confusion is not None:
             for actual, counts in zip(labels, errors.confusion, strict=True):
                 total = float(counts.sum()) or 1.0

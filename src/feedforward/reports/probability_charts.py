@@ -100,14 +100,13 @@ def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
     canvas = Canvas(width, round(44 + side * class_count + 4), (left, 0, 40, 0), title)
     canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
     names_fit = side >= min(LABEL_WIDTH, max(map(text_width, labels)))
-    columns, rows = (
-        math.ceil(room / side) for room in (text_width(str(class_count)) + 4, 12)
-    )  # every which is labeled
+    column_step = math.ceil((text_width(str(class_count)) + 4) / side)  # every n-th column and row is labeled
+    row_step = math.ceil(12 / side)
     for k, label in enumerate(labels):
         name, middle = shortened(label, LABEL_WIDTH), canvas.left + side * (k + 0.5)
-        if names_fit or k % columns == 0:
+        if names_fit or k % column_step == 0:
             canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if names_fit else k + 1)
-        if k % rows == 0:
+        if k % row_step == 0:
             text = name if names_fit or label == str(k + 1) else Markup("{} {}").format(k + 1, name)
             at = canvas.top + side * (k + 0.5) + 4
             canvas.add('<text class="end ink" x="{}" y="{:.1f}">{}</text>', left - 6, at, text)

@@ -117,6 +117,18 @@ def test_a_variant_is_not_as_good_as_the_best_because_its_first_rises_are_cut_of
     assert (difference.estimate.low, difference.p, difference.sign) == (None, 1, 0)
 
 
+def test_a_variant_with_a_single_seed_does_not_hide_what_the_others_show() -> None:
+    losses = [0.30 + 0.001 * (s % 3) for s in range(12)]
+    runs = runs_of(original=losses, l2=[x - 0.05 + 0.0001 * s for s, x in enumerate(losses)], dropout=[0.28])
+    ranking = comparisons.rank(runs, ["original", "l2", "dropout"], "best_val_cross_entropy")
+    assert [(variant, estimate.n) for variant, estimate in ranking.order] == [
+        ("l2", 12),
+        ("dropout", 1),
+        ("original", 12),
+    ]
+    assert (ranking.tied, ranking.beaten) == (["dropout"], ["original"])
+
+
 def test_variants_without_shared_seeds_are_tied() -> None:
     runs = [r for r in runs_of(a=[0.1] * 9, b=[0.9] * 18) if r.variant == "a" or r.seed >= 9]
     ranking = comparisons.rank(runs, ["a", "b"], "best_val_cross_entropy")

@@ -45,6 +45,9 @@ def test_a_private_file_is_never_open_to_other_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool, expected: int
 ) -> None:
     modes, lock = [], locks.lock_descriptor
+    leftover = tmp_path / "key.partial"
+    leftover.touch(0o644)  # as a killed process leaves it
+    reader = leftover.open("rb")
 
     def observed_lock(file: int, path: Path) -> None:  # the first that happens to a new file
         modes.append(os.fstat(file).st_mode & 0o777)
@@ -57,7 +60,9 @@ def test_a_private_file_is_never_open_to_other_users(
             file.write(b"secret")
     finally:
         os.umask(umask)
-    assert [*modes, (tmp_path / "key").stat().st_mode & 0o777] == [expected, expected]
+    assert [modes[-1], (tmp_path / "key").stat().st_mode & 0o777] == [expected, expected]
+    with reader:
+        assert reader.read() == (b"" if private else b"secret")
 
 
 def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ function digits(marks) { // the fewest decimals that show all marks exactly; nul
   return null;
 }
 
-function shortened(name, room) { // like reports.svg_canvas.shortened: a name of at most `room` pixels, and a tooltip if cut
+function shortened(name, room) { // like reports.chart_labels.shortened: a name of at most `room` pixels, and a tooltip if cut
   const most = Math.max(2, Math.floor(room / 8)); // bold letters
   return name.length > most ? [`${name.slice(0, most - 1)}…`, shape("title", {}, name)] : [name];
 }
