@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from feedforward.tracking.records import LoggedRun, StoredResult
 PAGE = 1000  # runs per request
 LATEST_RUNS = 200  # read in one request when looking for results: 2 ms per run instead of 15 ms
 RUNS_PER_RESULT = 8  # read in that request for each result sought, since a separate request would take as long
+_logger = logging.getLogger("feedforward.tracking")
 
 
 def results_in_spool(dataset: str, tags: Mapping[str, str]) -> dict[str, StoredResult]:
@@ -30,9 +32,11 @@ def results_in_spool(dataset: str, tags: Mapping[str, str]) -> dict[str, StoredR
     for folder, record in records.waiting_records():
         is_own = record.run.experiment == experiment  # projects can share a spool
         if is_own and record.status == "FINISHED" and tags.items() <= record.tags.items():
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                text = (folder / "files" / records.RESULT).read_text(encoding="utf-8")
-                results[record.tags["fingerprint"]] = _stored_result(read_result(text, record.tags), record.tags, None)
+            with contextlib.suppress(ValueError, TypeError):
+                text = _read_file(folder / "files" / records.RESULT, record.run.name)
+                if text is not None:
+                    result = read_result(text, record.tags)
+                    results[record.tags["fingerprint"]] = _stored_result(result, record.tags, None)
     return results
 
 
@@ -49,8 +53,10 @@ def results_in_store(
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
             is_missing = fingerprint in fingerprints and fingerprint not in results
-            if is_missing and _is_identified(run.tags) and (result := _result_of(connection, run)):
-                results[fingerprint] = _stored_result(result, run.tags, run)
+            if is_missing and _is_identified(run.tags):
+                with contextlib.suppress(TrackingError):  # one result that cannot be read does not hide the others
+                    if result := _result_of(connection, run):
+                        results[fingerprint] = _stored_result(result, run.tags, run)
 
     limit = max(LATEST_RUNS, RUNS_PER_RESULT * len(fingerprints))
     with contextlib.suppress(TrackingError):  # reported by the connection
@@ -143,26 +149,40 @@ def _stored_result(result: RunResult, tags: Mapping[str, str], run: LoggedRun | 
 
 
 def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
-    """The result of the run; None if it is lost or damaged.
+    """The result of the run; None if it is lost or damaged, or if its file cannot be read.
 
     Raises:
-        TrackingError: it cannot be read now; if it counted as lost, the run would be trained again.
+        TrackingError: the store does not send it now.
     """
     path = run.tags.get("result_file", records.RESULT)
+    uri = f"{run.artifact_uri}/{path}"
     try:
-        text = connection.attempt(f"reading the result of {run.name}", lambda _: _artifact(connection, run, path))
+        if uri.startswith("file://"):  # a hundred times faster than a request
+            text = _read_file(Path(url2pathname(urlsplit(uri).path)), run.name)
+        else:
+            name = f"reading the result of {run.name}, which is therefore trained again,"
+            text = connection.attempt(name, lambda _: _download(connection, run, path))
         return None if text is None else read_result(text, run.tags)
     except (ValueError, TypeError):
         return None
 
 
-def _artifact(connection: Connection, run: LoggedRun, path: str) -> str | None:
+def _read_file(path: Path, run: str) -> str | None:
+    """The text of the file with the result of a run; None if there is no such file, or it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        remedy = "to reuse it instead, stop the job, make the file readable, and run again"
+        reason = error.strerror or error
+        _logger.warning("%s: %s: the result cannot be read (%s), so it is trained again; %s", path, run, reason, remedy)
+        return None
+
+
+def _download(connection: Connection, run: LoggedRun, path: str) -> str | None:
     """The text of an artifact; None if the store answers that there is none."""
     uri = f"{run.artifact_uri}/{path}"
-    if uri.startswith("file://"):  # a hundred times faster than a request
-        with contextlib.suppress(FileNotFoundError):
-            return Path(url2pathname(urlsplit(uri).path)).read_text(encoding="utf-8")
-        return None
     try:
         with tempfile.TemporaryDirectory() as folder:
             local_path = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=connection.uri)

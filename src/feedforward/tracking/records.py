@@ -263,7 +263,7 @@ def waiting_records() -> Iterator[tuple[Path, Record]]:
                 entries.append((path.parent, Record.load(path.parent)))
             except FileNotFoundError:
                 continue  # sent meanwhile
-            except (ValueError, TypeError, KeyError) as error:
+            except (OSError, ValueError, TypeError, KeyError) as error:
                 _logger.warning("%s: cannot be read (%s); move it away", path.parent, error)
     yield from sorted(
         entries, key=lambda entry: (entry[1].run.parent is not None, entry[1].run.started, entry[1].run.id)

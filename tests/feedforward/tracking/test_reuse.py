@@ -18,7 +18,7 @@ from tracked_runs import (
 
 from feedforward import tracking
 from feedforward.core import atomic_files
-from feedforward.tracking import settings
+from feedforward.tracking import records, settings
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -98,18 +98,36 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 
-@pytest.mark.proves("A result that cannot be read for the moment is not silently trained again")
-def test_a_result_that_cannot_be_read_now_is_reported_and_found_later(
-    store: "Store", workspace: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.proves("A result that cannot be read is trained again with a warning, and hides no other result")
+@pytest.mark.parametrize("where", ["store", "spool"])
+def test_a_result_that_cannot_be_read_is_reported_and_hides_no_other(
+    store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
-    log(store)
-    (path,) = (workspace / "mlruns" / "artifacts").rglob("result.json")
+    if where == "spool":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        store = tracking.open_store()
+    for seed in range(3):
+        log(store, seed)
+    caplog.clear()
+    [path] = [path for path in (workspace / "mlruns").rglob("result.json") if json.loads(path.read_text())["seed"] == 1]
     kept = path.rename(path.with_name("kept"))
     path.symlink_to(path)  # as with a failing disk, reading it is an error, and does not say that it is lost
-    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
-    assert "reading the result of original seed 0 failed (" in caplog.text
+    expected = {f"{seed:064x}": result(seed) for seed in range(3)}
+    del expected[f"{1:064x}"]
+    assert results_in(store, "words", "fair", "replica", [*expected, f"{1:064x}"]) == expected
+    assert "result.json: original seed 1: the result cannot be read (" in caplog.text
+    assert "records that cannot be sent" not in caplog.text
     kept.replace(path)
-    assert results_in(tracking.open_store(), "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+    expected[f"{1:064x}"] = result(1)
+    assert results_in(store, "words", "fair", "replica", expected) == expected
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(store: "Store", caplog: pytest.LogCaptureFixture) -> None:
+    (records.spool() / "unreadable" / "record.json").mkdir(parents=True)
+    log(store)
+    assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+    assert store.sync() == tracking.SyncResult(0, 0, [])
+    assert "unreadable: cannot be read (" in caplog.text
 
 
 def test_a_result_from_an_older_version_with_fewer_fields_is_read() -> None:
