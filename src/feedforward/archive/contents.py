@@ -99,7 +99,7 @@ def _registry_files(dataset: str, local: Mapping[str, str]) -> Iterator[tuple[st
     champion = model_versions.find(dataset)
     if champion is None:
         return
-    version_bundles.read_verified(champion, model_version.SERVED, champion.tags[model_version.DIGEST])
+    version_bundles.read_verified(champion, model_version.SERVED, champion.tags.get(model_version.DIGEST, ""))
     folder = model_versions.folder(champion, model_version.SERVED)
     for path in [*sorted(folder.iterdir()), *_card_files(champion)]:
         yield f"models/{dataset}/{champion.number}/{path.name}", path.read_bytes()

@@ -10,8 +10,9 @@ from feedforward.config.fields import Block, Bytes, Cron, Positive, PublicKey, S
 class ShadowRule(Strict):
     """Evidence from the shadow that is required before a challenger replaces the champion."""
 
-    requests: Positive = 500  # minimum number of requests answered by both versions
-    agreement: Share = 0.97  # minimum share of the samples on which both versions agree
+    requests: Positive = 500  # minimum number of requests that were also sent to the challenger
+    # minimum share of the samples on which both versions agree; a refused request counts as disagreement
+    agreement: Share = 0.97
 
 
 class Promotion(Strict):

@@ -14,10 +14,11 @@
 No file is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
 
+import contextlib
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,8 +199,8 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
 
     Raises:
         DataError: a file is missing, added, changed or too large, or params.yaml has a key that the files are not
-            signed with. ParamsError: params.yaml or its `promotion.key` is invalid. TrackingError: a file cannot be
-            read at the moment.
+            signed with. ParamsError: params.yaml or its `promotion.key` is invalid. TrackingError: a file or the
+            folder cannot be read at the moment.
     """
     remedy = "do not use this version; promote the run again"
     manifest = _read_file(folder / MANIFEST, MAX_MANIFEST_BYTES)
@@ -209,9 +210,10 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
             f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
     entries = _manifest_entries(folder / MANIFEST, manifest)
-    names = {path.name for path in folder.iterdir()} - {MANIFEST, signatures.FILE}
-    if names != set(entries):
-        name = sorted(names ^ set(entries))[0]
+    with _reading(folder):
+        found = {path.name for path in folder.iterdir()}
+    if different := (found - {MANIFEST, signatures.FILE}) ^ set(entries):
+        name = min(different)
         raise DataError(f"{folder / name}: is {'missing' if name in entries else 'not in the manifest'}; {remedy}")
     if sum(size for size, _ in entries.values()) > MAX_BYTES:
         raise DataError(f"{folder}: has more than {MAX_BYTES} bytes; {remedy}")
@@ -221,7 +223,13 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
-        _check_signature(folder, {**files, MANIFEST: manifest}, role, key)
+        path = folder / signatures.FILE
+        if path.name not in found:
+            raise signatures.NotSigned(
+                f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
+            )
+        digests = _digests({**files, MANIFEST: manifest})
+        signatures.check(path, _read_file(path, signatures.MAX_BYTES), role, digests, key)
     return files
 
 
@@ -236,29 +244,27 @@ def _manifest_entries(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]
     return entries
 
 
-def _check_signature(folder: Path, contents: Mapping[str, bytes], role: str, key: str) -> None:
-    path = folder / signatures.FILE
-    if not path.exists():
-        raise signatures.NotSigned(
-            f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
-        )
-    signatures.check(path, _read_file(path, signatures.MAX_BYTES), role, _digests(contents), key)
-
-
 def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def _read_file(path: Path, limit: int) -> bytes:
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Report a file or folder that cannot be read."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise DataError(f"{path}: must be a regular file; do not use this version; promote the run again")
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
     except OSError as error:  # such as missing permissions or a disk that does not answer: the version may be intact
         raise TrackingError(f"{path}: cannot be read ({error.strerror}); fix it, then run again") from None
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    with _reading(path):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DataError(f"{path}: must be a regular file; do not use this version; promote the run again")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
     if len(content) > limit:
         raise DataError(
             f"{path}: has changed since it was registered: expected at most {limit} bytes; promote the run again"

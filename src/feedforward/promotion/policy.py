@@ -124,8 +124,9 @@ def decide(
 def confirm_with_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
     """The decision to promote, withheld unless the shadow confirms it.
 
-    requests: number of requests that both versions have answered. agreement: share of the samples in these
-    requests with the same answer; it is compared with the bound without a statistical test.
+    requests: number of requests that the champion has answered and the challenger has been sent. agreement: share of
+    the samples in these requests with the same answer (none of those in a request that the challenger refused); it is
+    compared with the bound without a statistical test.
     """
     if requests < rule.requests:
         reason = (

@@ -15,9 +15,7 @@ from feedforward.tracking.model_version import HoldoutModel, Version
 
 def served(version: Version) -> Servable:
     """Verify and read the network that the version serves; raises as `read` does."""
-    if model_version.DIGEST not in version.tags:  # nothing is fetched from a location that someone else chose
-        raise DataError(f"{version.name}: is not the result of a promotion; promote a run, and do not use this version")
-    return read(version, model_version.SERVED, version.tags[model_version.DIGEST])
+    return read(version, model_version.SERVED, version.tags.get(model_version.DIGEST, ""))
 
 
 def holdout_model(version: Version, model: HoldoutModel) -> Servable:
@@ -42,6 +40,8 @@ def read(version: Version, name: str, digest: str) -> Servable:
 
 def read_verified(version: Version, name: str, digest: str) -> dict[str, bytes]:
     """The verified content of each file of a bundle of the version, by name; raises as `read` does."""
+    if not digest:  # then someone else chose the location, so nothing is fetched from it
+        raise DataError(f"{version.name}: is not the result of a promotion; promote a run, and do not use this version")
     folder, role = model_versions.folder(version, name), _role(name)
     try:
         return bundle.read_verified(folder, digest, role)

@@ -130,9 +130,9 @@ class Challengers:
         by_label = {(*key, label): tally for key, item in known.items() for label, tally in item.labels.items()}
         dataset, dataset_and_label = ["dataset"], ["dataset", "label"]
         gauge = self.metrics.set_gauges
-        help_text = "Requests of the champion that the challenger received, too."
+        help_text = "Requests answered by the champion that were also sent to the challenger."
         gauge("shadow_requests", help_text, dataset, {k: e.requests for k, e in known.items()})
-        help_text = "Samples in the requests that the challenger received, too."
+        help_text = "Samples in the requests answered by the champion that were also sent to the challenger."
         gauge("shadow_samples", help_text, dataset, {k: e.samples for k, e in known.items()})
         seconds = {k: e.seconds / e.requests for k, e in known.items()}
         gauge("shadow_cpu_seconds", "Mean CPU time of the challenger per request.", dataset, seconds)

@@ -23,7 +23,8 @@ from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
 from feedforward.tracking import model_versions
 
-PANDAS_MISSING = ("None", "#NA", "#N/A N/A")  # categories that pandas takes for missing values when it reads CSV
+# Categories that pandas takes for missing values when it reads CSV; the others of its list are missing here, too.
+PANDAS_MISSING = frozenset({"None", "#NA", "#N/A N/A", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"})
 
 
 class PyfuncModel:
@@ -70,14 +71,18 @@ def _check_categories(rows: Sequence[dict[Any, Any]], encoder: RowEncoder) -> No
     The number 7 could be the code 007, and a missing value could be the category None.
     """
     for name, known in encoder.measured.categorical:
-        values = [row[key] for row in rows for key in row if cells.text(key) == name]
-        for value, lost in (
-            (next((value for value in values if _is_number(value)), None), filter(_is_code, known)),
-            ("a missing value" if None in values else None, filter(PANDAS_MISSING.__contains__, known)),
-        ):
-            if value is not None and (category := next(lost, None)):
-                problem = f"column {name!r}: {value} could be the category {category!r}, changed by pandas"
-                raise InputError("inputs", f"{problem}; send objects with texts as `inputs`, or pass a list of them")
+        keys = [key for key in rows[0] if cells.text(key) == name] if rows else []  # all rows have the same keys
+        values = [row[key] for row in rows for key in keys]
+        number = next(filter(_is_number, values), None)
+        if number is not None and (code := next(filter(_is_code, known), None)):
+            raise _may_be_changed(name, str(number), code)
+        if None in values and (word := next(filter(PANDAS_MISSING.__contains__, known), None)):
+            raise _may_be_changed(name, "a missing value", word)
+
+
+def _may_be_changed(column: str, received: str, category: str) -> InputError:
+    problem = f"column {column!r}: {received} could be the category {category!r}, changed by pandas"
+    return InputError("inputs", f"{problem}; send objects with texts as `inputs`, or pass a list of them")
 
 
 def _is_number(value: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlcroissant
 import pytest
 import yaml
+from mlflow import MlflowClient
 from rocrate.rocrate import ROCrate
 from shell import Shell
 from small_data import values, write_params
@@ -20,6 +21,7 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.data import collected_files
 from feedforward.reports import html_page
+from feedforward.tracking import model_version, names, settings
 
 VALIDATOR = shutil.which("rocrate-validator")
 
@@ -121,6 +123,13 @@ def test_a_tampered_model_is_not_exported(workspace: Path) -> None:
     [weights_file] = (workspace / "mlruns").rglob("data/served/weights.npz")
     weights_file.write_bytes(weights_file.read_bytes() + b"0")
     with pytest.raises(DataError, match=r"weights\.npz: has changed"):
+        writing.collect(load_params())
+
+
+def test_a_champion_without_a_digest_is_not_exported(workspace: Path) -> None:
+    client = MlflowClient(settings.tracking_uri())
+    client.delete_model_version_tag(names.registered_model("notes"), "1", model_version.DIGEST)
+    with pytest.raises(DataError, match="is not the result of a promotion"):
         writing.collect(load_params())
 
 

@@ -12,7 +12,7 @@ import networks
 import numpy as np
 import pytest
 
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, TrackingError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
@@ -156,6 +156,26 @@ def test_changed_bundles_are_rejected(stored: tuple[Path, str], change, message:
     change(stored[0])
     with pytest.raises(DataError, match=message):
         bundle.read(*stored)
+
+
+def test_a_folder_that_cannot_be_listed_may_be_intact(
+    stored: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, digest = stored
+    monkeypatch.chdir(folder.parent)  # another user may not search the folders above it
+    for path in (folder.parent, folder):
+        path.chmod(0o311)  # its files can be opened, but it cannot be listed
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # permissions do not bind root
+        with pytest.raises(TrackingError, match=rf"^{folder.name}: cannot be read \(Permission denied\); fix it"):
+            bundle.read(Path(folder.name), digest)
+    finally:
+        os.seteuid(user)
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+    bundle.read(folder, digest)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from registered import NAME, find_version, flip_bit
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError
-from feedforward.promotion import promote, version_bundles
+from feedforward.promotion import candidate, promote, version_bundles
 from feedforward.serving import prediction
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
@@ -57,8 +57,12 @@ def test_damaged_copies_are_downloaded_again(remote_store: "Store", params: Para
 
 
 def test_a_version_that_was_not_promoted_is_refused_before_its_files_are_fetched() -> None:
-    with pytest.raises(DataError, match="is not the result of a promotion"):
-        version_bundles.served(Version(NAME, 1, "", "s3://foreign/model", {}))
+    version = Version(NAME, 1, "", "s3://foreign/model", {"weights_digest": "1"})
+    for read in (version_bundles.served, version_bundles.check):
+        with pytest.raises(DataError, match="is not the result of a promotion"):
+            read(version)
+    assert candidate._must_be_replaced(version)
+    assert "is not the result of a promotion" in promote._equality(version, version)
 
 
 @pytest.mark.proves("A damaged local copy of the champion does not make a worse challenger the champion")

@@ -16,24 +16,27 @@ import pytest
 import registered
 from live_service import GLAD
 from mlflow.pyfunc import scoring_server
+from pandas.io.parsers.readers import STR_NA_VALUES
 from registered import NAME
 
 import feedforward as ff
 from bench import clients, serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError
+from feedforward.data.readers import cells
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.models import network_files
 from feedforward.promotion import bundle
 from feedforward.serving import mlflow_flavor, prediction
-from feedforward.serving.mlflow_flavor import PANDAS_MISSING
 from feedforward.tracking import model_version, model_versions, settings
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
+
+MISSING_ONLY_IN_PANDAS = sorted(cell for cell in STR_NA_VALUES if not cells.is_missing(cell))
 
 
 def ask(port: int, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:
@@ -144,7 +147,7 @@ def test_mlflow_loads_and_serves_a_version_for_rows_of_a_table(small_store: "Sto
         ("7", ("007", "7"), "7 could be the category '007'"),
         ("008", ("007", "7"), "8 could be the category '007'"),
         ("1e5", ("1e5", "100000"), r"100000\.0 could be the category '1e5'"),
-        *((cell, (cell, "x"), f"a missing value could be the category '{cell}'") for cell in PANDAS_MISSING),
+        *((cell, (cell, "x"), f"a missing value could be the category '{cell}'") for cell in MISSING_ONLY_IN_PANDAS),
         ("", ("None", "x"), "a missing value could be the category 'None'"),
         ("7", ("-1.5", "7"), ""),
         ("12345678901234567", ("12345678901234567", "x"), ""),
@@ -162,6 +165,7 @@ def test_categories_that_pandas_may_have_changed_are_refused(cell: str, known: t
     else:
         [row] = mlflow_flavor._samples(table, encoder)
         assert encoder.check(row, "") == encoder.check({"code": cell}, "")
+    assert mlflow_flavor._samples(table[:0], encoder) == []
     for texts in ([{"code": cell}], pd.DataFrame({"code": [cell]})):
         assert encoder.check(mlflow_flavor._samples(texts, encoder)[0], "") == encoder.check({"code": cell}, "")
 

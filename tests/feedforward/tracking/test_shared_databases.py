@@ -229,7 +229,7 @@ def test_a_missing_right_in_postgresql_is_reported_with_its_remedy(
 
 
 @pytest.mark.slow
-@pytest.mark.proves("If the folder with a dataset's artifacts is missing, nothing is trained again without a word")
+@pytest.mark.proves("If the folder with a dataset's artifacts is missing, nothing is silently trained again")
 @databases
 def test_a_checkout_refuses_to_train_if_the_folder_of_the_artifacts_is_missing(
     enter: Enter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
