@@ -16,7 +16,7 @@ from mlflow.entities import Run as StoredRun
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
 from feedforward.core.errors import TrackingError
-from feedforward.tracking import database, names, records
+from feedforward.tracking import database, names, records, sync
 from feedforward.tracking.connection import Connection, failures
 from feedforward.tracking.records import LoggedRun, StoredResult
 
@@ -93,6 +93,8 @@ def _matching_runs(
             return []
         if not connection.is_server:
             database.require_artifacts(experiment)
+        if experiment.lifecycle_stage == "active":
+            sync.delete_restored_runs(connection.client, experiment)
         stored_runs = _search_runs(connection, [experiment.experiment_id], " and ".join(parts), limit)
         return list(map(_logged_run, stored_runs))
 

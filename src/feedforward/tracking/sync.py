@@ -1,6 +1,7 @@
 """Send a record to MLflow; sending it twice has the same result as sending it once."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import (
     Dataset,
     DatasetInput,
+    Experiment,
     InputTag,
     LoggedModel,
     LoggedModelOutput,
@@ -23,12 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from feedforward.core import atomic_files
-from feedforward.tracking import database, experiment_pages
+from feedforward.tracking import database, experiment_pages, records
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # the length of MLflow's field
 RUNS_PER_REQUEST = 1000
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
+_logger = logging.getLogger("feedforward.tracking")
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
@@ -48,18 +51,45 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
     if artifact_location:  # of a store without a server
         database.require_artifacts(experiment)
     if experiment.lifecycle_stage != "active":
-        _restore(client, str(experiment.experiment_id))
+        _restore(client, experiment)
+    delete_restored_runs(client, experiment)
     for key, text in experiment_pages.missing_tags(experiment.tags).items():  # missing if an older release created it
         client.set_experiment_tag(experiment.experiment_id, key, text)
     return str(experiment.experiment_id)
 
 
-def _restore(client: MlflowClient, experiment: str) -> None:
-    """Restore the experiment without its runs: MLflow would also restore those that were deleted one by one."""
-    deleted = _search_all(client, experiment, "", ViewType.DELETED_ONLY)
-    client.restore_experiment(experiment)
-    for run in deleted:
-        client.delete_run(run.info.run_id)
+def _restore(client: MlflowClient, experiment: Experiment) -> None:
+    """Restore the experiment, and record the runs that MLflow restores with it, even those deleted one by one before.
+
+    They are recorded first, because this process may be killed before `delete_restored_runs` has deleted them again.
+    """
+    deleted = _search_all(client, experiment.experiment_id, "", ViewType.DELETED_ONLY)
+    path = _restored_runs(client, experiment)
+    earlier_ids = atomic_files.read_json(path) if path.exists() else []  # of an attempt that may have been executed
+    run_ids = sorted({run.info.run_id for run in deleted} | set(earlier_ids))
+    atomic_files.write_text(path, atomic_files.canonical_json(run_ids))
+    client.restore_experiment(experiment.experiment_id)
+
+
+def delete_restored_runs(client: MlflowClient, experiment: Experiment) -> None:
+    """Delete the runs that were restored only because their experiment was; must precede each use of its runs."""
+    path = _restored_runs(client, experiment)
+    if not path.exists():
+        return
+    run_ids = atomic_files.read_json(path)
+    for run in _search_all(client, experiment.experiment_id, ""):  # without those that `mlflow gc` has removed
+        if run.info.run_id in run_ids:
+            client.delete_run(run.info.run_id)
+    path.unlink(missing_ok=True)
+    if run_ids:
+        text = "experiment %s had been deleted; it was restored without its %d runs; restore those you need in MLflow"
+        _logger.warning(text, experiment.name, len(run_ids))
+
+
+def _restored_runs(client: MlflowClient, experiment: Experiment) -> Path:
+    """The file with the IDs of the runs to delete again; its name depends on the store, which can be changed."""
+    digest = atomic_files.digest({"store": client.tracking_uri, "experiment": str(experiment.experiment_id)})
+    return records.spool() / f"restored-{digest[:32]}.json"
 
 
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:

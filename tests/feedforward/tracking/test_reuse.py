@@ -1,7 +1,9 @@
 """Results of finished runs are reused bit for bit; damaged or unfinished ones are not."""
 
+import contextlib
 import dataclasses
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +75,10 @@ def test_an_unfinished_run_is_not_reused(store: "Store") -> None:
 
 
 @pytest.mark.proves("Runs that were deleted in MLflow stay deleted, also if their experiment was deleted")
-def test_a_deleted_run_is_not_reused_after_its_experiment_was_deleted_and_restored(store: "Store") -> None:
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_deleted_run_is_not_reused_after_its_experiment_was_deleted_and_restored(
+    store: "Store", workspace: Path, caplog: pytest.LogCaptureFixture, interrupted: bool
+) -> None:
     for seed in range(2):
         log(store, seed)
     [run] = store.find_runs("words", seed="0")
@@ -81,8 +86,26 @@ def test_a_deleted_run_is_not_reused_after_its_experiment_was_deleted_and_restor
     client().delete_experiment(client().get_experiment_by_name("words").experiment_id)
     assert store.find_runs("words") == []
     restoring_store = tracking.open_store()
-    log(restoring_store, 2)
+    if interrupted:  # after MLflow has restored the experiment with its runs, none of them can be deleted
+        with contextlib.closing(sqlite3.connect(workspace / "mlruns" / "mlflow.db", isolation_level=None)) as database:
+            database.execute(
+                "CREATE TRIGGER lock BEFORE UPDATE ON runs WHEN NEW.lifecycle_stage = 'deleted'"
+                " BEGIN SELECT RAISE(ABORT, 'database is locked'); END"
+            )
+            log(restoring_store, 2)
+            assert len(client().search_runs([client().get_experiment_by_name("words").experiment_id])) == 2
+            database.execute("DROP TRIGGER lock")
+        restoring_store = tracking.open_store()
+        fingerprints = [f"{seed:064x}" for seed in range(2)]
+        assert restoring_store.find_results("words", "fair", "replica", fingerprints) == {}
+        restoring_store.sync()
+    else:
+        log(restoring_store, 2)
+    warning = "experiment words had been deleted; it was restored without its 2 runs; restore those you need in MLflow"
+    assert caplog.messages.count(warning) == 1
     assert [run.tags["seed"] for run in restoring_store.find_runs("words")] == ["2"]
+    client().restore_run(run.run_id)
+    assert len(tracking.open_store().find_runs("words")) == 2
 
 
 @pytest.mark.parametrize("damage", ["removed", "changed", "truncated"])
