@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras_files
 import networks
 import numpy as np
-from small_data import HELD_OUT, TRAIN, WORDS, params, values
+from small_data import HELD_OUT, TRAIN, WORDS, params, values, write_params
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import append_only_log, atomic_files, paths
@@ -275,15 +275,20 @@ GRADES = {  # a table whose labels JavaScript would put in numeric order if they
 
 def with_grades() -> Params:
     """Return the params of the small workspace, with the `grades` dataset added."""
+    return params(datasets=_datasets_with_grades())
+
+
+def _datasets_with_grades() -> dict[str, Any]:
     plain = values()["datasets"]
-    return params(datasets={**plain, "grades": plain["tones"] | GRADES})
+    return {**plain, "grades": plain["tones"] | GRADES}
 
 
 def grades_champion(store: "Store") -> Version:
-    """Register a version of `grades` and make it champion.
+    """Add `grades` to params.yaml, register a version of it, and make it champion.
 
     It predicts 10 for many hours, 2 for few hours, and 1 for the school `north`.
     """
+    write_params(paths.params(), values(datasets=_datasets_with_grades()))
     kernel = np.array([[0, 3, -3], [9, 0, 0], [0, 0, 0]], np.float32)
     network = Network(1.0, (Layer(kernel, np.zeros(3, np.float32), "softmax"),))
     encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),), grouped=(), dates=()))
