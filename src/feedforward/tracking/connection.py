@@ -32,6 +32,8 @@ logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRI
 
 
 NO_CONNECTION = re.compile(r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError")  # of urllib3, named by MLflow
+# Packages, by module, that MLflow imports for artifacts, if they are called otherwise
+PACKAGES = {"azure": "azure-storage-blob and azure-identity", "google": "google-cloud-storage"}
 
 
 class Connection:
@@ -68,6 +70,9 @@ class Connection:
                 return self.call(lambda is_retry=number > 0: action(is_retry))  # type: ignore[misc]
             except failures() as error:
                 problem = f"{redact(self.uri)}: {action_name} failed ({first_line(error)})"
+                if _only_artifacts_failed(error):
+                    _warn_of_waiting(problem)
+                    raise TrackingError(problem) from None
                 if not self.answers(started):
                     raise self.give_up(problem) from None
                 if number == ATTEMPTS - 1:
@@ -97,8 +102,7 @@ class Connection:
     def give_up(self, problem: str) -> TrackingError:
         """Record that the store is down, log one warning, and return the error to raise."""
         if not self._down:
-            remedy = "send them with `feedforward sync`"
-            _logger.warning("%s; records that cannot be sent wait in %s; %s", problem, records.spool(), remedy)
+            _warn_of_waiting(problem)
         self._down = problem
         return TrackingError(problem)
 
@@ -121,9 +125,30 @@ def failures() -> tuple[type[Exception], ...]:
     For `except` clauses, which call it only once there is an exception. By then, boto is imported if artifacts are in
     S3; its exceptions have no common base class, and importing it here would delay every job.
     """
-    boto = {"botocore.exceptions": ("BotoCoreError", "ClientError"), "boto3.exceptions": ("Boto3Error",)}
-    imported = [getattr(sys.modules[key], name) for key, names in boto.items() if key in sys.modules for name in names]
-    return (MlflowException, OSError, ImportError, *imported)  # ImportError: boto is not installed
+    boto = _imported("botocore.exceptions", "BotoCoreError", "ClientError") + _imported(
+        "boto3.exceptions", "Boto3Error"
+    )
+    return (MlflowException, OSError, ImportError, *boto)  # ImportError: boto is not installed
+
+
+def _imported(module: str, *names: str) -> tuple[type[Exception], ...]:
+    """Those of the exceptions that exist, if the module has been imported."""
+    found = (getattr(sys.modules.get(module), name, None) for name in names)
+    return tuple(error for error in found if error is not None)
+
+
+def _only_artifacts_failed(error: Exception) -> bool:
+    """Whether the store of these artifacts refuses the request, or its package is missing, while MLflow itself answers.
+
+    Not if S3 does not answer: boto repeats such requests for up to minutes, which must not happen for every record.
+    """
+    unreachable = _imported("botocore.exceptions", "ConnectionError", "HTTPClientError")
+    return isinstance(error, ImportError) or not isinstance(error, (MlflowException, OSError, *unreachable))
+
+
+def _warn_of_waiting(problem: str) -> None:
+    remedy = "send them with `feedforward sync`"
+    _logger.warning("%s; records that cannot be sent wait in %s; %s", problem, records.spool(), remedy)
 
 
 def _in_thread(action: Callable[[], T]) -> "Future[T]":
@@ -150,7 +175,13 @@ def _responds(uri: str) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """The message of the error, or of the database error that caused it (SQLAlchemy's `orig`), as one redacted line."""
+    """The message of the error, or of the database error that caused it (SQLAlchemy's `orig`), as one redacted line.
+
+    If a package is missing, it names the package to install.
+    """
+    if isinstance(error, ImportError):
+        module = (error.name or "").partition(".")[0]
+        return f"{error}; install {PACKAGES.get(module, module or 'the package')}"
     error = getattr(error.__cause__, "orig", None) or error
     text = redact(str(error))
     if (start := text.lower().find("<")) >= 0 and "<html" in text.lower():

@@ -193,7 +193,7 @@ def download(uri: str, target: Path) -> Path:
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except failures() as error:
-        reason = one_line(str(error))
+        reason = first_line(error) if isinstance(error, ImportError) else one_line(str(error))
         remedy = f"try again once the store answers; if files are lost, restore a backup, or {records.TRAIN_AGAIN}"
         if DISK_FULL.search(reason):
             remedy = f"free space in {target.parent}, or set TMPDIR to a folder with more space, then run again"

@@ -8,6 +8,8 @@ import resource
 import shutil
 import signal
 import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,23 +109,64 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     assert tracking.open_store().sync() == tracking.SyncResult(1, 0, [])
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 store that refuses all requests."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_PUT
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 @pytest.mark.proves("A job finishes if the S3 store of its artifacts refuses it or does not answer")
-@pytest.mark.parametrize("key", ["", "a"], ids=["no credentials", "no answer"])
-def test_a_record_waits_if_its_artifacts_cannot_be_written_to_s3(
-    store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, key: str
+@pytest.mark.parametrize(
+    ("location", "key", "is_reachable", "reason"),
+    [
+        ("s3", "", True, "Unable to locate credentials"),
+        ("s3", "a", False, "Could not connect to the endpoint"),
+        ("s3", "a", True, r".*\b403\b"),
+        ("gs", "", True, "No module named 'google.cloud'; install google-cloud-storage"),
+    ],
+    ids=["no credentials", "no answer", "no access", "no package"],
+)
+def test_a_record_waits_if_its_artifacts_cannot_be_written(
+    store: "Store",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    location: str,
+    key: str,
+    is_reachable: bool,
+    reason: str,
 ) -> None:
-    variables = {"SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "EC2_METADATA_DISABLED": "true"}
-    variables |= {"ENDPOINT_URL": "http://127.0.0.1:9", "MAX_ATTEMPTS": "1", "DEFAULT_REGION": "x"}
-    for name, value in ({"ACCESS_KEY_ID": key, "SECRET_ACCESS_KEY": key} | variables).items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    client().create_experiment("words", "s3://bucket/words")
-    log(store)
-    assert len(spooled_ids()) == 1
-    assert "send original seed 0 failed (" in caplog.text
-    synced = store.sync()
-    assert (synced.sent, synced.waiting, len(synced.problems)) == (0, 1, 1)
-    with pytest.raises(TrackingError, match=r"^s3://bucket/model: cannot be fetched \("):
-        download("s3://bucket/model", tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as endpoint:
+        threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+        variables = {"SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "EC2_METADATA_DISABLED": "true"}
+        variables |= {"MAX_ATTEMPTS": "1", "DEFAULT_REGION": "x", "ACCESS_KEY_ID": key, "SECRET_ACCESS_KEY": key}
+        for name, value in variables.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        url = f"http://127.0.0.1:{endpoint.server_port if is_reachable else 9}"
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", url)  # MLflow keeps one client for each address
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # keeps the credentials of earlier tests
+        client().create_experiment("words", f"{location}://bucket/words")
+        log(store)
+        assert re.search(
+            rf"send original seed 0 failed \({reason}.*; records that cannot be sent wait in ", caplog.text
+        )
+        other = store.start(tags(dataset="other"), "other")
+        store.finish(other, result=result())  # its artifacts are in a folder
+        assert len(spooled_ids()) == (1 if is_reachable else 2)
+        synced = store.sync()
+        assert (synced.waiting, len(synced.problems)) == (len(spooled_ids()), 1)
+        with pytest.raises(TrackingError, match=rf"^{location}://bucket/model: cannot be fetched \("):
+            download(f"{location}://bucket/model", tmp_path)
+        endpoint.shutdown()
 
 
 @pytest.mark.proves("No metrics are lost if `MLFLOW_ENABLE_ASYNC_LOGGING` is set and a request fails")
