@@ -1,4 +1,7 @@
-"""`dvc repro` for `feedforward run` and retraining: repairs lock files left by a killed DVC, and reports a running DVC.
+"""`dvc repro` for `feedforward run` and retraining: repairs what a killed DVC left, and reports a running DVC.
+
+Damaged results are removed before and afterward: DVC may restore one that no dvc.lock named before, as after a
+parameter was set back to its former value.
 
 DVC writes its lock files in place. If it is killed while doing so, every later `dvc` command exits with code 255.
 """
@@ -19,8 +22,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from feedforward.core import atomic_files, paths, provenance
-from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
-from pipelines import dvc_links, dvc_parameters, environment, interruption
+from feedforward.core.errors import Busy, FeedforwardError, one_line, run_reporting_errors
+from pipelines import damaged_results, dvc_links, dvc_parameters, environment, interruption
 
 # Runs `python -m dvc`, which ends, along with its stage, when the process that started it ends. It ignores SIGTERM,
 # which Prefect's worker and service managers send to all processes at once: its stage has to close its runs first.
@@ -41,7 +44,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
 
     Raises:
         ParamsError: params.yaml lacks a key that dvc.yaml lists, or a folder with outputs is a link.
-        Busy: another DVC command is running.
+        DataError: DVC's configuration cannot be read. Busy: another DVC command is running.
         FeedforwardError: DVC or a stage failed and printed the reason. KeyboardInterrupt: the job was interrupted.
     """
     environment.apply()
@@ -50,6 +53,21 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     for line in repair(root):
         print(line, file=sys.stderr)
     work_without_git(root)
+    _remove_damaged(root)
+    _run_dvc(root, arguments)
+    if _remove_damaged(root):
+        _run_dvc(root, arguments)
+
+
+def _remove_damaged(root: Path) -> bool:
+    """Remove damaged results, and print a line about each; return whether there were any."""
+    lines = damaged_results.remove(root)
+    for line in lines:
+        print(one_line(line), file=sys.stderr)
+    return bool(lines)
+
+
+def _run_dvc(root: Path, arguments: Sequence[str]) -> None:
     # the demo's root; and a shell that can run stages, because the login shell of a system account may be nologin
     variables = os.environ | {"FEEDFORWARD_ROOT": str(root), "SHELL": "/bin/sh"}
     process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root, env=variables)

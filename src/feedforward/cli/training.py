@@ -36,7 +36,7 @@ def run() -> None:
     from feedforward.core import paths
     from feedforward.data import class_folders, drawn_again, feedback
     from feedforward.data.sources import download
-    from pipelines import damaged_results, dvc_repro, locks, raw_files
+    from pipelines import dvc_repro, locks, raw_files
 
     params = load_params()
     with locks.job("feedforward run"):
@@ -64,8 +64,6 @@ def run() -> None:
             if params.retraining.use_feedback:
                 with feedback.locked(name):  # `dvc checkout` may have restored samples that have since been rejected
                     feedback.withdraw(name, params.retraining.review)
-        for text in damaged_results.remove(paths.root()):
-            message(escaped(one_line(text)))
         dvc_repro.repro(paths.root())
     _conclude(paths.root())
 

@@ -13,13 +13,13 @@ from feedforward.core import paths
 from feedforward.core.errors import DataError
 
 
-def folder() -> Path:
-    """The folder with one file per cached output, named by its MD5.
+def folder(workspace: Path | None = None) -> Path:
+    """The folder with one file per cached output, named by its MD5. workspace: default: the current one.
 
     Raises:
         DataError: a configuration file of DVC cannot be read.
     """
-    default = paths.dvc_cache()
+    default = paths.dvc_cache(workspace)
     settings = default.parents[2]  # the project's `.dvc`
     return _find((settings / "config.local", settings / "config", _user_config(), _system_config())) or default
 

@@ -14,6 +14,12 @@ def stages(lock: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         yield str(name), mapping(stage)
 
 
+def current(lock: Mapping[Any, Any], pipeline: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """The name and record of each stage that `pipeline`, the parsed dvc.yaml, still has; DVC also keeps former ones."""
+    names = mapping(pipeline.get("stages"))
+    return ((name, stage) for name, stage in stages(lock) if name.partition("@")[0] in names)
+
+
 def digests(stage: Mapping[Any, Any], kind: str) -> Iterator[tuple[str, str]]:
     """Path and MD5 of each file or folder of a stage. kind: `deps`, what it read, or `outs`, what it wrote."""
     entries = stage.get(kind)

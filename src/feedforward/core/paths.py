@@ -100,12 +100,12 @@ def sweep(dataset: str, fields: str) -> Path:
     return sweeps() / f"{dataset}-{fields}"
 
 
-def dvc_cache() -> Path:
+def dvc_cache(workspace: Path | None = None) -> Path:
     """Default folder of DVC's cached files, below the workspace or its nearest parent with a `.dvc`.
 
-    `core.dvc_cache` finds the configured folder.
+    `core.dvc_cache` finds the configured folder. workspace: default: the current one.
     """
-    start = root()
+    start = workspace or root()
     project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
     return project / ".dvc" / "cache" / "files" / "md5"
 

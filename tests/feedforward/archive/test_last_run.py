@@ -1,6 +1,7 @@
 """An archive contains only results that belong to its params.yaml, as DVC recorded them."""
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from feedforward.config import yaml_reader
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, dvc_cache, paths
 from feedforward.core.errors import DataError
-from pipelines import damaged_results
+from pipelines import dvc_repro
 
 
 def change(key: str, value: object) -> None:
@@ -157,25 +158,46 @@ def test_only_stages_that_still_exist_and_match_each_other_are_exported(finished
 
 
 @pytest.mark.slow
-@pytest.mark.proves("A damaged file in DVC's cache never replaces a result: `feedforward run` removes it")
-def test_a_damaged_copy_in_the_cache_replaces_no_result(finished: Path) -> None:
+@pytest.mark.proves("A damaged file in DVC's cache never replaces a result: `run`, `demo` and retraining remove it")
+def test_a_damaged_copy_in_the_cache_replaces_no_result(finished: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    output = "data/baselines/${item.dataset}.json"
+    pipeline = PIPELINE.replace('{"runs":[]}', '{"runs":[],"of":"${item.dataset} ${seeds}"}')
+    pipeline = pipeline.replace("[notes, tones]", '"${datasets}"')  # `dvc_repro` reads no list
+    (finished / "dvc.yaml").write_text(pipeline.replace(f'["{output}"]', f'[{{"{output}": {{persist: true}}}}]'))
+    repro(finished)
     result = finished / "data" / "baselines" / "tones.json"
     md5, intact = hashlib.md5(result.read_bytes(), usedforsecurity=False).hexdigest(), result.read_bytes()
     copy = dvc_cache.folder() / md5[:2] / md5[2:]
-    assert damaged_results.remove(finished) == []
-    for lines in (1, 0):
+
+    def damage(*, restore: bool = False) -> None:
         write(copy, b"damaged")
         copy.chmod(0o444)  # DVC believes that such a file is undamaged
-        write(result, None)
-        dvc(finished, "checkout", "-q")
-        assert result.read_bytes() == b"damaged"
-        assert refusal().startswith("data/baselines")
-        if not lines:
-            copy.unlink()  # as `feedforward verify` says
-        assert len(damaged_results.remove(finished)) == lines
-        repro(finished)
+        if restore:
+            write(result, None)
+            dvc(finished, "checkout", "-q")
+            assert result.read_bytes() == b"damaged"
+
+    def removed() -> list[str]:
+        """The file in each line that is printed while `dvc repro` makes the result again."""
+        capfd.readouterr()
+        dvc_repro.repro(finished)
         assert result.read_bytes() == intact
         writing.collect(load_params())
+        return re.findall("^(.+?): d.*, so it was removed", capfd.readouterr().err, re.MULTILINE)
+
+    assert removed() == []
+    damage(restore=True)
+    assert refusal().startswith("data/baselines")
+    assert removed() == [str(copy)]
+    damage(restore=True)
+    copy.unlink()  # as `feedforward verify` says
+    assert removed() == [str(result)]
+    used = load_params().seeds
+    change("seeds", used + 1)
+    repro(finished)
+    damage()  # dvc.lock names another file now
+    change("seeds", used)
+    assert removed() == [str(copy)]
 
 
 @pytest.mark.proves("`export` refuses results without a dvc.lock, which says what they were computed from")
