@@ -68,31 +68,36 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
         with locks.job("retraining"):
             return _retrain(params, force, device)
     except Busy as error:
-        _notify(_block(params), f"skipped: {error}")
-        _record("skipped", problem=str(error))
+        _end_early(params, f"skipped: {error}", "skipped", problem=str(error))
         return Completed(name="Skipped", message=str(error))
     except Exception as error:
         # The state goes to Prefect's database, and a library's message may contain an address with a password.
-        line = os_error_line(error) if isinstance(error, OSError) else str(error)
-        problem = redact(line or type(error).__name__)
-        _notify(_block(params), f"failed: {problem}")
-        _record("failed", problem=problem)
+        problem = redact(_line(error) or type(error).__name__)
+        _end_early(params, f"failed: {problem}", "failed", problem=problem)
         if not isinstance(error, FeedforwardError | OSError):
             get_run_logger().exception("unexpected error")
         return Failed(message=problem)
     except BaseException:  # Ctrl-C, SIGTERM or a cancellation in Prefect
-        _notify(_block(params), "interrupted; the next retraining continues")
-        _record("interrupted")
+        _end_early(params, "interrupted; the next retraining continues", "interrupted")
         raise
 
 
-def _record(outcome: str, **fields: Any) -> None:
-    """Record why the flow ends early; failing to, for instance on a full disk, must not hide the reason."""
+def _end_early(params: Params | None, text: str, outcome: str, **fields: Any) -> None:
+    """Record why the flow ends early, then send `text`, which may take long, or be stopped, on a slow network.
+
+    Failing to record, for instance on a full disk, must hide neither the reason nor the message.
+    """
     try:
         policy.record(outcome, None, **fields)
     except (FeedforwardError, OSError) as error:
-        line = os_error_line(error) if isinstance(error, OSError) else str(error)
-        get_run_logger().warning("the outcome (%s) was not recorded: %s", outcome, line)
+        get_run_logger().warning("the outcome (%s) was not recorded: %s", outcome, redact(_line(error)))
+    finally:
+        _notify(_block(params), text)
+
+
+def _line(error: Exception) -> str:
+    """The reason in one line; that of an OSError names the file first and has no error number."""
+    return os_error_line(error) if isinstance(error, OSError) else str(error)
 
 
 def plan(params: Params, force: bool = False) -> Decision:
@@ -164,7 +169,7 @@ def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
         try:
             outcomes[name] = promote(params, name)
         except (FeedforwardError, OSError) as error:
-            outcomes[name] = f"the gate could not decide: {redact(str(error))}"
+            outcomes[name] = f"the gate could not decide: {redact(_line(error))}"
             problems.append(f"{name}: {outcomes[name]}")
     return outcomes, problems
 

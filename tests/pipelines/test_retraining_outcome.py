@@ -1,5 +1,6 @@
 """How a retraining flow ends: its final state, and the message that Prefect stores."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,21 +35,32 @@ def read_log(
         yield lambda: list(append_only_log.read(paths.retrainings()))
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer"),
+            "http://***@127.0.0.1:9: does not",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "a.json"), "a.json: No space left on device; fix it, then"),
+    ],
+    ids=["server", "disk"],
+)
 def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_decides_about_the_others(
-    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    read_log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
 ) -> None:
     datasets = []
 
     def promote(_params: object, name: str) -> None:
         datasets.append(name)
         if name == "tones":
-            raise TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer")
+            raise error
         raise gate.Refused("notes 1: refused: it is worse than chance")
 
     monkeypatch.setattr(gate, "promote", promote)
     state = retraining_flow.retrain(return_state=True)
     assert state.is_failed()
-    assert state.message == "tones: the gate could not decide: http://***@127.0.0.1:9: does not answer"
+    assert str(state.message).startswith(f"tones: the gate could not decide: {line}")
     assert datasets == ["tones", "notes"]
     entry = read_log()[-1]
     assert entry["outcome"] == "failed"
@@ -108,6 +120,7 @@ def test_a_mistake_in_params_yaml_is_recorded_and_sent(read_log: Callable[[], li
     assert (read_log()[-1]["outcome"], read_log()[-1]["problem"]) == ("failed", problem)
     [message] = append_only_log.read(paths.notifications())
     assert message["body"] == f"failed: {problem}"
+    assert read_log()[-1]["time"] < message["time"], "a network that does not answer must not prevent the record"
     paths.params().write_text("- no mapping\n")
     assert retraining_flow.retrain(return_state=True).is_failed()
     assert len(list(append_only_log.read(paths.notifications()))) == 1  # nothing says where to send a second one
