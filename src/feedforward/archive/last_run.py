@@ -56,11 +56,11 @@ def _stages(root: Path, params: Params, pipeline: str) -> list[Mapping[Any, Any]
     Raises:
         DataError: a stage has never been run.
     """
-    names = mapping(yaml_reader.read(root / pipeline).get("stages"))
-    recorded: dict[str, list[Mapping[Any, Any]]] = {str(name): [] for name in names}
-    for name, stage in dvc_lock.stages(yaml_reader.read(root / "dvc.lock")):
+    lock, stages = yaml_reader.read(root / "dvc.lock"), yaml_reader.read(root / pipeline)
+    recorded: dict[str, list[Mapping[Any, Any]]] = {str(name): [] for name in mapping(stages.get("stages"))}
+    for name, stage in dvc_lock.current(lock, stages):
         stage_name, _, item = name.partition("@")
-        if stage_name in recorded and item in ("", *params.datasets, *params.protocols):
+        if item in ("", *params.datasets, *params.protocols):
             recorded[stage_name].append(stage)
     if missing := [name for name, stages in recorded.items() if not stages]:
         raise DataError(f"dvc.lock: the last run did not finish (stage {missing[0]} is missing); {REMEDY}")

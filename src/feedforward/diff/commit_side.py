@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +40,9 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
 
     open_registry: opens the tracking store, which is needed only to compare predictions.
     """
-    lock, values = (dvc_outputs.read_yaml(repository, commit, name) for name in ("dvc.lock", "params.yaml"))
+    lock, values, pipeline = (
+        dvc_outputs.read_yaml(repository, commit, name) for name in ("dvc.lock", "params.yaml", "dvc.yaml")
+    )
     outputs = dvc_outputs.digests(lock)
     results = _RecordedResults(commit, repository, outputs)
     table, verdicts = results.figures(), results.verdicts()
@@ -56,18 +58,18 @@ def commit_side(commit: str, name: str, repository: Repository, open_registry: O
         only_main_figures=table is None,
         verdicts=verdicts,
         models=models,
-        remarks=(*_not_run(commit, values, lock), *results.remarks),
+        remarks=(*_not_run(commit, values, dvc_lock.current(lock, pipeline)), *results.remarks),
     )
 
 
-def _not_run(commit: str, values: Mapping[Any, Any], lock: Mapping[Any, Any]) -> list[str]:
+def _not_run(commit: str, values: Mapping[Any, Any], stages: Iterable[tuple[str, Mapping[Any, Any]]]) -> list[str]:
     """A remark if the results of the commit were computed with other parameters than those of its params.yaml."""
     params = dict(_flatten(values))
     protocols = values.get("protocols")
     items = {"", *mapping(values.get("datasets")), *map(str, protocols if isinstance(protocols, list) else ())}
-    for name, stage in dvc_lock.stages(lock):
+    for name, stage in stages:
         if name.partition("@")[2] not in items:
-            continue  # DVC also keeps stages that no longer exist
+            continue  # DVC also keeps stages of former datasets and protocols
         for key, value in mapping(mapping(stage.get("params")).get("params.yaml")).items():
             used = dict(_flatten(value, str(key)))
             now = {name: text for name, text in params.items() if f"{name}.".startswith(f"{key}.")}

@@ -78,7 +78,8 @@ def test_results_of_other_parameters_than_the_commits_are_noted(root: Path) -> N
     used = values()
     write_params(root / "params.yaml", used | {"seeds": 77})
     record = "    params: {params.yaml: {" + f"variants: {json.dumps(used['variants'])}, seeds: " + "%d}}"
-    lines = ["stages:", "  train@former:", record % 1, "  train:"]
+    (root / "dvc.yaml").write_text("stages: {train: {}}\n")
+    lines = ["stages:", "  train@former:", record % 1, "  fit:", record % 1, "  train:"]  # `fit`: its name before
     for seeds, remarks in (
         (77, []),
         (used["seeds"], [f"its results used seeds {used['seeds']}; check out the commit"]),
