@@ -74,9 +74,11 @@ def _not_run(commit: str, values: Mapping[Any, Any], stages: Iterable[tuple[str,
             used = dict(_flatten(value, str(key)))
             now = {name: text for name, text in params.items() if f"{name}.".startswith(f"{key}.")}
             if changed := sorted(name for name in used.keys() | now.keys() if used.get(name) != now.get(name)):
-                problem = f"its results used {changed[0]} {used.get(changed[0], 'missing')}"
+                name = changed[0]
+                with_value = f"with {name} {used[name]}" if name in used else f"without {name}"
                 remedy = "check out the commit, run `feedforward run`, and commit dvc.lock"
-                return [f"results of the params.yaml of commit {commit[:8]}: {problem}; {remedy}"]
+                problem = f"were computed {with_value}, not with its params.yaml"
+                return [f"results of commit {commit[:8]}: {problem}; {remedy}"]
     return []
 
 

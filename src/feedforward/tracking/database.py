@@ -111,8 +111,8 @@ def _require_current_schema(uri: str) -> None:
     if found and found != expected:
         migrations.get_revision(found)
         raise TrackingError(
-            f"{redact(uri)}: has the schema of an older MLflow (expected {expected}, got {found}); update all that use"
-            " it, back it up, and run `mlflow db upgrade` with this address"
+            f"{redact(uri)}: has the schema of an older MLflow (expected {expected}, got {found}); update every"
+            " MLflow that uses it, back it up, and run `mlflow db upgrade` with this address"
         )
 
 

@@ -82,11 +82,11 @@ def test_results_of_other_parameters_than_the_commits_are_noted(root: Path) -> N
     lines = ["stages:", "  train@former:", record % 1, "  fit:", record % 1, "  train:"]  # `fit`: its name before
     for seeds, remarks in (
         (77, []),
-        (used["seeds"], [f"its results used seeds {used['seeds']}; check out the commit"]),
+        (used["seeds"], [f"were computed with seeds {used['seeds']}, not with its params.yaml; check out"]),
     ):
         (root / "dvc.lock").write_text("\n".join([*lines, record % seeds, ""]))
         side = commit_side.commit_side(commit(root, f"{seeds}"), "HEAD", Repository(root), lambda: None)  # type: ignore
-        found = [remark for remark in side.remarks if remark.startswith("results of the params.yaml of commit")]
+        found = [remark for remark in side.remarks if remark.startswith("results of commit")]
         assert len(found) == len(remarks)
         assert all(expected in remark for expected, remark in zip(remarks, found, strict=True))
 
