@@ -20,7 +20,8 @@ def message(text: str) -> None:
     """Print rich markup to standard error, without wrapping it."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, width=shutil.get_terminal_size((120, 40)).columns).print(text)
+    console = Console(stderr=True, soft_wrap=True, width=shutil.get_terminal_size((120, 40)).columns)
+    console.print(printable(text))
 
 
 @contextlib.contextmanager
@@ -37,11 +38,7 @@ def working(text: str) -> Iterator[None]:
 
 
 def print_table(content: "RenderableType") -> None:
-    """Print a table, or several, to standard output; if it is not a terminal, no cell is shortened.
-
-    Control characters become question marks: names in archives, shared stores or commits may come from anybody, and a
-    terminal would obey the escape sequences in them.
-    """
+    """Print a table, or several, to standard output; if it is not a terminal, no cell is shortened."""
     from rich.console import Console
     from rich.segment import Segment, Segments
 
@@ -50,7 +47,19 @@ def print_table(content: "RenderableType") -> None:
         unlimited = console.options.update_width(2**16)
         console.width = max(console.width, console.measure(content, options=unlimited).maximum)
     parts = console.render(content)
-    console.print(Segments(Segment(re.sub(CONTROL_CHARACTERS, "?", part.text), part.style) for part in parts))
+    console.print(Segments(Segment(printable(part.text), part.style) for part in parts))
+
+
+def printable(text: str) -> str:
+    """The text with control characters except line breaks as question marks.
+
+    Names in archives, shared stores or commits may come from anybody, and a terminal would obey the escape sequences
+    in them.
+
+    >>> printable("\\x1b[2J")
+    '?[2J'
+    """
+    return re.sub(CONTROL_CHARACTERS, "?", text)
 
 
 def escaped(text: str) -> str:

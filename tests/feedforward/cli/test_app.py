@@ -12,6 +12,8 @@ import workspaces
 from shell import Shell
 from small_data import values, write_params, write_workspace
 
+from feedforward.cli import output
+
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
@@ -41,6 +43,11 @@ def test_a_loop_of_symbolic_links_is_reported_in_one_line(
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     assert shell.run("init", str(tmp_path / "loop.csv")) == 2
     assert len(shell.stderr.splitlines()) == 1
+
+
+def test_a_message_contains_no_escape_sequence(capsys: pytest.CaptureFixture[str]) -> None:
+    output.message("[bold]one[/bold]\x1b[2J\x9b31m é\nline")
+    assert capsys.readouterr().err == "one?[2J?31m é\nline\n"
 
 
 @pytest.mark.parametrize("command", [["lecture", "--out"], ["playground", "notes", "--out"], ["export"]])
