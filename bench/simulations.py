@@ -161,7 +161,10 @@ def too_good(samples: int, distance: float, sharpness: float, experiments: int, 
     for _ in range(experiments):
         logits, labels = draw(samples)
         losses = metrics.losses(network, logits, labels)
-        errors = sampling_errors.of_loss(network, logits, labels), float(losses.std(ddof=1)) / math.sqrt(samples)
+        errors = (
+            sampling_errors.of_loss(losses, network, logits, labels),
+            float(losses.std(ddof=1)) / math.sqrt(samples),
+        )
         highs = [intervals.over_samples(float(losses.mean()), error, degrees=samples - 1)[1] for error in errors]
         counts += [high < truth for high in highs]
     return counts[0] / experiments, counts[1] / experiments

@@ -3,7 +3,6 @@
 It would restore such a file even in place of the results that a stage has just computed.
 """
 
-import hashlib
 from pathlib import Path
 
 from feedforward.config import yaml_reader
@@ -31,7 +30,7 @@ def remove(root: Path) -> list[str]:
     outputs = (output for _, stage in dvc_lock.current(lock, pipeline) for output in dvc_lock.digests(stage, "outs"))
     for path, md5 in outputs:
         copy, result = cache / md5[:2] / md5[2:], root / path
-        if not path.startswith(FOLDERS) or md5.endswith(".dir") or _md5(copy) == md5:
+        if not path.startswith(FOLDERS) or md5.endswith(dvc_lock.FOLDER_SUFFIX) or _md5(copy) == md5:
             continue
         if copy.is_file():
             lines.append(f"{copy}: damaged, so it was removed along with {path}; the stage runs again")
@@ -46,7 +45,4 @@ def remove(root: Path) -> list[str]:
 
 
 def _md5(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return dvc_cache.file_md5(path) if path.is_file() else ""

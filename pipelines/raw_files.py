@@ -1,6 +1,5 @@
 """Finds raw files of another commit: `git checkout` restores dvc.lock, but not the data that DVC tracks."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def of_another_commit(root: Path, names: Iterable[str]) -> list[str]:
             recorded = dict(dvc_outputs.files_in_folder(dvc_outputs.find_cached(outputs[path], path), path))[DIGESTS]
         except (DataError, KeyError):
             continue
-        present = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        present = dvc_cache.file_md5(file)
         if present != recorded and (dvc_cache.folder() / present[:2] / present[2:]).is_file():
             others.append(name)
     return others

@@ -10,7 +10,7 @@ from typing import Any
 
 from feedforward.config import yaml_reader
 from feedforward.config.schema import Params
-from feedforward.core import atomic_files, dvc_lock, paths
+from feedforward.core import atomic_files, dvc_cache, dvc_lock, paths
 from feedforward.core.dvc_lock import mapping
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import shown
@@ -76,8 +76,7 @@ def _recorded_digests(stage: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 def _md5(path: Path) -> str:
     """The digest of a file or folder as DVC computes it."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return dvc_cache.file_md5(path)
     files = [
         {"md5": _md5(file), "relpath": file.relative_to(path).as_posix()}
         for file in path.rglob("*")

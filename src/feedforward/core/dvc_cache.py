@@ -6,6 +6,7 @@ itself would take two seconds.
 
 import configparser
 import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def folder(workspace: Path | None = None) -> Path:
     default = paths.dvc_cache(workspace)
     settings = default.parents[2]  # the project's `.dvc`
     return _find((settings / "config.local", settings / "config", _user_config(), _system_config())) or default
+
+
+def file_md5(path: Path) -> str:
+    """The digest by which DVC names the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 @functools.cache  # `diff` looks up thousands of files

@@ -78,7 +78,7 @@ def evaluate_on_test(dataset: str, network: Network) -> FinalEvaluation:
         scores = scores * unit
     of_score = sampling_errors.of_mean if score == "mae" else sampling_errors.of_accuracy
     values = {"loss": float(losses.mean()), score: float(scores.mean())}
-    errors = {"loss": sampling_errors.of_loss(network, logits, test.labels), score: of_score(scores)}
+    errors = {"loss": sampling_errors.of_loss(losses, network, logits, test.labels), score: of_score(scores)}
     values |= metrics.measure(network, logits, test.labels)
     errors |= sampling_errors.measure(network, logits, test.labels)
     measured = {f"test_{name}": value for name, value in values.items()}

@@ -1,7 +1,6 @@
 """Verify that the files in DVC's cache are undamaged, and that repeated training gives exactly the recorded results."""
 
 import contextlib
-import hashlib
 import os
 import re
 import tempfile
@@ -125,9 +124,7 @@ def rehash(cache: Path) -> tuple[int, list[str]]:
     damaged, objects = [], 0
     for path in _objects(cache):
         objects += 1
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if md5 != path.parent.name + path.name.removesuffix(".dir"):
+        if dvc_cache.file_md5(path) != path.parent.name + path.name.removesuffix(".dir"):
             damaged.append(str(path.relative_to(dvc_folder.parent) if dvc_folder.name == ".dvc" else path))
     return objects, damaged
 

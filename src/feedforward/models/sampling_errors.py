@@ -39,13 +39,12 @@ def of_mean(costs: Numbers, wrong: float = 0.0) -> float:
     return math.sqrt(float(np.var(np.append(costs, [extreme] * 2), ddof=1)) / n)
 
 
-def of_loss(network: Network, logits: Array, labels: Labels) -> float:
-    """Standard error of the mean loss (`metrics.losses`).
+def of_loss(losses: Numbers, network: Network, logits: Array, labels: Labels) -> float:
+    """Standard error of the mean of `losses`, the result of `metrics.losses` for the other arguments.
 
     The two additional samples cost at least as much as a wrong answer would in the tenth of the samples for which the
     model is least certain.
     """
-    losses = metrics.losses(network, logits, labels)
     if metrics.is_value(labels):
         return of_mean(losses)
     if labels.ndim == 2:

@@ -211,8 +211,8 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
         )
     entries = _manifest_entries(folder / MANIFEST, manifest)
     with _reading(folder):
-        found = {path.name for path in folder.iterdir()}
-    if different := (found - {MANIFEST, signatures.FILE}) ^ set(entries):
+        names = {path.name for path in folder.iterdir()}
+    if different := (names - {MANIFEST, signatures.FILE}) ^ set(entries):
         name = min(different)
         raise DataError(f"{folder / name}: is {'missing' if name in entries else 'not in the manifest'}; {remedy}")
     if sum(size for size, _ in entries.values()) > MAX_BYTES:
@@ -224,7 +224,7 @@ def read_verified(folder: Path, digest: str, role: str = SERVED) -> dict[str, by
             raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
         path = folder / signatures.FILE
-        if path.name not in found:
+        if path.name not in names:
             raise signatures.NotSigned(
                 f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
             )

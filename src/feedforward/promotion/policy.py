@@ -160,8 +160,8 @@ def violations_of_criteria(
         ]
     r2, predicts_value = challenger.evidence.r2, challenger.evidence.correct.shape[1:] == (0,)
     if predicts_value and (r2 is None or not r2 >= rule.minimum_r2):
-        found = NO_VARIANCE if r2 is None else _distinct(r2, rule.minimum_r2)
-        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {found}")
+        received = NO_VARIANCE if r2 is None else _distinct(r2, rule.minimum_r2)
+        violations.append(f"R² must be at least {rule.minimum_r2:g}, got {received}")
     if challenger.bytes > rule.max_bytes:
         violations.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
     if not challenger.latency <= rule.max_latency:

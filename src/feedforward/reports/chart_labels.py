@@ -1,4 +1,4 @@
-"""Names next to charts: the room that they need, and how they are shortened to the room that there is."""
+"""Names next to charts: how wide they are, and how they are shortened to the available width."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ def name_width(names: Iterable[str], chart_width: int) -> int:
     return min(max(map(text_width, names), default=0), round(0.4 * chart_width))
 
 
-def shortened(name: str, room: float) -> Markup:
-    """The content of a <text> element: a name of at most `room` pixels; a tooltip has the full name if it is longer."""
-    if text_width(name) <= room:
+def shortened(name: str, width: float) -> Markup:
+    """The content of a <text> element: a name of at most `width` pixels, with the full name as tooltip if shortened."""
+    if text_width(name) <= width:
         return escape(name)
-    longest = min(len(name), int(room // 7))
-    kept = next((k for k in range(longest, 1, -1) if text_width(name[:k] + "…") <= room), 1)
+    longest = min(len(name), int(width // 7))
+    kept = next((k for k in range(longest, 1, -1) if text_width(name[:k] + "…") <= width), 1)
     return Markup("{}…<title>{}</title>").format(name[:kept], name)

@@ -97,7 +97,8 @@ def _loss(distance: float, samples: int) -> Callable[[np.random.Generator], tupl
     def draw(rng: np.random.Generator) -> tuple[float, float]:
         labels = (np.arange(samples) % 2).astype(np.uint8)
         logits = distance * (distance * (labels - 0.5) + rng.normal(0, 1, samples)).astype(np.float32)[:, None]
-        return float(metrics.losses(model, logits, labels).mean()), sampling_errors.of_loss(model, logits, labels)
+        losses = metrics.losses(model, logits, labels)
+        return float(losses.mean()), sampling_errors.of_loss(losses, model, logits, labels)
 
     return draw
 
